@@ -1,0 +1,105 @@
+"""The way of finished members to rank 0: one field at a time, straight from the rank that drives its group."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parampi.driver import Engine
+from parampi.errors import NonFiniteError
+from parampi.parallel import Group, Layout
+from parampi.report import MemberReport
+
+Take = Callable[[Tensor, MemberReport], None]
+FACTS = 5  # finished, rounds, evaluations, residual, error
+HEADER = 6  # failed, member, point, sigma, round; rounds of the group
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one group made of one batch: `header` (HEADER,), `facts` (m, FACTS), both float64, and `fields` (m, *shape)."""
+
+    header: Tensor
+    facts: Tensor
+    fields: Tensor
+
+    @classmethod
+    def nothing(cls) -> "Drawn":
+        return cls(torch.zeros(HEADER, dtype=torch.float64), torch.zeros(0, FACTS, dtype=torch.float64), torch.zeros(0))
+
+    @classmethod
+    def run(cls, engine: Engine) -> "Drawn":
+        """Sweep to the end, or to the first NaN; members that were finished by then count."""
+        header = torch.zeros(HEADER, dtype=torch.float64)
+        try:
+            engine.run()
+        except NonFiniteError as error:
+            header[:5] = torch.tensor([1, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
+        account, finished = engine.account, engine.window.first == engine.chain.steps
+        header[5] = len(account.history)
+        facts = np.stack([finished, account.rounds, account.evaluations, account.residual, account.lacking], axis=1)
+        return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
+
+
+def failure(header: np.ndarray) -> NonFiniteError | None:
+    if not header[0]:
+        return None
+    return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))
+
+
+def member_report(member: int, fact: Tensor) -> MemberReport:
+    return MemberReport(member, int(fact[1]), int(fact[2]), float(fact[3]), float(fact[4]), "converged")
+
+
+@dataclass(frozen=True)
+class Collector:
+    """`everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`."""
+
+    everyone: Group
+    layout: Layout
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, NonFiniteError | None]:
+        """Hand every finished member of a batch to `take`, on rank 0; `batches` are the member numbers that each group drew.
+
+        Returns the rounds (groups,) each group needed, on rank 0, and the first failure of any group, on every rank.
+        """
+        rounds, verdict = np.zeros(self.layout.groups), np.zeros(HEADER)
+        if self.everyone.rank == 0:
+            for group, ids in enumerate(batches):
+                header = self.take_from(self.layout.leader(group), drawn, ids, take)
+                rounds[group] = header[5]
+                if header[0] and not verdict[0]:
+                    verdict[:] = header
+        elif self.everyone.rank == self.layout.leader(self.layout.group(self.everyone.rank)):
+            self.send(drawn)
+        return rounds, failure(self.everyone.broadcast(verdict))
+
+    def take_from(self, leader: int, drawn: Drawn, ids: list[int], take: Take) -> np.ndarray:
+        mine = leader == 0
+        header = drawn.header if mine else self.receive(leader, (HEADER,))
+        facts = drawn.facts if mine else self.receive(leader, (len(ids), FACTS))
+        for k, number in enumerate(ids):
+            if facts[k, 0]:
+                take(drawn.fields[k] if mine else self.receive_field(leader), member_report(number, facts[k]))
+        return header.numpy()
+
+    def send(self, drawn: Drawn) -> None:
+        messages = [(0, drawn.header), (0, drawn.facts)]
+        messages += [(0, field.contiguous()) for fact, field in zip(drawn.facts, drawn.fields, strict=True) if fact[0]]
+        for message in messages:
+            self.everyone.exchange([message], [])
+
+    def receive(self, leader: int, shape: tuple[int, ...]) -> Tensor:
+        buffer = torch.empty(shape, dtype=torch.float64)
+        self.everyone.exchange([], [(leader, buffer)])
+        return buffer
+
+    def receive_field(self, leader: int) -> Tensor:
+        buffer = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        self.everyone.exchange([], [(leader, buffer)])
+        return buffer

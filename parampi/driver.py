@@ -1,0 +1,238 @@
+"""The engine: windows of points, swept until they agree, for the members of one group of ranks.
+
+One round is one batched network evaluation and one scan over ranks:
+
+    D = denoise(x_old)                                  all points of this rank's slice, all members, at once
+    F = state x_old + drift D + noise xi                the step map
+    y[i+1] = A_i y[i] + (F_i - x_old[i+1])              the scan; y = x_new - x_old
+    x_new[i+1] = F_i + A_i y[i]
+
+Where y[i] = 0 exactly, x_new[i+1] is F_i(x_old[i]) exactly: after k rounds the first k points are the serial sampler's. Rank 0
+judges the changes and broadcasts by how many points each member's window slides. Members' windows are independent: a hard
+member neither delays the others nor changes them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.errors import NonFiniteError
+from parampi.parallel import Group, Mode, Slices, Window, affine_scan, move, pass_on
+from parampi.samplers.chain import Chain
+from parampi.solvers import Solver, StopRule
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+GO_ON, FAIL = 0, 1
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round showed, on the rank that drives: `changes` (position, member) are relative changes at the points
+    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing."""
+
+    number: int
+    first: Integers
+    lengths: Integers
+    changes: Floats
+    slides: Integers
+
+
+@dataclass
+class Account:
+    """What the members of a group cost and what they still lack; complete on the group's rank 0 only."""
+
+    rounds: Integers
+    evaluations: Integers
+    residual: Floats
+    lacking: Floats
+    history: list[Round] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, members: int) -> "Account":
+        return cls(*(np.zeros(members, dtype) for dtype in (np.int64, np.int64, np.float64, np.float64)))
+
+    def enter(self, done: Round, lacking: Floats) -> None:
+        self.rounds += done.lengths > 0
+        self.evaluations += done.lengths
+        for m in np.flatnonzero(done.slides):
+            self.residual[m] = done.changes[: done.slides[m], m].max()
+        self.lacking = lacking
+        self.history.append(done)
+
+
+Watch = Callable[[Round, int], None]
+"""Called on the rank that drives after each round, with the round and the number of steps in all."""
+
+
+class Engine:
+    """One group's windows. `advance` until `finished`; then `result` holds the final fields on the group's rank 0."""
+
+    def __init__(
+        self, chain: Chain, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3, mode: Mode = "fast",
+        watch: Watch | None = None,
+    ):  # fmt: skip
+        self.chain, self.solver, self.group, self.mode, self.watch = chain, solver, group, mode, watch
+        self.size = solver.window(window, chain.steps)
+        self.rule = StopRule.of(chain.step_map, chain.sigma_data, tolerance)
+        self.account = Account.empty(len(chain.members))
+        step_map, sigma_data = chain.step_map, chain.sigma_data
+        guess = solver.first_guess(step_map, sigma_data)
+        numbers = [step_map.state, step_map.drift, step_map.noise, solver.slopes(step_map, sigma_data), guess.slopes, guess.noise]
+        scale = (step_map.sigmas**2 + sigma_data**2).sqrt()[:-1]
+        self.table = torch.stack([*numbers, step_map.sigmas[:-1], scale], dim=1)
+        first = np.zeros(len(chain.members), np.int64)
+        start = chain.start()
+        self.xi: Tensor | None = None
+        self.window = Window(first, Slices(0, group.size), start[None])
+        self.settle(first)
+
+    # ------------------------------------------------------------------ where the windows are
+
+    @property
+    def lengths(self) -> Integers:
+        """Points (m,) that each member's window sweeps; 0 for members that are finished."""
+        return self.lengths_at(self.window.first)
+
+    def lengths_at(self, first: Integers) -> Integers:
+        left = self.chain.steps - first
+        room = self.size - first % self.size if self.solver.advance == "block" else self.size
+        return np.minimum(room, left)
+
+    @property
+    def finished(self) -> bool:
+        return bool((self.window.first == self.chain.steps).all())
+
+    @property
+    def positions(self) -> range:
+        return self.window.slices.of(self.group.rank)
+
+    @property
+    def result(self) -> Tensor:
+        """Fields (m, *shape) at each member's frozen point, on the group's rank 0: the final ones when `finished`."""
+        return self.window.x[0]
+
+    def settle(self, first: Integers) -> None:
+        """Slide the windows to begin at `first`: move states, make noise, and guess the points that are new."""
+        known = self.window.first + self.known_lengths() - first
+        before, steps_before = self.window, self.steps
+        slices = Slices(int(self.lengths_at(first).max(initial=0)), self.group.size)
+        self.window = move(self.group, before, first, slices)
+        self.read_table()
+        self.xi = self.noise(steps_before)
+        self.guess(known)
+
+    def known_lengths(self) -> Integers:
+        return np.minimum(self.lengths, self.window.slices.points)
+
+    @property
+    def steps(self) -> Tensor:
+        """Indices (n, m) of the steps of this rank's slice; those at or beyond N belong to no window."""
+        p = torch.arange(self.positions.start, self.positions.stop)
+        return p[:, None] + torch.from_numpy(self.window.first)
+
+    def read_table(self) -> None:
+        """Coefficients (n, m, 1 ... 1) of this rank's steps; 0 where a member's window is shorter than its group's longest."""
+        self.active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
+        rows = self.table[self.steps.clamp(max=self.chain.steps - 1)] * self.active[..., None]
+        self.sigmas, self.scale = rows[..., 6].to(self.window.x), rows[..., 7]
+        shape = (*self.active.shape, *(1 for _ in self.chain.shape))
+        numbers = (rows[..., k].to(self.window.x).view(shape) for k in range(6))
+        self.state, self.drift, self.spread, self.slopes, self.guess_slopes, self.guess_spread = numbers
+        self.active = self.active.to(self.window.x.device)
+
+    def noise(self, steps_before: Tensor) -> Tensor | None:
+        """xi (n, m, *shape) of this rank's steps: kept where this rank had them before, else made from the counters."""
+        if not self.chain.step_map.stochastic:
+            return None
+        xi = self.window.x.new_zeros((len(self.positions), *self.window.x.shape[1:]))
+        steps, missing = self.steps, self.active.cpu().clone()
+        for m in range(steps.shape[1]) if self.xi is not None and len(steps_before) and len(steps) else ():
+            begin = max(int(steps_before[0, m]), int(steps[0, m]))
+            count = min(int(steps_before[-1, m]), int(steps[-1, m])) + 1 - begin
+            if count > 0:
+                here, there = begin - int(steps[0, m]), begin - int(steps_before[0, m])
+                xi[here : here + count, m] = self.xi[there : there + count, m]
+                missing[here : here + count, m] = False
+        if missing.any():
+            rows, columns = missing.nonzero(as_tuple=True)
+            xi[rows.to(xi.device), columns.to(xi.device)] = self.chain.noise(steps[rows, columns], columns)
+        return xi
+
+    def guess(self, known: Integers) -> None:
+        """Fill the points behind each member's last known position from the points before, by one scan without a network call."""
+        behind = torch.arange(self.positions.start, self.positions.stop)[:, None] >= torch.from_numpy(known)
+        enters = behind.to(self.window.x.device).view(self.state.shape)
+        values = torch.where(enters, self.guess_spread * self.xi if self.xi is not None else 0.0, self.window.x[1:])
+        slopes = torch.where(enters, self.guess_slopes, 0.0)
+        x = affine_scan(self.group, slopes, values, self.window.x[0], self.window.slices.busy, self.mode)
+        self.window.x = x
+
+    # ------------------------------------------------------------------ one round
+
+    def advance(self) -> None:
+        """One round: evaluate, sweep, judge, slide. Raises NonFiniteError, on all ranks of the group."""
+        changes = self.sweep()
+        slides = self.judge(changes)
+        if slides.any():
+            self.settle(self.window.first + slides)
+
+    def sweep(self) -> Tensor:
+        """Evaluate the step map and apply the scan; relative changes (n, m) at this rank's points, inf where D is not finite."""
+        x = self.window.x
+        denoised = self.chain.denoise(x[:-1], self.sigmas, self.active)
+        mapped = self.state * x[:-1]
+        mapped += self.drift * denoised
+        if self.xi is not None:
+            mapped += self.spread * self.xi
+        y = affine_scan(self.group, self.slopes, mapped - x[1:], torch.zeros_like(x[0]), self.window.slices.busy, self.mode)
+        mapped += self.slopes * y[:-1]
+        x[1:] = mapped
+        pass_on(self.group, self.window)
+        changes = self.norms(y[:-1])
+        changes[~self.norms(denoised).isfinite()] = torch.inf
+        return changes
+
+    def norms(self, fields: Tensor) -> Tensor:
+        """Root mean square (n, m) of fields, on the scale of their points; row by row where bits must not depend on the shape."""
+        flat = fields.flatten(2)
+        if self.mode == "bitwise":
+            rows = [torch.linalg.vector_norm(row.clone()) for row in flat.flatten(0, 1)]
+            total = torch.stack(rows).view(flat.shape[:2]) if rows else flat.new_zeros(flat.shape[:2])
+        else:
+            total = torch.linalg.vector_norm(flat, dim=2)
+        return total.double().cpu() / (self.scale * flat.shape[2] ** 0.5).clamp(min=1e-300)
+
+    def judge(self, changes: Tensor) -> Integers:
+        """Rank 0 decides how far each member's window slides; every rank gets the verdict."""
+        number, first, lengths = len(self.account.history) + 1, self.window.first, self.lengths
+        everywhere = np.zeros((self.window.slices.points, len(first)))
+        everywhere[self.positions.start : self.positions.stop] = np.where(self.active.cpu(), changes, 0.0)
+        everywhere = self.group.sum_to_root(everywhere)
+        verdict = np.zeros(4 + len(first), np.int64)
+        if self.group.rank == 0:
+            bad = np.argwhere(~np.isfinite(everywhere))
+            if len(bad):
+                verdict[:4] = FAIL, bad[0][0] + first[bad[0][1]], bad[0][1], number
+            else:
+                decided = self.rule.judge(everywhere, first, lengths, self.account.lacking)
+                done = Round(number, first.copy(), lengths, everywhere, decided.slides)
+                self.account.enter(done, decided.lacking)
+                verdict[4:] = decided.slides
+                if self.watch:
+                    self.watch(done, self.chain.steps)
+        self.group.broadcast(verdict)
+        if verdict[0] == FAIL:
+            point = int(verdict[1])
+            member = int(self.chain.members[verdict[2]])
+            raise NonFiniteError(member, point, float(self.chain.step_map.sigmas[point]), int(verdict[3]))
+        return verdict[4:]
+
+    def run(self) -> Tensor:
+        while not self.finished:
+            self.advance()
+        return self.result

@@ -1,0 +1,213 @@
+"""Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they are finished."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parampi.collect import Collector, Drawn, Take
+from parampi.diffusion.denoiser import Denoiser
+from parampi.diffusion.network import Network
+from parampi.driver import Engine, Watch
+from parampi.errors import ConfigError
+from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
+from parampi.parallel.launch import together
+from parampi.report import MemberReport, Report, residual_history
+from parampi.samplers import DDIM, Sampler
+from parampi.samplers.chain import Chain
+from parampi.solvers import Picard, Solver
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+NUMBERS = 2**32
+
+
+@dataclass
+class Ensemble:
+    """fields (members, *shape) on the CPU and members (their numbers) on rank 0, None elsewhere; `report` is complete on rank 0."""
+
+    fields: Tensor | None
+    members: list[int] | None
+    report: Report
+
+
+def sample(
+    denoiser: Denoiser,
+    shape: Sequence[int],
+    members: int | Sequence[int],
+    sigmas: Tensor,
+    sampler: Sampler | None = None,
+    solver: Solver | None = None,
+    window: int | None = None,
+    tol: float = 1e-3,
+    seed: int = 0,
+    comm: "Comm | None" = None,
+    *,
+    sigma_data: float | None = None,
+    time_ranks: int | None = None,
+    mode: Mode = "fast",
+    dtype: torch.dtype = torch.float64,
+    network_batch: int | None = None,
+    batch: int | None = None,
+    keep: Take | None = None,
+    watch: Watch | None = None,
+) -> Ensemble:
+    """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
+
+    denoiser       D(x, sigma) -> E[x0 | x0 + sigma n = x]; x (B, *shape), sigma (B,). The engine runs on the device it lives on.
+    shape          of one member's field, without member axis
+    members        how many, or their numbers; member k depends on `seed` and k alone, not on how many others are drawn
+    sigmas         strictly decreasing noise levels (N + 1,); the last may be 0
+    sampler        the step map; DDIM() by default
+    solver         the sweeps; Picard() by default
+    window         points swept together; None for all at once
+    tol            relative L2 error of the final field against the serial sampler's, estimated per member in the report
+    comm           an mpi4py communicator, every rank of which makes the same call; None is this process alone
+    sigma_data     standard deviation of the data; the denoiser's own, or 1
+    time_ranks     ranks that share one group of members; None gives members first: as few as leave no rank without work
+    mode           "fast", or "bitwise": the same bits for any number of ranks, window layouts and batches of members
+    dtype          of states and scan; the network keeps its own
+    network_batch  most fields in one network call
+    batch          most members swept at once by one group, None for its whole share
+    keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
+    watch          called on rank 0 after each round of its group
+
+    Raises ConfigError for arguments that make no sense, NonFiniteError (with the members finished so far as `.ensemble`) when the
+    network returns NaN or Inf, both on all ranks alike. Any other exception on one rank ends the whole job.
+    """
+    with together(comm):
+        check(tol, mode, seed, shape, batch)
+        network = Network(denoiser, network_batch, padded=mode == "bitwise")
+        job = Job(
+            numbers=member_numbers(members),
+            everyone=as_group(comm),
+            network=network,
+            template=Chain(
+                network, (sampler or DDIM()).steps(sigmas), torch.empty(0), tuple(shape), seed,
+                float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0), dtype, network.device,
+            ),
+            solver=solver or Picard(), window=window, tol=tol, mode=mode, time_ranks=time_ranks, batch=batch,
+        )  # fmt: skip
+        return job.run(comm, keep, watch)
+
+
+def member_numbers(members: int | Sequence[int]) -> list[int]:
+    if isinstance(members, int):
+        if not 1 <= members <= NUMBERS:
+            raise ConfigError(f"members = {members}; between 1 and {NUMBERS} can be drawn (members are numbered by 32 bits)")
+        return list(range(members))
+    numbers = [int(m) for m in members]
+    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= NUMBERS:
+        raise ConfigError(f"members = {numbers}; give different numbers from 0 to {NUMBERS - 1}, at least one")
+    return numbers
+
+
+def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | None) -> None:
+    if not tol > 0:
+        raise ConfigError(f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)")
+    if mode not in MODES:
+        raise ConfigError(f"mode = {mode!r} is not one of {', '.join(map(repr, MODES))}")
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"seed = {seed} is not between 0 and 2^64 - 1")
+    if not shape or any(n < 1 for n in shape):
+        raise ConfigError(f"shape = {tuple(shape)}; give the shape of one member's field, such as (channels, y, x)")
+    if batch is not None and batch < 1:
+        raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
+
+
+@dataclass
+class Job:
+    """One call of `sample`, its arguments checked."""
+
+    numbers: list[int]
+    everyone: Group
+    network: Network
+    template: Chain
+    solver: Solver
+    window: int | None
+    tol: float
+    mode: Mode
+    time_ranks: int | None
+    batch: int | None
+    output: float = 0.0
+    fields: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.plan(self.everyone.size, len(self.numbers), self.time_ranks)
+        self.window = self.solver.window(self.window, self.template.steps)
+        steps, layout = self.template.steps, self.layout
+        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": self.window}
+        self.report = Report(steps, self.tol, steps, steps * len(self.numbers), layout=places)
+
+    def batches(self) -> list[list[list[int]]]:
+        """Member numbers of every group in every batch; a group whose share is smaller ends with an empty one."""
+        most = len(self.layout.share(0))
+        size = min(self.batch or most, most)
+        shares = [[self.numbers[k] for k in self.layout.share(group)] for group in range(self.layout.groups)]
+        return [[share[start : start + size] for share in shares] for start in range(0, most, size)]
+
+    def run(self, comm: "Comm | None", keep: Take | None, watch: Watch | None) -> Ensemble:
+        begin, rank = time.perf_counter(), self.everyone.rank
+        split = comm.Split(self.layout.group(rank)) if comm is not None and self.layout.groups > 1 else None
+        group = as_group(split or comm) if self.layout.time_ranks > 1 else Alone()
+        template = self.template
+        collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device)
+        rounds, failure = 0, None
+        for batch in self.batches():
+            drawn = self.draw(batch[self.layout.group(rank)], group, watch if rank == 0 else None)
+            took, failure = collector.collect(drawn, batch, lambda state, member: self.take(state, member, keep))
+            rounds = rounds + took
+            if failure is not None:
+                break
+        if split is not None:
+            split.Free()
+        self.report.rounds = int(max(rounds)) if rank == 0 else 0
+        self.clock(group, time.perf_counter() - begin)
+        ensemble = self.ensemble(keep)
+        if failure is not None:
+            self.report.outcome, failure.ensemble = "nonfinite", ensemble
+            raise failure
+        return ensemble
+
+    def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
+        if not ids:
+            return Drawn.nothing()
+        chain = replace(self.template, members=torch.tensor(ids))
+        engine = Engine(chain, self.solver, group, self.window, self.tol, self.mode, watch)
+        drawn = Drawn.run(engine)
+        if self.everyone.rank == 0:
+            self.report.residuals |= {number: residual_history(engine.account.history, k) for k, number in enumerate(ids)}
+        return drawn
+
+    def take(self, state: Tensor, member: MemberReport, keep: Take | None) -> None:
+        begin = time.perf_counter()
+        self.report.members.append(member)
+        if keep is None:
+            self.fields.append(state.cpu().clone())
+        else:
+            keep(state, member)
+        self.output += time.perf_counter() - begin
+
+    def clock(self, group: Group, total: float) -> None:
+        """Every rank's seconds, on rank 0."""
+        messages = self.everyone.seconds + (group.seconds if group is not self.everyone else 0.0)
+        table = np.zeros((self.everyone.size, 4))
+        table[self.everyone.rank] = self.network.seconds, messages, self.output, total
+        names = ("network", "communication", "output", "total")
+        self.report.seconds = [dict(zip(names, map(float, row), strict=True)) for row in self.everyone.sum_to_root(table)]
+
+    def ensemble(self, keep: Take | None) -> Ensemble:
+        if self.everyone.rank != 0:
+            return Ensemble(None, None, self.report)
+        order = {number: k for k, number in enumerate(self.numbers)}
+        taken = [member.member for member in self.report.members]
+        ranked = sorted(range(len(taken)), key=lambda k: order[taken[k]])
+        self.report.members = [self.report.members[k] for k in ranked]
+        self.report.evaluations = sum(member.evaluations for member in self.report.members)
+        fields = torch.stack([self.fields[k] for k in ranked]) if keep is None and ranked else None
+        return Ensemble(fields, [taken[k] for k in ranked], self.report)

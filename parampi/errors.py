@@ -1,0 +1,33 @@
+"""The errors parampi raises on purpose. A user's mistake prints as one line; only a defect of ours shows a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can put right. The message names the value, what was expected and the remedy."""
+
+
+class ConfigError(UserError):
+    """A configuration, an argument or a combination of them that makes no sense."""
+
+
+class DataError(UserError):
+    """A file (weights, statistics, fields) that is missing, damaged or of another kind than expected."""
+
+
+class OutputError(UserError):
+    """An output that cannot be written, or that would overwrite something."""
+
+
+class LaunchError(UserError):
+    """Ranks that were started in a way that cannot work."""
+
+
+class NonFiniteError(Exception):
+    """The network returned NaN or Inf. Members that were finished before are kept in `ensemble`."""
+
+    def __init__(self, member: int, point: int, sigma: float, round: int):
+        self.member, self.point, self.sigma, self.round = member, point, sigma, round
+        self.ensemble = None
+        super().__init__(
+            f"the network returned NaN or Inf for member {member} at point {point} (sigma = {sigma:.6g}) in round {round}; "
+            "check the weights, the normalisation of the data and whether the network was trained at this noise level"
+        )

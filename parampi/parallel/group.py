@@ -1,0 +1,99 @@
+"""The few messages that parampi sends, behind one small contract: one process alone, or an MPI communicator."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parampi.parallel.transport import Transport
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+Message = tuple[int, Tensor]
+"""The other rank, and the contiguous tensor to send to it or to receive from it."""
+
+
+class Group(Protocol):
+    """Ranks that share members. Buffers are contiguous tensors (any device) or NumPy arrays; nothing is pickled."""
+
+    rank: int
+    size: int
+    seconds: float
+    """Time this rank has spent in messages, waiting included."""
+
+    def exchange(self, sends: Sequence[Message], receives: Sequence[Message]) -> None:
+        """Send and receive point to point, all at once; returns when all receives are filled."""
+        ...
+
+    def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
+        """The sum over ranks, on rank 0 (other ranks get their own numbers back)."""
+        ...
+
+    def broadcast(self, numbers: np.ndarray) -> np.ndarray:
+        """Rank 0's numbers, on every rank; in place."""
+        ...
+
+
+class Alone:
+    """A group of one rank; needs no MPI."""
+
+    rank, size, seconds = 0, 1, 0.0
+
+    def exchange(self, sends: Sequence[Message], receives: Sequence[Message]) -> None:
+        if sends or receives:
+            raise ValueError("a group of one rank has nobody to talk to")
+
+    def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers
+
+    def broadcast(self, numbers: np.ndarray) -> np.ndarray:
+        return numbers
+
+
+class MPIGroup:
+    """A group over an MPI communicator, which stays the caller's."""
+
+    def __init__(self, comm: "Comm", transport: Transport | None = None):
+        self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        self.transport = transport or Transport.detect()
+        self.seconds = 0.0
+
+    def exchange(self, sends: Sequence[Message], receives: Sequence[Message]) -> None:
+        begin = time.perf_counter()
+        landing = [self.transport.landing(tensor) for _, tensor in receives]
+        pending = [self.comm.Irecv(self.transport.buffer(t), source=r) for (r, _), t in zip(receives, landing, strict=True)]
+        leaving = [self.transport.leaving(tensor) for _, tensor in sends]
+        pending += [self.comm.Isend(self.transport.buffer(t), dest=r) for (r, _), t in zip(sends, leaving, strict=True)]
+        type(pending[0]).Waitall(pending) if pending else None
+        for (_, tensor), landed in zip(receives, landing, strict=True):
+            self.transport.land(landed, tensor)
+        self.seconds += time.perf_counter() - begin
+
+    def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
+        begin = time.perf_counter()
+        total = np.empty_like(numbers)
+        self.comm.Reduce(np.ascontiguousarray(numbers), total, root=0)
+        self.seconds += time.perf_counter() - begin
+        return total if self.rank == 0 else numbers
+
+    def broadcast(self, numbers: np.ndarray) -> np.ndarray:
+        begin = time.perf_counter()
+        self.comm.Bcast(numbers, root=0)
+        self.seconds += time.perf_counter() - begin
+        return numbers
+
+
+def as_group(comm: "Comm | None") -> Group:
+    """The group of a communicator; of this process alone for None or a communicator of one rank."""
+    if comm is None or comm.Get_size() == 1:
+        return Alone()
+    return MPIGroup(comm)
+
+
+def empty_like_message(shape: Sequence[int], like: Tensor) -> Tensor:
+    """A contiguous buffer to receive a tensor of this shape."""
+    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device)

@@ -1,0 +1,98 @@
+"""How ranks start and how they end: together, or not at all."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from parampi.errors import LaunchError, NonFiniteError, UserError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+LAUNCHERS = {
+    "SLURM_STEP_NUM_TASKS": ("srun", "srun --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI (srun --mpi=list shows what there is)"),
+    "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
+    "PMI_SIZE": ("mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
+}
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+
+
+def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, str, str]:
+    """(ranks, launcher, remedy) that the launcher says it started; 1 rank where no launcher is at work."""
+    for variable, (launcher, remedy) in LAUNCHERS.items():
+        value = environment.get(variable, "")
+        if value.isdigit():
+            return int(value), launcher, remedy
+    return 1, "", ""
+
+
+def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """This process's rank as the launcher numbers it, known before MPI starts; 0 where no launcher is at work."""
+    return next((int(environment[name]) for name in RANKS if environment.get(name, "").isdigit()), 0)
+
+
+def world() -> "Comm | None":
+    """All ranks of this job, or None for one process that no launcher started.
+
+    Raises LaunchError where a launcher started several processes that do not see one another (each would do all the work and
+    overwrite the others' files), and where it started several but there is no mpi4py.
+    """
+    expected, launcher, remedy = launched_ranks()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        if expected > 1:
+            raise LaunchError(f"{launcher} started {expected} ranks but MPI cannot be loaded ({error}); pip install 'parampi[mpich]'") from None
+        return None
+    comm = MPI.COMM_WORLD
+    if comm.Get_size() == 1 and expected > 1:
+        raise LaunchError(
+            f"{launcher} started {expected} ranks but each sees itself alone: the launcher and the MPI library "
+            f"({MPI.get_vendor()[0]}) do not belong together. Use {remedy}"
+        )
+    return comm if comm.Get_size() > 1 else None
+
+
+def mpi_version() -> str:
+    """Name and version of the MPI library, for reports."""
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError):
+        return "none"
+    name, version = MPI.get_vendor()
+    return f"{name} {'.'.join(map(str, version))}"
+
+
+@contextmanager
+def together(comm: "Comm | None") -> Iterator[None]:
+    """Ends the whole job when something unforeseen happens on one rank, whose traceback is printed.
+
+    Errors that all ranks raise alike (a user's mistake, NaN from the network) pass through; any other exception on one rank
+    would leave the rest waiting for its messages for ever.
+    """
+    try:
+        yield
+    except (UserError, NonFiniteError):
+        raise
+    except BaseException:
+        if comm is None or comm.Get_size() == 1:
+            raise
+        sys.stderr.write(f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{traceback.format_exc()}")
+        sys.stderr.flush()
+        sys.stdout.flush()
+        comm.Abort(1)
+
+
+def local_rank(comm: "Comm | None") -> int:
+    """Rank among those that share this node's memory, and so its GPUs."""
+    if comm is None:
+        return 0
+    from mpi4py import MPI
+
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
+    rank: int = node.Get_rank()
+    node.Free()
+    return rank

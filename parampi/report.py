@@ -1,0 +1,94 @@
+"""What happened: rounds, evaluations, residuals and times. Plain numbers, so that a report outlives the run."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MemberReport:
+    """One member.
+
+    rounds       dependent batched network evaluations it took part in
+    evaluations  single-field network calls made for it
+    residual     largest relative change, in the last sweep, of the points accepted with it
+    error        estimate of the final field's relative L2 error against the serial sampler
+    outcome      "converged", or "nonfinite" where the network returned NaN or Inf
+    """
+
+    member: int
+    rounds: int
+    evaluations: int
+    residual: float
+    error: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Relative changes seen in one round: of the points `first`, `first + 1`, ... of one member's window."""
+
+    round: int
+    first: int
+    changes: list[float]
+
+
+@dataclass
+class Report:
+    """What an ensemble cost; complete on rank 0.
+
+    rounds              length of the chain of dependent network evaluations: the longest of any group, batches added up
+    evaluations         single-field network calls, all members
+    serial_rounds       rounds the serial sampler needs
+    serial_evaluations  single-field network calls of the serial sampler, all members
+    outcome             "converged" when every member is, else what went wrong
+    seconds             per rank: {"network", "communication", "output", "total"}
+    residuals           per member: what each of its rounds showed (members of rank 0's group)
+    """
+
+    steps: int
+    tolerance: float
+    serial_rounds: int
+    serial_evaluations: int
+    rounds: int = 0
+    evaluations: int = 0
+    outcome: str = "converged"
+    layout: dict[str, int] = field(default_factory=dict)
+    members: list[MemberReport] = field(default_factory=list)
+    residuals: dict[int, list[Residuals]] = field(default_factory=dict)
+    seconds: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def speedup(self) -> float:
+        """Serial rounds over rounds: how much sooner a member comes when network calls dominate and ranks are plenty."""
+        return self.serial_rounds / self.rounds if self.rounds else float("nan")
+
+    @property
+    def redundancy(self) -> float:
+        """Evaluations over those of the serial sampler: what the speed costs."""
+        return self.evaluations / self.serial_evaluations if self.serial_evaluations else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "speedup": self.speedup, "redundancy": self.redundancy}
+
+    def to_json(self) -> str:
+        return json.dumps(self.as_dict(), indent=1, allow_nan=True)
+
+    def summary(self) -> str:
+        worst = max((m.error for m in self.members), default=float("nan"))
+        return (
+            f"{len(self.members)} members: {self.rounds} rounds (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
+            f"{self.evaluations} evaluations (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
+            f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e})"
+        )
+
+
+def residual_history(rounds: list[Any], column: int) -> list[Residuals]:
+    """One member's history out of the engine's rounds."""
+    taken = [r for r in rounds if r.lengths[column] > 0]
+    return [
+        Residuals(k + 1, int(r.first[column]), [float(f"{v:.3e}") for v in np.asarray(r.changes[: r.lengths[column], column])])
+        for k, r in enumerate(taken)
+    ]

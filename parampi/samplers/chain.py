@@ -1,0 +1,50 @@
+"""A sampler applied to something: network, noise and members together give the steps `F_i` of every member."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from parampi.diffusion.network import Network
+from parampi.diffusion.noise import normal
+from parampi.samplers.base import StepMap
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What one group of ranks draws. `members` (m,) are the numbers of the members, which their noise depends on and nothing else does."""
+
+    network: Network
+    step_map: StepMap
+    members: Tensor
+    shape: tuple[int, ...]
+    seed: int = 0
+    sigma_data: float = 1.0
+    dtype: torch.dtype = torch.float64
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def steps(self) -> int:
+        return self.step_map.steps
+
+    def start(self) -> Tensor:
+        """x at point 0 (m, *shape): N(0, sigma_0^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
+
+        For sigma_data = 1 this is the standard normal start of a variance-preserving model in EDM coordinates.
+        """
+        scale = (self.step_map.sigmas[0] ** 2 + self.sigma_data**2).sqrt().item()
+        zero = torch.zeros(1, dtype=torch.int64)
+        return scale * normal(self.seed, self.members, zero, self.shape, dtype=self.dtype, device=self.device)[0]
+
+    def noise(self, steps: Tensor, columns: Tensor) -> Tensor:
+        """xi (k, *shape) for k pairs of a step and a column, both (k,); the noise of step i belongs to point i + 1."""
+        flat = normal(self.seed, self.members[columns], steps[None] + 1, self.shape, dtype=self.dtype, device=self.device)
+        return flat[0]
+
+    def denoise(self, x: Tensor, sigmas: Tensor, active: Tensor) -> Tensor:
+        """D (n, m, *shape) where `active` (n, m), 0 elsewhere, in one batched evaluation; x (n, m, *shape), sigmas (n, m)."""
+        if bool(active.all()):
+            return self.network(x.flatten(0, 1), sigmas.flatten()).view(x.shape)
+        result = torch.zeros_like(x)
+        result[active] = self.network(x[active], sigmas[active])
+        return result
