@@ -44,7 +44,9 @@ class Network:
             # a fresh copy, too: libraries also choose kernels by the alignment of the memory
             rows = torch.arange(self.batch or 1, device=x.device).clamp(max=count - 1)
             x, sigma = x[rows], sigma[rows]
-        result = self.denoiser(x.to(self.dtype or dtype), sigma.to(self.dtype or dtype))
+        inner = self.dtype or dtype
+        # half precision could not tell neighbouring noise levels apart
+        result = self.denoiser(x.to(inner), sigma.to(torch.promote_types(inner, torch.float32)))
         if not isinstance(result, Tensor) or result.shape != x.shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ConfigError(f"the denoiser returned {got} for fields of shape {tuple(x.shape)}; it must return E[x0 | x] in x's shape")

@@ -1,0 +1,125 @@
+"""The command line. Every verb works alone and under mpiexec or srun; what is printed comes from rank 0."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parampi.errors import NonFiniteError, UserError
+from parampi.parallel.launch import launched_rank, mpi_version, together, world
+
+USER_ERROR, NETWORK_ERROR = 2, 3
+
+
+def ending(work: Callable[[], Any], rank: int) -> int:
+    """The exit code of a verb; a user's mistake and a failing network print one line, on rank 0."""
+    try:
+        work()
+    except (UserError, NonFiniteError) as error:
+        if rank == 0:
+            print(f"parampi: {error}", file=sys.stderr, flush=True)
+        return USER_ERROR if isinstance(error, UserError) else NETWORK_ERROR
+    return 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="parampi")
+def commands() -> None:
+    """Ensembles from diffusion models of physics fields, parallel in time."""
+
+
+@commands.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1)
+@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+def run(config: Path, overrides: tuple[str, ...], overwrite: bool) -> int:
+    """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
+
+    def work() -> None:
+        comm = world()
+        with together(comm):
+            from parampi.config import RunConfig, load
+            from parampi.parallel.agree import on_root
+            from parampi.run import run as draw
+
+            resolved = on_root(comm, lambda: load(config, overrides).as_dict())
+            draw(RunConfig.model_validate(resolved), comm, overwrite)
+
+    return ending(work, launched_rank())
+
+
+@commands.command()
+@click.argument("ensemble", type=click.Path(path_type=Path))
+@click.option("--statistics", type=click.Path(path_type=Path), required=True, help="Statistics file of the data.")
+def verify(ensemble: Path, statistics: Path) -> int:
+    """Compare an ensemble file with its data: spectrum per shell, kurtosis, standard deviation."""
+
+    def work() -> None:
+        from parampi.verify import compare
+
+        print(compare(ensemble, statistics).table())
+
+    return ending(work, 0)
+
+
+@commands.group()
+def bench() -> None:
+    """Measure rounds, evaluations and errors on closed-form problems, and the engine's own cost."""
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--case", "cases", multiple=True, help="Only these cases, such as ddim-100 (repeatable).")
+def rounds(as_json: bool, seeds: int, cases: tuple[str, ...]) -> int:
+    """Rounds, evaluations and final error per problem, solver and tolerance."""
+
+    def work() -> None:
+        from parampi.bench import rounds as measure
+
+        table = measure.measure(seeds, cases)
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+
+    return ending(work, 0)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def overhead(as_json: bool) -> int:
+    """Time per round that is not the network's, at window 64 with 64x64 float64 fields on one rank."""
+
+    def work() -> None:
+        from parampi.bench import overhead as measure
+
+        table = measure.measure()
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+
+    return ending(work, 0)
+
+
+@commands.command()
+def info() -> int:
+    """Versions and devices, for reports of trouble."""
+    import torch
+
+    import parampi
+
+    print(f"parampi {parampi.__version__}, torch {torch.__version__}, MPI {mpi_version()}, {torch.cuda.device_count()} CUDA device(s)")
+    return 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        if launched_rank() == 0:
+            error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    sys.exit(code or 0)

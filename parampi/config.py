@@ -1,0 +1,211 @@
+"""The configuration of a run: one strict YAML file and `key=value` overrides, checked as a whole before any work."""
+
+import difflib
+import inspect
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from torch import Tensor
+
+from parampi.diffusion import sigmas
+from parampi.errors import ConfigError
+from parampi.samplers import SAMPLERS
+from parampi.solvers import SOLVERS
+
+SCHEDULES: dict[str, Callable[..., Tensor]] = {
+    name: getattr(sigmas, name) for name in ("karras", "log_uniform", "vp_linear", "vp_cosine", "explicit")
+}
+CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
+PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("output", "directory"))
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def options(key: str, name: str, target: Callable[..., Any]) -> type[Strict]:
+    """The configuration of one registered choice, read off its signature: `key: name` and its options."""
+    hints, parameters = get_type_hints(target), inspect.signature(target).parameters
+    fields: dict[str, Any] = {key: (Literal[name], ...)}
+    for option, parameter in parameters.items():
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[option] = (list[float] if option == "values" else hints.get(option, Any), default)
+    return create_model(f"{key}_{name}", __base__=Strict, **fields)
+
+
+def chosen(key: str, registry: dict[str, Any]) -> Any:
+    """One of several choices, told apart by `key`."""
+    models = tuple(options(key, name, target) for name, target in registry.items())
+    return Annotated[Union[models], Field(discriminator=key)]  # noqa: UP007 (a union of a computed tuple)
+
+
+class Model(Strict):
+    """The network and what it predicts."""
+
+    network: str
+    arguments: dict[str, Any] = {}
+    weights: str
+    predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
+    sigma_data: float = Field(1.0, gt=0)
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
+
+
+class Data(Strict):
+    """The statistics file: names and units, mean and standard deviation per channel, spectrum, reference fields."""
+
+    statistics: str
+
+
+class Sampling(Strict):
+    """What is drawn."""
+
+    members: Annotated[int, Field(ge=1, le=2**32)] | list[Annotated[int, Field(ge=0, lt=2**32)]]
+    seed: int = Field(0, ge=0, lt=2**63)
+    sigmas: chosen("schedule", SCHEDULES)  # type: ignore[valid-type]
+    sampler: chosen("name", SAMPLERS)  # type: ignore[valid-type]
+    solver: chosen("name", SOLVERS)  # type: ignore[valid-type]
+    window: int | None = Field(None, ge=1)
+    tolerance: float = Field(1e-3, gt=0)
+
+
+class Parallel(Strict):
+    """Where and how it runs."""
+
+    time_ranks: int | None = Field(None, ge=1)
+    mode: Literal["fast", "bitwise"] = "fast"
+    device: str = "auto"
+    dtype: Literal["float64", "float32"] = "float64"
+    network_batch: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+
+
+class Output(Strict):
+    """What is written, into one directory."""
+
+    directory: str
+    ensemble: str = "ensemble.nc"
+    report: str = "report.json"
+    figure: str | None = "report.png"
+
+
+class RunConfig(Strict):
+    """All of a run. Paths are relative to the YAML file; those given on the command line, to the working directory."""
+
+    model: Model
+    data: Data
+    sampling: Sampling
+    parallel: Parallel = Parallel()
+    output: Output
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def build(choice: Any, registry: dict[str, Any], key: str = "name") -> Any:
+    """The object that a choice configures."""
+    given = choice.model_dump()
+    return registry[given.pop(key)](**given)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read, override and check a configuration; ConfigError names every wrong key with its value and what is allowed."""
+    tree = read(path)
+    folder = path.resolve().parent
+    for keys in PATHS:
+        rebase(tree, keys, folder)
+    for override in overrides:
+        apply(tree, override)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [explain(problem) for problem in error.errors()]
+        raise ConfigError(f"{path}: " + "\n  ".join(lines)) from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    try:
+        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds a {type(tree).__name__}; a configuration is a mapping with {', '.join(RunConfig.model_fields)}")
+    return tree  # type: ignore[return-value]
+
+
+def rebase(tree: dict[str, Any], keys: tuple[str, str], folder: Path) -> None:
+    """Make a relative path of the YAML file absolute. A module name such as package.module:Class stays."""
+    section = tree.get(keys[0])
+    value = section.get(keys[1]) if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(value, str) and (keys[1] != "network" or ".py:" in value):
+        section[keys[1]] = os.path.normpath(folder / value)
+
+
+def apply(tree: dict[str, Any], override: str) -> None:
+    """Apply one `key=value`; a new choice (name, schedule) drops the options of the one before."""
+    key, equals, _ = override.partition("=")
+    keys = tuple(key.split("."))
+    if not equals or not all(keys):
+        raise ConfigError(f"{override!r} is no override; write key=value, such as sampling.members=4")
+    try:
+        value: Any = OmegaConf.to_container(OmegaConf.from_dotlist([override]))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"override {override!r} cannot be read: {' '.join(str(error).split())}") from None
+    for name in keys:
+        value = value[name]
+    if keys in PATHS and isinstance(value, str) and (keys[1] != "network" or ".py:" in value):
+        value = os.path.abspath(value)
+    section = tree
+    for depth, name in enumerate(keys[:-1]):
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"{override!r}: {'.'.join(keys[: depth + 1])} is a value, not a section")
+    if CHOICES.get(keys[:-1]) == keys[-1] and section.get(keys[-1]) != value:
+        section.clear()
+    section[keys[-1]] = value
+
+
+def explain(problem: Any) -> str:
+    """One line for one of pydantic's findings: key, value, what is allowed."""
+    place, kind, given = [str(part) for part in problem["loc"]], problem["type"], problem["input"]
+    choice = next((n for keys, n in CHOICES.items() if tuple(place[:2]) == keys), None)
+    if choice and len(place) > 2:
+        place.pop(2)  # pydantic names the branch of the union there
+    key = ".".join(place)
+    if kind == "extra_forbidden":
+        return f"{key} is not a known key{suggestion(problem['loc'])}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind.startswith("union_tag"):
+        allowed = problem.get("ctx", {}).get("expected_tags", "")
+        tag = problem.get("ctx", {}).get("tag", given)
+        return f"{key}.{choice} = {tag!r} is not one of {allowed}" if allowed else f"{key} needs a key {choice!r} that says which one"
+    return f"{key} = {json.dumps(given, default=str)}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def suggestion(place: Sequence[Any]) -> str:
+    """The keys allowed where an unknown one was found, the nearest first."""
+    model: Any = RunConfig
+    for part in place[:-1]:
+        model = step_into(model, str(part))
+    known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    near = difflib.get_close_matches(str(place[-1]), known, n=1)
+    return (f"; did you mean {near[0]}?" if near else "") + (f" (allowed: {', '.join(known)})" if known else "")
+
+
+def step_into(model: Any, name: str) -> Any:
+    """The model of a section, or of one branch of a choice."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return model.model_fields[name].annotation
+    branches = [b for b in get_args(model) if isinstance(b, type)]
+    return next((b for b in branches if b.__name__.endswith(f"_{name}")), None)

@@ -1,0 +1,229 @@
+"""Counter-based Gaussian noise: a pure function of (seed, member, point), the same bits in every order, partition and device.
+
+Bits come from Philox4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11). The key is
+the 64-bit seed; the four counter words are
+
+    block [low 32 bits], point, member, stream [16 bits] | block [high 16 bits] << 16
+
+where block counts groups of two numbers within the field. Every block of four 32-bit words gives two 53-bit uniforms, and each
+of these one normal by inversion of the normal distribution function (Wichura's algorithm AS241, Applied Statistics 37, 1988).
+
+The transform uses only + - * / and sqrt in float64, each a separate operation, which IEEE 754 rounds exactly: hence equal bits
+on every CPU and GPU. For the same reason nothing here may be fused (no addcmul, no compilation), no library logarithm is called
+and no tensor is divided by a Python number (which some devices turn into a product with a rounded reciprocal).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+F64, I64 = torch.float64, torch.int64
+MASK = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+PHILOX_ROUNDS = 10
+# Numbers made at a time: a CPU is fastest while all intermediate tensors stay in its cache, a GPU when there are many.
+CHUNK = {"cpu": 2**17}
+CHUNK_ELSEWHERE = 2**20
+
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def normal(
+    seed: int,
+    members: Tensor | Sequence[int],
+    points: Tensor | Sequence[int],
+    shape: Sequence[int],
+    dtype: torch.dtype = F64,
+    device: torch.device | str = "cpu",
+    stream: int = 0,
+) -> Tensor:
+    """Independent standard normals, (n, m, *shape), one field for every point and member.
+
+    members: int64 (m,); points: int64 (n,), or (n, m) to give each member points of its own; both in [0, 2^32).
+    seed: in [0, 2^64). stream: in [0, 2^16), another independent sequence of the same seed. Numbers are computed in float64
+    and rounded to `dtype`. Raises ConfigError outside these ranges.
+    """
+    return _fill(seed, members, points, shape, dtype, device, stream, inverse_normal_cdf)
+
+
+def centred_uniform(
+    seed: int,
+    members: Tensor | Sequence[int],
+    points: Tensor | Sequence[int],
+    shape: Sequence[int],
+    dtype: torch.dtype = F64,
+    device: torch.device | str = "cpu",
+    stream: int = 0,
+) -> Tensor:
+    """Independent uniforms on (-1/2, 1/2), symmetric and never 0; arguments as for `normal`, which is their inverse cdf."""
+    return _fill(seed, members, points, shape, dtype, device, stream, lambda q: q)
+
+
+def _fill(
+    seed: int,
+    members: Tensor | Sequence[int],
+    points: Tensor | Sequence[int],
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device | str,
+    stream: int,
+    transform: Callable[[Tensor], Tensor],
+) -> Tensor:
+    seed = _in_range("seed", seed, 64)
+    key = (seed & MASK, seed >> 32)
+    member, point = _rows(members, points, device)
+    size, out_shape = prod(shape), (*member.shape, *shape)
+    out = torch.empty(member.numel(), size, dtype=dtype, device=device)
+    member, point = member.reshape(-1, 1), point.reshape(-1, 1)
+    stream = _in_range("stream", stream, 16)
+    for rows, blocks in _chunks(member.numel(), -(-size // 2), out.device.type):
+        block = torch.arange(blocks.start, blocks.stop, dtype=I64, device=device)[None]
+        counter = (block & MASK, point[rows], member[rows], stream | (block >> 32) << 16)
+        numbers = transform(_uniforms(philox(counter, key)).flatten())
+        numbers = numbers.reshape(-1, 2 * block.numel())[:, : size - 2 * blocks.start]
+        # By way of float32, so that half precision is rounded alike on every device.
+        out[rows, 2 * blocks.start : 2 * blocks.stop] = numbers if dtype == F64 else numbers.to(torch.float32)
+    return out.reshape(out_shape)
+
+
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Philox4x32-10: four 32-bit words, kept in int64 tensors that broadcast together, from a counter and a key.
+
+    Products wrap modulo 2^64, and the shift that follows extends the sign: only the low 32 bits of the returned words count.
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(PHILOX_ROUNDS):
+        p0, p1 = (c0 & MASK) * MULTIPLIERS[0], (c2 & MASK) * MULTIPLIERS[1]
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1, (p0 >> 32) ^ c3 ^ k1, p0
+        k0, k1 = (k0 + KEY_STEPS[0]) & MASK, (k1 + KEY_STEPS[1]) & MASK
+    return c0, c1, c2, c3
+
+
+def _uniforms(words: Words) -> Tensor:
+    """Two numbers `(j + 1/2) 2^-53`, j in [-2^52, 2^52), from each four words: (..., 2), float64, all operations exact."""
+    c0, c1, c2, c3 = words
+    whole = torch.stack([(c0 << 32 | c1 & MASK) >> 11, (c2 << 32 | c3 & MASK) >> 11], dim=-1)
+    return whole.to(F64).add_(0.5).mul_(2.0**-53)
+
+
+# Coefficients of AS241 (PPND16), highest power first: the centre |q| <= 0.425, the tail to 5 standard deviations, and beyond.
+CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
+    (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
+     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
+)  # fmt: skip
+TAIL = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
+     3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+     0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+FAR_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
+     0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
+    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
+     0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
+)  # fmt: skip
+
+
+def inverse_normal_cdf(q: Tensor) -> Tensor:
+    """z with `Phi(z) = q + 1/2`, for q in (-1/2, 1/2) (float64, one-dimensional), to about 1e-15 relative.
+
+    Taking q and not the probability keeps the lower and the upper tail equally exact.
+    """
+    z = q * _ratio(CENTRE, (q * q).neg_().add_(0.180625))
+    at = (q.abs() > 0.425).nonzero().squeeze(1)
+    side = q[at]
+    z[at] = _tail(side.abs().neg_().add_(0.5)).copysign_(side)
+    return z
+
+
+def _tail(probability: Tensor) -> Tensor:
+    """The distance from the centre beyond which a normal lies with the given small probability on one side."""
+    r = _log(probability).neg_().sqrt_()
+    z = _ratio(TAIL, r - 1.6)
+    far = (r > 5).nonzero().squeeze(1)
+    z[far] = _ratio(FAR_TAIL, r[far] - 5)
+    return z
+
+
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor) -> Tensor:
+    return _polynomial(coefficients[0], r).div_(_polynomial(coefficients[1], r))
+
+
+def _polynomial(coefficients: tuple[float, ...], r: Tensor) -> Tensor:
+    """Horner's rule, highest power first; in place, but never fused."""
+    total = (r * coefficients[0]).add_(coefficients[1])
+    for coefficient in coefficients[2:]:
+        total.mul_(r).add_(coefficient)
+    return total
+
+
+# log 2 in two parts; the first has 20 trailing zero bits, so that its product with an exponent is exact.
+LOG2_HIGH, LOG2_LOW = 0x162E42FEE00000 * 2.0**-53, 1.90821492927058770002e-10
+# 2 atanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...), highest power first; s^2 < 0.0295 leaves a remainder below 1e-18.
+ATANH = tuple(1.0 / (2 * k + 1) for k in range(11, -1, -1))
+
+
+def _log(p: Tensor) -> Tensor:
+    """Natural logarithm of positive normal float64 numbers, from + - * / alone, to about 1e-16 relative."""
+    # Adding the difference of the bit patterns of 1 and sqrt(1/2) moves the mantissa's interval to [sqrt(1/2), sqrt(2)).
+    bits = p.view(I64) + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+    exponent = (bits >> 52) - 1023
+    mantissa = (p.view(I64) - (exponent << 52)).view(F64)
+    s = (mantissa - 1).div_(mantissa + 1)
+    series = _polynomial(ATANH, s * s).mul_(s).mul_(2.0)
+    power = exponent.to(F64)
+    return series.add_(power * LOG2_LOW).add_(power * LOG2_HIGH)
+
+
+def _chunks(rows: int, blocks: int, device: str) -> Iterator[tuple[slice, slice]]:
+    """Rectangles of rows and blocks that cover everything and hold a bounded count of numbers each."""
+    limit = CHUNK.get(device, CHUNK_ELSEWHERE) // 2
+    width = max(1, min(blocks, limit))
+    height = max(1, limit // width)
+    for row in range(0, rows, height):
+        for block in range(0, blocks, width):
+            yield slice(row, row + height), slice(block, min(block + width, blocks))
+
+
+def _rows(members: Tensor | Sequence[int], points: Tensor | Sequence[int], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Member and point of every field, both (n, m)."""
+    member, point = _indices("members", members, device), _indices("points", points, device)
+    if member.ndim != 1 or point.ndim not in (1, 2) or (point.ndim == 2 and point.shape[1] != len(member)):
+        raise ConfigError(
+            f"members must have shape (m,) and points (n,) or (n, m); got {tuple(member.shape)} and {tuple(point.shape)}"
+        )
+    shape = (len(point), len(member))
+    return member.expand(shape), (point if point.ndim == 2 else point[:, None]).expand(shape)
+
+
+def _indices(name: str, values: Tensor | Sequence[int], device: torch.device | str) -> Tensor:
+    given = values if isinstance(values, Tensor) else _tensor(name, values)
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise ConfigError(f"{name} must be whole numbers, not {given.dtype}")
+    if given.numel():
+        _in_range(f"the smallest of {name}", int(given.min()), 32)
+        _in_range(f"the largest of {name}", int(given.max()), 32)
+    return given.to(device, I64)
+
+
+def _tensor(name: str, values: Sequence[int]) -> Tensor:
+    try:
+        return torch.as_tensor(values if len(values) else torch.empty(0, dtype=I64))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ConfigError(f"{name} must be a list of whole numbers from 0 to 2^32 - 1 ({error})") from error
+
+
+def _in_range(name: str, value: int, bits: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < 2**bits:
+        raise ConfigError(f"{name} = {value!r} must be a whole number from 0 to 2^{bits} - 1")
+    return int(value)

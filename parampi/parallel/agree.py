@@ -1,0 +1,71 @@
+"""Deciding together: what rank 0 found out, or the first rank's trouble, becomes known to all ranks."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from parampi import errors
+from parampi.errors import UserError
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+T = TypeVar("T")
+
+
+def broadcast_json(comm: "Comm | None", value: Any, root: int = 0) -> Any:
+    """The root's value, made of what JSON knows, on every rank."""
+    if comm is None:
+        return value
+    data = np.frombuffer(json.dumps(value).encode(), np.uint8) if comm.Get_rank() == root else np.empty(0, np.uint8)
+    size = np.array([len(data)], np.int64)
+    comm.Bcast(size, root=root)
+    text = data.copy() if comm.Get_rank() == root else np.empty(int(size[0]), np.uint8)
+    comm.Bcast(text, root=root)
+    return json.loads(text.tobytes())
+
+
+def described(error: UserError) -> list[str]:
+    return [type(error).__name__, str(error)]
+
+
+def revive(kind: str, message: str) -> UserError:
+    error: UserError = getattr(errors, kind, UserError)(message)
+    return error
+
+
+def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
+    """What `work` gives on rank 0 (made of what JSON knows), on every rank; a UserError there is raised on every rank."""
+    answer: list[Any] = [None, None]
+    if comm is None or comm.Get_rank() == 0:
+        try:
+            answer = [None, work()]
+        except UserError as error:
+            answer = [described(error), None]
+    trouble, value = broadcast_json(comm, answer)
+    if trouble:
+        raise revive(*trouble)
+    result: T = value
+    return result
+
+
+def on_all(comm: "Comm | None", work: Callable[[], T]) -> T:
+    """What `work` gives on each rank; a UserError on any rank, the lowest one's, is raised on every rank."""
+    value, trouble = None, None
+    try:
+        value = work()
+    except UserError as error:
+        trouble = error
+    if comm is None:
+        first = 0 if trouble else -1
+    else:
+        flags = np.zeros(comm.Get_size(), np.int64)
+        flags[comm.Get_rank()] = trouble is not None
+        total = np.empty_like(flags)
+        comm.Allreduce(flags, total)
+        first = int(np.argmax(total)) if total.any() else -1
+    if first >= 0:
+        raise revive(*broadcast_json(comm, described(trouble) if trouble else None, first))
+    return value  # type: ignore[return-value]

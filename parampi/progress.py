@@ -1,0 +1,42 @@
+"""What a user sees while it runs: a bar on a terminal, one line per block elsewhere."""
+
+import sys
+from typing import TextIO
+
+from tqdm import tqdm
+
+from parampi.driver import Round
+
+
+class Progress:
+    """Shows the rounds of rank 0's group: how far its slowest member is, in blocks of `window` points, and the last change."""
+
+    def __init__(self, steps: int, window: int, advance: str, stream: TextIO | None = None):
+        self.steps, self.window, self.kind = steps, window, advance
+        self.blocks = -(-steps // window)
+        self.stream = stream or sys.stdout
+        self.bar: tqdm | None = None
+        self.shown = -1
+
+    def show(self, done: Round, steps: int) -> None:
+        frozen = done.first + done.slides
+        reached, worst = int(frozen.min()), float(done.changes.max(initial=0.0))
+        block = min(reached // self.window, self.blocks - 1)
+        if self.stream.isatty():
+            self.draw(reached, block, done.number, worst)
+        elif block > self.shown or reached == self.steps or done.number == 1:
+            text = f"{self.kind} {block + 1}/{self.blocks}, round {done.number}: {reached} of {self.steps} points, largest change {worst:.1e}"
+            print(text, file=self.stream, flush=True)
+        self.shown = block
+
+    def draw(self, reached: int, block: int, round_number: int, worst: float) -> None:
+        if self.bar is None or reached < self.bar.n:
+            self.close()
+            self.bar = tqdm(total=self.steps, unit="point", file=self.stream, dynamic_ncols=True)
+        self.bar.set_postfix_str(f"{self.kind} {block + 1}/{self.blocks}, round {round_number}, change {worst:.1e}")
+        self.bar.update(reached - self.bar.n)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

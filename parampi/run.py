@@ -1,0 +1,184 @@
+"""The job of `parampi run`: from a checked configuration to an ensemble file, a report and a figure."""
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import parampi
+from parampi import models
+from parampi.config import SCHEDULES, RunConfig, build
+from parampi.ensemble import Ensemble, member_numbers, sample
+from parampi.errors import ConfigError, NonFiniteError
+from parampi.fields import MemberFacts, NetCDFStore, Statistics, check_target
+from parampi.parallel import Layout
+from parampi.parallel.agree import on_all, on_root
+from parampi.parallel.launch import mpi_version
+from parampi.progress import Progress
+from parampi.report import MemberReport
+from parampi.samplers import SAMPLERS
+from parampi.solvers import SOLVERS
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+
+class Run:
+    """One run on all ranks of `comm`; files are rank 0's."""
+
+    def __init__(self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False):
+        self.config, self.comm, self.overwrite = config, comm, overwrite
+        self.rank, self.ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
+        self.directory = Path(config.output.directory)
+        self.sigmas = build(config.sampling.sigmas, SCHEDULES, "schedule")
+        self.sampler = build(config.sampling.sampler, SAMPLERS)
+        self.solver = build(config.sampling.solver, SOLVERS)
+        self.members = member_numbers(config.sampling.members)
+        self.layout = Layout.plan(self.ranks, len(self.members), config.parallel.time_ranks)
+
+    def prepare(self) -> None:
+        """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
+        self.steps = self.sampler.steps(self.sigmas).steps
+        self.window = self.solver.window(self.config.sampling.window, self.steps)
+        self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
+        self.denoiser = on_all(self.comm, self.load)
+
+    def check_files(self) -> dict[str, str | int]:
+        for name in (self.config.output.ensemble, self.config.output.report, self.config.output.figure):
+            if name:
+                check_target(self.directory / name, self.overwrite)
+        self.statistics = Statistics.from_file(Path(self.config.data.statistics))
+        found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
+        if found != wanted:
+            raise ConfigError(
+                f"model.shape = {list(wanted)} but the fields of data.statistics = {self.config.data.statistics} are {list(found)} "
+                "(channels, y, x); the two must describe the same grid"
+            )
+        return self.describe()
+
+    def describe(self) -> dict[str, str | int]:
+        """What the ensemble file says about its making."""
+        weights = Path(self.config.model.weights)
+        return {
+            "parampi_version": parampi.__version__,
+            "parampi_config": json.dumps(self.config.as_dict()),
+            "weights_sha256": models.sha256(weights) if weights.is_file() else "",
+            "rank_layout": self.layout.describe(),
+            "ranks": self.ranks,
+            "time_ranks": self.layout.time_ranks,
+            "mpi": mpi_version(),
+            "software": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+        }
+
+    def load(self) -> Any:
+        model = self.config.model
+        device = models.choose_device(self.config.parallel.device, self.comm)
+        network = models.build_network(model.network, model.arguments)
+        models.load_weights(network, Path(model.weights))
+        return models.build_denoiser(network, model.predicts, model.sigma_data, device)
+
+    def announce(self) -> str:
+        solver, sampling = self.solver, self.config.sampling
+        lines = [
+            f"parampi {parampi.__version__}: {self.layout.describe()}; MPI: {mpi_version()}",
+            f"drawing {len(self.members)} members of {self.config.model.shape} with {self.sampler}, {self.steps} steps "
+            f"from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
+            f"solver {solver}, window {self.window}, tolerance {sampling.tolerance:g}, {self.config.parallel.mode} mode, "
+            f"on {next(self.denoiser.parameters()).device} with {torch.get_num_threads()} thread(s) per rank",
+            self.advice(),
+        ]
+        return "\n".join(line for line in lines if line)
+
+    def advice(self) -> str:
+        """Says plainly where ranks along time cannot pay."""
+        if self.layout.time_ranks == 1 and self.window > 1:
+            return (
+                "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
+                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, sampling.solver.name=serial costs less"
+            )
+        if self.layout.time_ranks > self.window:
+            return f"note: {self.layout.time_ranks} ranks share windows of {self.window} points; {self.layout.time_ranks - self.window} of them idle"
+        return ""
+
+    def draw(self) -> Ensemble:
+        """Sample, writing each member as it comes. A failure of the network keeps what was finished and is raised."""
+        sampling, parallel = self.config.sampling, self.config.parallel
+        self.store = self.open_store() if self.rank == 0 else None
+        progress = Progress(self.steps, self.window, self.solver.advance) if self.rank == 0 else None
+        try:
+            ensemble = sample(
+                self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver, sampling.window,
+                sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data, time_ranks=parallel.time_ranks,
+                mode=parallel.mode, dtype=getattr(torch, parallel.dtype), network_batch=parallel.network_batch, batch=parallel.batch,
+                keep=self.keep, watch=progress.show if progress else None,
+            )  # fmt: skip
+        except NonFiniteError as error:
+            self.close(complete=False)
+            if error.ensemble is not None and self.rank == 0:
+                self.write_report(error.ensemble)
+            raise
+        finally:
+            if progress:
+                progress.close()
+        self.close(complete=True)
+        return ensemble
+
+    def open_store(self) -> NetCDFStore:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        target = self.directory / self.config.output.ensemble
+        return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes, self.overwrite)
+
+    def keep(self, state: Tensor, member: MemberReport) -> None:
+        assert self.store is not None
+        fields = self.statistics.restore(state.cpu().double().numpy())
+        self.store.write(member.member, fields, MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual))
+
+    def close(self, complete: bool) -> None:
+        if self.store is not None:
+            self.store.close(complete)
+
+    def write_report(self, ensemble: Ensemble) -> None:
+        facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}
+        facts.pop("parampi_config")
+        (self.directory / self.config.output.report).write_text(json.dumps(facts, indent=1) + "\n")
+
+    def draw_figure(self, ensemble: Ensemble) -> None:
+        from parampi.verify.figures import report_figure
+        from parampi.verify.scores import read_ensemble
+
+        report = ensemble.report
+        number = next(iter(report.residuals))
+        history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
+        fields = read_ensemble(self.directory / self.config.output.ensemble, self.statistics.names)
+        title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
+        target = self.directory / str(self.config.output.figure)
+        report_figure(target, fields, self.statistics, history, self.sigmas.numpy(), self.config.sampling.tolerance, title)
+
+    def finish(self, ensemble: Ensemble) -> str:
+        self.write_report(ensemble)
+        if self.config.output.figure:
+            self.draw_figure(ensemble)
+        written = [self.config.output.ensemble, self.config.output.report, self.config.output.figure or ""]
+        return f"{ensemble.report.summary()}\nwrote {', '.join(str(self.directory / name) for name in written if name)}"
+
+
+def run(config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False) -> Ensemble:
+    """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
+
+    Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
+    finished members in the ensemble file, when the network returns NaN or Inf.
+    """
+    job = Run(config, comm, overwrite)
+    job.prepare()
+    if job.rank == 0:
+        print(job.announce(), flush=True)
+    ensemble = job.draw()
+    if job.rank == 0:
+        print(job.finish(ensemble), flush=True)
+        sys.stdout.flush()
+    return ensemble

@@ -1,0 +1,280 @@
+"""The noise generator: known answers, independence of order and partition, accuracy of the transform, and its statistics.
+
+Statistical tests use fixed seeds; each would fail by chance with probability below 1e-4.
+"""
+
+import hashlib
+from math import prod, sqrt
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from parampi.diffusion import noise
+from parampi.diffusion.noise import centred_uniform, inverse_normal_cdf, normal, philox
+from parampi.errors import ConfigError
+
+F64 = torch.float64
+ONES = 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0, 0, 0), (0, 0), "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ((ONES,) * 4, (ONES,) * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            "d16cfe09 94fdcceb 5001e420 24126ea1",
+        ),
+    ],
+)
+def test_philox_known_answers(counter, key, expected):
+    """The vectors published with the Random123 library."""
+    words = philox(tuple(torch.tensor([word]) for word in counter), key)
+    assert " ".join(f"{int(word) & ONES:08x}" for word in words) == expected
+
+
+def plain_philox(counter, key):
+    """Philox4x32-10 in Python's integers."""
+    (c0, c1, c2, c3), (k0, k1) = counter, key
+    for _ in range(10):
+        p0, p1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & ONES, (p0 >> 32) ^ c3 ^ k1, p0 & ONES
+        k0, k1 = (k0 + 0x9E3779B9) & ONES, (k1 + 0xBB67AE85) & ONES
+    return c0, c1, c2, c3
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    member=st.integers(0, ONES),
+    point=st.integers(0, ONES),
+    stream=st.integers(0, 2**16 - 1),
+    index=st.integers(0, 40),
+)
+def test_layout_of_counter_and_key(seed, member, point, stream, index):
+    """The documented layout, number by number, without torch."""
+    words = plain_philox((index // 2, point, member, stream), (seed & ONES, seed >> 32))
+    high, low = words[:2] if index % 2 == 0 else words[2:]
+    whole = high << 32 | low
+    signed = (whole - (whole >> 63 << 64)) >> 11
+    found = centred_uniform(seed, [member], [point], (41,), stream=stream)[0, 0, index]
+    assert float(found) == (signed + 0.5) * 2.0**-53
+
+
+def test_golden_bits():
+    """These bits are a promise: members of old ensembles can be drawn again."""
+    fields = normal(20240607, torch.tensor([0, 1, 7, ONES]), torch.tensor([0, 3, 1000]), (3, 5, 7))
+    assert digest(fields) == "948c33bdbee701954ec41204164d412d8ac0a2c949e581fd119e5db5ecf1c97a"
+    long = normal(2**64 - 1, [5], [9], (200003,), stream=65535)
+    assert digest(long) == "d4c9713358f56f5a6799882eb97823df3c73d3f96247db744878844a8777bffd"
+
+
+def digest(values):
+    return hashlib.sha256(values.numpy().astype("<f8").tobytes()).hexdigest()
+
+
+indices = st.lists(st.integers(0, ONES), min_size=1, max_size=5)
+shapes = st.lists(st.integers(1, 5), max_size=3)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**64 - 1), members=indices, points=indices, shape=shapes)
+def test_every_field_depends_on_its_own_member_and_point_only(seed, members, points, shape):
+    fields = normal(seed, members, points, shape)
+    assert fields.shape == (len(points), len(members), *shape)
+    for i, point in enumerate(points):
+        for j, member in enumerate(members):
+            assert torch.equal(fields[i, j], normal(seed, [member], [point], shape)[0, 0])
+
+
+@settings(deadline=None)
+@given(members=indices, points=st.lists(indices, min_size=1, max_size=4))
+def test_each_member_may_have_points_of_its_own(members, points):
+    table = torch.tensor([[row[j % len(row)] for j in range(len(members))] for row in points])
+    fields = normal(5, members, table, (3,))
+    for i, j in np.ndindex(*table.shape):
+        assert torch.equal(fields[i, j], normal(5, [members[j]], [int(table[i, j])], (3,))[0, 0])
+
+
+@pytest.mark.parametrize("chunk", [2, 6, 30, 64])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 8), (33,)])
+def test_chunks_do_not_show(monkeypatch, chunk, shape):
+    expected = normal(1, range(5), range(7), shape)
+    monkeypatch.setitem(noise.CHUNK, "cpu", chunk)
+    assert torch.equal(normal(1, range(5), range(7), shape), expected)
+
+
+def test_a_smaller_field_is_the_beginning_of_a_larger_one():
+    large = normal(2, [4], [6], (1001,))[0, 0]
+    assert all(torch.equal(normal(2, [4], [6], (n,))[0, 0], large[:n]) for n in (0, 1, 2, 7, 500))
+
+
+def test_blocks_beyond_32_bits_use_the_high_word():
+    block = torch.tensor([[2**32 + 3]])
+    counter = (block & ONES, torch.tensor([[1]]), torch.tensor([[2]]), 7 | (block >> 32) << 16)
+    words = [int(word) & ONES for word in philox(counter, (11, 0))]
+    assert words == list(plain_philox((3, 1, 2, 7 | 1 << 16), (11, 0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_lower_precision_is_the_rounded_double(dtype):
+    fields = normal(3, range(2), range(3), (50,), dtype=dtype)
+    assert fields.dtype == dtype
+    assert torch.equal(fields, normal(3, range(2), range(3), (50,)).float().to(dtype))
+
+
+def test_numpy_integers_are_integers():
+    assert torch.equal(normal(np.uint64(2**63), np.arange(2), np.arange(3), (4,)), normal(2**63, [0, 1], [0, 1, 2], (4,)))
+
+
+def test_nothing_asked_nothing_drawn():
+    assert normal(0, [], [1, 2], (3,)).shape == (2, 0, 3)
+    assert normal(0, [1], [], (3,)).shape == (0, 1, 3)
+    assert normal(0, [1], [1], (0, 4)).shape == (1, 1, 0, 4)
+
+
+def test_transform_in_the_centre():
+    q = torch.cat([torch.linspace(-0.425, 0.425, 100001, dtype=F64), torch.logspace(-300, -1, 3001, dtype=F64)])
+    expected = sqrt(2) * special.erfinv(2 * q.numpy())
+    assert relative_error(inverse_normal_cdf(q), expected) < 1e-14
+
+
+def test_transform_in_the_tails():
+    p = torch.cat([torch.logspace(-15.9, -1.2, 100001, dtype=F64), torch.linspace(0.01, 0.1, 10001, dtype=F64)])
+    q = 0.5 - p
+    expected = -special.ndtri((0.5 - q).numpy())
+    assert relative_error(inverse_normal_cdf(q), expected) < 1e-13
+    assert torch.equal(inverse_normal_cdf(-q), -inverse_normal_cdf(q))
+
+
+def test_transform_at_the_last_uniform():
+    furthest = torch.tensor([0.5 - 2.0**-54, -0.5 + 2.0**-54], dtype=F64)
+    z = special.ndtri(2.0**-54)
+    assert inverse_normal_cdf(furthest).tolist() == pytest.approx([-z, z], rel=1e-13)
+
+
+def test_transform_increases():
+    edges = np.array([np.nextafter(0.425, 0), 0.425, np.nextafter(0.425, 1)])
+    q = torch.cat([torch.linspace(-0.4999, 0.4999, 200001, dtype=F64), torch.tensor(edges)]).sort()[0]
+    assert bool((inverse_normal_cdf(q).diff() >= 0).all())
+
+
+def test_logarithm():
+    x = torch.cat([torch.logspace(-16, 0, 50001, dtype=F64), torch.linspace(0.4, 3, 50001, dtype=F64)])
+    expected = np.log(x.numpy())
+    assert np.abs(noise._log(x).numpy() - expected).max() <= 1e-15 * np.abs(expected).max()
+    assert relative_error(noise._log(x[x < 0.6]), expected[x.numpy() < 0.6]) < 1e-15
+
+
+def relative_error(found, expected):
+    nonzero = expected != 0
+    assert np.all(found.numpy()[~nonzero] == 0)
+    return np.abs(found.numpy()[nonzero] / expected[nonzero] - 1).max()
+
+
+LARGE = 2**20
+
+
+@pytest.fixture(scope="module")
+def large():
+    """2^20 numbers: 16 members, 16 points, 4096 entries."""
+    return normal(77, range(16), range(16), (4096,))
+
+
+def test_distribution_is_normal(large):
+    assert stats.kstest(large.flatten().numpy(), "norm").pvalue > 1e-4
+    tails = [float((large.abs() > bound).double().mean()) for bound in (1.4, 2, 3, 4)]
+    for found, bound in zip(tails, (1.4, 2, 3, 4), strict=True):
+        expected = 2 * special.ndtr(-bound)
+        assert abs(found - expected) < 4.5 * sqrt(expected / LARGE)
+
+
+@pytest.mark.parametrize(("power", "moment", "variance"), [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)])
+def test_moments(large, power, moment, variance):
+    assert abs(float((large**power).mean()) - moment) < 4.5 * sqrt(variance / LARGE)
+
+
+def test_every_member_and_point_is_normal(large):
+    """256 fields, so the smallest of their Kolmogorov-Smirnov levels is compared with 1e-4 / 256."""
+    levels = [stats.kstest(field.numpy(), "norm").pvalue for field in large.flatten(0, 1)]
+    assert min(levels) > 1e-4 / 256
+    assert stats.kstest(levels, "uniform").pvalue > 1e-4
+
+
+def test_neighbours_are_uncorrelated(large):
+    """Correlation between neighbouring members, points and entries, also of squares: each within 4.5 standard deviations."""
+    pairs = [(large[:, :-1], large[:, 1:]), (large[:-1], large[1:])]
+    pairs += [(large[..., :-lag], large[..., lag:]) for lag in (1, 2, 3, 64)]
+    for a, b in pairs:
+        assert abs(float((a * b).mean())) < 4.5 / sqrt(a.numel())
+        assert abs(float(((a**2 - 1) * (b**2 - 1)).mean())) < 4.5 * 2 / sqrt(a.numel())
+
+
+def test_swapping_roles_gives_unrelated_numbers(large):
+    """Member and point, seed and stream are not interchangeable."""
+    shape = (4096,)
+    others = [
+        normal(78, range(16), range(16), shape),
+        normal(77 + 2**32, range(16), range(16), shape),
+        normal(77, range(16), range(16), shape, stream=1),
+        normal(77, range(16, 32), range(16), shape),
+    ]
+    for other in others:
+        assert abs(float((large * other).mean())) < 4.5 / sqrt(LARGE)
+    swapped = large.transpose(0, 1)
+    off_diagonal = ~torch.eye(16, dtype=torch.bool)
+    products = (large * swapped).mean(-1)[off_diagonal]
+    assert abs(float(products.mean())) < 4.5 * sqrt(2 / (240 * 4096))
+
+
+def test_uniforms_are_uniform():
+    q = centred_uniform(9, range(4), range(4), (4096,)).flatten()
+    assert stats.kstest(q.numpy() + 0.5, "uniform").pvalue > 1e-4
+    assert float(q.abs().max()) < 0.5 and float(q.abs().min()) > 0
+
+
+def test_last_bits_are_random_too():
+    """The low 16 of the 53 bits of 2^16 uniforms: a chi-square test in 256 cells."""
+    j = (centred_uniform(10, [0], [0], (2**16,)).flatten() * 2.0**53).floor().long() & 0xFF
+    assert stats.chisquare(torch.bincount(j, minlength=256).numpy()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-1, [0], [0], (2,)), "seed = -1"),
+        ((2**64, [0], [0], (2,)), "seed = 18446744073709551616"),
+        ((1.5, [0], [0], (2,)), "seed = 1.5"),
+        ((0, [2**32], [0], (2,)), "of members = 4294967296"),
+        ((0, [0], [-3, 1], (2,)), "smallest of points = -3"),
+        ((0, [0, 2**32], [0], (2,)), "largest of members = 4294967296"),
+        ((0, [2**64], [0], (2,)), "members must be a list of whole numbers"),
+        ((0, "members", [0], (2,)), "members must be a list of whole numbers"),
+        ((0, [0.5], [0], (2,)), "members must be whole numbers"),
+        ((0, [0, 1], [[0], [1]], (2,)), r"points \(n,\) or \(n, m\)"),
+        ((0, [[0, 1]], [0], (2,)), r"members must have shape \(m,\)"),
+    ],
+)
+def test_impossible_arguments_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        normal(*arguments)
+
+
+def test_stream_outside_16_bits_is_refused():
+    with pytest.raises(ConfigError, match="stream = 65536"):
+        normal(0, [0], [0], (2,), stream=2**16)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (5, 3), (3, 2**17 + 5), (300, 1000), (0, 4), (4, 0)])
+def test_chunks_cover_everything_once_and_stay_bounded(rows, blocks):
+    seen = torch.zeros(rows, blocks)
+    for row, block in noise._chunks(rows, blocks, "cpu"):
+        assert prod(seen[row, block].shape) * 2 <= noise.CHUNK["cpu"]
+        seen[row, block] += 1
+    assert bool((seen == 1).all())
