@@ -1,0 +1,62 @@
+"""What a round costs besides the network: step map, scan, norms, verdict, sliding and noise, on one rank."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from parampi.bench.table import markdown
+from parampi.bench.table import to_json as to_json
+from parampi.diffusion.exact import FieldMixture
+from parampi.diffusion.network import Network
+from parampi.diffusion.sigmas import vp_linear
+from parampi.driver import Engine
+from parampi.parallel import MODES, Alone, Mode
+from parampi.samplers import DDIM
+from parampi.samplers.chain import Chain
+from parampi.solvers import Picard
+
+SHAPE, WINDOW, ROUNDS = (1, 64, 64), 64, 30
+
+
+@dataclass(frozen=True)
+class Row:
+    """Milliseconds per round, median over rounds, without the network's."""
+
+    mode: str
+    sampler: str
+    members: int
+    window: int
+    milliseconds: float
+    points_per_round: float
+
+
+def measure() -> list[Row]:
+    """One thread, one rank, float64, 1000 steps; the window slides, so states move and noise is made in every round."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [measure_one(mode, eta, members) for members in (1, 4) for mode in MODES for eta in (0.0, 1.0)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def measure_one(mode: Mode, eta: float, members: int) -> Row:
+    network = Network(FieldMixture(), padded=mode == "bitwise")
+    chain = Chain(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
+    engine = Engine(chain, Picard(), Alone(), WINDOW, mode=mode)
+    engine.advance()
+    spent, begin = [], engine.window.first.copy()
+    for _ in range(ROUNDS):
+        start, before = time.perf_counter(), network.seconds
+        engine.advance()
+        spent.append(time.perf_counter() - start - (network.seconds - before))
+    slid = float((engine.window.first - begin).mean()) / ROUNDS
+    return Row(mode, "ddpm" if eta else "ddim", members, WINDOW, round(1e3 * median(spent), 2), round(slid, 1))
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    header = ("mode", "sampler", "members", "window", "ms per round", "points accepted per round")
+    return markdown(header, [[r.mode, r.sampler, r.members, r.window, r.milliseconds, r.points_per_round] for r in rows])
