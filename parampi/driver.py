@@ -118,12 +118,11 @@ class Engine:
 
     def settle(self, first: Integers) -> None:
         """Slide the windows to begin at `first`: move states, make noise, and guess the points that are new."""
-        known = self.window.first + self.known_lengths() - first
-        before, steps_before = self.window, self.steps
+        known, held = self.window.first + self.known_lengths() - first, self.held()
         slices = Slices(int(self.lengths_at(first).max(initial=0)), self.group.size)
-        self.window = move(self.group, before, first, slices)
+        self.window = move(self.group, self.window, first, slices)
         self.read_table()
-        self.xi = self.noise(steps_before)
+        self.xi = self.noise(held)
         self.guess(known)
 
     def known_lengths(self) -> Integers:
@@ -145,19 +144,24 @@ class Engine:
         self.state, self.drift, self.spread, self.slopes, self.guess_slopes, self.guess_spread = numbers
         self.active = self.active.to(self.window.x.device)
 
-    def noise(self, steps_before: Tensor) -> Tensor | None:
+    def held(self) -> Integers:
+        """Begin and end (2, m) of the steps whose noise this rank has: those its members' windows sweep, and no others."""
+        begin = self.window.first + self.positions.start
+        return np.stack([begin, begin + (self.active.sum(0).cpu().numpy() if self.xi is not None else 0)])
+
+    def noise(self, held: Integers) -> Tensor | None:
         """xi (n, m, *shape) of this rank's steps: kept where this rank had them before, else made from the counters."""
         if not self.chain.step_map.stochastic:
             return None
         xi = self.window.x.new_zeros((len(self.positions), *self.window.x.shape[1:]))
         steps, missing = self.steps, self.active.cpu().clone()
-        for m in range(steps.shape[1]) if self.xi is not None and len(steps_before) and len(steps) else ():
-            begin = max(int(steps_before[0, m]), int(steps[0, m]))
-            count = min(int(steps_before[-1, m]), int(steps[-1, m])) + 1 - begin
-            if count > 0:
-                here, there = begin - int(steps[0, m]), begin - int(steps_before[0, m])
-                xi[here : here + count, m] = self.xi[there : there + count, m]
-                missing[here : here + count, m] = False
+        start = self.window.first + self.positions.start
+        begin, end = np.maximum(start, held[0]), np.minimum(start + len(self.positions), held[1])
+        if self.xi is not None:
+            for m in np.flatnonzero(begin < end):
+                here = slice(begin[m] - start[m], end[m] - start[m])
+                xi[here, m] = self.xi[begin[m] - held[0, m] : end[m] - held[0, m], m]
+                missing[here, m] = False
         if missing.any():
             rows, columns = missing.nonzero(as_tuple=True)
             xi[rows.to(xi.device), columns.to(xi.device)] = self.chain.noise(steps[rows, columns], columns)

@@ -149,12 +149,12 @@ class Run:
 
     def draw_figure(self, ensemble: Ensemble) -> None:
         from parampi.verify.figures import report_figure
-        from parampi.verify.scores import read_ensemble
+        from parampi.fields import read_members
 
         report = ensemble.report
         number = next(iter(report.residuals))
         history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
-        fields = read_ensemble(self.directory / self.config.output.ensemble, self.statistics.names)
+        fields, _ = read_members(self.directory / self.config.output.ensemble, self.statistics.names)
         title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
         target = self.directory / str(self.config.output.figure)
         report_figure(target, fields, self.statistics, history, self.sigmas.numpy(), self.config.sampling.tolerance, title)

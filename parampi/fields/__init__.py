@@ -1,0 +1,13 @@
+"""Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
+
+from parampi.fields.gather import NetCDFStore, read_members
+from parampi.fields.moments import Moments, moments
+from parampi.fields.spectrum import radial_spectrum, wavenumbers
+from parampi.fields.statistics import Statistics
+from parampi.fields.store import MemberFacts, MemoryStore, Store
+from parampi.fields.target import check_target
+
+__all__ = [
+    "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics", "Store", "check_target", "moments", "radial_spectrum",
+    "read_members", "wavenumbers",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""Ensembles in one NetCDF-4 file, after the CF conventions: the store of the mode `gather`, and how such a file is read.
+
+`gather`: all members come to one process, which writes them as they come.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError, OutputError
+from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis, writing
+from parampi.fields.statistics import Statistics
+from parampi.fields.store import Keeper, MemberFacts
+from parampi.fields.target import check_target, partial_name, put_in_place
+
+Floats = NDArray[np.floating[Any]]
+Attributes = Mapping[str, str | int | float]
+LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
+
+
+class NetCDFStore(Keeper):
+    """An ensemble in one NetCDF-4 file.
+
+    One variable (member, y, x) per channel, float32, NaN where a member is missing; per member its number `realization`, its
+    `seed`, `rounds`, `evaluations`, `residual` and whether it is `complete`. The file grows as .NAME.partial and gets its name
+    when it is closed; the global attribute `parampi_complete` is 0 if members are missing. `attributes` become global ones too.
+
+    Raises OutputError for a file that exists (unless `overwrite`) or cannot be written.
+    """
+
+    def __init__(
+        self, path: str | Path, statistics: Statistics, members: Sequence[int], seed: int, attributes: Attributes | None = None,
+        overwrite: bool = False,
+    ):  # fmt: skip
+        super().__init__(members, statistics.shape)
+        self.path, self.names, self.overwrite = Path(path), statistics.names, overwrite
+        check_target(path, overwrite)
+        with writing(path):
+            self.file = netCDF4.Dataset(partial_name(path), "w")
+            try:
+                describe(self.file, statistics, attributes or {})
+                create_facts(self.file, list(self.rows), seed)
+                create_fields(self.file, statistics)
+            except BaseException:
+                self.discard()
+                raise
+
+    def put(self, member: int, fields: Floats, facts: MemberFacts) -> None:
+        row = self.rows[member]
+        with writing(self.path):
+            for name, field in zip(self.names, fields, strict=True):
+                self.file[name][row] = field
+            for name, value in vars(facts).items():
+                self.file[name][row] = value
+            self.file["complete"][row] = 1
+            self.file.sync()
+
+    def finish(self, complete: bool) -> None:
+        with writing(self.path):
+            self.file.setncattr("parampi_complete", np.int32(complete))
+            self.file.close()
+            put_in_place(self.path, self.overwrite)
+
+    def discard(self) -> None:
+        self.file.close()
+        partial_name(self.path).unlink(missing_ok=True)
+
+
+def describe(file: netCDF4.Dataset, statistics: Statistics, attributes: Attributes) -> None:
+    """Global attributes and grid."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    file.setncattr("title", f"Ensemble of {', '.join(statistics.long_names)}, drawn from a diffusion model")
+    file.setncattr("history", f"{now}: drawn by parampi")
+    for name, value in attributes.items():
+        file.setncattr(name, attribute(value))
+    file.setncatts({"Conventions": CONVENTIONS, "parampi_complete": np.int32(0)})
+    write_axis(file, "y", statistics.y, statistics.y_units)
+    write_axis(file, "x", statistics.x, statistics.x_units)
+
+
+def attribute(value: str | int | float) -> str | int | float | np.int32:
+    """A number or string as NetCDF can hold it: truth as 0 and 1, integers beyond 64 bits as text."""
+    if isinstance(value, bool):
+        return np.int32(value)
+    return str(value) if isinstance(value, int) and abs(value) > LARGEST_INT64 else value
+
+
+def create_facts(file: netCDF4.Dataset, members: list[int], seed: int) -> None:
+    """What is known per member. Integers have no fill value, which would make readers turn them into floats."""
+    file.createDimension("member", len(members))
+    numbers = "i4" if max(members) <= LARGEST_INT32 else "i8"
+    seeds = "i8" if seed <= LARGEST_INT64 else "u8"
+    flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": "missing finished"}
+    for name, kind, values, attributes in (
+        ("realization", numbers, members, {"standard_name": "realization", "long_name": "number of the member", "units": "1"}),
+        ("seed", seeds, seed, {"long_name": "seed of the ensemble's noise", "units": "1"}),
+        ("rounds", "i8", 0, {"long_name": "dependent batched network evaluations", "units": "1"}),
+        ("evaluations", "i8", 0, {"long_name": "network evaluations of single fields", "units": "1"}),
+        ("residual", "f8", np.nan, {"long_name": "relative residual of the last sweep", "units": "1"}),
+        ("complete", "i1", 0, {"long_name": "whether the member was finished", **flags}),
+    ):
+        variable = file.createVariable(name, kind, ("member",), fill_value=np.nan if kind == "f8" else None)
+        variable.setncatts(attributes)
+        variable[:] = np.broadcast_to(np.array(values, kind), len(members))
+
+
+def create_fields(file: netCDF4.Dataset, statistics: Statistics) -> None:
+    """One variable per channel; a chunk is a member, so that writing one touches no other."""
+    for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
+        if name in file.variables or name in file.dimensions:
+            raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
+        variable = file.createVariable(name, "f4", ("member", "y", "x"), fill_value=np.nan, chunksizes=(1, *statistics.grid))
+        variable.setncatts({"long_name": long_name, "units": units, "coordinates": "realization"})
+        variable.setncattr("ancillary_variables", "seed rounds evaluations residual complete")
+
+
+def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+    """Finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their numbers.
+
+    Raises DataError naming variables that are missing, and where no member is finished.
+    """
+    with reading(path) as file:
+        require(file, path, [*names, "realization", "complete"], "an ensemble of " + ", ".join(names))
+        rows = np.flatnonzero(file["complete"][:] == 1)
+        if len(rows) == 0:
+            raise DataError(f"{path} holds no finished member")
+        fields = np.stack([np.ma.filled(file[name][:], np.nan)[rows] for name in names], axis=1)
+        return fields, [int(member) for member in file["realization"][:][rows]]

@@ -1,0 +1,91 @@
+"""Moments of a set of fields, read a block of samples at a time so that the set may be larger than memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError
+from parampi.fields.spectrum import radial_spectrum
+
+Floats = NDArray[np.floating[Any]]
+BLOCK = 64
+
+
+class Samples(Protocol):
+    """Fields (N, C, H, W) that can be sliced along samples: an array, a memory map, a variable of an open NetCDF file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, samples: slice, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Moments of fields (N, C, H, W), float64, in powers of their units.
+
+    means     (N, C) mean of each sample
+    second    (N, C) mean square of the distance from `mean`, the mean over all samples, of each sample
+    fourth    (N, C) mean fourth power of it
+    spectra   (N, C, K) `radial_spectrum` of each sample, its mean included
+    """
+
+    means: Floats
+    second: Floats
+    fourth: Floats
+    spectra: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """(C,) over all samples and points."""
+        return np.asarray(self.means.mean(0))
+
+    @property
+    def standard_deviation(self) -> Floats:
+        """(C,) over all samples and points."""
+        return np.sqrt(self.second.mean(0))
+
+    @property
+    def kurtosis(self) -> Floats:
+        """(C,) E[x^4] / E[x^2]^2 about the mean over all samples and points; 3 if normal, NaN where a channel is constant."""
+        return ratio(self.fourth.mean(0), self.second.mean(0) ** 2)
+
+    @property
+    def spectrum(self) -> Floats:
+        """(C, K) mean over samples of the shell sums."""
+        return np.asarray(self.spectra.mean(0))
+
+
+def moments(fields: Samples) -> Moments:
+    """Moments of fields (N, C, H, W). Raises DataError for other axes, no samples, or values that are not finite."""
+    if len(fields.shape) != 4 or 0 in fields.shape:
+        raise DataError(f"fields have shape {tuple(fields.shape)}; expected (samples, channels, y, x), at least one of each")
+    means = np.concatenate([block.mean((2, 3)) for block in blocks(fields)])
+    parts = [about(means.mean(0), block) for block in blocks(fields)]
+    second, fourth, spectra = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Moments(means, second, fourth, spectra)
+
+
+def blocks(fields: Samples) -> Iterator[Floats]:
+    """Blocks of samples in float64, masked values as NaN. Raises DataError where a value is not finite."""
+    for start in range(0, fields.shape[0], BLOCK):
+        block = np.ma.filled(np.ma.asarray(fields[start : start + BLOCK], np.float64), np.nan)
+        bad = np.flatnonzero(~np.isfinite(block).all((1, 2, 3)))
+        if len(bad):
+            raise DataError(f"sample {start + bad[0]} of the fields holds NaN, Inf or missing values; leave such samples out")
+        yield block
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Elementwise quotient, NaN where the denominator is 0."""
+    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
+    return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=np.asarray(denominator) != 0)
+
+
+def about(mean: Floats, block: Floats) -> tuple[Floats, Floats, Floats]:
+    """`second`, `fourth` and `spectra` of a block of samples."""
+    square = (block - mean[:, None, None]) ** 2
+    return square.mean((2, 3)), (square**2).mean((2, 3)), radial_spectrum(block)

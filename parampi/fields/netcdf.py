@@ -1,0 +1,58 @@
+"""What all our NetCDF files have in common: how they are opened, and their axes."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError, OutputError
+
+Floats = NDArray[np.floating[Any]]
+CONVENTIONS = "CF-1.11"
+KNOWN_UNITS = {
+    "degrees_north": {"standard_name": "latitude", "long_name": "latitude"},
+    "degrees_east": {"standard_name": "longitude", "long_name": "longitude"},
+}
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
+    """A NetCDF file open for reading. Raises DataError where there is none."""
+    try:
+        file = netCDF4.Dataset(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as NetCDF ({error.strerror or error})") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the NetCDF library raises while it writes, a full disk for example, into OutputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        remedy = "is the disk full, or does another job write this file?"
+        raise OutputError(f"{path} cannot be written ({error}); {remedy}") from error
+
+
+def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what: str) -> None:
+    """Raise DataError naming every variable that the file lacks."""
+    missing = [name for name in names if name not in file.variables]
+    if missing:
+        present = ", ".join(file.variables) or "no variables"
+        raise DataError(f"{path} is not {what}: it has no {', '.join(missing)}; it has {present}")
+
+
+def write_axis(file: netCDF4.Dataset, name: str, values: Floats, units: str) -> None:
+    """The dimension `y` or `x` with its coordinate variable."""
+    file.createDimension(name, len(values))
+    variable = file.createVariable(name, "f8", (name,))
+    variable.setncatts({"long_name": f"{name} coordinate", "units": units, "axis": name.upper(), **KNOWN_UNITS.get(units, {})})
+    variable[:] = values

@@ -1,0 +1,173 @@
+"""Statistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from parampi.errors import DataError
+from parampi.fields.moments import Samples, moments
+from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis, writing
+from parampi.fields.spectrum import wavenumbers
+from parampi.fields.target import partial_name, put_in_place
+
+Floats = NDArray[np.floating[Any]]
+AXES = {
+    "mean": ("channel",), "standard_deviation": ("channel",), "kurtosis": ("channel",), "spectrum": ("channel", "wavenumber"),
+    "reference": ("sample", "channel", "y", "x"), "wavenumber": ("wavenumber",), "y": ("y",), "x": ("x",),
+}  # fmt: skip
+LONG_NAMES = {
+    "mean": "mean over samples and points",
+    "standard_deviation": "standard deviation over samples and points",
+    "kurtosis": "kurtosis about the mean over samples and points, 3 if normal",
+    "spectrum": "mean square per shell of radial wavenumbers, mean over samples",
+    "reference": "some of the samples",
+    "wavenumber": "radial wavenumber in cycles per domain, to the nearest integer",
+}
+STRINGS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of fields (samples, C, H, W), in the fields' units.
+
+    names, units, long_names   one of each per channel; units as UDUNITS reads them, "1" if there is none
+    mean, standard_deviation   (C,) over samples and points: one number each per channel
+    kurtosis                   (C,) E[x^4] / E[x^2]^2 about the mean
+    spectrum, wavenumber       (C, K) mean over samples of `radial_spectrum`, and its shells (K,) in cycles per domain
+    reference                  (S, C, H, W) float32, some of the samples
+    y, x                       (H,) and (W,), evenly spaced, in y_units and x_units
+    samples                    how many there were
+
+    Raises DataError where shapes do not belong together or a channel cannot be normalised.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    long_names: tuple[str, ...]
+    mean: Floats
+    standard_deviation: Floats
+    kurtosis: Floats
+    spectrum: Floats
+    wavenumber: NDArray[np.integer[Any]]
+    reference: NDArray[np.float32]
+    y: Floats
+    x: Floats
+    y_units: str
+    x_units: str
+    samples: int
+
+    def __post_init__(self) -> None:
+        sizes = {"channel": len(self.names), "wavenumber": len(wavenumbers(*self.grid)), "sample": len(self.reference)}
+        sizes |= {"y": len(self.y), "x": len(self.x)}
+        for name, axes in AXES.items():
+            expect(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
+        for name in STRINGS.values():
+            expect(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
+        if len(set(self.names)) < len(self.names):
+            raise DataError(f"channels are named {', '.join(self.names)}; give each its own name")
+        for name, deviation in zip(self.names, self.standard_deviation, strict=True):
+            if not (np.isfinite(deviation) and deviation > 0):
+                raise DataError(f"{name} has standard deviation {deviation}; a channel that does not vary cannot be normalised")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Points (H, W) along y and x."""
+        return len(self.y), len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one field."""
+        return (len(self.names), *self.grid)
+
+    @classmethod
+    def from_samples(
+        cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
+        references: int = 16, *, x_units: str = "1", y_units: str = "1",
+    ) -> "Statistics":  # fmt: skip
+        """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
+
+        Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
+        """
+        found, samples = moments(fields), fields.shape[0]
+        kept = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
+        reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in kept.tolist()])
+        return cls(
+            tuple(names), tuple(units), tuple(long_names), found.mean, found.standard_deviation, found.kurtosis, found.spectrum,
+            wavenumbers(*fields.shape[2:]), reference, np.asarray(y, np.float64), np.asarray(x, np.float64), y_units, x_units,
+            samples,
+        )  # fmt: skip
+
+    def normalise(self, fields: Floats) -> Floats:
+        """Fields (..., C, H, W) with mean 0 and standard deviation 1, in the dtype they come in."""
+        mean, deviation = self.columns(fields)
+        return ((fields - mean) / deviation).astype(fields.dtype)
+
+    def restore(self, fields: Floats) -> Floats:
+        """Normalised fields (..., C, H, W) in physical units, in the dtype they come in: the inverse of `normalise`."""
+        mean, deviation = self.columns(fields)
+        return (fields * deviation + mean).astype(fields.dtype)
+
+    def columns(self, fields: Floats) -> tuple[Floats, Floats]:
+        if fields.shape[-3:] != self.shape:
+            raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
+        return self.mean[:, None, None], self.standard_deviation[:, None, None]
+
+    def save(self, path: str | Path) -> None:
+        """Write a NetCDF-4 file, in place of one that may be there; floats in float64, the reference fields in float32."""
+        with writing(path):
+            with netCDF4.Dataset(partial_name(path), "w") as file:
+                write(file, self)
+            put_in_place(path, overwrite=True)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Statistics":
+        """Read what `save` wrote. Raises DataError naming what is missing or does not fit."""
+        with reading(path) as file:
+            require(file, path, [*AXES, *STRINGS], "a file of statistics")
+            file.set_auto_mask(False)
+            found: dict[str, Any] = {field: tuple(map(str, file[name][:])) for name, field in STRINGS.items()}
+            found |= {name: file[name][:] for name in AXES}
+            found |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
+            try:
+                return cls(**found, samples=int(getattr(file, "samples", 0)))
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from error
+
+
+def expect(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    if shape != expected:
+        raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
+
+
+def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
+    file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
+    file.setncattr("samples", np.int64(statistics.samples))
+    for name, size in (("channel", len(statistics.names)), ("sample", len(statistics.reference))):
+        file.createDimension(name, size)
+    file.createDimension("wavenumber", len(statistics.wavenumber))
+    write_axis(file, "y", statistics.y, statistics.y_units)
+    write_axis(file, "x", statistics.x, statistics.x_units)
+    for name, field in STRINGS.items():
+        variable = file.createVariable(name, str, ("channel",))
+        variable.long_name = name.replace("_", " ")
+        variable[:] = np.array(getattr(statistics, field), object)
+    for name, long_name in LONG_NAMES.items():
+        kind = {"reference": "f4", "wavenumber": "i4"}.get(name, "f8")
+        variable = file.createVariable(name, kind, AXES[name], compression="zlib" if name == "reference" else None)
+        variable.setncatts({"long_name": long_name, **units_of(name, statistics.units)})
+        variable[:] = getattr(statistics, name)
+
+
+def units_of(name: str, units: tuple[str, ...]) -> dict[str, str]:
+    """The attribute `units`; where channels have different ones, no single one is true and the file says where they are."""
+    if name in ("kurtosis", "wavenumber"):
+        return {"units": "1"}
+    power = 2 if name == "spectrum" else 1
+    if len(set(units)) > 1:
+        return {"comment": "in units of channel_units" + (" squared" if power == 2 else "")}
+    return {"units": units[0] if power == 1 or units[0] == "1" else f"({units[0]})2"}

@@ -1,0 +1,60 @@
+"""Output files: refused before the work where they cannot be written, and in place only once they are whole."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from parampi.errors import OutputError
+
+
+def check_target(path: str | Path, overwrite: bool = False) -> None:
+    """Make sure, before any work, that `path` can be written; makes its folder. Raises OutputError with the remedy."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file in it")
+    check_free(path, overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # permission bits say nothing to root or on a read-only file system: try it
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".parampi-") as trial:
+            trial.write(b"parampi")
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path} cannot be written ({reason}); choose a folder that you may write to") from error
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path} exists; allow overwriting (--overwrite on the command line), or choose another name")
+
+
+def partial_name(path: str | Path) -> Path:
+    """The temporary name, beside the target and so on the same file system, under which a file grows."""
+    path = Path(path)
+    return path.with_name(f".{path.name}.partial")
+
+
+def put_in_place(path: str | Path, overwrite: bool = False) -> None:
+    """Bring the file at `partial_name(path)` to disk and rename it to `path`, at once and whole, even if the machine goes down.
+
+    Raises OutputError if `path` has come to exist meanwhile; the partial file is then kept.
+    """
+    path, partial = Path(path), partial_name(path)
+    try:
+        check_free(path, overwrite)
+    except OutputError as error:
+        raise OutputError(f"{path} was made by someone else meanwhile; the finished file is {partial}, rename it") from error
+    synchronise(partial)
+    os.replace(partial, path)
+    with suppress(OSError):  # not every file system can bring a folder to disk
+        synchronise(path.parent)
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
