@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from torch import Tensor
 
 from parampi.diffusion import sigmas
+from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
@@ -22,6 +23,7 @@ from parampi.solvers import SOLVERS
 SCHEDULES: dict[str, Callable[..., Tensor]] = {
     name: getattr(sigmas, name) for name in ("karras", "log_uniform", "vp_linear", "vp_cosine", "explicit")
 }
+REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
 PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("output", "directory"))
 
@@ -63,10 +65,22 @@ class Data(Strict):
     statistics: str
 
 
+def check_members(given: Any) -> Any:
+    numbers = given if isinstance(given, list) else [given]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not whole:
+        raise ValueError("give how many, or a list of member numbers")
+    try:
+        member_numbers(given)
+    except ConfigError as error:
+        raise ValueError(str(error).partition("; ")[2]) from None
+    return given
+
+
 class Sampling(Strict):
     """What is drawn."""
 
-    members: Annotated[int, Field(ge=1, le=2**32)] | list[Annotated[int, Field(ge=0, lt=2**32)]]
+    members: Annotated[int | list[int], BeforeValidator(check_members)]
     seed: int = Field(0, ge=0, lt=2**63)
     sigmas: chosen("schedule", SCHEDULES)  # type: ignore[valid-type]
     sampler: chosen("name", SAMPLERS)  # type: ignore[valid-type]
@@ -101,17 +115,21 @@ class RunConfig(Strict):
     model: Model
     data: Data
     sampling: Sampling
-    parallel: Parallel = Parallel()
+    parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
     output: Output
 
     def as_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
 
-def build(choice: Any, registry: dict[str, Any], key: str = "name") -> Any:
-    """The object that a choice configures."""
-    given = choice.model_dump()
-    return registry[given.pop(key)](**given)
+def build(config: RunConfig, option: str) -> Any:
+    """The object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
+    registry, key = REGISTRIES[option], CHOICES["sampling", option]
+    given = getattr(config.sampling, option).model_dump()
+    try:
+        return registry[given.pop(key)](**given)
+    except ConfigError as error:
+        raise ConfigError(f"sampling.{option}: {error}") from None
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -170,7 +188,7 @@ def apply(tree: dict[str, Any], override: str) -> None:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
             raise ConfigError(f"{override!r}: {'.'.join(keys[: depth + 1])} is a value, not a section")
-    if CHOICES.get(keys[:-1]) == keys[-1] and section.get(keys[-1]) != value:
+    if len(keys) == 3 and CHOICES.get(keys[:2]) == keys[2] and section.get(keys[-1]) != value:
         section.clear()
     section[keys[-1]] = value
 
@@ -190,7 +208,8 @@ def explain(problem: Any) -> str:
         allowed = problem.get("ctx", {}).get("expected_tags", "")
         tag = problem.get("ctx", {}).get("tag", given)
         return f"{key}.{choice} = {tag!r} is not one of {allowed}" if allowed else f"{key} needs a key {choice!r} that says which one"
-    return f"{key} = {json.dumps(given, default=str)}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key} = {json.dumps(given, default=str)}: {message[0].lower()}{message[1:]}"
 
 
 def suggestion(place: Sequence[Any]) -> str:

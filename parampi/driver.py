@@ -54,7 +54,7 @@ class Account:
 
     @classmethod
     def empty(cls, members: int) -> "Account":
-        return cls(*(np.zeros(members, dtype) for dtype in (np.int64, np.int64, np.float64, np.float64)))
+        return cls(np.zeros(members, np.int64), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
 
     def enter(self, done: Round, lacking: Floats) -> None:
         self.rounds += done.lengths > 0
@@ -209,7 +209,8 @@ class Engine:
             total = torch.stack(rows).view(flat.shape[:2]) if rows else flat.new_zeros(flat.shape[:2])
         else:
             total = torch.linalg.vector_norm(flat, dim=2)
-        return total.double().cpu() / (self.scale * flat.shape[2] ** 0.5).clamp(min=1e-300)
+        relative: Tensor = total.double().cpu() / (self.scale * flat.shape[2] ** 0.5).clamp(min=1e-300)
+        return relative
 
     def judge(self, changes: Tensor) -> Integers:
         """Rank 0 decides how far each member's window slides; every rank gets the verdict."""

@@ -99,7 +99,7 @@ def sample(
 def member_numbers(members: int | Sequence[int]) -> list[int]:
     if isinstance(members, int):
         if not 1 <= members <= NUMBERS:
-            raise ConfigError(f"members = {members}; between 1 and {NUMBERS} can be drawn (members are numbered by 32 bits)")
+            raise ConfigError(f"members = {members}; between 1 and {NUMBERS} members can be drawn (they are numbered by 32 bits)")
         return list(range(members))
     numbers = [int(m) for m in members]
     if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= NUMBERS:
@@ -157,16 +157,16 @@ class Job:
         group = as_group(split or comm) if self.layout.time_ranks > 1 else Alone()
         template = self.template
         collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device)
-        rounds, failure = 0, None
+        rounds, failure = np.zeros(self.layout.groups), None
         for batch in self.batches():
             drawn = self.draw(batch[self.layout.group(rank)], group, watch if rank == 0 else None)
             took, failure = collector.collect(drawn, batch, lambda state, member: self.take(state, member, keep))
-            rounds = rounds + took
+            rounds += took
             if failure is not None:
                 break
         if split is not None:
             split.Free()
-        self.report.rounds = int(max(rounds)) if rank == 0 else 0
+        self.report.rounds = int(rounds.max()) if rank == 0 else 0
         self.clock(group, time.perf_counter() - begin)
         ensemble = self.ensemble(keep)
         if failure is not None:

@@ -1,5 +1,7 @@
 """The errors parampi raises on purpose. A user's mistake prints as one line; only a defect of ours shows a traceback."""
 
+from typing import Any
+
 
 class UserError(Exception):
     """Something the user can put right. The message names the value, what was expected and the remedy."""
@@ -26,7 +28,7 @@ class NonFiniteError(Exception):
 
     def __init__(self, member: int, point: int, sigma: float, round: int):
         self.member, self.point, self.sigma, self.round = member, point, sigma, round
-        self.ensemble = None
+        self.ensemble: Any = None
         super().__init__(
             f"the network returned NaN or Inf for member {member} at point {point} (sigma = {sigma:.6g}) in round {round}; "
             "check the weights, the normalisation of the data and whether the network was trained at this noise level"

@@ -13,7 +13,7 @@ from torch import nn
 
 from parampi.diffusion.denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity
 from parampi.errors import ConfigError, DataError
-from parampi.parallel.launch import local_rank
+from parampi.parallel.launch import place_on_node
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -59,7 +59,10 @@ def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
         inspect.signature(cls).bind(**arguments)
     except TypeError as error:
         raise ConfigError(f"model.arguments = {arguments}: {reference} says {error}; it takes {inspect.signature(cls)}") from None
-    network = cls(**arguments)
+    try:
+        network = cls(**arguments)
+    except Exception as error:
+        raise ConfigError(f"model.arguments = {arguments}: {reference} failed with {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.network = {reference!r} made a {type(network).__name__}; it must be a torch.nn.Module")
     return network.eval().requires_grad_(False)
@@ -103,7 +106,7 @@ def choose_device(name: str, comm: "Comm | None") -> torch.device:
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", local_rank(comm) % torch.cuda.device_count())
+        return torch.device("cuda", place_on_node(comm)[0] % torch.cuda.device_count())
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

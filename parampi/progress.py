@@ -1,7 +1,7 @@
 """What a user sees while it runs: a bar on a terminal, one line per block elsewhere."""
 
 import sys
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -15,7 +15,7 @@ class Progress:
         self.steps, self.window, self.kind = steps, window, advance
         self.blocks = -(-steps // window)
         self.stream = stream or sys.stdout
-        self.bar: tqdm | None = None
+        self.bar: "tqdm[NoReturn] | None" = None
         self.shown = -1
 
     def show(self, done: Round, steps: int) -> None:
@@ -35,6 +35,12 @@ class Progress:
             self.bar = tqdm(total=self.steps, unit="point", file=self.stream, dynamic_ncols=True)
         self.bar.set_postfix_str(f"{self.kind} {block + 1}/{self.blocks}, round {round_number}, change {worst:.1e}")
         self.bar.update(reached - self.bar.n)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *trouble: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self.bar is not None:

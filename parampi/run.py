@@ -1,5 +1,6 @@
 """The job of `parampi run`: from a checked configuration to an ensemble file, a report and a figure."""
 
+import contextlib
 import json
 import platform
 import sys
@@ -12,17 +13,15 @@ from torch import Tensor
 
 import parampi
 from parampi import models
-from parampi.config import SCHEDULES, RunConfig, build
+from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.fields import MemberFacts, NetCDFStore, Statistics, check_target
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_all, on_root
-from parampi.parallel.launch import mpi_version
+from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
 from parampi.report import MemberReport
-from parampi.samplers import SAMPLERS
-from parampi.solvers import SOLVERS
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -35,14 +34,16 @@ class Run:
         self.config, self.comm, self.overwrite = config, comm, overwrite
         self.rank, self.ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
         self.directory = Path(config.output.directory)
-        self.sigmas = build(config.sampling.sigmas, SCHEDULES, "schedule")
-        self.sampler = build(config.sampling.sampler, SAMPLERS)
-        self.solver = build(config.sampling.solver, SOLVERS)
+        self.sigmas = build(config, "sigmas")
+        self.sampler = build(config, "sampler")
+        self.solver = build(config, "solver")
         self.members = member_numbers(config.sampling.members)
         self.layout = Layout.plan(self.ranks, len(self.members), config.parallel.time_ranks)
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
+        if threads := fair_threads(place_on_node(self.comm)[1]):
+            torch.set_num_threads(threads)
         self.steps = self.sampler.steps(self.sigmas).steps
         self.window = self.solver.window(self.config.sampling.window, self.steps)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
@@ -99,37 +100,37 @@ class Run:
         if self.layout.time_ranks == 1 and self.window > 1:
             return (
                 "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
-                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, sampling.solver.name=serial costs less"
+                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, sampling.solver.name=serial sampling.window=null costs less"
             )
         if self.layout.time_ranks > self.window:
             return f"note: {self.layout.time_ranks} ranks share windows of {self.window} points; {self.layout.time_ranks - self.window} of them idle"
         return ""
 
     def draw(self) -> Ensemble:
-        """Sample, writing each member as it comes. A failure of the network keeps what was finished and is raised."""
+        """Sample, writing each member as it comes. When the network fails, the finished members' file and report are kept."""
         sampling, parallel = self.config.sampling, self.config.parallel
-        self.store = self.open_store() if self.rank == 0 else None
-        progress = Progress(self.steps, self.window, self.solver.advance) if self.rank == 0 else None
-        try:
-            ensemble = sample(
-                self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver, sampling.window,
-                sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data, time_ranks=parallel.time_ranks,
-                mode=parallel.mode, dtype=getattr(torch, parallel.dtype), network_batch=parallel.network_batch, batch=parallel.batch,
-                keep=self.keep, watch=progress.show if progress else None,
-            )  # fmt: skip
-        except NonFiniteError as error:
-            self.close(complete=False)
-            if error.ensemble is not None and self.rank == 0:
-                self.write_report(error.ensemble)
-            raise
-        finally:
-            if progress:
-                progress.close()
-        self.close(complete=True)
-        return ensemble
+        with contextlib.ExitStack() as stack:
+            self.store = stack.enter_context(self.open_store()) if self.rank == 0 else None
+            progress = stack.enter_context(Progress(self.steps, self.window, self.solver.advance)) if self.rank == 0 else None
+            try:
+                return sample(
+                    self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver, sampling.window,
+                    sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
+                    time_ranks=parallel.time_ranks, mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
+                    network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
+                    watch=progress.show if progress else None,
+                )  # fmt: skip
+            except NonFiniteError as error:
+                self.salvage(error)
+                raise
+
+    def salvage(self, error: NonFiniteError) -> None:
+        kept = error.ensemble.members if error.ensemble is not None else None
+        if kept:
+            self.write_report(error.ensemble)
+            print(f"kept {len(kept)} finished members in {self.directory / self.config.output.ensemble}", flush=True)
 
     def open_store(self) -> NetCDFStore:
-        self.directory.mkdir(parents=True, exist_ok=True)
         target = self.directory / self.config.output.ensemble
         return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes, self.overwrite)
 
@@ -137,10 +138,6 @@ class Run:
         assert self.store is not None
         fields = self.statistics.restore(state.cpu().double().numpy())
         self.store.write(member.member, fields, MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual))
-
-    def close(self, complete: bool) -> None:
-        if self.store is not None:
-            self.store.close(complete)
 
     def write_report(self, ensemble: Ensemble) -> None:
         facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}

@@ -25,12 +25,12 @@ from parampi.samplers import DDIM
 from parampi.samplers.chain import Chain
 from parampi.solvers import Picard, Serial, Solver
 
-CASES = {"ddim-100": (100, 0.0), "ddpm-100": (100, 1.0), "ddpm-1000": (1000, 1.0)}
+CASES: dict[str, tuple[int, float]] = {"ddim-100": (100, 0.0), "ddpm-100": (100, 1.0), "ddpm-1000": (1000, 1.0)}
 SOLVERS: dict[str, Solver] = {"Picard": Picard(), "Picard, as published": Picard(linear_model="identity", guess="constant")}
 TOLERANCES = (1e-2, 1e-3, 1e-5)
 HINDSIGHT = 1e-3
 # ParaDiGMS with the schedulers of diffusers, full window, median rounds to a final error of 1e-3 on the same problems
-PARADIGMS = {
+PARADIGMS: dict[str, dict[str, float]] = {
     "ddim-100": {"gmm64": 7, "grf64": 13.5, "grfmix64": 17},
     "ddpm-100": {"gmm64": 21, "grf64": 25, "grfmix64": 24},
     "ddpm-1000": {"gmm64": 22, "grf64": 30, "grfmix64": 34},
@@ -100,7 +100,7 @@ def hindsight(chain: Chain, solver: Solver, serial: Tensor) -> float | None:
 
 def relative(fields: Tensor, reference: Tensor) -> Tensor:
     """Relative L2 errors (m,)."""
-    return (fields - reference).flatten(1).norm(dim=1) / reference.flatten(1).norm(dim=1)
+    return torch.linalg.vector_norm((fields - reference).flatten(1), dim=1) / torch.linalg.vector_norm(reference.flatten(1), dim=1)
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError, OutputError
-from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis, writing
+from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.statistics import Statistics
 from parampi.fields.store import Keeper, MemberFacts
-from parampi.fields.target import check_target, partial_name, put_in_place
+from parampi.fields.target import check_target, partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
 Attributes = Mapping[str, str | int | float]

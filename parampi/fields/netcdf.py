@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.errors import DataError, OutputError
+from parampi.errors import DataError
 
 Floats = NDArray[np.floating[Any]]
 CONVENTIONS = "CF-1.11"
@@ -30,16 +30,6 @@ def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
         raise DataError(f"{path} cannot be read as NetCDF ({error.strerror or error})") from error
     with file:
         yield file
-
-
-@contextmanager
-def writing(path: str | Path) -> Iterator[None]:
-    """Turn what the NetCDF library raises while it writes, a full disk for example, into OutputError."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        remedy = "is the disk full, or does another job write this file?"
-        raise OutputError(f"{path} cannot be written ({error}); {remedy}") from error
 
 
 def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what: str) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
 from parampi.fields.moments import Samples, moments
-from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis, writing
+from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.spectrum import wavenumbers
-from parampi.fields.target import partial_name, put_in_place
+from parampi.fields.target import partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
 AXES = {
@@ -140,11 +140,13 @@ class Statistics:
 
 
 def expect(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    """Raise DataError for another shape."""
     if shape != expected:
         raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
 
 
 def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
+    """All of them, into an empty file."""
     file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
     file.setncattr("samples", np.int64(statistics.samples))
     for name, size in (("channel", len(statistics.names)), ("sample", len(statistics.reference))):

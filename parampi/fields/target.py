@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parampi.errors import OutputError
@@ -25,8 +26,20 @@ def check_target(path: str | Path, overwrite: bool = False) -> None:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
+    """Raise OutputError if there is something that must not be overwritten."""
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} exists; allow overwriting (--overwrite on the command line), or choose another name")
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what is raised while a file is written, by a full disk for example, into OutputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the NetCDF library raises RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        remedy = "is there such a folder, is the disk full, or does another job write this file?"
+        raise OutputError(f"{path} cannot be written ({reason}); {remedy}") from error
 
 
 def partial_name(path: str | Path) -> Path:

@@ -86,13 +86,24 @@ def together(comm: "Comm | None") -> Iterator[None]:
         comm.Abort(1)
 
 
-def local_rank(comm: "Comm | None") -> int:
-    """Rank among those that share this node's memory, and so its GPUs."""
+def place_on_node(comm: "Comm | None") -> tuple[int, int]:
+    """This rank's number among those that share its node's memory, and so its cores and GPUs; and how many they are."""
     if comm is None:
-        return 0
+        return 0, 1
     from mpi4py import MPI
 
     node = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
-    rank: int = node.Get_rank()
+    place = node.Get_rank(), node.Get_size()
     node.Free()
-    return rank
+    return place
+
+
+def fair_threads(ranks_here: int, environment: Mapping[str, str] = os.environ) -> int | None:
+    """Threads for each rank of a node: its cores shared evenly, None (leave it alone) where OMP_NUM_THREADS says how many.
+
+    A launcher that binds ranks to cores has shared them already, and one rank's cores are then all it may use.
+    """
+    if environment.get("OMP_NUM_THREADS"):
+        return None
+    mine, all_cores = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    return mine if mine < all_cores else max(1, mine // ranks_here)

@@ -29,8 +29,10 @@ class Solver(Protocol):
     and its fixed point, the serial sampler's trajectory, does not depend on `A`. Frozen dataclasses whose fields are options.
     """
 
-    advance: Advance
-    """"window": new points enter as points are accepted; "block": only when the whole block is accepted."""
+    @property
+    def advance(self) -> Advance:
+        """"window": new points enter as points are accepted; "block": only when the whole block is accepted."""
+        ...
 
     def window(self, requested: int | None, steps: int) -> int:
         """Number of points swept together, of `steps` in all."""

@@ -9,24 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields import Statistics, radial_spectrum
-from parampi.fields.target import partial_name, put_in_place
+from parampi.fields.target import partial_name, put_in_place, writing
 from parampi.verify.scores import quarter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
-    from matplotlib.image import AxesImage
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.floating[Any]]
 History = Sequence[tuple[int, Floats]]
+Box = tuple[float, float, float, float]
 
-INK, ACCENT, GRID = "#222222", "#c8553d", "#dddddd"
-STYLE = {
-    "font.size": 11, "axes.titlesize": 12, "figure.titlesize": 15, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
-    "ytick.color": INK, "axes.edgecolor": "#888888", "axes.linewidth": 0.8, "xtick.major.width": 0.8, "ytick.major.width": 0.8,
-    "mathtext.default": "regular",
-}  # fmt: skip
+WIDTH, HEIGHT = 12.0, 9.0  # inch; boxes are (left, bottom, width, height) in inch too
+FIELDS: tuple[Box, Box] = (1.0, 4.3, 4.1, 4.1), (6.5, 4.3, 4.1, 4.1)
+SPECTRA: Box = (1.0, 0.7, 4.1, 2.45)
+RESIDUALS: Box = (6.5, 0.7, 4.1, 2.45)
 ARRANGED = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
+
+INK, ACCENT, FAINT = "#222222", "#c8553d", "#d9d9d9"
+STYLE: dict[Any, Any] = {
+    "font.size": 11, "axes.titlesize": 12, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": "#888888", "axes.linewidth": 0.8, "mathtext.default": "regular",
+}  # fmt: skip
 
 
 def report_figure(
@@ -42,64 +46,100 @@ def report_figure(
     channel    the one that is shown
     label      what the reference fields are called, "Simulation" for example
 
-    Replaces a file that may be there. Raises OSError where it cannot be written.
+    Replaces a file that may be there. Raises OutputError where it cannot be written.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(12, 9), dpi=150, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150)
         FigureCanvasAgg(figure)
-        figure.suptitle(title, weight="bold")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1.3, 1))
-        draw_fields(top, ensemble[:, channel], statistics, channel, label)
-        left, right = bottom.subplots(1, 2)
-        draw_spectra(left, ensemble[:, channel], statistics, channel, label)
-        draw_residuals(right, history, sigmas, tolerance)
-        figure.savefig(partial_name(path), format="png", metadata={"Software": None})
-    put_in_place(path, overwrite=True)
+        figure.text(0.5, 8.75 / HEIGHT, title, ha="center", fontsize=15, weight="bold")
+        draw_fields(figure, ensemble[:, channel], statistics, channel, label)
+        draw_spectra(add_axes(figure, SPECTRA), ensemble[:, channel], statistics, channel, label)
+        draw_residuals(figure, add_axes(figure, RESIDUALS), history, sigmas, tolerance)
+        with writing(path):
+            figure.savefig(partial_name(path), format="png", metadata={"Software": None})
+            put_in_place(path, overwrite=True)
 
 
-def draw_fields(area: "SubFigure", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
-    """Up to four members beside as many reference fields on one colour scale."""
+def add_axes(figure: "Figure", box: Box) -> "Axes":
+    """Axes in a box."""
+    left, bottom, width, height = box
+    return figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
+
+
+def draw_fields(figure: "Figure", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
+    """Up to four members beside as many reference fields, on one colour scale."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     reference = statistics.reference[:, channel]
-    count = min(4, len(members), len(reference))
-    scale = colour_scale(statistics, channel)
-    blocks = area.subfigures(1, 2, wspace=0.02)
-    axes = []
-    for block, fields, name in zip(blocks, (members, reference), (f"Ensemble ({len(members)} members)", label), strict=True):
-        block.suptitle(name, fontsize=12)
-        axes.append(block.subplots(*ARRANGED[count], sharex=True, sharey=True, squeeze=False))
-        for axis, field in zip(axes[-1].flat, fields, strict=False):
-            image = draw_map(axis, field, statistics, scale)
-        for axis in axes[-1][-1]:
-            axis.set_xlabel(f"x ({pretty(statistics.x_units)})")
-        for axis in axes[-1][:, 0]:
-            axis.set_ylabel(f"y ({pretty(statistics.y_units)})")
+    rows, columns = ARRANGED[min(4, len(members), len(reference))]
+    colours = ScalarMappable(Normalize(*colour_limits(statistics, channel)), "RdBu_r")
+    shown = f"{rows * columns} of {len(members)} members" if len(members) > rows * columns else "all members"
+    for area, fields, name in zip(FIELDS, (members, reference), (f"Ensemble ({shown})", label), strict=True):
+        block, panels = arrange(area, rows, columns, aspect(statistics))
+        for number, (panel, field) in enumerate(zip(panels, fields, strict=False)):
+            axis = add_axes(figure, panel)
+            draw_map(axis, field, statistics, colours)
+            axis.tick_params(labelbottom=number >= len(panels) - columns, labelleft=number % columns == 0)
+        label_block(figure, block, name, statistics)
     name = f"{statistics.long_names[channel]} ({pretty(statistics.units[channel])})"
-    blocks[1].colorbar(image, ax=axes[1], label=name, extend="both", aspect=30)
+    figure.colorbar(colours, cax=add_axes(figure, beside(block)), label=name, extend="both")
 
 
-def colour_scale(statistics: Statistics, channel: int) -> tuple[float, float]:
-    """Limits, symmetric about the mean, between which 99 % of the reference fields' values are."""
+def label_block(figure: "Figure", block: Box, name: str, statistics: Statistics) -> None:
+    """One name and one label per axis for all panels of a block."""
+    left, bottom, width, height = block
+    centre, middle = (left + width / 2) / WIDTH, (bottom + height / 2) / HEIGHT
+    figure.text(centre, (bottom + height + 0.1) / HEIGHT, name, ha="center", fontsize=12)
+    figure.text(centre, (bottom - 0.45) / HEIGHT, f"x ({pretty(statistics.x_units)})", ha="center")
+    figure.text((left - 0.5) / WIDTH, middle, f"y ({pretty(statistics.y_units)})", va="center", rotation=90)
+
+
+def aspect(statistics: Statistics) -> float:
+    """Width of a map over its height: true to scale where both axes have the same units, at most 3."""
+    (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
+    angles = {statistics.x_units, statistics.y_units} == {"degrees_north", "degrees_east"}
+    true = abs((right - left) / (last - first)) if angles or statistics.x_units == statistics.y_units else 1.0
+    return float(np.clip(true, 1 / 3, 3))
+
+
+def arrange(area: Box, rows: int, columns: int, aspect: float, gap: float = 0.12) -> tuple[Box, list[Box]]:
+    """The block that rows x columns panels take in the middle of an area, and the panels, row by row from the top left."""
+    left, bottom, width, height = area
+    panel = min((width - gap * (columns - 1)) / columns, (height - gap * (rows - 1)) / rows * aspect)
+    across, down = panel + gap, panel / aspect + gap
+    left, bottom = left + (width - columns * across + gap) / 2, bottom + (height - rows * down + gap) / 2
+    corners = [(left + c * across, bottom + r * down) for r in reversed(range(rows)) for c in range(columns)]
+    return (left, bottom, columns * across - gap, rows * down - gap), [(*corner, panel, panel / aspect) for corner in corners]
+
+
+def beside(box: Box) -> Box:
+    """A colour bar's place."""
+    left, bottom, width, height = box
+    return left + width + 0.15, bottom, 0.17, height
+
+
+def colour_limits(statistics: Statistics, channel: int) -> tuple[float, float]:
+    """Limits about the mean between which 99 % of the reference fields' values are."""
     mean, deviation = statistics.mean[channel], statistics.standard_deviation[channel]
     centre = 0.0 if abs(mean) < 0.05 * deviation else float(mean)
     reach = float(np.quantile(np.abs(statistics.reference[:, channel] - centre), 0.99))
     return centre - reach, centre + reach
 
 
-def draw_map(axis: "Axes", field: Floats, statistics: Statistics, scale: tuple[float, float]) -> "AxesImage":
+def draw_map(axis: "Axes", field: Floats, statistics: Statistics, colours: Any) -> None:
+    """One field, y upwards."""
     (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
-    same = {statistics.x_units, statistics.y_units} in ({statistics.x_units}, {"degrees_north", "degrees_east"})
-    image = axis.imshow(
-        field, cmap="RdBu_r", vmin=scale[0], vmax=scale[1], extent=(left, right, first, last), origin="lower",
-        interpolation="nearest", aspect="equal" if same else "auto",
+    axis.imshow(
+        field, cmap=colours.cmap, norm=colours.norm, extent=(left, right, first, last), origin="lower", interpolation="nearest",
+        aspect="auto",
     )  # fmt: skip
     axis.set_ylim(min(first, last), max(first, last))
     axis.locator_params(nbins=4)
-    axis.label_outer()
-    return image
 
 
 def edges(centres: Floats) -> tuple[float, float]:
@@ -110,37 +150,44 @@ def edges(centres: Floats) -> tuple[float, float]:
 
 def draw_spectra(axis: "Axes", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
     """The ensemble's mean spectrum and the band of its members over the data's, up to the shorter side's Nyquist wavenumber."""
-    shown = slice(1, min(statistics.grid) // 2 + 1)
+    shown = slice(1, max(2, min(statistics.grid) // 2 + 1))
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
-    spectra = radial_spectrum(members)[:, shown]
+    spectra, last = radial_spectrum(members)[:, shown], quarter_of(statistics)
     low, high = np.quantile(spectra, (0.1, 0.9), axis=0)
-    axis.fill_between(k, low, high, color=ACCENT, alpha=0.25, linewidth=0, label="80 % of the members")
+    axis.fill_between(k, low, high, color=ACCENT, alpha=0.25, linewidth=0, label="80 % of members")
     axis.plot(k, data, color=INK, linewidth=2.5, label=label.lower())
     axis.plot(k, spectra.mean(0), color=ACCENT, linewidth=1.8, linestyle=(0, (4, 1.5)), label="ensemble mean")
-    axis.set(xscale="log", yscale="log", xlabel="wavenumber (cycles per domain)", title="Radial spectrum")
+    axis.axvline(last, color="#888888", linewidth=1.2, linestyle=":", label=f"a quarter of the grid ({last})")
+    axis.set(xscale="log", yscale="log", xlabel="wavenumber (cycles per domain)", title="Radial spectrum", xlim=(k[0], k[-1]))
     axis.set_ylabel(f"mean square per shell ({pretty(statistics.units[channel], squared=True)})")
     axis.set_ylim(bottom=max(min(data.min(), spectra.min()), 1e-8 * data.max()) / 2)
-    axis.grid(color=GRID, linewidth=0.6)
-    quarter = quarter_of(statistics)
-    axis.axvline(quarter, color="#888888", linewidth=1, linestyle=":", label=f"quarter of the grid, {quarter}")
-    axis.legend(frameon=False, loc="lower left")
+    ticks = [2**i for i in range(16) if 2**i <= k[-1]]
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    axis.grid(color=FAINT, linewidth=0.6)
+    axis.legend(frameon=False, loc="lower left", fontsize=10)
 
 
-def draw_residuals(axis: "Axes", history: History, sigmas: Floats, tolerance: float) -> None:
-    """Residual by point and round, logarithmic; white where a point was not in the window."""
+def draw_residuals(figure: "Figure", axis: "Axes", history: History, sigmas: Floats, tolerance: float) -> None:
+    """Residual by point and round on a logarithmic scale; white where a point was not in the window."""
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import MaxNLocator
 
     table = residual_table(history, len(sigmas) - 1)
-    axis.set(xlabel="point", ylabel="round", title="Residual")
-    floor, top = tolerance * 1e-3, max(float(np.nanmax(table, initial=0.0)), 10 * tolerance)
+    floor, top = tolerance * 1e-3, max(float(np.max(table, initial=0.0, where=np.isfinite(table))), 10 * tolerance)
+    extent = (-0.5, table.shape[1] - 0.5, 0.5, table.shape[0] + 0.5)
     image = axis.imshow(
-        np.maximum(table, floor), norm=LogNorm(floor, top), cmap="viridis", aspect="auto", origin="lower", interpolation="nearest",
-        extent=(-0.5, table.shape[1] - 0.5, 0.5, table.shape[0] + 0.5),
+        np.maximum(table, floor), norm=LogNorm(floor, top), cmap="viridis", aspect="auto", extent=extent, origin="lower",
+        interpolation="nearest",
     )  # fmt: skip
-    axis.add_collection(LineCollection(borders(table <= tolerance, np.isfinite(table)), colors=ACCENT, linewidths=1.5))
-    bar = axis.figure.colorbar(image, ax=axis, label="relative change in the round", extend="min")
-    bar.ax.axhline(tolerance, color=ACCENT, linewidth=2)
+    axis.add_collection(LineCollection(borders(table <= tolerance, np.isfinite(table)), colors="white", linewidths=1.8))
+    axis.set(xlabel="point", ylabel="round", xlim=extent[:2], ylim=extent[2:])
+    axis.set_title(r"Residual per round and point (above: noise level $\sigma$)", pad=24)
+    axis.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    bar = figure.colorbar(image, cax=add_axes(figure, beside(RESIDUALS)), extend="min")
+    bar.set_label("relative change (line: tolerance)")
+    bar.ax.axhline(tolerance, color="white", linewidth=1.8)
     noise_levels(axis, sigmas)
 
 
@@ -166,13 +213,12 @@ def noise_levels(axis: "Axes", sigmas: Floats) -> None:
     points = np.unique(np.linspace(0, len(sigmas) - 2, 6).round().astype(int))
     upper = axis.secondary_xaxis("top")
     upper.set_xticks(points, [f"{sigmas[p]:.2g}" for p in points])
-    upper.set_xlabel("noise level sigma")
 
 
 def pretty(units: str, squared: bool = False) -> str:
     """UDUNITS with raised exponents, "m s-1" for example; the square of them if asked for."""
     factors = re.findall(r"([^\W\d]+|%)\^?(-?\d*)", units)
-    if re.sub(r"[\s.]", "", units) != "".join(name + power for name, power in factors):
+    if re.sub(r"[\s.^]", "", units) != "".join(name + power for name, power in factors):
         return f"({units})$^2$" if squared else units
     powers = [(name, int(power or 1) * (2 if squared else 1)) for name, power in factors]
     return " ".join(name if power == 1 else f"{name}$^{{{power}}}$" for name, power in powers) or "1"

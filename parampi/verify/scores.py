@@ -98,13 +98,14 @@ class Comparison:
 
     def channel(self, c: int) -> list[str]:
         """The table's lines for one channel."""
+        worst = f"{self.worst_deviation[c]:.1%} of the data, worst in shell {self.worst_shell[c]}"
         return [
             f"{self.names[c]:<20}{'ensemble':>12}{'data':>12}{'ratio':>12}".rstrip() + f"    units {self.units[c]}",
             numbers("mean", self.mean, c),
             numbers("standard deviation", self.standard_deviation, c, relative=True),
             numbers("kurtosis", self.kurtosis, c, relative=True),
             *(numbers(f"shell {k}", self.spectrum, (c, i), relative=True) for i, k in enumerate(self.shells)),
-            f"shells 1 to {self.shells[-1]}: within {self.worst_deviation[c]:.1%} of the data, worst in shell {self.worst_shell[c]}",
+            f"shells 1 to {self.shells[-1]}: within {worst}",
         ]
 
 
