@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parampi.fields import Statistics, radial_spectrum
 from parampi.fields.target import partial_name, put_in_place, writing
-from parampi.verify.scores import quarter_of
+from parampi.verify.scores import quarter_of, shorter_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +150,7 @@ def edges(centres: Floats) -> tuple[float, float]:
 
 def draw_spectra(axis: "Axes", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
     """The ensemble's mean spectrum and the band of its members over the data's, up to the shorter side's Nyquist wavenumber."""
-    shown = slice(1, max(2, min(statistics.grid) // 2 + 1))
+    shown = slice(1, max(2, shorter_side(statistics) // 2) + 1)
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
     spectra, last = radial_spectrum(members)[:, shown], quarter_of(statistics)
     low, high = np.quantile(spectra, (0.1, 0.9), axis=0)
@@ -217,8 +217,10 @@ def noise_levels(axis: "Axes", sigmas: Floats) -> None:
 
 def pretty(units: str, squared: bool = False) -> str:
     """UDUNITS with raised exponents, "m s-1" for example; the square of them if asked for."""
+    if units == "1":
+        return units
     factors = re.findall(r"([^\W\d]+|%)\^?(-?\d*)", units)
     if re.sub(r"[\s.^]", "", units) != "".join(name + power for name, power in factors):
         return f"({units})$^2$" if squared else units
     powers = [(name, int(power or 1) * (2 if squared else 1)) for name, power in factors]
-    return " ".join(name if power == 1 else f"{name}$^{{{power}}}$" for name, power in powers) or "1"
+    return " ".join(name if power == 1 else f"{name}$^{{{power}}}$" for name, power in powers)

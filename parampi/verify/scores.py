@@ -31,7 +31,12 @@ def spectrum_ratio(fields: Samples, statistics: Statistics) -> Floats:
 
 def quarter_of(statistics: Statistics) -> int:
     """The highest shell compared: a quarter of the grid's points per side, which is half of what the grid can hold."""
-    return max(1, min(statistics.grid) // 4)
+    return max(1, shorter_side(statistics) // 4)
+
+
+def shorter_side(statistics: Statistics) -> int:
+    """Points along the shorter side of the grid; along the only one of fields with one dimension."""
+    return min((points for points in statistics.grid if points > 1), default=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,43 @@
+"""Engines for tests: one process, closed-form problems."""
+
+import torch
+from torch import Tensor
+
+from parampi.diffusion.exact import FieldMixture, Gaussian, GaussianMixture
+from parampi.diffusion.network import Network
+from parampi.driver import Engine
+from parampi.parallel import Alone, Mode
+from parampi.samplers import Sampler
+from parampi.samplers.chain import Chain
+from parampi.solvers import Serial, Solver
+
+GAUSSIAN = Gaussian(torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 4), 0.3)
+MIXTURE = GaussianMixture()
+FIELDS = FieldMixture(n=16)
+REGIMES = FieldMixture(n=16, components=3)
+
+
+def chain(problem, sampler: Sampler, grid: Tensor, members=3, mode: Mode = "bitwise", seed=0, dtype=torch.float64) -> Chain:
+    """`members` is a number of members or a list of their numbers."""
+    numbers = torch.arange(members) if isinstance(members, int) else torch.tensor(members)
+    network = Network(problem, padded=mode == "bitwise")
+    return Chain(network, sampler.steps(grid), numbers, problem.shape, seed, problem.sigma_data, dtype)
+
+
+def engine(chain: Chain, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
+    return Engine(chain, solver, Alone(), window, tolerance, mode)
+
+
+def trajectory(chain: Chain, mode: Mode = "bitwise") -> Tensor:
+    """All states (N + 1, m, *shape) of the serial solver."""
+    serial = engine(chain, Serial(), mode=mode)
+    states = [serial.window.x[0].clone()]
+    while not serial.finished:
+        serial.advance()
+        states.append(serial.window.x[0].clone())
+    return torch.stack(states)
+
+
+def relative_errors(fields: Tensor, reference: Tensor) -> Tensor:
+    """Relative L2 errors (m,) of fields (m, *shape)."""
+    return (fields - reference).flatten(1).norm(dim=1) / reference.flatten(1).norm(dim=1)

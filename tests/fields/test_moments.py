@@ -1,0 +1,54 @@
+"""Moments read in blocks against the same moments of everything at once."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from parampi.errors import DataError
+from parampi.fields import moments, radial_spectrum
+from parampi.fields.moments import BLOCK
+
+
+@pytest.fixture
+def fields():
+    return np.random.default_rng(2).gamma(2.0, size=(2 * BLOCK + 3, 2, 4, 5)) * [[[1.0]], [[1e-3]]] + [[[50.0]], [[0.0]]]
+
+
+def test_blocks_give_the_moments_of_the_whole(fields):
+    found = moments(fields)
+    whole = np.moveaxis(fields, 1, 0).reshape(2, -1)
+    np.testing.assert_allclose(found.mean, whole.mean(1), rtol=1e-13)
+    np.testing.assert_allclose(found.standard_deviation, whole.std(1), rtol=1e-13)
+    np.testing.assert_allclose(found.kurtosis, stats.kurtosis(whole, axis=1, fisher=False), rtol=1e-12)
+    np.testing.assert_allclose(found.spectrum, radial_spectrum(fields).mean(0), rtol=1e-13)
+    assert found.second.shape == found.fourth.shape == found.means.shape == (2 * BLOCK + 3, 2)
+
+
+def test_never_more_than_a_block_is_read(fields):
+    class Lazy:
+        shape = fields.shape
+
+        def __getitem__(self, samples):
+            assert samples.stop - samples.start <= BLOCK
+            return np.ma.asarray(fields[samples], np.float32)
+
+    np.testing.assert_allclose(moments(Lazy()).mean, moments(fields).mean, rtol=1e-6)
+
+
+def test_a_constant_has_no_kurtosis():
+    found = moments(np.ones((3, 1, 2, 2)))
+    assert np.isnan(found.kurtosis) and found.standard_deviation == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, "masked"])
+def test_a_sample_that_is_not_finite_is_named(fields, bad):
+    fields = np.ma.asarray(fields)
+    fields[BLOCK + 1, 0, 1, 1] = np.ma.masked if bad == "masked" else bad
+    with pytest.raises(DataError, match=f"sample {BLOCK + 1} "):
+        moments(fields)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (0, 1, 4, 4), (3, 1, 0, 4)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(DataError, match="samples, channels, y, x"):
+        moments(np.zeros(shape))

@@ -1,0 +1,123 @@
+"""The stores' contract: every store must behave as the one in memory does."""
+
+import numpy as np
+import pytest
+
+from parampi.errors import OutputError
+from parampi.fields import MemberFacts, MemoryStore, NetCDFStore
+from parampi.fields.netcdf import reading
+
+MEMBERS = [4, 0, 7]
+FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
+
+
+class Memory:
+    """The reference, and how it is read back: fields and facts by member, and whether it is complete."""
+
+    def __init__(self, statistics, folder):
+        self.store = MemoryStore(statistics, MEMBERS)
+
+    def read(self):
+        return self.store.fields, self.store.facts, self.store.complete
+
+
+class Gather:
+    def __init__(self, statistics, folder):
+        self.path, self.names = folder / "ensemble.nc", statistics.names
+        self.store = NetCDFStore(self.path, statistics, MEMBERS, seed=11)
+
+    def read(self):
+        if not self.path.exists():
+            return {}, {}, None
+        with reading(self.path) as file:
+            rows = {int(m): row for row, m in enumerate(file["realization"][:]) if file["complete"][row]}
+            fields = {m: np.stack([file[name][row].filled(np.nan) for name in self.names]) for m, row in rows.items()}
+            numbers = ("seed", "rounds", "evaluations", "residual")
+            facts = {m: MemberFacts(*(file[name][row].item() for name in numbers)) for m, row in rows.items()}
+            return fields, facts, bool(file.parampi_complete)
+
+
+@pytest.fixture(params=[Memory, Gather])
+def kept(request, statistics, tmp_path):
+    return request.param(statistics, tmp_path)
+
+
+def check(kept, samples, members, complete):
+    fields, facts, marked = kept.read()
+    assert set(fields) == set(facts) == set(members) and marked is complete
+    for m in members:
+        assert facts[m] == FACTS[m]
+        np.testing.assert_array_equal(fields[m], samples[m])
+
+
+def test_members_come_in_any_order(kept, samples):
+    with kept.store as store:
+        for m in (7, 4, 0):
+            store.write(m, samples[m], FACTS[m])
+    check(kept, samples, MEMBERS, True)
+
+
+def test_fields_are_kept_in_single_precision_and_not_by_reference(kept, samples):
+    field = samples[4].astype(np.float64)
+    kept.store.write(4, field, FACTS[4])
+    field[:] = 0
+    kept.store.close(complete=False)
+    assert kept.read()[0][4].dtype == np.float32
+    check(kept, samples, [4], False)
+
+
+def test_writing_again_replaces(kept, samples):
+    kept.store.write(4, samples[0], FACTS[0])
+    kept.store.write(4, samples[4], FACTS[4])
+    kept.store.close(complete=False)
+    check(kept, samples, [4], False)
+
+
+def test_closing_twice_changes_nothing(kept, samples):
+    kept.store.write(0, samples[0], FACTS[0])
+    kept.store.close(complete=False)
+    kept.store.close(complete=True)
+    check(kept, samples, [0], False)
+
+
+def test_an_ensemble_that_lacks_members_is_not_complete_whatever_is_said(kept, samples):
+    kept.store.write(0, samples[0], FACTS[0])
+    kept.store.close(complete=True)
+    check(kept, samples, [0], False)
+
+
+def test_an_error_keeps_what_is_finished(kept, samples):
+    with pytest.raises(KeyboardInterrupt), kept.store as store:
+        store.write(7, samples[7], FACTS[7])
+        raise KeyboardInterrupt
+    check(kept, samples, [7], False)
+
+
+def test_an_error_before_the_first_member_leaves_nothing(kept, samples, tmp_path):
+    with pytest.raises(RuntimeError, match="early"), kept.store:
+        raise RuntimeError("early")
+    check(kept, samples, [], None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_comes_after_closing(kept, samples):
+    kept.store.close(complete=False)
+    with pytest.raises(OutputError, match="member 4 comes after"):
+        kept.store.write(4, samples[4], FACTS[4])
+
+
+def test_other_members_and_shapes_are_refused(kept, samples):
+    with pytest.raises(OutputError, match="member 1 is not one of this ensemble's members 4, 0, 7"):
+        kept.store.write(1, samples[1], FACTS[0])
+    with pytest.raises(OutputError, match=r"member 4 has fields of shape \(1, 6, 8\); expected \(2, 6, 8\)"):
+        kept.store.write(4, samples[4, :1], FACTS[4])
+    with pytest.raises(OutputError, match="different numbers"):
+        type(kept.store)(**arguments(kept, members=[1, 1]))
+
+
+def arguments(kept, members):
+    """For another store of the same kind that must be refused before it touches anything."""
+    common = {"statistics": None, "members": members}
+    shape_only = type("ShapeOnly", (), {"shape": (2, 6, 8)})()
+    common["statistics"] = shape_only
+    return common if isinstance(kept, Memory) else {**common, "path": kept.path, "seed": 0}

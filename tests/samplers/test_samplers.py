@@ -1,0 +1,151 @@
+"""What every sampler must satisfy: a sampler that is registered is tested here without a line of its own (rung 1)."""
+
+import dataclasses
+from math import log2
+
+import pytest
+import torch
+
+from parampi import sigmas
+from parampi.errors import ConfigError
+from parampi.samplers import DDIM, DDPM, SAMPLERS, check_grid
+from tests.moments import CorrelatedGaussian, carried
+
+F64 = torch.float64
+GRIDS = {
+    "karras": sigmas.karras(12),
+    "vp_linear": sigmas.vp_linear(50),
+    "no final zero": sigmas.log_uniform(20, 0.01, 50.0),
+    "one step": torch.tensor([3.0, 0.0], dtype=F64),
+}
+WRONG = {
+    "increasing": [0.0, 1.0, 2.0],
+    "repeated": [3.0, 1.0, 1.0, 0.0],
+    "negative": [3.0, 1.0, -0.1],
+    "not a number": [3.0, float("nan"), 0.0],
+    "not a number at the end": [3.0, 1.0, float("nan")],
+    "infinite": [float("inf"), 1.0, 0.0],
+    "zero before the end": [3.0, 0.0, 0.0],
+    "one level": [3.0],
+    "no level": [],
+    "a matrix": [[3.0, 1.0], [2.0, 0.0]],
+}
+
+every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in SAMPLERS.values()], ids=list(SAMPLERS))
+every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=list(GRIDS))
+every_eta = pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+
+
+@every_sampler
+def test_is_a_frozen_dataclass_with_a_declared_order(sampler):
+    assert dataclasses.is_dataclass(sampler) and isinstance(sampler.order, int) and sampler.order >= 1
+    for option in dataclasses.fields(sampler):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(sampler, option.name, None)
+
+
+@every_sampler
+@every_grid
+def test_coefficients_are_one_finite_number_per_step(sampler, grid):
+    step_map = sampler.steps(grid)
+    assert step_map.steps == len(grid) - 1
+    assert torch.equal(step_map.sigmas, grid)
+    for name in ("state", "drift", "noise"):
+        numbers = getattr(step_map, name)
+        assert numbers.shape == (step_map.steps,) and numbers.dtype == F64 and numbers.device.type == "cpu", name
+        assert numbers.isfinite().all(), name
+    assert (step_map.noise >= 0).all()
+    assert step_map.stochastic == bool((step_map.noise > 0).any())
+
+
+@every_sampler
+@every_grid
+def test_a_field_that_is_its_own_denoised_field_stays(sampler, grid):
+    """D(x) = x says that x is data already: then the mean of a step is x, so state + drift = 1."""
+    step_map = sampler.steps(grid)
+    torch.testing.assert_close(step_map.state + step_map.drift, torch.ones_like(step_map.state), rtol=0, atol=4e-16)
+
+
+@every_sampler
+def test_takes_lists_and_single_precision(sampler):
+    expected = sampler.steps(torch.tensor([4.0, 2.0, 0.5], dtype=F64))
+    for grid in ([4.0, 2.0, 0.5], torch.tensor([4.0, 2.0, 0.5], dtype=torch.float32)):
+        assert torch.equal(sampler.steps(grid).state, expected.state)
+
+
+@every_sampler
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=list(WRONG))
+def test_refuses_what_is_no_noise_grid(sampler, wrong):
+    with pytest.raises(ConfigError, match="sigmas"):
+        sampler.steps(torch.tensor(wrong, dtype=F64))
+
+
+def test_refusal_names_the_first_offending_level():
+    with pytest.raises(ConfigError, match=r"sigmas\[1\] = 1 is followed by sigmas\[2\] = 1.5; sort them"):
+        check_grid(torch.tensor([3.0, 1.0, 1.5, 2.0]))
+
+
+def last_moments(sampler, steps, variance, offset):
+    """Mean and variance at the end, for data N(1, variance), begun at the exact marginal but for an offset of the mean."""
+    problem = CorrelatedGaussian(torch.ones(1, dtype=F64), torch.tensor([[variance]], dtype=F64))
+    step_map = sampler.steps(sigmas.log_uniform(steps, 0.05, 4.0))
+    start = torch.tensor([1 + offset], dtype=F64), torch.tensor([[variance + 4.0**2]], dtype=F64)
+    mean, covariance = carried(step_map, problem, *start)
+    return mean.item(), covariance.item()
+
+
+@every_sampler
+@pytest.mark.parametrize("variance", [0.25, 1.0, 4.0])
+def test_measured_order_of_the_variance_is_the_declared_one(sampler, variance):
+    """Begun at the exact marginal, the exact answer is the marginal at the end, for ODE and SDE alike."""
+    coarse, fine = (abs(last_moments(sampler, n, variance, 0.0)[1] - variance - 0.05**2) for n in (400, 800))
+    assert log2(coarse / fine) == pytest.approx(sampler.order, abs=0.05)
+
+
+@every_sampler
+@pytest.mark.parametrize("variance", [0.25, 1.0, 4.0])
+def test_measured_order_of_the_mean_is_the_declared_one_or_better(sampler, variance):
+    """By successive halving: a mean that is off at the start is forgotten at a rate that depends on the sampler."""
+    means = [last_moments(sampler, n, variance, 3.0)[0] for n in (200, 400, 800)]
+    coarse, fine = abs(means[0] - means[1]), abs(means[1] - means[2])
+    assert coarse < 1e-12 or log2(coarse / fine) > sampler.order - 0.05
+
+
+@every_eta
+def test_ddim_ends_at_the_denoised_field(eta):
+    """At sigma = 0 only data are left: nothing of the noisy state and no new noise."""
+    step_map = DDIM(eta).steps(sigmas.karras(12))
+    assert (step_map.state[-1], step_map.drift[-1], step_map.noise[-1]) == (0, 1, 0)
+
+
+@every_eta
+@every_grid
+def test_ddim_keeps_and_adds_exactly_the_noise_of_the_next_level(eta, grid):
+    step_map = DDIM(eta).steps(grid)
+    level = (step_map.state * grid[:-1]) ** 2 + step_map.noise**2
+    torch.testing.assert_close(level, grid[1:] ** 2, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
+def test_ddim_refuses_an_eta_outside_its_range(eta):
+    with pytest.raises(ConfigError, match="between 0 .* and 1"):
+        DDIM(eta)
+
+
+def test_ddpm_is_ddim_with_the_posterior_variance():
+    """su^2 of Ho, Jain, Abbeel 2020: (1 - abar_prev)/(1 - abar) beta / abar_prev in EDM coordinates."""
+    grid = sigmas.vp_linear(50)
+    step_map, same = DDPM().steps(grid), DDIM(1.0).steps(grid)
+    assert torch.equal(step_map.noise, same.noise) and torch.equal(step_map.state, same.state)
+    abar = 1 / (1 + grid**2)
+    before, after = abar[1:], abar[:-1]
+    posterior = (1 - before) / (1 - after) * (1 - after / before)
+    torch.testing.assert_close(step_map.noise**2, posterior / before, rtol=1e-9, atol=1e-14)
+
+
+def test_ddim_without_noise_keeps_the_predicted_noise():
+    """eta = 0: x[i+1] = D + sigma_{i+1} (x - D) / sigma_i."""
+    grid = sigmas.karras(12)
+    step_map = DDIM(0.0).steps(grid)
+    assert not step_map.stochastic
+    torch.testing.assert_close(step_map.state, grid[1:] / grid[:-1], rtol=1e-15, atol=0)

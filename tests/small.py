@@ -1,0 +1,65 @@
+"""A model, statistics and configuration small enough to run in a test: the exact denoiser of white noise of unit variance."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from parampi.fields import Statistics
+
+NETWORK = '''
+import torch
+
+
+class White(torch.nn.Module):
+    """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it a little nonlinear, `bad` NaN below a level."""
+
+    def __init__(self, bend=0.3, bad=-1.0e9):
+        super().__init__()
+        self.bend, self.bad = bend, bad
+        self.weight = torch.nn.Parameter(torch.zeros(2))
+
+    def forward(self, x, noise):
+        wrong = torch.where(noise < self.bad, torch.nan, 0.0).to(x.dtype)
+        return self.weight.sum() + self.bend * torch.tanh(x.roll(1, -1)) + wrong[:, None, None, None]
+'''
+
+
+def write_statistics(path: Path, size: int = 8) -> None:
+    fields = np.random.default_rng(0).normal(1.0, 2.0, (20, 1, size, size))
+    axis = np.arange(size) * 0.5
+    Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m").save(path)
+
+
+def write_project(folder: Path, **changes: Any) -> Path:
+    """A folder with everything `parampi run` needs; returns the configuration's path."""
+    (folder / "net.py").write_text(NETWORK)
+    save_file({"weight": torch.zeros(2)}, folder / "weights.safetensors")
+    write_statistics(folder / "statistics.nc")
+    tree: dict[str, Any] = {
+        "model": {"network": "net.py:White", "weights": "weights.safetensors", "predicts": "edm", "shape": [1, 8, 8]},
+        "data": {"statistics": "statistics.nc"},
+        "sampling": {
+            "members": 4,
+            "seed": 3,
+            "sigmas": {"schedule": "karras", "steps": 12, "sigma_min": 0.05, "sigma_max": 20.0},
+            "sampler": {"name": "ddpm"},
+            "solver": {"name": "picard"},
+            "tolerance": 1.0e-4,
+        },
+        "output": {"directory": "out", "figure": None},
+    }
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        tree.setdefault(section, {})[name] = value
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def parampi_command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "parampi", *map(str, arguments)]

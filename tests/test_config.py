@@ -1,0 +1,145 @@
+"""Configurations: what is accepted, what is refused and in which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from parampi import ConfigError, samplers, sigmas, solvers
+from parampi.config import RunConfig, build, load
+
+EXAMPLE: dict[str, Any] = {
+    "model": {"network": "net.py:Net", "weights": "w.safetensors", "predicts": "edm", "shape": [1, 8, 8]},
+    "data": {"statistics": "statistics.nc"},
+    "sampling": {
+        "members": 4,
+        "sigmas": {"schedule": "karras", "steps": 10},
+        "sampler": {"name": "ddim", "eta": 0.5},
+        "solver": {"name": "picard", "advance": "block"},
+    },
+    "output": {"directory": "out"},
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    target = tmp_path / "run.yaml"
+    target.write_text(yaml.safe_dump(EXAMPLE))
+    return target
+
+
+def test_choices_become_objects(path: Path) -> None:
+    config = load(path)
+    assert build(config, "sampler") == samplers.DDIM(eta=0.5)
+    assert build(config, "solver") == solvers.Picard(advance="block")
+    assert torch.equal(build(config, "sigmas"), sigmas.karras(10))
+
+
+def test_every_registered_choice_can_be_configured(path: Path) -> None:
+    for name, cls in samplers.SAMPLERS.items():
+        assert isinstance(build(load(path, [f"sampling.sampler.name={name}"]), "sampler"), cls)
+    for name, cls in solvers.SOLVERS.items():
+        assert isinstance(build(load(path, [f"sampling.solver.name={name}"]), "solver"), cls)
+
+
+def test_a_new_choice_drops_the_options_of_the_old_one_but_the_same_keeps_them(path: Path) -> None:
+    assert build(load(path, ["sampling.solver.name=serial"]), "solver") == solvers.Serial()
+    assert build(load(path, ["sampling.solver.name=picard"]), "solver") == solvers.Picard(advance="block")
+
+
+def test_paths_of_the_file_are_relative_to_it_and_those_given_to_the_working_directory(path: Path, monkeypatch: Any) -> None:
+    elsewhere = path.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    config = load(path, ["output.directory=here"])
+    assert config.model.weights == str(path.parent / "w.safetensors")
+    assert config.model.network == str(path.parent / "net.py") + ":Net"
+    assert config.output.directory == str(elsewhere / "here")
+    assert load(path, ["model.network=package.module:Net"]).model.network == "package.module:Net"
+
+
+def test_the_resolved_configuration_reads_back_the_same(path: Path) -> None:
+    config = load(path)
+    assert RunConfig.model_validate(config.as_dict()) == config
+
+
+def test_numbers_such_as_1e_3_are_numbers(path: Path) -> None:
+    path.write_text(path.read_text() + "\n")
+    assert load(path, ["sampling.tolerance=1e-3"]).sampling.tolerance == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("sampling.membrs=3", ["sampling.membrs is not a known key", "did you mean members?", "allowed: members, seed"]),
+        ("sampling.members=eight", ['sampling.members = "eight"', "how many, or a list"]),
+        ("sampling.members=0", ["sampling.members = 0", "between 1 and 4294967296"]),
+        ("sampling.members=4294967297", ["sampling.members = 4294967297", "between 1 and 4294967296"]),
+        ("sampling.members=[1,1]", ["sampling.members = [1, 1]", "different numbers"]),
+        ("sampling.members=2.5", ["sampling.members = 2.5"]),
+        ("sampling.seed=-1", ["sampling.seed = -1", "greater than or equal to 0"]),
+        ("sampling.tolerance=0", ["sampling.tolerance = 0", "greater than 0"]),
+        ("sampling.window=0", ["sampling.window = 0", "greater than or equal to 1"]),
+        ("sampling.sampler.name=foo", ["sampling.sampler.name = 'foo' is not one of 'ddim'"]),
+        ("sampling.sampler.etta=0.1", ["sampling.sampler.etta is not a known key", "did you mean eta?", "allowed: name, eta"]),
+        ("sampling.sampler.eta=high", ['sampling.sampler.eta = "high"', "valid number"]),
+        ("sampling.solver.advance=foo", ['sampling.solver.advance = "foo"', "'window' or 'block'"]),
+        ("sampling.sigmas.steps=ten", ['sampling.sigmas.steps = "ten"', "valid integer"]),
+        ("sampling.sigmas.schedule=vp", ["sampling.sigmas.schedule = 'vp' is not one of 'karras'"]),
+        ("sampling.sampler=3", ["sampling.sampler = 3"]),
+        ("model.predicts=noise", ['model.predicts = "noise"', "'edm'"]),
+        ("model.shape=[1,8]", ["model.shape = [1, 8]", "at least 3"]),
+        ("parallel.mode=slow", ['parallel.mode = "slow"', "'fast' or 'bitwise'"]),
+        ("parallel.dtype=float16", ['parallel.dtype = "float16"', "'float64' or 'float32'"]),
+        ("modell.shape=[1]", ["modell is not a known key", "did you mean model?"]),
+        ("members", ["'members' is no override", "key=value"]),
+        ("=3", ["'=3' is no override"]),
+        ("sampling.members.x=3", ["sampling.members is a value, not a section"]),
+    ],
+)
+def test_a_wrong_value_is_refused_by_key_value_and_remedy(path: Path, override: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(path, [override])
+    for word in words:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("sampler", {"name": "ddim", "eta": 2.0}, ["sampling.sampler: eta = 2.0", "[0, 1]"]),
+        ("sigmas", {"schedule": "explicit", "values": [1.0, 2.0]}, ["sampling.sigmas: ", "sigmas[0] = 1", "sigmas[1] = 2"]),
+        ("sigmas", {"schedule": "karras", "steps": 0}, ["sampling.sigmas: ", "0"]),
+    ],
+)
+def test_values_only_the_object_can_judge_are_refused_by_section(path: Path, option: str, value: Any, words: list[str]) -> None:
+    tree = yaml.safe_load(path.read_text())
+    tree["sampling"][option] = value
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(ConfigError) as refusal:
+        build(load(path), option)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a: [1", "no valid YAML"), ("- 1\n- 2\n", "a configuration is a mapping with model, data"), ("", "model is missing")],
+)
+def test_a_file_that_is_no_configuration_is_refused(path: Path, text: str, words: str) -> None:
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no configuration file .*none\.yaml"):
+        load(tmp_path / "none.yaml")
+
+
+def test_everything_wrong_is_named_at_once(path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(path, ["sampling.seed=-1", "parallel.mode=slow", "output.figur=x.png"])
+    assert all(key in str(refusal.value) for key in ("sampling.seed", "parallel.mode", "output.figur"))

@@ -1,0 +1,180 @@
+"""`parampi run` in one process: the files it writes, and what it keeps and says when something is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from safetensors.torch import save_file
+
+import parampi
+from parampi import ConfigError, DataError, NonFiniteError, OutputError, models
+from parampi.cli import NETWORK_ERROR, USER_ERROR, commands
+from parampi.config import load
+from parampi.run import Run, run
+from tests.small import write_project
+
+
+def call(*arguments: object) -> int:
+    code = commands.main([str(a) for a in arguments], standalone_mode=False)
+    assert isinstance(code, int)
+    return code
+
+
+def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path: Path) -> None:
+    config = load(write_project(tmp_path))
+    run(config)
+    job = Run(config)
+    network = models.build_network(config.model.network, {})
+    again = parampi.sample(
+        parampi.denoisers.Elucidated(network, sigma_data=1.0), (1, 8, 8), 4, job.sigmas, job.sampler, job.solver, tol=1e-4, seed=3
+    )
+    statistics = parampi_statistics(tmp_path)
+    assert again.fields is not None
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file["vorticity"].dims == ("member", "y", "x")
+        expected = again.fields.numpy() * statistics.standard_deviation[0] + statistics.mean[0]
+        np.testing.assert_allclose(file["vorticity"].values, expected[:, 0], rtol=1e-5, atol=1e-5)
+        assert file["realization"].values.tolist() == [0, 1, 2, 3]
+        assert file["seed"].values.tolist() == [3] * 4
+        assert file["rounds"].values.tolist() == [m.rounds for m in again.report.members]
+        assert file["evaluations"].values.tolist() == [m.evaluations for m in again.report.members]
+        assert json.loads(file.attrs["parampi_config"]) == config.as_dict()
+        assert file.attrs["weights_sha256"] == models.sha256(tmp_path / "weights.safetensors")
+        assert file.attrs["rank_layout"].startswith("1 rank = 1 group")
+
+
+def parampi_statistics(folder: Path) -> Any:
+    from parampi.fields import Statistics
+
+    return Statistics.from_file(folder / "statistics.nc")
+
+
+def test_the_report_tells_rounds_evaluations_residuals_and_seconds(tmp_path: Path) -> None:
+    run(load(write_project(tmp_path)))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["serial_rounds"] == 12 and report["serial_evaluations"] == 48
+    assert 1 < report["rounds"] <= 12
+    assert report["evaluations"] == sum(m["evaluations"] for m in report["members"])
+    assert all(m["error"] <= 1e-4 and m["outcome"] == "converged" for m in report["members"])
+    assert set(report["seconds"][0]) == {"network", "communication", "output", "total"}
+    history = report["residuals"]["0"]
+    assert [r["round"] for r in history] == list(range(1, len(history) + 1))
+    assert history[0]["first"] == 0 and len(history[0]["changes"]) == 12
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    run(load(write_project(tmp_path, output__figure="report.png")))
+    assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_start_says_what_is_about_to_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(load(write_project(tmp_path)))
+    said = capsys.readouterr().out
+    for words in ("1 rank = 1 group of 1 along time; 4 members", "12 steps", "window 12", "cpu", "pays only if", "window 1/1, round"):
+        assert words in said
+    assert "fewer" in said and "wrote" in said
+
+
+def test_an_existing_output_is_refused_unless_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_project(tmp_path)
+    assert call("run", path) == 0
+    before = (tmp_path / "out" / "ensemble.nc").read_bytes()
+    assert call("run", path) == USER_ERROR
+    assert "ensemble.nc exists" in capsys.readouterr().err
+    assert (tmp_path / "out" / "ensemble.nc").read_bytes() == before
+    assert call("run", path, "--overwrite", "sampling.members=2") == 0
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file.sizes["member"] == 2
+
+
+def test_an_unwritable_output_is_refused_before_sampling(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(load(write_project(tmp_path)))
+
+
+def test_nan_keeps_the_members_finished_before_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # the network fails at low noise levels in the second batch only: its weights are spoilt when the first member is written
+    path = write_project(tmp_path, parallel__batch=1, model__arguments={"bad": -1e9})
+    job = Run(load(path))
+    job.prepare()
+    keep = job.keep
+
+    def keep_and_spoil(state: torch.Tensor, member: Any) -> None:
+        keep(state, member)
+        job.denoiser.network.bad = -0.4
+
+    job.keep = keep_and_spoil  # type: ignore[method-assign]
+    with pytest.raises(NonFiniteError) as failure:
+        job.draw()
+    assert failure.value.member == 1 and failure.value.point > 0
+    assert f"member 1 at point {failure.value.point} (sigma = " in str(failure.value)
+    assert "kept 1 finished members" in capsys.readouterr().out
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file.attrs["parampi_complete"] == 0
+        assert np.isfinite(file["vorticity"].values[0]).all() and np.isnan(file["vorticity"].values[1:]).all()
+        assert file["complete"].values.tolist() == [1, 0, 0, 0]
+
+
+def test_nan_from_the_start_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_project(tmp_path, model__arguments={"bad": 1e9})
+    assert call("run", path) == NETWORK_ERROR
+    error = capsys.readouterr().err
+    assert "NaN or Inf for member 0 at point 0 (sigma = 20) in round 1" in error and "Traceback" not in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"weight": torch.zeros(3)}, r"weight is \(3,\), the network's is \(2,\)"),
+        ({"other": torch.zeros(2)}, "weight is missing; other is unknown to the network"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, torch.Tensor], words: str) -> None:
+    path = write_project(tmp_path)
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(DataError, match=words):
+        run(load(path))
+
+
+def test_a_weights_file_of_another_kind_is_refused_and_nothing_in_it_executed(tmp_path: Path) -> None:
+    path = write_project(tmp_path)
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
+    with pytest.raises(DataError, match="no safetensors file"):
+        run(load(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"model__shape": [1, 16, 16]}, ConfigError, r"\[1, 16, 16\] but the fields of data.statistics = .* are \[1, 8, 8\]"),
+        ({"model__network": "net.py:Nothing"}, ConfigError, "defines no 'Nothing'"),
+        ({"model__network": "gone.py:White"}, DataError, "no file .*gone.py"),
+        ({"model__network": "White"}, ConfigError, "file.py:Class"),
+        ({"model__arguments": {"depth": 3}}, ConfigError, "unexpected keyword argument 'depth'"),
+        ({"model__weights": "gone.safetensors"}, DataError, "no file .*gone.safetensors"),
+        ({"data__statistics": "net.py"}, DataError, "net.py cannot be read as NetCDF"),
+        ({"data__statistics": "gone.nc"}, DataError, "gone.nc"),
+        ({"parallel__device": "abacus"}, ConfigError, "parallel.device = 'abacus'"),
+        ({"parallel__time_ranks": 2}, ConfigError, "time_ranks = 2 does not divide the 1 ranks"),
+        ({"sampling__solver": {"name": "serial"}, "sampling__window": 4}, ConfigError, "set it to null"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_sampling(tmp_path: Path, changes: dict[str, Any], kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        run(load(write_project(tmp_path, **changes)))
+    assert not (tmp_path / "out" / "ensemble.nc").exists()
+
+
+def test_a_single_member_can_be_drawn_again_by_number(tmp_path: Path) -> None:
+    path = write_project(tmp_path)
+    run(load(path, ["parallel.mode=bitwise"]))
+    run(load(path, ["sampling.members=[2]", "parallel.mode=bitwise", f"output.directory={tmp_path / 'two'}"]))
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as all_of_them, xarray.open_dataset(tmp_path / "two" / "ensemble.nc") as one:
+        np.testing.assert_array_equal(all_of_them["vorticity"].values[2], one["vorticity"].values[0])
+        assert one["realization"].values.tolist() == [2]
