@@ -1,7 +1,7 @@
 """parampi: ensembles from diffusion models of physics fields, parallel in time.
 
-    import parampi
-    ensemble = parampi.sample(denoiser, shape=(1, 64, 64), members=4, sigmas=parampi.sigmas.karras(18))
+import parampi
+ensemble = parampi.sample(denoiser, shape=(1, 64, 64), members=4, sigmas=parampi.sigmas.karras(18))
 """
 
 from parampi import samplers, solvers
@@ -14,6 +14,7 @@ from parampi.report import MemberReport, Report
 __version__ = "0.1.0"
 
 __all__ = [
-    "ConfigError", "DataError", "Ensemble", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report", "UserError",
+    "ConfigError", "DataError", "Ensemble", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
+    "UserError",
     "denoisers", "exact", "noise", "sample", "samplers", "sigmas", "solvers",
 ]  # fmt: skip

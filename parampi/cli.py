@@ -106,7 +106,10 @@ def info() -> int:
 
     import parampi
 
-    print(f"parampi {parampi.__version__}, torch {torch.__version__}, MPI {mpi_version()}, {torch.cuda.device_count()} CUDA device(s)")
+    print(
+        f"parampi {parampi.__version__}, torch {torch.__version__}, MPI {mpi_version()}, "
+        f"{torch.cuda.device_count()} CUDA device(s)"
+    )
     return 0
 
 

@@ -157,7 +157,9 @@ def read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} holds a {type(tree).__name__}; a configuration is a mapping with {', '.join(RunConfig.model_fields)}")
+        raise ConfigError(
+            f"{path} holds a {type(tree).__name__}; a configuration is a mapping with {', '.join(RunConfig.model_fields)}"
+        )
     return tree  # type: ignore[return-value]
 
 
@@ -207,7 +209,11 @@ def explain(problem: Any) -> str:
     if kind.startswith("union_tag"):
         allowed = problem.get("ctx", {}).get("expected_tags", "")
         tag = problem.get("ctx", {}).get("tag", given)
-        return f"{key}.{choice} = {tag!r} is not one of {allowed}" if allowed else f"{key} needs a key {choice!r} that says which one"
+        return (
+            f"{key}.{choice} = {tag!r} is not one of {allowed}"
+            if allowed
+            else f"{key} needs a key {choice!r} that says which one"
+        )
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{key} = {json.dumps(given, default=str)}: {message[0].lower()}{message[1:]}"
 

@@ -73,8 +73,8 @@ class Engine:
     """One group's windows. `advance` until `finished`; then `result` holds the final fields on the group's rank 0."""
 
     def __init__(
-        self, chain: Chain, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3, mode: Mode = "fast",
-        watch: Watch | None = None,
+        self, chain: Chain, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3,
+        mode: Mode = "fast", watch: Watch | None = None,
     ):  # fmt: skip
         self.chain, self.solver, self.group, self.mode, self.watch = chain, solver, group, mode, watch
         self.size = solver.window(window, chain.steps)
@@ -82,7 +82,14 @@ class Engine:
         self.account = Account.empty(len(chain.members))
         step_map, sigma_data = chain.step_map, chain.sigma_data
         guess = solver.first_guess(step_map, sigma_data)
-        numbers = [step_map.state, step_map.drift, step_map.noise, solver.slopes(step_map, sigma_data), guess.slopes, guess.noise]
+        numbers = [
+            step_map.state,
+            step_map.drift,
+            step_map.noise,
+            solver.slopes(step_map, sigma_data),
+            guess.slopes,
+            guess.noise,
+        ]
         scale = (step_map.sigmas**2 + sigma_data**2).sqrt()[:-1]
         self.table = torch.stack([*numbers, step_map.sigmas[:-1], scale], dim=1)
         first = np.zeros(len(chain.members), np.int64)
@@ -168,7 +175,7 @@ class Engine:
         return xi
 
     def guess(self, known: Integers) -> None:
-        """Fill the points behind each member's last known position from the points before, by one scan without a network call."""
+        """Fill the points behind each member's last known position from the one before, by one scan, without a network call."""
         behind = torch.arange(self.positions.start, self.positions.stop)[:, None] >= torch.from_numpy(known)
         enters = behind.to(self.window.x.device).view(self.state.shape)
         values = torch.where(enters, self.guess_spread * self.xi if self.xi is not None else 0.0, self.window.x[1:])
@@ -186,7 +193,7 @@ class Engine:
             self.settle(self.window.first + slides)
 
     def sweep(self) -> Tensor:
-        """Evaluate the step map and apply the scan; relative changes (n, m) at this rank's points, inf where D is not finite."""
+        """Evaluate the step map and scan; relative changes (n, m) at this rank's points, inf where D is not finite."""
         x = self.window.x
         denoised = self.chain.denoise(x[:-1], self.sigmas, self.active)
         mapped = self.state * x[:-1]
@@ -202,7 +209,7 @@ class Engine:
         return changes
 
     def norms(self, fields: Tensor) -> Tensor:
-        """Root mean square (n, m) of fields, on the scale of their points; row by row where bits must not depend on the shape."""
+        """Root mean squares (n, m) on the scale of the points; row by row where bits must not depend on the shape."""
         flat = fields.flatten(2)
         if self.mode == "bitwise":
             rows = [torch.linalg.vector_norm(row.clone()) for row in flat.flatten(0, 1)]

@@ -1,4 +1,4 @@
-"""Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they are finished."""
+"""Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ NUMBERS = 2**32
 
 @dataclass
 class Ensemble:
-    """fields (members, *shape) on the CPU and members (their numbers) on rank 0, None elsewhere; `report` is complete on rank 0."""
+    """`fields` (members, *shape) on the CPU and `members`, their numbers, on rank 0, None elsewhere; `report`."""
 
     fields: Tensor | None
     members: list[int] | None
@@ -59,7 +59,7 @@ def sample(
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
 
-    denoiser       D(x, sigma) -> E[x0 | x0 + sigma n = x]; x (B, *shape), sigma (B,). The engine runs on the device it lives on.
+    denoiser       D(x, sigma) -> E[x0 | x0 + sigma n = x]; x (B, *shape), sigma (B,). The engine runs on its device.
     shape          of one member's field, without member axis
     members        how many, or their numbers; member k depends on `seed` and k alone, not on how many others are drawn
     sigmas         strictly decreasing noise levels (N + 1,); the last may be 0
@@ -77,8 +77,8 @@ def sample(
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
     watch          called on rank 0 after each round of its group
 
-    Raises ConfigError for arguments that make no sense, NonFiniteError (with the members finished so far as `.ensemble`) when the
-    network returns NaN or Inf, both on all ranks alike. Any other exception on one rank ends the whole job.
+    Raises ConfigError for arguments that make no sense, and NonFiniteError (with the members finished so far as `.ensemble`)
+    when the network returns NaN or Inf, both on all ranks alike. Any other exception on one rank ends the whole job.
     """
     with together(comm):
         check(tol, mode, seed, shape, batch)
@@ -99,7 +99,9 @@ def sample(
 def member_numbers(members: int | Sequence[int]) -> list[int]:
     if isinstance(members, int):
         if not 1 <= members <= NUMBERS:
-            raise ConfigError(f"members = {members}; between 1 and {NUMBERS} members can be drawn (they are numbered by 32 bits)")
+            raise ConfigError(
+                f"members = {members}; between 1 and {NUMBERS} members can be drawn (they are numbered by 32 bits)"
+            )
         return list(range(members))
     numbers = [int(m) for m in members]
     if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= NUMBERS:
@@ -109,7 +111,9 @@ def member_numbers(members: int | Sequence[int]) -> list[int]:
 
 def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | None) -> None:
     if not tol > 0:
-        raise ConfigError(f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)")
+        raise ConfigError(
+            f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)"
+        )
     if mode not in MODES:
         raise ConfigError(f"mode = {mode!r} is not one of {', '.join(map(repr, MODES))}")
     if not 0 <= seed < 2**64:

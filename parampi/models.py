@@ -58,7 +58,9 @@ def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
     try:
         inspect.signature(cls).bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"model.arguments = {arguments}: {reference} says {error}; it takes {inspect.signature(cls)}") from None
+        raise ConfigError(
+            f"model.arguments = {arguments}: {reference} says {error}; it takes {inspect.signature(cls)}"
+        ) from None
     try:
         network = cls(**arguments)
     except Exception as error:
@@ -77,7 +79,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         state = safetensors.torch.load_file(path)
     except Exception as error:
-        raise DataError(f"model.weights: {path} is no safetensors file ({error}); write one with safetensors.torch.save_file") from None
+        raise DataError(
+            f"model.weights: {path} is no safetensors file ({error}); write one with safetensors.torch.save_file"
+        ) from None
     problems = mismatches(network.state_dict(), state)
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -102,7 +106,7 @@ def sha256(path: Path) -> str:
 
 
 def choose_device(name: str, comm: "Comm | None") -> torch.device:
-    """"auto": the GPU of this rank's number on its node, else the CPU; otherwise as torch understands it."""
+    """ "auto": the GPU of this rank's number on its node, else the CPU; otherwise as torch understands it."""
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")

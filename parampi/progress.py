@@ -15,7 +15,7 @@ class Progress:
         self.steps, self.window, self.kind = steps, window, advance
         self.blocks = -(-steps // window)
         self.stream = stream or sys.stdout
-        self.bar: "tqdm[NoReturn] | None" = None
+        self.bar: tqdm[NoReturn] | None = None
         self.shown = -1
 
     def show(self, done: Round, steps: int) -> None:
@@ -25,8 +25,8 @@ class Progress:
         if self.stream.isatty():
             self.draw(reached, block, done.number, worst)
         elif block > self.shown or reached == self.steps or done.number == 1:
-            text = f"{self.kind} {block + 1}/{self.blocks}, round {done.number}: {reached} of {self.steps} points, largest change {worst:.1e}"
-            print(text, file=self.stream, flush=True)
+            text = f"{self.kind} {block + 1}/{self.blocks}, round {done.number}: {reached} of {self.steps} points"
+            print(f"{text}, largest change {worst:.1e}", file=self.stream, flush=True)
         self.shown = block
 
     def draw(self, reached: int, block: int, round_number: int, worst: float) -> None:

@@ -57,8 +57,8 @@ class Run:
         found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
         if found != wanted:
             raise ConfigError(
-                f"model.shape = {list(wanted)} but the fields of data.statistics = {self.config.data.statistics} are {list(found)} "
-                "(channels, y, x); the two must describe the same grid"
+                f"model.shape = {list(wanted)} but the fields of data.statistics = {self.config.data.statistics} are "
+                f"{list(found)} (channels, y, x); the two must describe the same grid"
             )
         return self.describe()
 
@@ -100,10 +100,12 @@ class Run:
         if self.layout.time_ranks == 1 and self.window > 1:
             return (
                 "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
-                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, sampling.solver.name=serial sampling.window=null costs less"
+                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, "
+                "sampling.solver.name=serial sampling.window=null costs less"
             )
         if self.layout.time_ranks > self.window:
-            return f"note: {self.layout.time_ranks} ranks share windows of {self.window} points; {self.layout.time_ranks - self.window} of them idle"
+            idle = self.layout.time_ranks - self.window
+            return f"note: {self.layout.time_ranks} ranks share windows of {self.window} points; {idle} of them idle"
         return ""
 
     def draw(self) -> Ensemble:
@@ -114,8 +116,8 @@ class Run:
             progress = stack.enter_context(Progress(self.steps, self.window, self.solver.advance)) if self.rank == 0 else None
             try:
                 return sample(
-                    self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver, sampling.window,
-                    sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
+                    self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver,
+                    sampling.window, sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
                     time_ranks=parallel.time_ranks, mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
                     network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
                     watch=progress.show if progress else None,
@@ -137,7 +139,9 @@ class Run:
     def keep(self, state: Tensor, member: MemberReport) -> None:
         assert self.store is not None
         fields = self.statistics.restore(state.cpu().double().numpy())
-        self.store.write(member.member, fields, MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual))
+        self.store.write(
+            member.member, fields, MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual)
+        )
 
     def write_report(self, ensemble: Ensemble) -> None:
         facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}
@@ -145,8 +149,8 @@ class Run:
         (self.directory / self.config.output.report).write_text(json.dumps(facts, indent=1) + "\n")
 
     def draw_figure(self, ensemble: Ensemble) -> None:
-        from parampi.verify.figures import report_figure
         from parampi.fields import read_members
+        from parampi.verify.figures import report_figure
 
         report = ensemble.report
         number = next(iter(report.residuals))

@@ -16,7 +16,7 @@ import torch
 
 
 class White(torch.nn.Module):
-    """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it a little nonlinear, `bad` NaN below a level."""
+    """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it nonlinear, `bad` NaN below a level."""
 
     def __init__(self, bend=0.3, bad=-1.0e9):
         super().__init__()
@@ -32,7 +32,9 @@ class White(torch.nn.Module):
 def write_statistics(path: Path, size: int = 8) -> None:
     fields = np.random.default_rng(0).normal(1.0, 2.0, (20, 1, size, size))
     axis = np.arange(size) * 0.5
-    Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m").save(path)
+    Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m").save(
+        path
+    )
 
 
 def write_project(folder: Path, **changes: Any) -> Path:

@@ -30,7 +30,14 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
     job = Run(config)
     network = models.build_network(config.model.network, {})
     again = parampi.sample(
-        parampi.denoisers.Elucidated(network, sigma_data=1.0), (1, 8, 8), 4, job.sigmas, job.sampler, job.solver, tol=1e-4, seed=3
+        parampi.denoisers.Elucidated(network, sigma_data=1.0),
+        (1, 8, 8),
+        4,
+        job.sigmas,
+        job.sampler,
+        job.solver,
+        tol=1e-4,
+        seed=3,
     )
     statistics = parampi_statistics(tmp_path)
     assert again.fields is not None
@@ -74,7 +81,14 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
 def test_the_start_says_what_is_about_to_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(load(write_project(tmp_path)))
     said = capsys.readouterr().out
-    for words in ("1 rank = 1 group of 1 along time; 4 members", "12 steps", "window 12", "cpu", "pays only if", "window 1/1, round"):
+    for words in (
+        "1 rank = 1 group of 1 along time; 4 members",
+        "12 steps",
+        "window 12",
+        "cpu",
+        "pays only if",
+        "window 1/1, round",
+    ):
         assert words in said
     assert "fewer" in said and "wrote" in said
 
@@ -165,7 +179,9 @@ def test_a_weights_file_of_another_kind_is_refused_and_nothing_in_it_executed(tm
         ({"sampling__solver": {"name": "serial"}, "sampling__window": 4}, ConfigError, "set it to null"),
     ],
 )
-def test_what_cannot_work_is_refused_before_sampling(tmp_path: Path, changes: dict[str, Any], kind: type[Exception], words: str) -> None:
+def test_what_cannot_work_is_refused_before_sampling(
+    tmp_path: Path, changes: dict[str, Any], kind: type[Exception], words: str
+) -> None:
     with pytest.raises(kind, match=words):
         run(load(write_project(tmp_path, **changes)))
     assert not (tmp_path / "out" / "ensemble.nc").exists()
@@ -175,6 +191,9 @@ def test_a_single_member_can_be_drawn_again_by_number(tmp_path: Path) -> None:
     path = write_project(tmp_path)
     run(load(path, ["parallel.mode=bitwise"]))
     run(load(path, ["sampling.members=[2]", "parallel.mode=bitwise", f"output.directory={tmp_path / 'two'}"]))
-    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as all_of_them, xarray.open_dataset(tmp_path / "two" / "ensemble.nc") as one:
+    with (
+        xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as all_of_them,
+        xarray.open_dataset(tmp_path / "two" / "ensemble.nc") as one,
+    ):
         np.testing.assert_array_equal(all_of_them["vorticity"].values[2], one["vorticity"].values[0])
         assert one["realization"].values.tolist() == [2]

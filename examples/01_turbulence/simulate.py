@@ -101,11 +101,17 @@ def truncate(state, n, m):
 def create(path, trajectories, snapshots, m, interval):
     """An empty CF file; one trajectory is one chunk row, so that writing streams."""
     file = netCDF4.Dataset(path, "w")
-    file.setncatts({
-        "Conventions": "CF-1.11", "title": "Forced two-dimensional turbulence on a periodic square",
-        "source": "examples/01_turbulence/simulate.py of parampi", "viscosity_m2_s-1": VISCOSITY, "drag_s-1": DRAG,
-        "energy_injection_m2_s-3": INJECTION, "forced_wavenumbers_rad_m-1": FORCED,
-    })
+    file.setncatts(
+        {
+            "Conventions": "CF-1.11",
+            "title": "Forced two-dimensional turbulence on a periodic square",
+            "source": "examples/01_turbulence/simulate.py of parampi",
+            "viscosity_m2_s-1": VISCOSITY,
+            "drag_s-1": DRAG,
+            "energy_injection_m2_s-3": INJECTION,
+            "forced_wavenumbers_rad_m-1": FORCED,
+        }
+    )
     for name, size in (("trajectory", trajectories), ("time", snapshots), ("y", m), ("x", m)):
         file.createDimension(name, size)
     axis = np.arange(m) * 2 * np.pi / m

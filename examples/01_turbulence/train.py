@@ -81,7 +81,9 @@ def fit(train, held_out, options, std):
     rng = torch.Generator().manual_seed(options.seed)
     torch.manual_seed(options.seed)
     network = UNet()
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)).eval()
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
+    ).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=1e-4)
     begin = saved = time.monotonic()
     step, running = 0, None
@@ -100,11 +102,19 @@ def fit(train, held_out, options, std):
         if time.monotonic() - saved > 120:
             checked = validate(average.module, held_out)
             print(f"{elapsed:6.1f} min  step {step}  training loss {running:.4f}  validation loss {checked:.4f}", flush=True)
-            save(average.module, options.out, {"steps": step, "minutes": round(elapsed, 1), "validation_loss": checked, "standard_deviation": std})
+            save(
+                average.module,
+                options.out,
+                {"steps": step, "minutes": round(elapsed, 1), "validation_loss": checked, "standard_deviation": std},
+            )
             saved = time.monotonic()
     checked = validate(average.module, held_out)
     print(f"done: {step} steps, validation loss {checked:.4f}")
-    save(average.module, options.out, {"steps": step, "minutes": options.minutes, "validation_loss": checked, "standard_deviation": std})
+    save(
+        average.module,
+        options.out,
+        {"steps": step, "minutes": options.minutes, "validation_loss": checked, "standard_deviation": std},
+    )
 
 
 def main():

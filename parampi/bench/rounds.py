@@ -1,8 +1,8 @@
 """Rounds, evaluations and final error of every solver on the public closed-form problems.
 
-All members start from the same noise with every solver; errors are relative L2 errors of the final field against the serial run,
-in float64. "oracle" is the first round after which the last point of the window is within 1e-3 of the serial run, judged with
-hindsight; it is what published comparisons count. "rounds" is when the stop rule ended the run for the given tolerance.
+All members start from the same noise with every solver; errors are relative L2 errors of the final field against the serial
+run, in float64. "oracle" is the first round after which the last point of the window is within 1e-3 of the serial run, judged
+with hindsight; it is what published comparisons count. "rounds" is when the stop rule ended the run for the given tolerance.
 """
 
 from collections.abc import Sequence
@@ -100,12 +100,26 @@ def hindsight(chain: Chain, solver: Solver, serial: Tensor) -> float | None:
 
 def relative(fields: Tensor, reference: Tensor) -> Tensor:
     """Relative L2 errors (m,)."""
-    return torch.linalg.vector_norm((fields - reference).flatten(1), dim=1) / torch.linalg.vector_norm(reference.flatten(1), dim=1)
+    return torch.linalg.vector_norm((fields - reference).flatten(1), dim=1) / torch.linalg.vector_norm(
+        reference.flatten(1), dim=1
+    )
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    header = ("case", "problem", "solver", "tol", "rounds", "evaluations", "error (worst)", "estimate (worst)", "oracle 1e-3", "ParaDiGMS 1e-3")
+    header = (
+        "case",
+        "problem",
+        "solver",
+        "tol",
+        "rounds",
+        "evaluations",
+        "error (worst)",
+        "estimate (worst)",
+        "oracle 1e-3",
+        "ParaDiGMS 1e-3",
+    )
     body: list[list[Any]] = [
-        [r.case, r.problem, r.solver, r.tolerance, r.rounds, r.evaluations, r.error, r.estimate, r.oracle, r.paradigms] for r in rows
+        [r.case, r.problem, r.solver, r.tolerance, r.rounds, r.evaluations, r.error, r.estimate, r.oracle, r.paradigms]
+        for r in rows
     ]
     return markdown(header, body)

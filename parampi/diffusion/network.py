@@ -13,8 +13,8 @@ class Network:
     """Evaluates `D(x, sigma)` for any number of fields.
 
     batch   most fields in one call (memory); None for no limit.
-    padded  every call has exactly `batch` fields, the last one filled up with copies. Kernels choose their order of summation by
-            the shape of a call, so equal shapes are what makes the bits of one field independent of how many others there are.
+    padded  every call has exactly `batch` fields, the last one filled up with copies. Kernels choose their order of summation
+            by the shape of a call, so equal shapes make the bits of one field independent of how many others there are.
     """
 
     def __init__(self, denoiser: Denoiser, batch: int | None = None, padded: bool = False):
@@ -49,5 +49,7 @@ class Network:
         result = self.denoiser(x.to(inner), sigma.to(torch.promote_types(inner, torch.float32)))
         if not isinstance(result, Tensor) or result.shape != x.shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
-            raise ConfigError(f"the denoiser returned {got} for fields of shape {tuple(x.shape)}; it must return E[x0 | x] in x's shape")
+            raise ConfigError(
+                f"the denoiser returned {got} for fields of shape {tuple(x.shape)}; it must return E[x0 | x] in x's shape"
+            )
         return result[:count].to(dtype)

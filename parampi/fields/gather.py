@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class NetCDFStore(Keeper):
             put_in_place(self.path, self.overwrite)
 
     def discard(self) -> None:
-        self.file.close()
+        with suppress(RuntimeError):  # on a full disk closing fails too, and hides what happened first
+            self.file.close()
         partial_name(self.path).unlink(missing_ok=True)
 
 

@@ -17,8 +17,8 @@ from parampi.fields.target import partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
 AXES = {
-    "mean": ("channel",), "standard_deviation": ("channel",), "kurtosis": ("channel",), "spectrum": ("channel", "wavenumber"),
-    "reference": ("sample", "channel", "y", "x"), "wavenumber": ("wavenumber",), "y": ("y",), "x": ("x",),
+    "reference": ("sample", "channel", "y", "x"), "mean": ("channel",), "standard_deviation": ("channel",),
+    "kurtosis": ("channel",), "spectrum": ("channel", "wavenumber"), "wavenumber": ("wavenumber",), "y": ("y",), "x": ("x",),
 }  # fmt: skip
 LONG_NAMES = {
     "mean": "mean over samples and points",

@@ -7,6 +7,6 @@ from parampi.parallel.transport import Transport, gpu_aware
 from parampi.parallel.window import Window, move, pass_on
 
 __all__ = [
-    "MODES", "Alone", "Group", "Layout", "MPIGroup", "Mode", "Slices", "Transport", "Window", "affine_scan", "as_group", "gpu_aware",
-    "move", "pass_on", "split",
+    "MODES", "Alone", "Group", "Layout", "MPIGroup", "Mode", "Slices", "Transport", "Window", "affine_scan", "as_group",
+    "gpu_aware", "move", "pass_on", "split",
 ]  # fmt: skip

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 LAUNCHERS = {
-    "SLURM_STEP_NUM_TASKS": ("srun", "srun --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI (srun --mpi=list shows what there is)"),
+    "SLURM_STEP_NUM_TASKS": (
+        "srun",
+        "srun --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI (srun --mpi=list shows what there is)",
+    ),
     "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
     "PMI_SIZE": ("mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
 }
@@ -45,7 +48,9 @@ def world() -> "Comm | None":
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         if expected > 1:
-            raise LaunchError(f"{launcher} started {expected} ranks but MPI cannot be loaded ({error}); pip install 'parampi[mpich]'") from None
+            raise LaunchError(
+                f"{launcher} started {expected} ranks but MPI cannot be loaded ({error}); pip install 'parampi[mpich]'"
+            ) from None
         return None
     comm = MPI.COMM_WORLD
     if comm.Get_size() == 1 and expected > 1:
@@ -80,7 +85,9 @@ def together(comm: "Comm | None") -> Iterator[None]:
     except BaseException:
         if comm is None or comm.Get_size() == 1:
             raise
-        sys.stderr.write(f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{traceback.format_exc()}")
+        sys.stderr.write(
+            f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{traceback.format_exc()}"
+        )
         sys.stderr.flush()
         sys.stdout.flush()
         comm.Abort(1)

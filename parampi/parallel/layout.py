@@ -14,8 +14,8 @@ def split(items: int, parts: int, part: int) -> range:
 
 @dataclass(frozen=True)
 class Layout:
-    """Members x time. `ranks` are cut into `ranks / time_ranks` groups of neighbours; each group draws its share of the members,
-    and inside it each rank owns a contiguous slice of every window's points."""
+    """Members x time. `ranks` are cut into `ranks / time_ranks` groups of neighbours; each group draws its share of the
+    members, and inside it each rank owns a contiguous slice of every window's points."""
 
     ranks: int
     members: int
@@ -29,8 +29,8 @@ class Layout:
             raise ConfigError(f"time_ranks = {self.time_ranks} does not divide the {self.ranks} ranks; choose one of {allowed}")
         if self.groups > self.members:
             raise ConfigError(
-                f"time_ranks = {self.time_ranks} makes {self.groups} groups of ranks but there are only {self.members} members to "
-                f"draw; leave time_ranks out, or start fewer ranks"
+                f"time_ranks = {self.time_ranks} makes {self.groups} groups of ranks but there are only {self.members} members "
+                f"to draw; leave time_ranks out, or start fewer ranks"
             )
 
     @classmethod
@@ -60,15 +60,17 @@ class Layout:
         ranks = f"{self.ranks} rank{'s' * (self.ranks > 1)}"
         groups = f"{self.groups} group{'s' * (self.groups > 1)} of {self.time_ranks}"
         most = len(self.share(0))
-        return f"{ranks} = {groups} along time; {self.members} members, {most} per group{'' if self.members % self.groups == 0 else ' at most'}"
+        even = "" if self.members % self.groups == 0 else " at most"
+        return f"{ranks} = {groups} along time; {self.members} members, {most} per group{even}"
 
 
 @dataclass(frozen=True)
 class Slices:
-    """Contiguous slices of the positions 0 ... points - 1 of a window, one per rank; the last ranks have none if points < ranks.
+    """Contiguous slices of the positions 0 ... points - 1 of a window, one per rank; if points < ranks, the last have none.
 
-    Position p of a window whose frozen point is `first` is the step from point `first + p` to point `first + p + 1`. A rank with
-    positions a ... b - 1 evaluates the network at points a ... b - 1 and computes points a + 1 ... b; rank 0 also keeps point 0.
+    Position p of a window whose frozen point is `first` is the step from point `first + p` to point `first + p + 1`. A rank
+    with positions a ... b - 1 evaluates the network at points a ... b - 1 and computes points a + 1 ... b; rank 0 also keeps
+    point 0.
     """
 
     points: int

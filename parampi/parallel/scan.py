@@ -27,8 +27,8 @@ MODES: tuple[Mode, ...] = ("fast", "bitwise")
 def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int, mode: Mode = "fast") -> Tensor:
     """All y of this rank, (n + 1, *field).
 
-    slopes (n, *shape that broadcasts to field) and values (n, *field); `first` (*field) is y[0] of the whole scan and is read on
-    rank 0 only. Ranks `busy` ... size - 1 have n = 0, take no part in messages and get `first` back.
+    slopes (n, *shape that broadcasts to field) and values (n, *field); `first` (*field) is y[0] of the whole scan and is read
+    on rank 0 only. Ranks `busy` ... size - 1 have n = 0, take no part in messages and get `first` back.
     """
     if group.rank >= busy:
         return first[None].clone()

@@ -1,4 +1,4 @@
-"""How a tensor reaches MPI: as it lies in memory, on the GPU where MPI can read it there, through pinned host memory elsewhere."""
+"""How a tensor reaches MPI: as it lies in memory, also on the GPU where MPI can read it there, else through host memory."""
 
 import os
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from parampi.samplers.base import StepMap
 
 @dataclass(frozen=True)
 class Chain:
-    """What one group of ranks draws. `members` (m,) are the numbers of the members, which their noise depends on and nothing else does."""
+    """What one group of ranks draws. `members` (m,) are the numbers of the members; only their noise depends on them."""
 
     network: Network
     step_map: StepMap

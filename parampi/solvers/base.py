@@ -31,7 +31,7 @@ class Solver(Protocol):
 
     @property
     def advance(self) -> Advance:
-        """"window": new points enter as points are accepted; "block": only when the whole block is accepted."""
+        """ "window": new points enter as points are accepted; "block": only when the whole block is accepted."""
         ...
 
     def window(self, requested: int | None, steps: int) -> int:
@@ -75,7 +75,7 @@ def gaussian_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
 
 
 def scale_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
-    """Ratios (N,) of the marginal scale `sqrt(sigma^2 + sigma_data^2)` from point to point: a state constant in VP coordinates."""
+    """Ratios (N,) of the scale `sqrt(sigma^2 + sigma_data^2)` from point to point: a state constant in VP coordinates."""
     scale = (step_map.sigmas**2 + sigma_data**2).sqrt()
     return scale[1:] / scale[:-1]
 

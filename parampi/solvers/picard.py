@@ -17,12 +17,12 @@ CHOICES = {"advance": ("window", "block"), "linear_model": ("gaussian", "identit
 class Picard:
     """Fixed-point sweeps with one number `A_i` per step.
 
-    advance       "window" lets new points in as points are accepted, after every round (ParaDiGMS: Shih, Belkhale, Ermon, Sadigh, Anari 2023,
-                  arXiv:2305.16317); "block" only when the whole block is accepted (as in PIADM: Chen, Ren, Ying, Rotskoff
-                  2024, arXiv:2405.15986).
+    advance       "window" lets new points in as points are accepted, after every round (ParaDiGMS: Shih, Belkhale, Ermon,
+                  Sadigh, Anari 2023, arXiv:2305.16317); "block" only when the whole block is accepted (as in PIADM: Chen,
+                  Ren, Ying, Rotskoff 2024, arXiv:2405.15986).
     linear_model  "identity": A = 1 in variance-preserving coordinates `x / sqrt(sigma^2 + sigma_data^2)`, the published Picard
-                  iteration. "gaussian": A is the step's slope for Gaussian data of variance sigma_data^2. The two agree to first
-                  order for deterministic samplers; for stochastic ones the second knows that a step forgets.
+                  iteration. "gaussian": A is the step's slope for Gaussian data of variance sigma_data^2. The two agree to
+                  first order for deterministic samplers; for stochastic ones the second knows that a step forgets.
     guess         of points that enter the window, from the last one known. "constant": the same state in variance-preserving
                   coordinates, as published. "gaussian": the sampler's own solution for Gaussian data of variance sigma_data^2
                   with the true noises, which needs no network call.
@@ -37,7 +37,9 @@ class Picard:
     def __post_init__(self) -> None:
         for option, choices in CHOICES.items():
             if getattr(self, option) not in choices:
-                raise ConfigError(f"Picard's {option} = {getattr(self, option)!r} is not one of {', '.join(map(repr, choices))}")
+                raise ConfigError(
+                    f"Picard's {option} = {getattr(self, option)!r} is not one of {', '.join(map(repr, choices))}"
+                )
 
     def window(self, requested: int | None, steps: int) -> int:
         return check_window(requested, steps)

@@ -19,7 +19,9 @@ class Serial:
 
     def window(self, requested: int | None, steps: int) -> int:
         if requested not in (None, 1):
-            raise ConfigError(f"window = {requested} makes no sense for the serial solver, whose window is one point; set it to null (None)")
+            raise ConfigError(
+                f"window = {requested} makes no sense for the serial solver, whose window is one point; set it to null (None)"
+            )
         return 1
 
     def slopes(self, step_map: StepMap, sigma_data: float) -> Tensor:

@@ -1,20 +1,21 @@
 """When a point may be frozen: the per-point test, and the account of what frozen points still lack.
 
-A sweep gives `x_new[i+1] = F_i(x_old[i]) + A_i delta_i` with `delta_i = x_new[i] - x_old[i]`. A point i+1 that is frozen at this
-value lacks
+A sweep gives `x_new[i+1] = F_i(x_old[i]) + A_i delta_i` with `delta_i = x_new[i] - x_old[i]`. A point i+1 that is frozen at
+this value lacks
 
     F_i(x_new[i]) - x_new[i+1] = (J_i - A_i) delta_i,        J_i = state_i + drift_i D',
 
-`J_i` being the step's true slope and `D' = dD/dx` the denoiser's, which is the posterior covariance of the data over sigma^2. For
-log-concave data D' and its model lie between 0 and 1, so the point lacks at most |drift_i| |delta_i|; and as state_i + drift_i = 1,
-no later step enlarges it. Summed over the points that were frozen, this bounds the error of the final field:
+`J_i` being the step's true slope and `D' = dD/dx` the denoiser's, which is the posterior covariance of the data over sigma^2.
+For log-concave data D' and its model lie between 0 and 1, so the point lacks at most |drift_i| |delta_i|; and as
+state_i + drift_i = 1, no later step enlarges it. Summed over the points that were frozen, this bounds the error of the final
+field:
 
     |x_N - serial x_N| / sigma_data  <=  sum_i |drift_i| |delta_i| / sigma_data.
 
-In terms of the relative change |delta_i| / sqrt(sigma_i^2 + sigma_data^2) each point has its own threshold. The tolerance is spent
-along the chain in proportion to |drift|, the length of the chain in log sigma: a point is accepted when the account up to there is
-within the share up to there. The account at the end is the estimated error of the member. It is no bound where the data are not
-log-concave, nor where the network is not the gradient of anything; the tests measure how far it holds.
+In terms of the relative change |delta_i| / sqrt(sigma_i^2 + sigma_data^2) each point has its own threshold. The tolerance is
+spent along the chain in proportion to |drift|, the length of the chain in log sigma: a point is accepted when the account up to
+there is within the share up to there. The account at the end is the estimated error of the member. It is no bound where the
+data are not log-concave, nor for a network whose Jacobian is not a covariance; the tests measure how far it holds.
 """
 
 from dataclasses import dataclass

@@ -95,8 +95,13 @@ def label_block(figure: "Figure", block: Box, name: str, statistics: Statistics)
     left, bottom, width, height = block
     centre, middle = (left + width / 2) / WIDTH, (bottom + height / 2) / HEIGHT
     figure.text(centre, (bottom + height + 0.1) / HEIGHT, name, ha="center", fontsize=12)
-    figure.text(centre, (bottom - 0.45) / HEIGHT, f"x ({pretty(statistics.x_units)})", ha="center")
-    figure.text((left - 0.5) / WIDTH, middle, f"y ({pretty(statistics.y_units)})", va="center", rotation=90)
+    figure.text(centre, (bottom - 0.45) / HEIGHT, along("x", statistics.x_units), ha="center")
+    figure.text((left - 0.72) / WIDTH, middle, along("y", statistics.y_units), va="center", rotation=90)
+
+
+def along(axis: str, units: str) -> str:
+    """The label of a horizontal axis."""
+    return {"degrees_east": "longitude (°E)", "degrees_north": "latitude (°N)"}.get(units, f"{axis} ({pretty(units)})")
 
 
 def aspect(statistics: Statistics) -> float:
@@ -139,7 +144,11 @@ def draw_map(axis: "Axes", field: Floats, statistics: Statistics, colours: Any) 
         aspect="auto",
     )  # fmt: skip
     axis.set_ylim(min(first, last), max(first, last))
-    axis.locator_params(nbins=4)
+    height = axis.get_position().height * HEIGHT
+    axis.locator_params(axis="x", nbins=4)
+    axis.locator_params(axis="y", nbins=max(1, min(4, int(2.5 * height))))
+    if len(field) == 1:
+        axis.set_yticks([])
 
 
 def edges(centres: Floats) -> tuple[float, float]:
@@ -165,7 +174,7 @@ def draw_spectra(axis: "Axes", members: Floats, statistics: Statistics, channel:
     axis.set_xticks(ticks, [str(tick) for tick in ticks])
     axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     axis.grid(color=FAINT, linewidth=0.6)
-    axis.legend(frameon=False, loc="lower left", fontsize=10)
+    axis.legend(loc="lower left", fontsize=10, edgecolor="none", framealpha=0.7)
 
 
 def draw_residuals(figure: "Figure", axis: "Axes", history: History, sigmas: Floats, tolerance: float) -> None:
