@@ -73,13 +73,14 @@ def bench() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--case", "cases", multiple=True, help="Only these cases, such as ddim-100 (repeatable).")
-def rounds(as_json: bool, seeds: int, cases: tuple[str, ...]) -> int:
+@click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
+def rounds(as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...]) -> int:
     """Rounds, evaluations and final error per problem, solver and tolerance."""
 
     def work() -> None:
         from parampi.bench import rounds as measure
 
-        table = measure.measure(seeds, cases)
+        table = measure.measure(seeds, cases, problems)
         print(measure.to_json(table) if as_json else measure.to_markdown(table))
 
     return ending(work, 0)

@@ -81,7 +81,7 @@ def sample(
     when the network returns NaN or Inf, both on all ranks alike. Any other exception on one rank ends the whole job.
     """
     with together(comm):
-        check(tol, mode, seed, shape, batch)
+        check(tol, mode, seed, shape, batch, sigma_data)
         network = Network(denoiser, network_batch, padded=mode == "bitwise")
         job = Job(
             numbers=member_numbers(members),
@@ -109,7 +109,7 @@ def member_numbers(members: int | Sequence[int]) -> list[int]:
     return numbers
 
 
-def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | None) -> None:
+def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | None, sigma_data: float | None) -> None:
     if not tol > 0:
         raise ConfigError(
             f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)"
@@ -122,6 +122,8 @@ def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | N
         raise ConfigError(f"shape = {tuple(shape)}; give the shape of one member's field, such as (channels, y, x)")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
+    if sigma_data is not None and not 0 < sigma_data < float("inf"):
+        raise ConfigError(f"sigma_data = {sigma_data}; the standard deviation of the data must be positive")
 
 
 @dataclass

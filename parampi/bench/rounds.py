@@ -5,7 +5,7 @@ run, in float64. "oracle" is the first round after which the last point of the w
 with hindsight; it is what published comparisons count. "rounds" is when the stop rule ended the run for the given tolerance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -54,16 +54,20 @@ class Row:
     paradigms: float
 
 
-def measure(seeds: int = 5, cases: Sequence[str] = ()) -> list[Row]:
-    """All rows of the chosen cases."""
-    unknown = [case for case in cases if case not in CASES]
-    if unknown:
-        raise ConfigError(f"there is no case {unknown[0]!r}; choose from {', '.join(CASES)}")
+def measure(seeds: int = 5, cases: Sequence[str] = (), problems: Sequence[str] = ()) -> list[Row]:
+    """All rows of the chosen cases and problems; of all of them where none is named."""
     rows = []
-    for case in cases or CASES:
-        for name, problem in PROBLEMS.items():
-            rows += measure_problem(case, name, problem(), seeds)
+    for case in chosen("case", cases, CASES):
+        for name in chosen("problem", problems, PROBLEMS):
+            rows += measure_problem(case, name, PROBLEMS[name](), seeds)
     return rows
+
+
+def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"there is no {kind} {name!r}; choose from {', '.join(known)}")
+    return list(names or known)
 
 
 def measure_problem(case: str, name: str, problem: Problem, seeds: int) -> list[Row]:

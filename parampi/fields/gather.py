@@ -20,7 +20,7 @@ from parampi.fields.store import Keeper, MemberFacts
 from parampi.fields.target import check_target, partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
-Attributes = Mapping[str, str | int | float]
+Attributes = Mapping[str, str | float]
 LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
 
 
@@ -85,7 +85,7 @@ def describe(file: netCDF4.Dataset, statistics: Statistics, attributes: Attribut
     write_axis(file, "x", statistics.x, statistics.x_units)
 
 
-def attribute(value: str | int | float) -> str | int | float | np.int32:
+def attribute(value: str | float) -> str | float | np.int32:
     """A number or string as NetCDF can hold it: truth as 0 and 1, integers beyond 64 bits as text."""
     if isinstance(value, bool):
         return np.int32(value)

@@ -14,17 +14,19 @@ FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: Me
 class Memory:
     """The reference, and how it is read back: fields and facts by member, and whether it is complete."""
 
-    def __init__(self, statistics, folder):
-        self.store = MemoryStore(statistics, MEMBERS)
+    def __init__(self, statistics, folder, members=MEMBERS):
+        self.store = MemoryStore(statistics, members)
 
     def read(self):
         return self.store.fields, self.store.facts, self.store.complete
 
 
 class Gather:
-    def __init__(self, statistics, folder):
+    """One NetCDF file, read by the names of its variables."""
+
+    def __init__(self, statistics, folder, members=MEMBERS):
         self.path, self.names = folder / "ensemble.nc", statistics.names
-        self.store = NetCDFStore(self.path, statistics, MEMBERS, seed=11)
+        self.store = NetCDFStore(self.path, statistics, members, seed=11)
 
     def read(self):
         if not self.path.exists():
@@ -38,8 +40,13 @@ class Gather:
 
 
 @pytest.fixture(params=[Memory, Gather])
-def kept(request, statistics, tmp_path):
-    return request.param(statistics, tmp_path)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def kept(kind, statistics, tmp_path):
+    return kind(statistics, tmp_path)
 
 
 def check(kept, samples, members, complete):
@@ -111,13 +118,10 @@ def test_other_members_and_shapes_are_refused(kept, samples):
         kept.store.write(1, samples[1], FACTS[0])
     with pytest.raises(OutputError, match=r"member 4 has fields of shape \(1, 6, 8\); expected \(2, 6, 8\)"):
         kept.store.write(4, samples[4, :1], FACTS[4])
+
+
+@pytest.mark.parametrize("members", [[], [1, 1]])
+def test_members_must_be_different_numbers(kind, statistics, tmp_path, members):
     with pytest.raises(OutputError, match="different numbers"):
-        type(kept.store)(**arguments(kept, members=[1, 1]))
-
-
-def arguments(kept, members):
-    """For another store of the same kind that must be refused before it touches anything."""
-    common = {"statistics": None, "members": members}
-    shape_only = type("ShapeOnly", (), {"shape": (2, 6, 8)})()
-    common["statistics"] = shape_only
-    return common if isinstance(kept, Memory) else {**common, "path": kept.path, "seed": 0}
+        kind(statistics, tmp_path, members)
+    assert list(tmp_path.iterdir()) == []

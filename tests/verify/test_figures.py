@@ -38,7 +38,7 @@ def overlaps(monkeypatch):
     return overlaps
 
 
-@pytest.mark.parametrize("members", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("members", [1, 2, 3, 9])
 def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
     report_figure(tmp_path / "r.png", draw(members, 1), statistics, SLIDING, SIGMAS, 1e-3, "Title", label="Simulation")
     with Image.open(tmp_path / "r.png") as image:
@@ -48,7 +48,7 @@ def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
     assert [path.name for path in tmp_path.iterdir()] == ["r.png"]
 
 
-@pytest.mark.parametrize("history", [SLIDING, SERIAL, [], [(0, np.zeros(10))], [(0, np.full(10, 1e-9))]])
+@pytest.mark.parametrize("history", [SERIAL, [], [(0, np.zeros(10))], [(0, np.full(10, 1e-9))]])
 def test_any_history(draw, statistics, overlaps, tmp_path, history):
     report_figure(tmp_path / "r.png", draw(4, 1), statistics, history, SIGMAS, 1e-6, "Title")
     assert overlaps() == []

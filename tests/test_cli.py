@@ -1,0 +1,76 @@
+"""The command line as a user meets it: real processes, exit codes, one clear line for a mistake."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import xarray
+from safetensors.torch import save_file
+
+from parampi.bench import overhead
+from tests.small import parampi_command, write_project
+
+
+def call(*arguments: object, timeout: float = 120.0) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(parampi_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_run_and_verify(tmp_path: Path) -> None:
+    path = write_project(tmp_path)
+    done = call("run", path, "sampling.members=3")
+    assert done.returncode == 0, done.stderr
+    ensemble = tmp_path / "out" / "ensemble.nc"
+    with xarray.open_dataset(ensemble) as file:
+        assert file.sizes["member"] == 3
+    checked = call("verify", ensemble, "--statistics", tmp_path / "statistics.nc")
+    assert checked.returncode == 0 and "kurtosis" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sampling.membrs=3"], "sampling.membrs is not a known key"),
+        (["model.weights=gone.safetensors"], "there is no file"),
+        (["parallel.time_ranks=3"], "time_ranks = 3 does not divide the 1 ranks"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = call("run", write_project(tmp_path), *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+
+
+def test_usage_is_explained() -> None:
+    assert "run" in call("--help").stdout and "verify" in call("--help").stdout
+    wrong = call("run")
+    assert wrong.returncode == 2 and "Missing argument 'CONFIG'" in wrong.stderr
+
+
+def test_info_names_versions() -> None:
+    assert "torch" in call("info").stdout
+
+
+def test_bench_tables_come_as_text_and_json() -> None:
+    rows = json.loads(call("bench", "rounds", "--case", "ddim-100", "--problem", "gmm64", "--seeds", "2", "--json").stdout)
+    assert {row["problem"] for row in rows} == {"gmm64"}
+    assert all(row["error"] <= row["tolerance"] for row in rows)
+    assert all(row["oracle"] <= row["paradigms"] for row in rows if row["solver"] == "Picard")
+    assert "choose from" in call("bench", "rounds", "--case", "nothing").stderr
+
+
+def test_the_overhead_of_a_round_is_measured_without_the_network() -> None:
+    row = overhead.measure_one("fast", 0.0, members=1)
+    assert 0 < row.milliseconds and row.points_per_round >= 1
+    assert "ms per round" in overhead.to_markdown([row])
+
+
+def test_weights_that_hold_nan_end_with_their_own_exit_code(tmp_path: Path) -> None:
+    import torch
+
+    path = write_project(tmp_path)
+    save_file({"weight": torch.full((2,), torch.nan)}, tmp_path / "weights.safetensors")
+    done = call("run", path)
+    assert done.returncode == 3
+    assert "NaN or Inf for member 0 at point 0" in done.stderr and "Traceback" not in done.stderr
