@@ -34,7 +34,9 @@ def commands() -> None:
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1)
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
-def run(config: Path, overrides: tuple[str, ...], overwrite: bool) -> int:
+@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
+              help="A bar, or one line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.")  # fmt: skip
+def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> int:
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
 
     def work() -> None:
@@ -45,7 +47,7 @@ def run(config: Path, overrides: tuple[str, ...], overwrite: bool) -> int:
             from parampi.run import run as draw
 
             resolved = on_root(comm, lambda: load(config, overrides).as_dict())
-            draw(RunConfig.model_validate(resolved), comm, overwrite)
+            draw(RunConfig.model_validate(resolved), comm, overwrite, progress)
 
     return ending(work, launched_rank())
 

@@ -9,12 +9,17 @@ from parampi.driver import Round
 
 
 class Progress:
-    """Shows the rounds of rank 0's group: how far its slowest member is, in blocks of `window` points, and the last change."""
+    """Shows the rounds of rank 0's group: how far its slowest member is, in blocks of `window` points, and the last change.
 
-    def __init__(self, steps: int, window: int, advance: str, stream: TextIO | None = None):
+    style  "bar", "lines", or "auto": a bar where the output is a terminal. Behind mpiexec and srun rank 0 writes into a pipe,
+           and cannot see whether a terminal is at its end.
+    """
+
+    def __init__(self, steps: int, window: int, advance: str, style: str = "auto", stream: TextIO | None = None):
         self.steps, self.window, self.kind = steps, window, advance
         self.blocks = -(-steps // window)
         self.stream = stream or sys.stdout
+        self.with_bar = self.stream.isatty() if style == "auto" else style == "bar"
         self.bar: tqdm[NoReturn] | None = None
         self.shown = -1
 
@@ -22,7 +27,7 @@ class Progress:
         frozen = done.first + done.slides
         reached, worst = int(frozen.min()), float(done.changes.max(initial=0.0))
         block = min(reached // self.window, self.blocks - 1)
-        if self.stream.isatty():
+        if self.with_bar:
             self.draw(reached, block, done.number, worst)
         elif block > self.shown or reached == self.steps or done.number == 1:
             text = f"{self.kind} {block + 1}/{self.blocks}, round {done.number}: {reached} of {self.steps} points"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Run:
     """One run on all ranks of `comm`; files are rank 0's."""
 
-    def __init__(self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False):
-        self.config, self.comm, self.overwrite = config, comm, overwrite
+    def __init__(self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto"):
+        self.config, self.comm, self.overwrite, self.progress = config, comm, overwrite, progress
         self.rank, self.ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
         self.directory = Path(config.output.directory)
         self.sigmas = build(config, "sigmas")
@@ -113,7 +113,8 @@ class Run:
         sampling, parallel = self.config.sampling, self.config.parallel
         with contextlib.ExitStack() as stack:
             self.store = stack.enter_context(self.open_store()) if self.rank == 0 else None
-            progress = stack.enter_context(Progress(self.steps, self.window, self.solver.advance)) if self.rank == 0 else None
+            display = Progress(self.steps, self.window, self.solver.advance, self.progress)
+            progress = stack.enter_context(display) if self.rank == 0 else None
             try:
                 return sample(
                     self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver,
@@ -168,13 +169,13 @@ class Run:
         return f"{ensemble.report.summary()}\nwrote {', '.join(str(self.directory / name) for name in written if name)}"
 
 
-def run(config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False) -> Ensemble:
+def run(config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto") -> Ensemble:
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
     finished members in the ensemble file, when the network returns NaN or Inf.
     """
-    job = Run(config, comm, overwrite)
+    job = Run(config, comm, overwrite, progress)
     job.prepare()
     if job.rank == 0:
         print(job.announce(), flush=True)

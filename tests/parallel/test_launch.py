@@ -1,0 +1,89 @@
+"""What a process learns from its launcher's variables, and how it ends. The parts that need ranks are in tests/ranks/."""
+
+import pytest
+
+from parampi.errors import ConfigError, NonFiniteError
+from parampi.parallel.launch import launched_rank, launched_ranks, together
+
+
+@pytest.mark.parametrize(
+    ("environment", "ranks", "launcher"),
+    [
+        ({}, 1, ""),
+        ({"PMI_SIZE": "4"}, 4, "mpiexec"),
+        ({"OMPI_COMM_WORLD_SIZE": "8"}, 8, "Open MPI's mpiexec"),
+        ({"SLURM_STEP_NUM_TASKS": "16"}, 16, "srun"),
+        ({"SLURM_STEP_NUM_TASKS": "16", "PMI_SIZE": "16"}, 16, "srun"),
+        ({"SLURM_NTASKS": "16"}, 1, ""),
+        ({"PMI_SIZE": "many"}, 1, ""),
+        ({"PMI_SIZE": ""}, 1, ""),
+    ],
+    ids=str,
+)
+def test_number_of_ranks_the_launcher_started(environment, ranks, launcher):
+    found, name, remedy = launched_ranks(environment)
+    assert (found, name) == (ranks, launcher)
+    assert bool(remedy) == bool(launcher)
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank"),
+    [({}, 0), ({"PMI_RANK": "3"}, 3), ({"OMPI_COMM_WORLD_RANK": "2"}, 2), ({"PMIX_RANK": "5"}, 5), ({"SLURM_PROCID": "7"}, 7), ({"PMI_RANK": "x"}, 0)],
+    ids=str,
+)
+def test_rank_before_mpi_starts(environment, rank):
+    assert launched_rank(environment) == rank
+
+
+class OneRank:
+    def Get_size(self):
+        return 1
+
+
+class Ranks:
+    """Records the end of a job of three ranks."""
+
+    aborted = None
+
+    def Get_size(self):
+        return 3
+
+    def Get_rank(self):
+        return 2
+
+    def Abort(self, code):
+        self.aborted = code
+
+
+@pytest.mark.parametrize("comm", [None, OneRank()], ids=["alone", "one rank"])
+@pytest.mark.parametrize("error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3), RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
+def test_one_process_ends_as_usual(comm, error):
+    with pytest.raises(type(error)) as caught, together(comm):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), SystemExit(4), AssertionError("3 != 4")], ids=repr)
+def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, capsys):
+    comm = Ranks()
+    with together(comm):
+        raise error
+    assert comm.aborted == 1
+    told = capsys.readouterr().err
+    assert "rank 2 of 3 failed and ends the job" in told
+    assert "Traceback" in told and type(error).__name__ in told and str(error) in told and "test_launch.py" in told
+
+
+@pytest.mark.parametrize("error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3)], ids=repr)
+def test_what_all_ranks_raise_alike_ends_no_job(error):
+    comm = Ranks()
+    with pytest.raises(type(error)), together(comm):
+        raise error
+    assert comm.aborted is None
+
+
+def test_nothing_happens_when_nothing_happens(capsys):
+    comm = Ranks()
+    with together(comm):
+        pass
+    assert comm.aborted is None and capsys.readouterr().err == ""

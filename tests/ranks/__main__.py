@@ -1,0 +1,32 @@
+"""`mpiexec -n 4 python -m tests.ranks MODULE ...`: the module's `main(comm, ...)`; the first rank that raises ends the job."""
+
+import faulthandler
+import importlib
+import os
+import sys
+import traceback
+
+from tests.ranks.launch import DONE, LIMIT
+
+
+def main() -> None:
+    # Where everybody waits for somebody, this shows who for what, shortly before the launch is killed.
+    faulthandler.dump_traceback_later(float(os.environ.get(LIMIT, "100")))
+    # Imports take seconds; a rank that is already in MPI would take its core from those that still import.
+    module = importlib.import_module(sys.argv[1])
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    try:
+        module.main(comm, *sys.argv[2:])
+        comm.Barrier()
+    except BaseException:
+        sys.stderr.write(f"rank {comm.Get_rank()} of {comm.Get_size()}:\n{traceback.format_exc()}")
+        sys.stderr.flush()
+        sys.stdout.flush()
+        comm.Abort(1)
+    if comm.Get_rank() == 0:
+        print(DONE, flush=True)
+
+
+main()

@@ -1,0 +1,153 @@
+"""The house's one-way layers, read from the imports; and what `import parampi` must not bring along."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "parampi"
+
+# Every room (a module or a folder of the package) and the rooms it may import from. A room may always import from itself.
+# Read it downwards: nothing appears to the right before it has appeared to the left.
+BASE = {"errors"}
+SAMPLING = BASE | {"diffusion", "samplers"}
+SOLVING = SAMPLING | {"solvers", "parallel"}
+DRAWING = SOLVING | {"driver", "report", "collect", "ensemble"}
+MAY_IMPORT = {
+    "errors": set(),
+    "diffusion": BASE,
+    "samplers": BASE | {"diffusion"},
+    "solvers": SAMPLING,
+    "parallel": BASE,
+    "report": BASE,
+    "driver": SOLVING,
+    "collect": SOLVING | {"driver", "report"},
+    "ensemble": SOLVING | {"driver", "report", "collect"},
+    "progress": {"driver"},
+    "fields": BASE,
+    "verify": BASE | {"fields"},
+    "models": BASE | {"diffusion", "parallel"},
+    "config": DRAWING,
+    "bench": DRAWING,
+    "": DRAWING,  # parampi/__init__.py
+    "run": DRAWING | {"", "progress", "fields", "verify", "models", "config"},
+    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run"},
+    "__main__": {"cli"},
+}
+ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}
+HEAVY = ("mpi4py", "netCDF4", "h5py", "xarray", "matplotlib", "pydantic", "omegaconf", "scipy")
+
+modules = pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+
+
+def room_of(name):
+    """The room of a dotted module name within the package."""
+    return name.split(".")[1] if "." in name else ""
+
+
+@cache
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+class Runtime(ast.NodeTransformer):
+    """Leaves out what only type checkers read."""
+
+    def visit_If(self, node):
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+def imported(path, types=True):
+    """Dotted names of all modules that a file imports anywhere, inside functions too; `types`: and for type checking."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree if types else Runtime().visit(tree)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from resolved(path, node)
+
+
+def resolved(path, node):
+    """What `from base import name` reads: the module base.name where there is one, else base."""
+    base = node.module or ""
+    if node.level:
+        package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
+        base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
+    for alias in node.names:
+        inner = ROOT / Path(*base.split(".")) / alias.name
+        yield f"{base}.{alias.name}" if inner.is_dir() or inner.with_suffix(".py").exists() else base
+
+
+@modules
+def test_imports_go_one_way(path):
+    room = room_of(name_of(path))
+    assert room in MAY_IMPORT, f"{room} is in no layer: enter it in the table of this test"
+    ours = {room_of(name) for name in imported(path) if name.split(".")[0] == "parampi"}
+    upward = ours - MAY_IMPORT[room] - {room}
+    assert not upward, f"{path.name} ({room}) imports from {', '.join(sorted(upward))}, which is not below it"
+
+
+def test_the_table_has_no_circles():
+    known = set()
+    for room, below in MAY_IMPORT.items():
+        assert below <= known, f"{room} may import {sorted(below - known)}, which come later in the table"
+        known.add(room)
+
+
+@modules
+def test_outside_packages_stay_in_their_rooms(path):
+    room = room_of(name_of(path))
+    for name in imported(path, types=False):
+        rooms = ONLY_IN.get(name.split(".")[0], {room})
+        assert room in rooms, f"{path.name} imports {name}, which only {sorted(rooms)} may"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_init_only_re_exports(path):
+    for node in ast.parse(path.read_text()).body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        plain = isinstance(node, ast.Assign) and all(t.id in ("__all__", "__version__") for t in node.targets)
+        assert docstring or plain or isinstance(node, ast.Import | ast.ImportFrom), f"{path}: line {node.lineno}"
+
+
+def test_no_room_is_a_cupboard():
+    rooms = {path.stem for path in PACKAGE.rglob("*")}
+    assert not rooms & {"utils", "util", "helpers", "common", "misc"}
+
+
+def in_fresh_python(code):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_parampi_is_light():
+    assert in_fresh_python(f"import parampi, sys; print([m for m in {HEAVY} if m in sys.modules])").strip() == "[]"
+
+
+WITHOUT_MPI = """
+import os, sys
+sys.modules["mpi4py"] = None
+import torch, parampi
+from parampi.parallel.launch import mpi_version, world
+for variable in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+    os.environ.pop(variable, None)
+assert world() is None and mpi_version() == "none"
+drawn = parampi.sample(lambda x, s: x / (1 + s.view(-1, 1, 1) ** 2), (2, 3), 4, parampi.sigmas.karras(8))
+assert drawn.fields.isfinite().all() and drawn.fields.shape == (4, 2, 3)
+os.environ["PMI_SIZE"] = "4"
+try:
+    world()
+except parampi.LaunchError as error:
+    print(error)
+"""
+
+
+def test_one_process_needs_no_mpi_and_several_are_told_to_install_it():
+    message = in_fresh_python(WITHOUT_MPI)
+    assert "mpiexec started 4 ranks but MPI cannot be loaded" in message and "pip install 'parampi[mpich]'" in message
