@@ -1,16 +1,19 @@
 """The command line. Every verb works alone and under mpiexec or srun; what is printed comes from rank 0."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from parampi.errors import NonFiniteError, UserError
+from parampi.errors import LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
 USER_ERROR, NETWORK_ERROR = 2, 3
+LAST_WORD = 1.0
+"""Seconds that other ranks leave rank 0 to say what is wrong: launchers kill all ranks when the first one ends."""
 
 
 def ending(work: Callable[[], Any], rank: int) -> int:
@@ -20,6 +23,9 @@ def ending(work: Callable[[], Any], rank: int) -> int:
     except (UserError, NonFiniteError) as error:
         if rank == 0:
             print(f"parampi: {error}", file=sys.stderr, flush=True)
+        else:
+            # ranks that do not see one another start seconds apart
+            time.sleep(10 * LAST_WORD if isinstance(error, LaunchError) else LAST_WORD)
         return USER_ERROR if isinstance(error, UserError) else NETWORK_ERROR
     return 0
 

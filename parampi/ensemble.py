@@ -13,7 +13,7 @@ from parampi.collect import Collector, Drawn, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
 from parampi.driver import Engine, Watch
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
@@ -93,6 +93,8 @@ def sample(
             ),
             solver=solver or Picard(), window=window, tol=tol, mode=mode, time_ranks=time_ranks, batch=batch,
         )  # fmt: skip
+    # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
+    with together(comm, alike=(NonFiniteError,)):
         return job.run(comm, keep, watch)
 
 

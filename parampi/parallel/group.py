@@ -75,7 +75,7 @@ class MPIGroup:
 
     def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
         begin = time.perf_counter()
-        total = np.empty_like(numbers)
+        total = np.empty(numbers.shape, numbers.dtype)
         self.comm.Reduce(np.ascontiguousarray(numbers), total, root=0)
         self.seconds += time.perf_counter() - begin
         return total if self.rank == 0 else numbers

@@ -72,25 +72,23 @@ def mpi_version() -> str:
 
 
 @contextmanager
-def together(comm: "Comm | None") -> Iterator[None]:
+def together(comm: "Comm | None", alike: tuple[type[Exception], ...] = (UserError, NonFiniteError)) -> Iterator[None]:
     """Ends the whole job when something unforeseen happens on one rank, whose traceback is printed.
 
-    Errors that all ranks raise alike (a user's mistake, NaN from the network) pass through; any other exception on one rank
+    Errors that all ranks raise `alike` (a user's mistake, NaN from the network) pass through; any other exception on one rank
     would leave the rest waiting for its messages for ever.
     """
     try:
         yield
-    except (UserError, NonFiniteError):
-        raise
-    except BaseException:
-        if comm is None or comm.Get_size() == 1:
+    except BaseException as error:
+        if isinstance(error, alike) or comm is None or comm.Get_size() == 1:
             raise
-        sys.stderr.write(
-            f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{traceback.format_exc()}"
-        )
+        told = f"{error}\n" if isinstance(error, UserError) else traceback.format_exc()
+        sys.stderr.write(f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{told}")
         sys.stderr.flush()
         sys.stdout.flush()
         comm.Abort(1)
+        os._exit(1)  # MPICH's Abort returns, and whoever called must not go on
 
 
 def place_on_node(comm: "Comm | None") -> tuple[int, int]:
