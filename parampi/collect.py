@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from parampi.driver import Engine
-from parampi.errors import NonFiniteError
+from parampi.errors import NonFiniteError, OutputError, UserError
 from parampi.parallel import Group, Layout
 from parampi.report import MemberReport
 
 Take = Callable[[Tensor, MemberReport], None]
 FACTS = 5  # finished, rounds, evaluations, residual, error
-HEADER = 6  # failed, member, point, sigma, round; rounds of the group
+HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
+NOTHING, NETWORK, KEEPING = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,38 @@ class Drawn:
         try:
             engine.run()
         except NonFiniteError as error:
-            header[:5] = torch.tensor([1, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
+            header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
         account, finished = engine.account, engine.window.first == engine.chain.steps
         header[5] = len(account.history)
         facts = np.stack([finished, account.rounds, account.evaluations, account.residual, account.lacking], axis=1)
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
 
 
-def failure(header: np.ndarray) -> NonFiniteError | None:
-    if not header[0]:
+def failure(header: np.ndarray) -> NonFiniteError | OutputError | None:
+    if header[0] == NOTHING:
         return None
+    if header[0] == KEEPING:
+        return OutputError("rank 0 could not keep a member; it says why")
     return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))
 
 
 def member_report(member: int, fact: Tensor) -> MemberReport:
     return MemberReport(member, int(fact[1]), int(fact[2]), float(fact[3]), float(fact[4]), "converged")
+
+
+@dataclass
+class Trouble:
+    """`take` until it raises a UserError, which is remembered."""
+
+    taking: Take
+    error: UserError | None = None
+
+    def take(self, state: Tensor, member: MemberReport) -> None:
+        if self.error is None:
+            try:
+                self.taking(state, member)
+            except UserError as error:
+                self.error = error
 
 
 @dataclass(frozen=True)
@@ -63,21 +81,25 @@ class Collector:
     dtype: torch.dtype
     device: torch.device
 
-    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, NonFiniteError | None]:
+    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, NonFiniteError | UserError | None]:
         """Hand every finished member of a batch to `take`, on rank 0; `batches` are the member numbers that each group drew.
 
-        Returns the rounds (groups,) each group needed, on rank 0, and the first failure of any group, on every rank.
+        Returns the rounds (groups,) each group needed, on rank 0, and on every rank the first failure: of a group's network, or
+        of `take` (a full disk, say), after which members are received but no longer taken.
         """
-        rounds, verdict = np.zeros(self.layout.groups), np.zeros(HEADER)
+        rounds, verdict, trouble = np.zeros(self.layout.groups), np.zeros(HEADER), Trouble(take)
         if self.everyone.rank == 0:
             for group, ids in enumerate(batches):
-                header = self.take_from(self.layout.leader(group), drawn, ids, take)
+                header = self.take_from(self.layout.leader(group), drawn, ids, trouble.take)
                 rounds[group] = header[5]
                 if header[0] and not verdict[0]:
                     verdict[:] = header
+            if trouble.error:
+                verdict[0] = KEEPING
         elif self.everyone.rank == self.layout.leader(self.layout.group(self.everyone.rank)):
             self.send(drawn)
-        return rounds, failure(self.everyone.broadcast(verdict))
+        everywhere = failure(self.everyone.broadcast(verdict))
+        return rounds, trouble.error or everywhere
 
     def take_from(self, leader: int, drawn: Drawn, ids: list[int], take: Take) -> np.ndarray:
         mine = leader == 0

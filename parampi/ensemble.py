@@ -13,7 +13,7 @@ from parampi.collect import Collector, Drawn, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
 from parampi.driver import Engine, Watch
-from parampi.errors import ConfigError, NonFiniteError
+from parampi.errors import ConfigError, NonFiniteError, UserError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
@@ -94,8 +94,13 @@ def sample(
             solver=solver or Picard(), window=window, tol=tol, mode=mode, time_ranks=time_ranks, batch=batch,
         )  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
-    with together(comm, alike=(NonFiniteError,)):
-        return job.run(comm, keep, watch)
+    with together(comm, alike=False):
+        ensemble, failure = job.run(comm, keep, watch)
+    if isinstance(failure, NonFiniteError):
+        failure.ensemble = ensemble
+    if failure is not None:
+        raise failure
+    return ensemble
 
 
 def member_numbers(members: int | Sequence[int]) -> list[int]:
@@ -159,7 +164,10 @@ class Job:
         shares = [[self.numbers[k] for k in self.layout.share(group)] for group in range(self.layout.groups)]
         return [[share[start : start + size] for share in shares] for start in range(0, most, size)]
 
-    def run(self, comm: "Comm | None", keep: Take | None, watch: Watch | None) -> Ensemble:
+    def run(
+        self, comm: "Comm | None", keep: Take | None, watch: Watch | None
+    ) -> tuple[Ensemble, NonFiniteError | UserError | None]:
+        """The ensemble, as far as it was finished, and what ended it early, the same on all ranks."""
         begin, rank = time.perf_counter(), self.everyone.rank
         split = comm.Split(self.layout.group(rank)) if comm is not None and self.layout.groups > 1 else None
         group = as_group(split or comm) if self.layout.time_ranks > 1 else Alone()
@@ -176,11 +184,9 @@ class Job:
             split.Free()
         self.report.rounds = int(rounds.max()) if rank == 0 else 0
         self.clock(group, time.perf_counter() - begin)
-        ensemble = self.ensemble(keep)
-        if failure is not None:
-            self.report.outcome, failure.ensemble = "nonfinite", ensemble
-            raise failure
-        return ensemble
+        if isinstance(failure, NonFiniteError):
+            self.report.outcome = "nonfinite"
+        return self.ensemble(keep), failure
 
     def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
         if not ids:

@@ -197,3 +197,20 @@ def test_a_single_member_can_be_drawn_again_by_number(tmp_path: Path) -> None:
     ):
         np.testing.assert_array_equal(all_of_them["vorticity"].values[2], one["vorticity"].values[0])
         assert one["realization"].values.tolist() == [2]
+
+
+def test_a_member_that_cannot_be_kept_ends_the_run_and_keeps_the_ones_before(tmp_path: Path) -> None:
+    job = Run(load(write_project(tmp_path)))
+    job.prepare()
+    keep = job.keep
+
+    def keep_two(state: torch.Tensor, member: Any) -> None:
+        if member.member == 2:
+            raise OutputError("the disk is full")
+        keep(state, member)
+
+    job.keep = keep_two  # type: ignore[method-assign]
+    with pytest.raises(OutputError, match="the disk is full"):
+        job.draw()
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file["complete"].values.tolist() == [1, 1, 0, 0]

@@ -72,23 +72,27 @@ def mpi_version() -> str:
 
 
 @contextmanager
-def together(comm: "Comm | None", alike: tuple[type[Exception], ...] = (UserError, NonFiniteError)) -> Iterator[None]:
-    """Ends the whole job when something unforeseen happens on one rank, whose traceback is printed.
+def together(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
+    """Ends the whole job when one rank fails alone, for the rest would wait for its messages for ever.
 
-    Errors that all ranks raise `alike` (a user's mistake, NaN from the network) pass through; any other exception on one rank
-    would leave the rest waiting for its messages for ever.
+    A UserError passes through where all ranks raise it `alike`; elsewhere it is printed as one line. Of any other exception the
+    traceback is printed. NonFiniteError is always raised alike, and passes.
     """
     try:
         yield
+    except NonFiniteError:
+        raise
     except BaseException as error:
-        if isinstance(error, alike) or comm is None or comm.Get_size() == 1:
+        mistake = isinstance(error, UserError)
+        if comm is None or comm.Get_size() == 1 or (mistake and alike):
             raise
-        told = f"{error}\n" if isinstance(error, UserError) else traceback.format_exc()
-        sys.stderr.write(f"parampi: rank {comm.Get_rank()} of {comm.Get_size()} failed and ends the job\n{told}")
-        sys.stderr.flush()
+        place = f"rank {comm.Get_rank()} of {comm.Get_size()}"
+        told = f"{error}\n" if mistake else traceback.format_exc()
         sys.stdout.flush()
-        comm.Abort(1)
-        os._exit(1)  # MPICH's Abort returns, and whoever called must not go on
+        sys.stderr.write(f"parampi: {place} failed and ends the job\n{told}")
+        sys.stderr.flush()
+        comm.Abort(2 if mistake else 1)
+        os._exit(2 if mistake else 1)  # MPICH's Abort returns, and whoever called must not go on
 
 
 def place_on_node(comm: "Comm | None") -> tuple[int, int]:

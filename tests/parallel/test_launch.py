@@ -63,10 +63,24 @@ def test_one_process_ends_as_usual(comm, error):
     assert caught.value is error
 
 
+class Ended(BaseException):
+    """Instead of the end of this process."""
+
+
+@pytest.fixture
+def ending(monkeypatch):
+    """MPICH's Abort returns: the process must end itself, or the caller would go on."""
+
+    def end(code):
+        raise Ended(code)
+
+    monkeypatch.setattr("parampi.parallel.launch.os._exit", end)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), SystemExit(4), AssertionError("3 != 4")], ids=repr)
-def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, capsys):
+def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, ending, capsys):
     comm = Ranks()
-    with together(comm):
+    with pytest.raises(Ended), together(comm):
         raise error
     assert comm.aborted == 1
     told = capsys.readouterr().err
@@ -74,12 +88,23 @@ def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, capsy
     assert "Traceback" in told and type(error).__name__ in told and str(error) in told and "test_launch.py" in told
 
 
-@pytest.mark.parametrize("error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3)], ids=repr)
-def test_what_all_ranks_raise_alike_ends_no_job(error):
+ALIKE = [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3)]
+
+
+@pytest.mark.parametrize("error", ALIKE, ids=repr)
+def test_what_all_ranks_raise_alike_ends_no_job(error, ending):
     comm = Ranks()
     with pytest.raises(type(error)), together(comm):
         raise error
     assert comm.aborted is None
+
+
+def test_a_user_s_mistake_that_one_rank_alone_finds_ends_the_job_in_one_line(ending, capsys):
+    comm = Ranks()
+    with pytest.raises(Ended), together(comm, alike=False):
+        raise ConfigError("batch = 0; give more")
+    assert comm.aborted == 2
+    assert capsys.readouterr().err == "parampi: rank 2 of 3 failed and ends the job\nbatch = 0; give more\n"
 
 
 def test_nothing_happens_when_nothing_happens(capsys):

@@ -25,6 +25,7 @@ def main() -> None:
         sys.stderr.flush()
         sys.stdout.flush()
         comm.Abort(1)
+        os._exit(1)  # MPICH's Abort returns
     if comm.Get_rank() == 0:
         print(DONE, flush=True)
 

@@ -2,21 +2,22 @@
 
 import time
 
-from tests.ranks import check_parallel
+from tests.ranks import check_parallel, check_sample
 
-MODULES = {"parallel": check_parallel}
-
-
-def names(module):
-    return [check.__name__ for check in MODULES[module].CHECKS]
+MODULES = {"parallel": check_parallel, "sample": check_sample}
+NAMES = [(room, check.__name__) for room, module in MODULES.items() for check in module.CHECKS]
 
 
-def main(comm, *modules):
-    for name in modules:
-        for check in MODULES[name].CHECKS:
+def done(name: str) -> str:
+    return f"done: {name},"
+
+
+def main(comm, *rooms):
+    for room in rooms or MODULES:
+        for check in MODULES[room].CHECKS:
             comm.Barrier()
             begin = time.perf_counter()
             check(comm)
             comm.Barrier()
             if comm.Get_rank() == 0:
-                print(f"done {check.__name__} {time.perf_counter() - begin:.2f} s", flush=True)
+                print(done(check.__name__), f"{time.perf_counter() - begin:.2f} s", flush=True)

@@ -1,0 +1,108 @@
+"""Ensembles that must come out the same on any number of ranks, and the way they are compared.
+
+One process draws them once (`save`); every launch reads that file and compares.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from parampi import Ensemble, sample, sigmas
+from parampi.diffusion.exact import FieldMixture, GaussianMixture
+from parampi.samplers import DDIM
+from parampi.solvers import Picard, Serial
+
+PARADIGMS = Picard("window", "identity", "constant")
+
+
+class Convolutions(nn.Module):
+    """A small network in single precision, whose kernels choose their order of summation by shape and alignment."""
+
+    shape = (2, 6, 6)
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.layers = nn.Sequential(nn.Conv2d(2, 16, 3, padding=1), nn.SiLU(), nn.Conv2d(16, 2, 3, padding=1))
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+
+    def forward(self, x, sigma):
+        level = sigma[:, None, None, None]
+        return x / (1 + level**2) + self.layers(x / (1 + level))
+
+
+PROBLEMS = {"mixture": GaussianMixture(), "fields": FieldMixture(n=8, components=3), "network": Convolutions()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """`time_ranks`: a number, "all" for one group, or None for members first. Options go to `sample` as they are."""
+
+    members: int | list[int]
+    problem: str = "mixture"
+    steps: int = 12
+    eta: float = 1.0
+    time_ranks: int | str | None = None
+    fast: bool = True
+    options: dict = field(default_factory=dict)
+
+    def draw(self, mode, comm=None, **more) -> Ensemble:
+        denoiser, ranks = PROBLEMS[self.problem], 1 if comm is None else comm.Get_size()
+        time_ranks = None if comm is None else ranks if self.time_ranks == "all" else self.time_ranks
+        options = {**self.options, "mode": mode, "comm": comm, "time_ranks": time_ranks, "seed": 5, **more}
+        return sample(denoiser, denoiser.shape, self.members, sigmas.vp_linear(self.steps), DDIM(self.eta), **options)
+
+    def modes(self):
+        return ("bitwise", "fast") if self.fast else ("bitwise",)
+
+
+CASES = {
+    "one window of all points": Case(3, time_ranks="all"),
+    "no noise": Case(2, eta=0.0, time_ranks="all"),
+    "a window that slides": Case(3, time_ranks="all", options={"window": 7}),
+    "blocks": Case(3, time_ranks="all", options={"window": 5, "solver": Picard("block")}),
+    "fewer points than ranks": Case(2, time_ranks="all", options={"window": 3, "solver": PARADIGMS, "tol": 1e-2}),
+    "one point": Case(2, time_ranks="all", options={"window": 1}),
+    "the serial solver": Case(1, eta=0.0, time_ranks="all", options={"solver": Serial()}),
+    "fewer steps than ranks": Case(2, steps=3, time_ranks="all"),
+    "members first": Case([9, 2, 5], problem="fields", options={"window": 6}),
+    "every rank for itself, shares uneven": Case(11, steps=6, time_ranks=1),
+    "batches": Case(7, steps=8, options={"window": 5, "batch": 2, "solver": Picard("block")}),
+    "a network": Case(3, problem="network", fast=False, options={"window": 5, "tol": 1e-2, "network_batch": 2}),
+    "single precision": Case(2, fast=False, options={"dtype": torch.float32, "window": 6}),
+}
+# Every way a window can move, on a problem small enough for all of them; one check does the lot.
+WINDOWS = {
+    f"window {window} by {advance} with eta {eta:g}": Case(
+        2, "fields", steps=10, eta=eta, time_ranks="all", options={"window": window, "solver": Picard(advance)}
+    )
+    for window in (None, 7, 4, 1)
+    for advance in ("window", "block")
+    for eta in (0.0, 1.0)
+}
+
+
+def facts(drawn: Ensemble) -> dict:
+    """What must be the same, as tensors."""
+    table = [[m.member, m.rounds, m.evaluations, m.residual, m.error] for m in drawn.report.members]
+    history = [torch.tensor(r.changes, dtype=torch.float64) for r in drawn.report.residuals[drawn.members[0]]]
+    return {"fields": drawn.fields, "members": torch.tensor(table, dtype=torch.float64), "history": torch.cat(history)}
+
+
+def save(path: Path) -> None:
+    """Draw everything in this one process."""
+    torch.save({f"{name}, {mode}": facts(c.draw(mode)) for name, c in (CASES | WINDOWS).items() for mode in c.modes()}, path)
+
+
+def assert_same(found: dict, expected: dict, mode: str) -> None:
+    """Equal bits in bitwise mode; in fast mode equal decisions and numbers that agree to rounding."""
+    for name, value in expected.items():
+        assert found[name].shape == value.shape and found[name].dtype == value.dtype, name
+        if mode == "bitwise":
+            assert found[name].equal(value), name
+    scale = expected["fields"].abs().max()
+    assert ((found["fields"] - expected["fields"]).abs() <= 1e-12 * scale).all()
+    assert found["members"][:, :3].equal(expected["members"][:, :3])
