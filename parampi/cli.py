@@ -41,7 +41,7 @@ def commands() -> None:
 @click.argument("overrides", nargs=-1)
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
-              help="A bar, or one line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.")  # fmt: skip
+              help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.")  # fmt: skip
 def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> int:
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
 

@@ -13,6 +13,7 @@ from parampi.parallel import Group, Layout
 from parampi.report import MemberReport
 
 Take = Callable[[Tensor, MemberReport], None]
+Failure = NonFiniteError | UserError
 FACTS = 5  # finished, rounds, evaluations, residual, error
 HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
 NOTHING, NETWORK, KEEPING = 0, 1, 2
@@ -81,7 +82,7 @@ class Collector:
     dtype: torch.dtype
     device: torch.device
 
-    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, NonFiniteError | UserError | None]:
+    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, Failure | None]:
         """Hand every finished member of a batch to `take`, on rank 0; `batches` are the member numbers that each group drew.
 
         Returns the rounds (groups,) each group needed, on rank 0, and on every rank the first failure: of a group's network, or

@@ -29,6 +29,8 @@ PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("o
 
 
 class Strict(BaseModel):
+    """A section: unknown keys and wrong types are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.collect import Collector, Drawn, Take
+from parampi.collect import Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
 from parampi.driver import Engine, Watch
-from parampi.errors import ConfigError, NonFiniteError, UserError
+from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
@@ -164,9 +164,7 @@ class Job:
         shares = [[self.numbers[k] for k in self.layout.share(group)] for group in range(self.layout.groups)]
         return [[share[start : start + size] for share in shares] for start in range(0, most, size)]
 
-    def run(
-        self, comm: "Comm | None", keep: Take | None, watch: Watch | None
-    ) -> tuple[Ensemble, NonFiniteError | UserError | None]:
+    def run(self, comm: "Comm | None", keep: Take | None, watch: Watch | None) -> tuple[Ensemble, Failure | None]:
         """The ensemble, as far as it was finished, and what ended it early, the same on all ranks."""
         begin, rank = time.perf_counter(), self.everyone.rank
         split = comm.Split(self.layout.group(rank)) if comm is not None and self.layout.groups > 1 else None

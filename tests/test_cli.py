@@ -54,7 +54,7 @@ def test_info_names_versions() -> None:
 
 def test_bench_tables_come_as_text_and_json() -> None:
     rows = json.loads(call("bench", "rounds", "--case", "ddim-100", "--problem", "gmm64", "--seeds", "2", "--json").stdout)
-    assert {row["problem"] for row in rows} == {"gmm64"}
+    assert all(row["problem"] == "gmm64" for row in rows)
     assert all(row["error"] <= row["tolerance"] for row in rows)
     assert all(row["oracle"] <= row["paradigms"] for row in rows if row["solver"] == "Picard")
     assert "choose from" in call("bench", "rounds", "--case", "nothing").stderr

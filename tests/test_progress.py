@@ -1,6 +1,7 @@
 """Progress: one line per block without a terminal, a bar with one."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,8 +13,8 @@ def rounds(reached: list[int]) -> list[Round]:
     """Rounds of two members in step, which have reached these points of 12."""
     before = [0, *reached]
     return [
-        Round(k + 1, np.full(2, before[k]), np.full(2, 4), np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, before[k + 1] - before[k]))
-        for k in range(len(reached))
+        Round(k + 1, np.full(2, first), np.full(2, 4), np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, after - first))
+        for k, (first, after) in enumerate(pairwise(before))
     ]
 
 

@@ -104,9 +104,9 @@ def hindsight(chain: Chain, solver: Solver, serial: Tensor) -> float | None:
 
 def relative(fields: Tensor, reference: Tensor) -> Tensor:
     """Relative L2 errors (m,)."""
-    return torch.linalg.vector_norm((fields - reference).flatten(1), dim=1) / torch.linalg.vector_norm(
-        reference.flatten(1), dim=1
-    )
+    error, size = ((fields - reference).flatten(1), reference.flatten(1))
+    ratio: Tensor = torch.linalg.vector_norm(error, dim=1) / torch.linalg.vector_norm(size, dim=1)
+    return ratio
 
 
 def to_markdown(rows: Sequence[Row]) -> str:

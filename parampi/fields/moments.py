@@ -46,7 +46,7 @@ class Moments:
     @property
     def standard_deviation(self) -> Floats:
         """(C,) over all samples and points."""
-        return np.sqrt(self.second.mean(0))
+        return np.asarray(np.sqrt(self.second.mean(0)))
 
     @property
     def kurtosis(self) -> Floats:
@@ -82,7 +82,9 @@ def blocks(fields: Samples) -> Iterator[Floats]:
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Elementwise quotient, NaN where the denominator is 0."""
     shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    return np.divide(numerator, denominator, out=np.full(shape, np.nan), where=np.asarray(denominator) != 0)
+    quotient = np.full(shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=np.asarray(denominator) != 0)
+    return quotient
 
 
 def about(mean: Floats, block: Floats) -> tuple[Floats, Floats, Floats]:

@@ -90,7 +90,7 @@ class Comparison:
     @property
     def worst_shell(self) -> NDArray[np.integer[Any]]:
         """(C,) the shell where it is."""
-        return self.shells[self.deviations.argmax(1)]
+        return np.asarray(self.shells[self.deviations.argmax(1)])
 
     def table(self) -> str:
         """All of it as text."""

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -54,7 +55,7 @@ def test_the_drift_is_stepped_with_order_four(monkeypatch: pytest.MonkeyPatch) -
 
     reference = after_one_second(512)
     errors = [(after_one_second(steps) - reference).abs().max().item() for steps in (16, 32, 64)]
-    orders = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert 3.7 < orders[0] < 4.5 and 3.7 < orders[1] < 4.5, (errors, orders)
 
 
@@ -89,7 +90,8 @@ def test_truncation_keeps_every_wavenumber_of_the_coarse_grid(monkeypatch: pytes
     field = torch.cos(3 * x)[:, None] * torch.sin(5 * x)[None] + torch.cos(31 * x)[None]
     coarse = simulate.truncate(torch.fft.rfft2(field)[None], 96, 64)[0]
     x = torch.arange(64, dtype=torch.float64) * 2 * math.pi / 64
-    torch.testing.assert_close(coarse, torch.cos(3 * x)[:, None] * torch.sin(5 * x)[None] + torch.cos(31 * x)[None].expand(64, 64))
+    expected = torch.cos(3 * x)[:, None] * torch.sin(5 * x)[None] + torch.cos(31 * x)[None]
+    torch.testing.assert_close(coarse, expected)
 
 
 def test_training_aims_the_network_at_the_denoiser_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
