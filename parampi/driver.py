@@ -12,61 +12,20 @@ judges the changes and broadcasts by how many points each member's window slides
 member neither delays the others nor changes them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from parampi.account import Account, Round, Watch
+from parampi.coefficients import Coefficients
 from parampi.errors import NonFiniteError
 from parampi.parallel import Group, Mode, Slices, Window, affine_scan, move, pass_on
 from parampi.samplers.chain import Chain
 from parampi.solvers import Solver, StopRule
 
-Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 GO_ON, FAIL = 0, 1
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round showed, on the rank that drives: `changes` (position, member) are relative changes at the points
-    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing."""
-
-    number: int
-    first: Integers
-    lengths: Integers
-    changes: Floats
-    slides: Integers
-
-
-@dataclass
-class Account:
-    """What the members of a group cost and what they still lack; complete on the group's rank 0 only."""
-
-    rounds: Integers
-    evaluations: Integers
-    residual: Floats
-    lacking: Floats
-    history: list[Round] = field(default_factory=list)
-
-    @classmethod
-    def empty(cls, members: int) -> "Account":
-        return cls(np.zeros(members, np.int64), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
-
-    def enter(self, done: Round, lacking: Floats) -> None:
-        self.rounds += done.lengths > 0
-        self.evaluations += done.lengths
-        for m in np.flatnonzero(done.slides):
-            self.residual[m] = done.changes[: done.slides[m], m].max()
-        self.lacking = lacking
-        self.history.append(done)
-
-
-Watch = Callable[[Round, int], None]
-"""Called on the rank that drives after each round, with the round and the number of steps in all."""
 
 
 class Engine:
@@ -80,18 +39,7 @@ class Engine:
         self.size = solver.window(window, chain.steps)
         self.rule = StopRule.of(chain.step_map, chain.sigma_data, tolerance)
         self.account = Account.empty(len(chain.members))
-        step_map, sigma_data = chain.step_map, chain.sigma_data
-        guess = solver.first_guess(step_map, sigma_data)
-        numbers = [
-            step_map.state,
-            step_map.drift,
-            step_map.noise,
-            solver.slopes(step_map, sigma_data),
-            guess.slopes,
-            guess.noise,
-        ]
-        scale = (step_map.sigmas**2 + sigma_data**2).sqrt()[:-1]
-        self.table = torch.stack([*numbers, step_map.sigmas[:-1], scale], dim=1)
+        self.coefficients = Coefficients.of(chain, solver)
         first = np.zeros(len(chain.members), np.int64)
         start = chain.start()
         self.xi: Tensor | None = None
@@ -128,7 +76,7 @@ class Engine:
         known, held = self.window.first + self.known_lengths() - first, self.held()
         slices = Slices(int(self.lengths_at(first).max(initial=0)), self.group.size)
         self.window = move(self.group, self.window, first, slices)
-        self.read_table()
+        self.look_up()
         self.xi = self.noise(held)
         self.guess(known)
 
@@ -141,15 +89,11 @@ class Engine:
         p = torch.arange(self.positions.start, self.positions.stop)
         return p[:, None] + torch.from_numpy(self.window.first)
 
-    def read_table(self) -> None:
-        """Coefficients (n, m, 1 ... 1) of this rank's steps; 0 where a member's window is shorter than its group's longest."""
-        self.active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
-        rows = self.table[self.steps.clamp(max=self.chain.steps - 1)] * self.active[..., None]
-        self.sigmas, self.scale = rows[..., 6].to(self.window.x), rows[..., 7]
-        shape = (*self.active.shape, *(1 for _ in self.chain.shape))
-        numbers = (rows[..., k].to(self.window.x).view(shape) for k in range(6))
-        self.state, self.drift, self.spread, self.slopes, self.guess_slopes, self.guess_spread = numbers
-        self.active = self.active.to(self.window.x.device)
+    def look_up(self) -> None:
+        """The coefficients of this rank's steps, and which of them are in a window: members' windows differ in length."""
+        active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
+        self.here = self.coefficients.at(self.steps, active, self.window.x)
+        self.active = active.to(self.window.x.device)
 
     def held(self) -> Integers:
         """Begin and end (2, m) of the steps whose noise this rank has: those its members' windows sweep, and no others."""
@@ -177,9 +121,9 @@ class Engine:
     def guess(self, known: Integers) -> None:
         """Fill the points behind each member's last known position from the one before, by one scan, without a network call."""
         behind = torch.arange(self.positions.start, self.positions.stop)[:, None] >= torch.from_numpy(known)
-        enters = behind.to(self.window.x.device).view(self.state.shape)
-        values = torch.where(enters, self.guess_spread * self.xi if self.xi is not None else 0.0, self.window.x[1:])
-        slopes = torch.where(enters, self.guess_slopes, 0.0)
+        enters = behind.to(self.window.x.device).view(self.here.state.shape)
+        values = torch.where(enters, self.here.guess_noise * self.xi if self.xi is not None else 0.0, self.window.x[1:])
+        slopes = torch.where(enters, self.here.guess_slopes, 0.0)
         x = affine_scan(self.group, slopes, values, self.window.x[0], self.window.slices.busy, self.mode)
         self.window.x = x
 
@@ -194,14 +138,14 @@ class Engine:
 
     def sweep(self) -> Tensor:
         """Evaluate the step map and scan; relative changes (n, m) at this rank's points, inf where D is not finite."""
-        x = self.window.x
-        denoised = self.chain.denoise(x[:-1], self.sigmas, self.active)
-        mapped = self.state * x[:-1]
-        mapped += self.drift * denoised
+        x, here = self.window.x, self.here
+        denoised = self.chain.denoise(x[:-1], here.sigmas.view(self.active.shape), self.active)
+        mapped = here.state * x[:-1]
+        mapped += here.drift * denoised
         if self.xi is not None:
-            mapped += self.spread * self.xi
-        y = affine_scan(self.group, self.slopes, mapped - x[1:], torch.zeros_like(x[0]), self.window.slices.busy, self.mode)
-        mapped += self.slopes * y[:-1]
+            mapped += here.noise * self.xi
+        y = affine_scan(self.group, here.slopes, mapped - x[1:], torch.zeros_like(x[0]), self.window.slices.busy, self.mode)
+        mapped += here.slopes * y[:-1]
         x[1:] = mapped
         pass_on(self.group, self.window)
         changes = self.norms(y[:-1])
@@ -216,14 +160,15 @@ class Engine:
             total = torch.stack(rows).view(flat.shape[:2]) if rows else flat.new_zeros(flat.shape[:2])
         else:
             total = torch.linalg.vector_norm(flat, dim=2)
-        relative: Tensor = total.double().cpu() / (self.scale * flat.shape[2] ** 0.5).clamp(min=1e-300)
-        return relative
+        scale = self.here.scale.view(self.active.shape).double().cpu() * flat.shape[2] ** 0.5
+        # positions behind a member's window have scale 0
+        return torch.where(scale > 0, total.double().cpu() / scale, 0.0)
 
     def judge(self, changes: Tensor) -> Integers:
         """Rank 0 decides how far each member's window slides; every rank gets the verdict."""
         number, first, lengths = len(self.account.history) + 1, self.window.first, self.lengths
         everywhere = np.zeros((self.window.slices.points, len(first)))
-        everywhere[self.positions.start : self.positions.stop] = np.where(self.active.cpu(), changes, 0.0)
+        everywhere[self.positions.start : self.positions.stop] = changes
         everywhere = self.group.sum_to_root(everywhere)
         verdict = np.zeros(4 + len(first), np.int64)
         if self.group.rank == 0:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.account import Watch
 from parampi.collect import Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
-from parampi.driver import Engine, Watch
+from parampi.driver import Engine
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together

@@ -5,7 +5,7 @@ from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
-from parampi.driver import Round
+from parampi.account import Round
 
 
 class Progress:

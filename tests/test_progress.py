@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from parampi.driver import Round
+from parampi.account import Round
 from parampi.progress import Progress
 
 

@@ -1,0 +1,52 @@
+"""What the rounds of a group of ranks showed, what its members cost and what they still lack."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round showed, on the rank that drives: `changes` (position, member) are relative changes at the points
+    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing."""
+
+    number: int
+    first: Integers
+    lengths: Integers
+    changes: Floats
+    slides: Integers
+
+
+Watch = Callable[[Round, int], None]
+"""Called on the rank that drives after each round, with the round and the number of steps in all."""
+
+
+@dataclass
+class Account:
+    """Per member (m,): rounds, evaluations, the residual of what was accepted last, and the estimate of what is lacking so far.
+
+    Complete on the group's rank 0 only.
+    """
+
+    rounds: Integers
+    evaluations: Integers
+    residual: Floats
+    lacking: Floats
+    history: list[Round] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, members: int) -> "Account":
+        return cls(np.zeros(members, np.int64), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
+
+    def enter(self, done: Round, lacking: Floats) -> None:
+        self.rounds += done.lengths > 0
+        self.evaluations += done.lengths
+        for m in np.flatnonzero(done.slides):
+            self.residual[m] = done.changes[: done.slides[m], m].max()
+        self.lacking = lacking
+        self.history.append(done)
