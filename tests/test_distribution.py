@@ -176,8 +176,10 @@ def p_of_energy(a, b, permutations=999):
 
 
 def test_within_a_component_values_spread_as_the_coefficients_say(mixture):
-    """Chi-square test of squared distances from the component's mean: DDPM forgets the start, so a component is a Gaussian of its
-    own, whose sampled variance is known (18 % too small on this grid)."""
+    """Chi-square test of squared distances from the component's mean.
+
+    DDPM forgets the start, so a component is a Gaussian of its own with a known sampled variance, 18 % too small on this grid.
+    """
     problem, drawn, _ = mixture
     flat = drawn[1.0]
     nearest = problem.means[torch.cdist(flat, problem.means).argmin(1)]

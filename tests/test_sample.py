@@ -13,7 +13,7 @@ from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM
 from parampi.solvers import Picard, Serial
-from tests.engines import GAUSSIAN, MIXTURE, REGIMES
+from tests.engines import GAUSSIAN, MIXTURE
 from tests.serial_loop import serial
 
 GRID = sigmas.vp_linear(20)
@@ -260,9 +260,12 @@ BELOW = (GRID[LATE - 1] + GRID[LATE]).item() / 2
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("mode", ["fast", "bitwise"])
-@pytest.mark.parametrize(("solver", "window", "number"), [(Serial(), None, LATE + 1), (Picard(), None, 1), (Picard("block"), 6, 3)])
+@pytest.mark.parametrize(
+    ("solver", "window", "number"), [(Serial(), None, LATE + 1), (Picard(), None, 1), (Picard("block"), 6, 3)]
+)
 def test_a_network_that_fails_is_told_by_member_point_sigma_and_round(value, mode, solver, window, number):
-    with pytest.raises(NonFiniteError, match=f"for member 3 at point {LATE} .sigma = {GRID[LATE]:.6g}. in round {number};") as caught:
+    told = f"for member 3 at point {LATE} .sigma = {GRID[LATE]:.6g}. in round {number};"
+    with pytest.raises(NonFiniteError, match=told) as caught:
         draw(5, Failing(3, BELOW, value), DDIM(), solver=solver, window=window, mode=mode)
     error = caught.value
     assert (error.member, error.point, error.round) == (3, LATE, number) and error.sigma == GRID[LATE]

@@ -28,7 +28,14 @@ def test_number_of_ranks_the_launcher_started(environment, ranks, launcher):
 
 @pytest.mark.parametrize(
     ("environment", "rank"),
-    [({}, 0), ({"PMI_RANK": "3"}, 3), ({"OMPI_COMM_WORLD_RANK": "2"}, 2), ({"PMIX_RANK": "5"}, 5), ({"SLURM_PROCID": "7"}, 7), ({"PMI_RANK": "x"}, 0)],
+    [
+        ({}, 0),
+        ({"PMI_RANK": "3"}, 3),
+        ({"OMPI_COMM_WORLD_RANK": "2"}, 2),
+        ({"PMIX_RANK": "5"}, 5),
+        ({"SLURM_PROCID": "7"}, 7),
+        ({"PMI_RANK": "x"}, 0),
+    ],
     ids=str,
 )
 def test_rank_before_mpi_starts(environment, rank):
@@ -56,7 +63,9 @@ class Ranks:
 
 
 @pytest.mark.parametrize("comm", [None, OneRank()], ids=["alone", "one rank"])
-@pytest.mark.parametrize("error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3), RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3), RuntimeError("broken"), KeyboardInterrupt()], ids=repr
+)
 def test_one_process_ends_as_usual(comm, error):
     with pytest.raises(type(error)) as caught, together(comm):
         raise error
@@ -77,7 +86,9 @@ def ending(monkeypatch):
     monkeypatch.setattr("parampi.parallel.launch.os._exit", end)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt(), SystemExit(4), AssertionError("3 != 4")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [RuntimeError("broken"), KeyboardInterrupt(), SystemExit(4), AssertionError("3 != 4")], ids=repr
+)
 def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, ending, capsys):
     comm = Ranks()
     with pytest.raises(Ended), together(comm):

@@ -128,7 +128,7 @@ def test_ddim_keeps_and_adds_exactly_the_noise_of_the_next_level(eta, grid):
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, float("nan")])
 def test_ddim_refuses_an_eta_outside_its_range(eta):
-    with pytest.raises(ConfigError, match="between 0 .* and 1"):
+    with pytest.raises(ConfigError, match=r"between 0 .* and 1"):
         DDIM(eta)
 
 
