@@ -13,6 +13,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "plain_
 exclude_patterns = ["_build", "generated"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
+# Equations carry the number of their page, as (2.1), so that a reference from another page is not ambiguous.
+numfig = True
+numfig_secnum_depth = 1
 math_eqref_format = "({number})"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

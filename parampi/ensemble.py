@@ -105,7 +105,8 @@ def sample(
 
 
 def member_numbers(members: int | Sequence[int]) -> list[int]:
-    if isinstance(members, int):
+    if isinstance(members, int | np.integer):
+        members = int(members)
         if not 1 <= members <= NUMBERS:
             raise ConfigError(
                 f"members = {members}; between 1 and {NUMBERS} members can be drawn (they are numbered by 32 bits)"

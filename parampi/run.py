@@ -112,7 +112,8 @@ class Run:
         """Sample, writing each member as it comes. When the network fails, the finished members' file and report are kept."""
         sampling, parallel = self.config.sampling, self.config.parallel
         with contextlib.ExitStack() as stack:
-            self.store = stack.enter_context(self.open_store()) if self.rank == 0 else None
+            store = on_all(self.comm, lambda: self.open_store() if self.rank == 0 else None)
+            self.store = stack.enter_context(store) if store is not None else None
             display = Progress(self.steps, self.window, self.solver.advance, self.progress)
             progress = stack.enter_context(display) if self.rank == 0 else None
             try:

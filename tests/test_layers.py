@@ -16,18 +16,21 @@ PACKAGE = ROOT / "parampi"
 BASE = {"errors"}
 SAMPLING = BASE | {"diffusion", "samplers"}
 SOLVING = SAMPLING | {"solvers", "parallel"}
-DRAWING = SOLVING | {"driver", "report", "collect", "ensemble"}
+ADVANCING = SOLVING | {"account", "coefficients", "driver"}
+DRAWING = ADVANCING | {"report", "collect", "ensemble"}
 MAY_IMPORT = {
     "errors": set(),
     "diffusion": BASE,
     "samplers": BASE | {"diffusion"},
     "solvers": SAMPLING,
     "parallel": BASE,
+    "account": BASE,
+    "coefficients": SOLVING,
+    "driver": SOLVING | {"account", "coefficients"},
     "report": BASE,
-    "driver": SOLVING,
-    "collect": SOLVING | {"driver", "report"},
-    "ensemble": SOLVING | {"driver", "report", "collect"},
-    "progress": {"driver"},
+    "collect": ADVANCING | {"report"},
+    "ensemble": ADVANCING | {"report", "collect"},
+    "progress": {"account", "driver"},
     "fields": BASE,
     "verify": BASE | {"fields"},
     "models": BASE | {"diffusion", "parallel"},

@@ -1,6 +1,6 @@
 """Docstrings of parampi are plain text: prose, with formulas in backticks, and columns and formulas set by spaces.
 
-Prose becomes a paragraph and everything that is laid out with spaces becomes a literal block, so that it looks as it was written.
+Prose becomes a paragraph, and what is laid out with spaces a literal block, which looks as it was written.
 """
 
 import re
