@@ -120,12 +120,14 @@ class Engine:
 
     def guess(self, known: Integers) -> None:
         """Fill the points behind each member's last known position from the one before, by one scan, without a network call."""
-        behind = torch.arange(self.positions.start, self.positions.stop)[:, None] >= torch.from_numpy(known)
-        enters = behind.to(self.window.x.device).view(self.here.state.shape)
-        values = torch.where(enters, self.here.guess_noise * self.xi if self.xi is not None else 0.0, self.window.x[1:])
-        slopes = torch.where(enters, self.here.guess_slopes, 0.0)
-        x = affine_scan(self.group, slopes, values, self.window.x[0], self.window.slices.busy, self.mode)
-        self.window.x = x
+        # what every member knows need not be scanned; but other ranks may wait for what comes before it
+        skip = min(int(known.min()), len(self.positions)) if self.group.size == 1 else 0
+        x, here = self.window.x[skip:], self.here
+        behind = torch.arange(self.positions.start + skip, self.positions.stop)[:, None] >= torch.from_numpy(known)
+        enters = behind.to(x.device).view(here.state[skip:].shape)
+        values = torch.where(enters, here.guess_noise[skip:] * self.xi[skip:] if self.xi is not None else 0.0, x[1:])
+        slopes = torch.where(enters, here.guess_slopes[skip:], 0.0)
+        x[:] = affine_scan(self.group, slopes, values, x[0], self.window.slices.busy, self.mode)
 
     # ------------------------------------------------------------------ one round
 
