@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from parampi.diffusion.denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity
+from parampi.diffusion.network import Network
 from parampi.errors import ConfigError, DataError
 from parampi.parallel.launch import place_on_node
 
@@ -123,3 +125,18 @@ def choose_device(name: str, comm: "Comm | None") -> torch.device:
 def build_denoiser(network: nn.Module, predicts: str, sigma_data: float, device: torch.device) -> Denoiser:
     denoiser: Denoiser = WRAPPERS[predicts](network, sigma_data=sigma_data).to(device)
     return denoiser
+
+
+def probe(denoiser: Denoiser, shape: Sequence[int], sigma: float, dtype: torch.dtype, device: torch.device) -> None:
+    """Ask for one field, so that a network that cannot take this shape is found out before any work. NaN is not judged here."""
+    x = torch.zeros((1, *shape), dtype=dtype, device=device)
+    try:
+        Network(denoiser)(x, torch.full((1,), sigma, dtype=dtype, device=device))
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"the network fails on a field of model.shape = {list(shape)} with {type(error).__name__}: {reason}; "
+            "check model.shape and model.arguments"
+        ) from error

@@ -81,7 +81,9 @@ class Run:
         device = models.choose_device(self.config.parallel.device, self.comm)
         network = models.build_network(model.network, model.arguments)
         models.load_weights(network, Path(model.weights))
-        return models.build_denoiser(network, model.predicts, model.sigma_data, device)
+        denoiser = models.build_denoiser(network, model.predicts, model.sigma_data, device)
+        models.probe(denoiser, model.shape, float(self.sigmas[0]), getattr(torch, self.config.parallel.dtype), device)
+        return denoiser
 
     def announce(self) -> str:
         solver, sampling = self.solver, self.config.sampling

@@ -18,12 +18,16 @@ import torch
 class White(torch.nn.Module):
     """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it nonlinear, `bad` NaN below a level."""
 
-    def __init__(self, bend=0.3, bad=-1.0e9):
+    def __init__(self, bend=0.3, bad=-1.0e9, channels=None, crop=False):
         super().__init__()
-        self.bend, self.bad = bend, bad
+        self.bend, self.bad, self.channels, self.crop = bend, bad, channels, crop
         self.weight = torch.nn.Parameter(torch.zeros(2))
 
     def forward(self, x, noise):
+        if self.channels is not None and x.shape[1] != self.channels:
+            raise RuntimeError(f"expected {self.channels} channels, got {x.shape[1]}")
+        if self.crop:
+            return x[..., 1:]
         wrong = torch.where(noise < self.bad, torch.nan, 0.0).to(x.dtype)
         return self.weight.sum() + self.bend * torch.tanh(x.roll(1, -1)) + wrong[:, None, None, None]
 '''

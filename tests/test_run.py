@@ -171,6 +171,12 @@ def test_a_weights_file_of_another_kind_is_refused_and_nothing_in_it_executed(tm
         ({"model__network": "gone.py:White"}, DataError, "no file .*gone.py"),
         ({"model__network": "White"}, ConfigError, "file.py:Class"),
         ({"model__arguments": {"depth": 3}}, ConfigError, "unexpected keyword argument 'depth'"),
+        (
+            {"model__arguments": {"channels": 3}},
+            ConfigError,
+            r"fails on a field of model.shape = \[1, 8, 8\] with RuntimeError: expected 3 channels, got 1",
+        ),
+        ({"model__arguments": {"crop": True}}, ConfigError, r"must return a tensor of its input's shape \(1, 1, 8, 8\)"),
         ({"model__weights": "gone.safetensors"}, DataError, "no file .*gone.safetensors"),
         ({"data__statistics": "net.py"}, DataError, "net.py cannot be read as NetCDF"),
         ({"data__statistics": "gone.nc"}, DataError, "gone.nc"),
