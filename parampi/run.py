@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import parampi
 from parampi import models
+from parampi.advice import advice
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, NonFiniteError
@@ -42,7 +44,8 @@ class Run:
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
-        if threads := fair_threads(place_on_node(self.comm)[1]):
+        self.ranks_here = place_on_node(self.comm)[1]
+        if threads := fair_threads(self.ranks_here):
             torch.set_num_threads(threads)
         self.steps = self.sampler.steps(self.sigmas).steps
         self.window = self.solver.window(self.config.sampling.window, self.steps)
@@ -87,28 +90,16 @@ class Run:
 
     def announce(self) -> str:
         solver, sampling = self.solver, self.config.sampling
+        device = next(self.denoiser.parameters()).device
         lines = [
             f"parampi {parampi.__version__}: {self.layout.describe()}; MPI: {mpi_version()}",
             f"drawing {len(self.members)} members of {self.config.model.shape} with {self.sampler}, {self.steps} steps "
             f"from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
             f"solver {solver}, window {self.window}, tolerance {sampling.tolerance:g}, {self.config.parallel.mode} mode, "
-            f"on {next(self.denoiser.parameters()).device} with {torch.get_num_threads()} thread(s) per rank",
-            self.advice(),
+            f"on {device} with {torch.get_num_threads()} thread(s) per rank",
+            advice(self.layout, self.window, self.ranks_here, os.cpu_count() or 1, device.type),
         ]
         return "\n".join(line for line in lines if line)
-
-    def advice(self) -> str:
-        """Says plainly where ranks along time cannot pay."""
-        if self.layout.time_ranks == 1 and self.window > 1:
-            return (
-                "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
-                f"{self.window} fields faster than one by one (a GPU with room); on a CPU, "
-                "sampling.solver.name=serial sampling.window=null costs less"
-            )
-        if self.layout.time_ranks > self.window:
-            idle = self.layout.time_ranks - self.window
-            return f"note: {self.layout.time_ranks} ranks share windows of {self.window} points; {idle} of them idle"
-        return ""
 
     def draw(self) -> Ensemble:
         """Sample, writing each member as it comes. When the network fails, the finished members' file and report are kept."""

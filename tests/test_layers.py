@@ -34,10 +34,11 @@ MAY_IMPORT = {
     "fields": BASE,
     "verify": BASE | {"fields"},
     "models": BASE | {"diffusion", "parallel"},
+    "advice": {"parallel"},
     "config": DRAWING,
     "bench": DRAWING,
     "": DRAWING,  # parampi/__init__.py
-    "run": DRAWING | {"", "progress", "fields", "verify", "models", "config"},
+    "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config"},
     "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run"},
     "__main__": {"cli"},
 }

@@ -1,0 +1,29 @@
+"""Says plainly where ranks along time, or windows of several points, cannot pay."""
+
+from parampi.parallel import Layout
+
+SERIAL = "sampling.solver.name=serial sampling.window=null"
+
+
+def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str) -> str:
+    """One line to print before sampling, or nothing.
+
+    ranks_here  ranks that share this node and its `cores`
+    device      where the network runs: "cpu", or another type as torch names it
+    """
+    if layout.time_ranks > window:
+        idle = layout.time_ranks - window
+        return f"note: {layout.time_ranks} ranks share windows of {window} points; {idle} of them idle"
+    if window == 1:
+        return ""
+    if layout.time_ranks == 1:
+        return (
+            "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
+            f"{window} fields faster than one by one (a GPU with room); on a CPU, {SERIAL} costs less"
+        )
+    if device == "cpu" and ranks_here > cores:
+        return (
+            f"note: {ranks_here} ranks share the {cores} cores of this node: rounds are as few as with a core each, but every "
+            f"one takes longer; {SERIAL} parallel.time_ranks=1 is likely to end sooner here"
+        )
+    return ""
