@@ -9,7 +9,7 @@ import parampi
 
 project = "parampi"
 version = release = parampi.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "plain_docstrings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx-mathjax-offline", "plain_docstrings"]
 exclude_patterns = ["_build", "generated"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
@@ -28,3 +28,5 @@ html_theme = "furo"
 html_title = f"parampi {release}"
 html_show_copyright = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
