@@ -23,7 +23,7 @@ from parampi.samplers.chain import Chain
 from parampi.solvers import Picard, Solver
 
 if TYPE_CHECKING:
-    from mpi4py.MPI import Comm
+    from parampi.parallel.group import Comm
 
 NUMBERS = 2**32
 
@@ -71,7 +71,7 @@ def sample(
     comm           an mpi4py communicator, every rank of which makes the same call; None is this process alone
     sigma_data     standard deviation of the data; the denoiser's own, or 1
     time_ranks     ranks that share one group of members; None gives members first: as few as leave no rank without work
-    mode           "fast", or "bitwise": the same bits for any number of ranks, window layouts and batches of members
+    mode           "fast", or "bitwise": the same bits for any number of ranks and any batches of members
     dtype          of states and scan; the network keeps its own
     network_batch  most fields in one network call
     batch          most members swept at once by one group, None for its whole share
@@ -84,16 +84,11 @@ def sample(
     with together(comm):
         check(tol, mode, seed, shape, batch, sigma_data)
         network = Network(denoiser, network_batch, padded=mode == "bitwise")
-        job = Job(
-            numbers=member_numbers(members),
-            everyone=as_group(comm),
-            network=network,
-            template=Chain(
-                network, (sampler or DDIM()).steps(sigmas), torch.empty(0), tuple(shape), seed,
-                float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0), dtype, network.device,
-            ),
-            solver=solver or Picard(), window=window, tol=tol, mode=mode, time_ranks=time_ranks, batch=batch,
-        )  # fmt: skip
+        scale = float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
+        step_map = (sampler or DDIM()).steps(sigmas)
+        template = Chain(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
+        numbers, everyone = member_numbers(members), as_group(comm)
+        job = Job(numbers, everyone, network, template, solver or Picard(), window, tol, mode, time_ranks, batch)
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with together(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,10 +15,6 @@ from torch import nn
 from parampi.diffusion.denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity
 from parampi.diffusion.network import Network
 from parampi.errors import ConfigError, DataError
-from parampi.parallel.launch import place_on_node
-
-if TYPE_CHECKING:
-    from mpi4py.MPI import Comm
 
 WRAPPERS: dict[str, Any] = {"edm": Elucidated, "epsilon": Epsilon, "velocity": Velocity, "data": Data, "score": Score}
 
@@ -107,12 +103,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def choose_device(name: str, comm: "Comm | None") -> torch.device:
+def choose_device(name: str, local_rank: int) -> torch.device:
     """ "auto": the GPU of this rank's number on its node, else the CPU; otherwise as torch understands it."""
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", place_on_node(comm)[0] % torch.cuda.device_count())
+        return torch.device("cuda", local_rank % torch.cuda.device_count())
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -26,7 +26,7 @@ from parampi.progress import Progress
 from parampi.report import MemberReport
 
 if TYPE_CHECKING:
-    from mpi4py.MPI import Comm
+    from parampi.parallel.group import Comm
 
 
 class Run:
@@ -44,7 +44,7 @@ class Run:
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
-        self.ranks_here = place_on_node(self.comm)[1]
+        self.local_rank, self.ranks_here = place_on_node(self.comm)
         if threads := fair_threads(self.ranks_here):
             torch.set_num_threads(threads)
         self.steps = self.sampler.steps(self.sigmas).steps
@@ -81,7 +81,7 @@ class Run:
 
     def load(self) -> Any:
         model = self.config.model
-        device = models.choose_device(self.config.parallel.device, self.comm)
+        device = models.choose_device(self.config.parallel.device, self.local_rank)
         network = models.build_network(model.network, model.arguments)
         models.load_weights(network, Path(model.weights))
         denoiser = models.build_denoiser(network, model.predicts, model.sigma_data, device)

@@ -11,7 +11,7 @@ from torch import Tensor
 from parampi.parallel.transport import Transport
 
 if TYPE_CHECKING:
-    from mpi4py.MPI import Comm
+    from mpi4py.MPI import Comm as Comm
 
 Message = tuple[int, Tensor]
 """The other rank, and the contiguous tensor to send to it or to receive from it."""
