@@ -13,13 +13,15 @@ Integers = NDArray[np.int64]
 @dataclass(frozen=True)
 class Round:
     """What one round showed, on the rank that drives: `changes` (position, member) are relative changes at the points
-    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing."""
+    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing. `evaluations` (member,) is how
+    many of these points the network was asked for."""
 
     number: int
     first: Integers
     lengths: Integers
     changes: Floats
     slides: Integers
+    evaluations: Integers
 
 
 Watch = Callable[[Round, int], None]
@@ -43,9 +45,14 @@ class Account:
     def empty(cls, members: int) -> "Account":
         return cls(np.zeros(members, np.int64), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
 
+    @property
+    def group_rounds(self) -> int:
+        """Batched evaluations in a row, of all members together."""
+        return sum(bool(done.evaluations.any()) for done in self.history)
+
     def enter(self, done: Round, lacking: Floats) -> None:
-        self.rounds += done.lengths > 0
-        self.evaluations += done.lengths
+        self.rounds += done.evaluations > 0
+        self.evaluations += done.evaluations
         for m in np.flatnonzero(done.slides):
             self.residual[m] = done.changes[: done.slides[m], m].max()
         self.lacking = lacking

@@ -10,12 +10,13 @@ from parampi.solvers import Solver
 
 @dataclass(frozen=True)
 class Coefficients:
-    """One number per step: (N,) on the CPU for a whole chain, (n, m, 1 ... 1) beside the states for a slice of windows.
+    """Numbers per step and tap: (N, taps) on the CPU for a whole chain; (taps, n, m, 1 ... 1) beside the states for a slice.
 
     state, drift, noise        of the step map
     slopes                     of the solver's linear model
-    guess_slopes, guess_noise  of its first guess
-    sigmas, scale              noise level of the step's first point, and sqrt(sigma^2 + sigma_data^2)
+    guess_slopes, guess_noise  of its first guess, and guess_frozen, what it adds of the latest denoised field
+    response                   slope of the denoiser at the step's own point that the linear model assumes
+    sigmas, scale, scale_made  noise level of the step's own point, sqrt(sigma^2 + sigma_data^2), and that of the point it makes
     """
 
     state: Tensor
@@ -24,20 +25,24 @@ class Coefficients:
     slopes: Tensor
     guess_slopes: Tensor
     guess_noise: Tensor
+    guess_frozen: Tensor
+    response: Tensor
     sigmas: Tensor
     scale: Tensor
+    scale_made: Tensor
 
     @classmethod
     def of(cls, chain: Chain, solver: Solver) -> "Coefficients":
         """Those of all N steps of a chain."""
         step_map, sigma_data = chain.step_map, chain.sigma_data
-        guess, sigmas = solver.first_guess(step_map, sigma_data), step_map.sigmas[:-1]
-        scale = (sigmas**2 + sigma_data**2).sqrt()
-        slopes = solver.slopes(step_map, sigma_data)
-        return cls(step_map.state, step_map.drift, step_map.noise, slopes, guess.slopes, guess.noise, sigmas, scale)
+        model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
+        scale = (step_map.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
+        guesses = guess.slopes, guess.noise, guess.frozen[:, None]
+        maps = step_map.state, step_map.drift, step_map.noise, model.slopes
+        return cls(*maps, *guesses, model.response[:, None], step_map.sigmas[:-1, None], scale[:-1], scale[1:])
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
         """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""
-        inside, shape = steps.clamp(max=len(self.state) - 1), (*steps.shape, *(1 for _ in like.shape[2:]))
-        numbers = (getattr(self, one.name)[inside] * active for one in fields(self))
-        return Coefficients(*(number.to(like).view(shape) for number in numbers))
+        inside, rest = steps.clamp(max=len(self.state) - 1), tuple(1 for _ in like.shape[2:])
+        numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
+        return Coefficients(*(number.to(like).reshape(*number.shape, *rest) for number in numbers))

@@ -39,8 +39,8 @@ class Drawn:
             engine.run()
         except NonFiniteError as error:
             header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
-        account, finished = engine.account, engine.window.first == engine.chain.steps
-        header[5] = len(account.history)
+        account, finished = engine.account, engine.first == engine.chain.steps
+        header[5] = account.group_rounds
         facts = np.stack([finished, account.rounds, account.evaluations, account.residual, account.lacking], axis=1)
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
 

@@ -149,10 +149,12 @@ class Job:
 
     def __post_init__(self) -> None:
         self.layout = Layout.plan(self.everyone.size, len(self.numbers), self.time_ranks)
-        self.window = self.solver.window(self.window, self.template.steps)
-        steps, layout = self.template.steps, self.layout
+        self.solver.check(self.template.step_map, self.template.shape)
+        self.window = self.solver.window(self.window, self.template.step_map)
+        step_map, layout = self.template.step_map, self.layout
         places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": self.window}
-        self.report = Report(steps, self.tol, steps, steps * len(self.numbers), layout=places)
+        serial = step_map.evaluations
+        self.report = Report(step_map.steps, self.tol, serial, serial * len(self.numbers), layout=places)
 
     def batches(self) -> list[list[list[int]]]:
         """Member numbers of every group in every batch; a group whose share is smaller ends with an empty one."""

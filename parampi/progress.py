@@ -15,8 +15,8 @@ class Progress:
            and cannot see whether a terminal is at its end.
     """
 
-    def __init__(self, steps: int, window: int, advance: str, style: str = "auto", stream: TextIO | None = None):
-        self.steps, self.window, self.kind = steps, window, advance
+    def __init__(self, steps: int, window: int, kind: str, style: str = "auto", stream: TextIO | None = None):
+        self.steps, self.window, self.kind = steps, window, kind
         self.blocks = -(-steps // window)
         self.stream = stream or sys.stdout
         self.with_bar = self.stream.isatty() if style == "auto" else style == "bar"

@@ -47,8 +47,9 @@ class Run:
         self.local_rank, self.ranks_here = place_on_node(self.comm)
         if threads := fair_threads(self.ranks_here):
             torch.set_num_threads(threads)
-        self.steps = self.sampler.steps(self.sigmas).steps
-        self.window = self.solver.window(self.config.sampling.window, self.steps)
+        self.step_map = self.sampler.steps(self.sigmas)
+        self.solver.check(self.step_map, tuple(self.config.model.shape))
+        self.window = self.solver.window(self.config.sampling.window, self.step_map)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.denoiser = on_all(self.comm, self.load)
 
@@ -93,8 +94,8 @@ class Run:
         device = next(self.denoiser.parameters()).device
         lines = [
             f"parampi {parampi.__version__}: {self.layout.describe()}; MPI: {mpi_version()}",
-            f"drawing {len(self.members)} members of {self.config.model.shape} with {self.sampler}, {self.steps} steps "
-            f"from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
+            f"drawing {len(self.members)} members of {self.config.model.shape} with {self.sampler}, "
+            f"{self.step_map.steps} points from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
             f"solver {solver}, window {self.window}, tolerance {sampling.tolerance:g}, {self.config.parallel.mode} mode, "
             f"on {device} with {torch.get_num_threads()} thread(s) per rank",
             advice(self.layout, self.window, self.ranks_here, os.cpu_count() or 1, device.type),
@@ -107,7 +108,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             store = on_all(self.comm, lambda: self.open_store() if self.rank == 0 else None)
             self.store = stack.enter_context(store) if store is not None else None
-            display = Progress(self.steps, self.window, self.solver.advance, self.progress)
+            kind = "window" if self.solver.ends(sampling.window, self.step_map) is None else "block"
+            display = Progress(self.step_map.steps, self.window, kind, self.progress)
             progress = stack.enter_context(display) if self.rank == 0 else None
             try:
                 return sample(
@@ -153,7 +155,9 @@ class Run:
         fields, _ = read_members(self.directory / self.config.output.ensemble, self.statistics.names)
         title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
         target = self.directory / str(self.config.output.figure)
-        report_figure(target, fields, self.statistics, history, self.sigmas.numpy(), self.config.sampling.tolerance, title)
+        report_figure(
+            target, fields, self.statistics, history, self.step_map.sigmas.numpy(), self.config.sampling.tolerance, title
+        )
 
     def finish(self, ensemble: Ensemble) -> str:
         self.write_report(ensemble)

@@ -31,13 +31,18 @@ def engine(chain: Chain, solver: Solver, window: int | None = None, tolerance=1e
 def trajectory(chain: Chain, mode: Mode = "bitwise") -> Tensor:
     """All states (N + 1, m, *shape) of the serial solver."""
     serial = engine(chain, Serial(), mode=mode)
-    states = [serial.window.x[0].clone()]
+    states = [serial.result.clone()]
     while not serial.finished:
         serial.advance()
-        states.append(serial.window.x[0].clone())
+        states.append(serial.result.clone())
     return torch.stack(states)
 
 
 def relative_errors(fields: Tensor, reference: Tensor) -> Tensor:
     """Relative L2 errors (m,) of fields (m, *shape)."""
     return (fields - reference).flatten(1).norm(dim=1) / reference.flatten(1).norm(dim=1)
+
+
+def states(engine: Engine) -> Tensor:
+    """States (n + 1, m, *shape) of the windows of an engine on one rank, from the frozen points on."""
+    return engine.slice.window.x[engine.slice.window.taps - 1 :]

@@ -14,7 +14,7 @@ from parampi import sigmas
 from parampi.diffusion.exact import PROBLEMS
 from parampi.samplers import DDIM
 from parampi.solvers import Picard, Serial
-from tests.engines import FIELDS, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors
+from tests.engines import FIELDS, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states
 from tests.serial_loop import serial
 
 SMALL = {"gaussian": GAUSSIAN, "mixture": MIXTURE, "fields": FIELDS, "regimes": REGIMES}
@@ -62,8 +62,8 @@ def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
     run = engine(chain(problem, DDIM(eta), grid, MEMBERS), solver)
     for k in range(1, len(grid)):
         run.sweep()
-        assert torch.equal(run.window.x[: k + 1], expected[: k + 1])
-        assert k > 2 or not torch.equal(run.window.x[k + 1], expected[k + 1])
+        assert torch.equal(states(run)[: k + 1], expected[: k + 1])
+        assert k > 2 or not torch.equal(states(run)[k + 1], expected[k + 1])
 
 
 @every_eta
@@ -78,9 +78,9 @@ def test_frozen_points_are_serial_when_nothing_may_be_lacking(eta, solver, windo
         if run.finished:
             break
         run.advance()
-        assert (run.window.first >= k).all()
-        for m, point in enumerate(run.window.first):
-            assert torch.equal(run.window.x[0, m], expected[point, m])
+        assert (run.first >= k).all()
+        for m, point in enumerate(run.first):
+            assert torch.equal(states(run)[0, m], expected[point, m])
 
 
 @small_problem
@@ -91,10 +91,10 @@ def test_started_at_the_answer_nothing_changes(problem, eta, solver):
     grid = sigmas.vp_linear(20)
     expected = reference(problem, grid, eta)
     run = engine(chain(problem, DDIM(eta), grid, MEMBERS), solver)
-    run.window.x[:] = expected
+    states(run)[:] = expected
     for _ in range(3):
         assert not run.sweep().any()
-        assert torch.equal(run.window.x, expected)
+        assert torch.equal(states(run), expected)
     run.advance()
     assert run.finished and torch.equal(run.result, expected[-1])
     assert not run.account.residual.any() and not run.account.lacking.any()
@@ -105,9 +105,9 @@ def test_a_point_that_moved_shows(mode):
     """The opposite of rung 4: a change of one field at one point is seen, at that point and at no point before it."""
     grid = sigmas.vp_linear(20)
     run = engine(chain(MIXTURE, DDIM(1.0), grid, 2, mode), Picard(), mode=mode)
-    run.window.x[:] = reference(MIXTURE, grid, 1.0, [0, 1])
-    run.window.x[8, 1] += 1e-3
-    changes = run.sweep()
+    states(run)[:] = reference(MIXTURE, grid, 1.0, [0, 1])
+    states(run)[8, 1] += 1e-3
+    changes = run.sweep()[0]
     assert not changes[:, 0].any() and not changes[:8, 1].any() and changes[8, 1] > 0
 
 

@@ -48,12 +48,12 @@ def measure_one(mode: Mode, eta: float, members: int) -> Row:
     chain = Chain(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
     engine = Engine(chain, Picard(), Alone(), WINDOW, mode=mode)
     engine.advance()
-    spent, begin = [], engine.window.first.copy()
+    spent, begin = [], engine.first.copy()
     for _ in range(ROUNDS):
         start, before = time.perf_counter(), network.seconds
         engine.advance()
         spent.append(time.perf_counter() - start - (network.seconds - before))
-    slid = float((engine.window.first - begin).mean()) / ROUNDS
+    slid = float((engine.first - begin).mean()) / ROUNDS
     return Row(mode, "ddpm" if eta else "ddim", members, WINDOW, round(1e3 * median(spent), 2), round(slid, 1))
 
 

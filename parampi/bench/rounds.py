@@ -95,7 +95,8 @@ def hindsight(chain: Chain, solver: Solver, serial: Tensor) -> float | None:
     first = [0] * len(serial)
     while not engine.finished and not all(first):
         engine.advance()
-        last = torch.stack([engine.window.x[position, m] for m, position in enumerate(engine.lengths)])
+        window = engine.slice.window
+        last = torch.stack([window.x[window.taps - 1 + n, m] for m, n in enumerate(engine.slice.lengths)])
         reached = relative(last, serial) <= HINDSIGHT
         number = len(engine.account.history)
         first = [seen or (number if ok else 0) for seen, ok in zip(first, reached.tolist(), strict=True)]

@@ -38,6 +38,21 @@ class Network:
         self.seconds += time.perf_counter() - begin
         return result
 
+    def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
+        """`dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
+        begin = time.perf_counter()
+        size = self.batch or max(len(x), 1)
+        chunks = [self.tangent(*(t[i : i + size] for t in (x, sigma, direction))) for i in range(0, len(x), size)]
+        result = torch.cat(chunks) if chunks else x.clone()
+        if result.is_cuda:
+            torch.cuda.synchronize(result.device)
+        self.seconds += time.perf_counter() - begin
+        return result
+
+    def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
+        product: Tensor = torch.func.jvp(lambda state: self.call(state, sigma), (x,), (direction,))[1]
+        return product.detach()
+
     def call(self, x: Tensor, sigma: Tensor) -> Tensor:
         count, dtype = len(x), x.dtype
         if self.padded:

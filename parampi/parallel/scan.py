@@ -1,18 +1,21 @@
 """The scan of affine maps over the points of a window, and so over ranks.
 
-    y[j+1] = slopes[j] y[j] + values[j],        j = 0 ... n - 1 on this rank,        y[0] = the rank before's last y
+    y[j+1] = sum_l slopes[l,j] y[j-l] + values[j],        j = 0 ... n - 1 on this rank
 
-Composition `(A, v) o (A', v') = (A A', A v' + v)` is associative, so the scan over ranks needs log2 P messages. Two modes:
+The K fields that a step reads are the rank before's last ones. As a map of those K fields to the next K, steps compose,
+`(A, v) o (A', v') = (A A', A v' + v)` with K x K numbers A, and composition is associative, so the scan over ranks needs log2 P
+messages. Two modes:
 
 * "fast": each rank scans its own maps from zero, an exclusive scan over ranks by recursive doubling gives what comes in
-  (Hillis and Steele 1986, Commun. ACM 29, 1170), and one multiplication adds it. Sums associate differently for each number of
+  (Hillis and Steele 1986, Commun. ACM 29, 1170), and its response is added. Sums associate differently for each number of
   ranks, so results agree to rounding.
-* "bitwise": ranks scan one after the other, each passing its last y on. P messages in a row, and every y is formed by the same
-  operations in the same order, so results are equal bit for bit for any number of ranks.
+* "bitwise": ranks scan one after the other, each passing its last K fields on. P messages in a row, and every y is formed by
+  the same operations in the same order, so results are equal bit for bit for any number of ranks.
 
-A message is one field per member, and in "fast" one slope per member beside it.
+A message is K fields per member, and in "fast" K x K slopes per member beside them.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -22,55 +25,99 @@ from parampi.parallel.group import Group
 
 Mode = Literal["fast", "bitwise"]
 MODES: tuple[Mode, ...] = ("fast", "bitwise")
+Maps = tuple[Tensor, Tensor]
+Apply = Callable[[int, Tensor], Tensor]
+"""The linear part of step j, applied to the fields (K, *field) at the step's own point (row K - 1) and those before."""
 
 
 def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int, mode: Mode = "fast") -> Tensor:
-    """All y of this rank, (n + 1, *field).
+    """All y of this rank, (K + n, *field): the K fields that come in, and the n that are made of them.
 
-    slopes (n, *shape that broadcasts to field) and values (n, *field); `first` (*field) is y[0] of the whole scan and is read
-    on rank 0 only. Ranks `busy` ... size - 1 have n = 0, take no part in messages and get `first` back.
+    slopes (K, n, *shape that broadcasts to field) and values (n, *field); `first` (K, *field), what comes in to the whole scan,
+    is read on rank 0 only. Ranks `busy` ... size - 1 have n = 0, take no part in messages and get `first` back.
     """
     if group.rank >= busy:
-        return first[None].clone()
-    scan = by_doubling if mode == "fast" and busy > 1 else in_turn
-    return scan(group, slopes, values, first, busy)
+        return first.clone()
+    if mode == "fast" and busy > 1:
+        return by_doubling(group, slopes, values, first, busy)
+    return in_turn(group, lambda start: local_scan(slopes, values, start), first, busy)
+
+
+def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, busy: int) -> Tensor:
+    """The same with any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
+    if group.rank >= busy:
+        return first.clone()
+    return in_turn(group, lambda start: local_operators(apply, values, start), first, busy)
 
 
 def local_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
     """The scan on one rank; plain products and sums, so that no fused operation makes bits depend on shapes."""
-    y = torch.empty((len(values) + 1, *first.shape), dtype=values.dtype, device=values.device)
-    y[0] = first
+    taps = len(slopes)
+    y = torch.empty((taps + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
+    y[:taps] = first
     for j in range(len(values)):
-        torch.mul(y[j], slopes[j], out=y[j + 1])
-        y[j + 1] += values[j]
+        new = y[taps + j]
+        torch.mul(y[taps + j - 1], slopes[0, j], out=new)
+        for tap in range(1, taps):
+            new += slopes[tap, j] * y[taps + j - 1 - tap]
+        new += values[j]
     return y
 
 
-def in_turn(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int) -> Tensor:
+def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
+    taps = len(first)
+    y = torch.empty((taps + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
+    y[:taps] = first
+    for j in range(len(values)):
+        y[taps + j] = apply(j, y[j : taps + j])
+        y[taps + j] += values[j]
+    return y
+
+
+def in_turn(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, busy: int) -> Tensor:
     """The scan with one message from each rank to the next."""
     if group.rank > 0:
         first = torch.empty_like(first)
         group.exchange([], [(group.rank - 1, first)])
-    y = local_scan(slopes, values, first)
+    y = scan(first)
     if group.rank + 1 < busy:
-        group.exchange([(group.rank + 1, y[-1].contiguous())], [])
+        group.exchange([(group.rank + 1, y[-len(first) :].contiguous())], [])
     return y
 
 
 def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int) -> Tensor:
     """The scan with log2(busy) messages per rank."""
+    taps = len(slopes)
     y = local_scan(slopes, values, first if group.rank == 0 else torch.zeros_like(first))
-    products = torch.cumprod(slopes, 0)
-    entering = exclusive_scan(group, products[-1], y[-1], busy)
+    response = responses(slopes)
+    entering = exclusive_scan(group, (response[-taps:], y[-taps:]), busy)
     if entering is not None:
-        y[1:] += products * entering
-        y[0] = entering
+        y[taps:] += weighted(response[taps:], entering)
+        y[:taps] = entering
     return y
 
 
-def exclusive_scan(group: Group, slope: Tensor, value: Tensor, busy: int) -> Tensor | None:
+def responses(slopes: Tensor) -> Tensor:
+    """How each row of a scan answers to each field that comes in: (K + n, K, *shape), the K x K unit matrix first."""
+    taps, n, *shape = slopes.shape
+    unit = torch.eye(taps, dtype=slopes.dtype, device=slopes.device).view(taps, taps, *(1 for _ in shape))
+    unit = unit.expand(taps, taps, *shape)
+    if taps == 1:
+        return torch.cat([unit, torch.cumprod(slopes[0], 0)[:, None]])
+    return local_scan(slopes[:, :, None], torch.zeros((n, *unit.shape[1:]), dtype=slopes.dtype, device=slopes.device), unit)
+
+
+def weighted(weights: Tensor, fields: Tensor) -> Tensor:
+    """sum_c weights[:, c] fields[c]."""
+    total = weights[:, 0] * fields[0]
+    for c in range(1, len(fields)):
+        total += weights[:, c] * fields[c]
+    return total
+
+
+def exclusive_scan(group: Group, maps: Maps, busy: int) -> Tensor | None:
     """The composition of the maps of all ranks before this one, applied to 0; None on rank 0."""
-    total, before, distance = (slope, value), None, 1
+    total, before, distance = maps, None, 1
     while distance < busy:
         received = shift(group, total, distance, busy)
         if received is not None:
@@ -80,22 +127,23 @@ def exclusive_scan(group: Group, slope: Tensor, value: Tensor, busy: int) -> Ten
     return None if before is None else before[1]
 
 
-def compose(later: tuple[Tensor, Tensor], earlier: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return later[0] * earlier[0], later[0] * earlier[1] + later[1]
+def compose(later: Maps, earlier: Maps) -> Maps:
+    """Maps are (K, K, *shape), the rows of the numbers A, and (K, *field)."""
+    return torch.stack([weighted(row[None], earlier[0]) for row in later[0]]), weighted(later[0], earlier[1]) + later[1]
 
 
-def shift(group: Group, pair: tuple[Tensor, Tensor], distance: int, busy: int) -> tuple[Tensor, Tensor] | None:
+def shift(group: Group, maps: Maps, distance: int, busy: int) -> Maps | None:
     """Send a map to the rank `distance` after this one and receive one from as far before; None where there is none."""
-    sends = [(group.rank + distance, pack(pair))] if group.rank + distance < busy else []
-    buffer = torch.empty_like(pack(pair)) if group.rank >= distance else None
+    sends = [(group.rank + distance, pack(maps))] if group.rank + distance < busy else []
+    buffer = torch.empty_like(pack(maps)) if group.rank >= distance else None
     group.exchange(sends, [] if buffer is None else [(group.rank - distance, buffer)])
-    return None if buffer is None else unpack(buffer, pair)
+    return None if buffer is None else unpack(buffer, maps)
 
 
-def pack(pair: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.cat([t.reshape(-1) for t in pair])
+def pack(maps: Maps) -> Tensor:
+    return torch.cat([t.reshape(-1) for t in maps])
 
 
-def unpack(buffer: Tensor, like: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    slope, value = like
-    return buffer[: slope.numel()].view(slope.shape), buffer[slope.numel() :].view(value.shape)
+def unpack(buffer: Tensor, like: Maps) -> Maps:
+    slopes, values = like
+    return buffer[: slopes.numel()].view(slopes.shape), buffer[slopes.numel() :].view(values.shape)

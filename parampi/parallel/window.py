@@ -1,17 +1,20 @@
-"""The states of a window, and how they move between ranks when windows slide."""
+"""The fields of a window, and how they move between ranks when windows slide."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, cat
 
 from parampi.parallel.group import Group
 from parampi.parallel.layout import Slices
 
 Integers = NDArray[np.int64]
+Ranges = tuple[Integers, Integers]
+"""Begin and end (m,) of absolute indices of points, one range per member."""
+Share = Callable[[int], Ranges]
+"""The points of a rank."""
 
 
 @dataclass
@@ -20,72 +23,113 @@ class Window:
 
     first   (m,) index of each member's frozen point, at position 0; members' windows move independently of one another
     slices  positions of the window over the ranks
-    x       (n + 1, m, *shape) states at positions a ... b of this rank's slice; position a is the rank before's last one
+    x       (K + n, m, *shape) states at positions a - K + 1 ... b of this rank's slice a ... b - 1: the K points that its first
+            step reads, which other ranks own or which are frozen (rank 0), and the n points it makes
     """
 
     first: Integers
     slices: Slices
     x: Tensor
+    taps: int = 1
 
     @property
     def members(self) -> int:
         return len(self.first)
 
+    def between(self, start: int, stop: int) -> Ranges:
+        """The points at positions start ... stop - 1."""
+        return self.first + start, self.first + stop
 
-def points_kept(first: Integers, slices: Slices, rank: int) -> tuple[Integers, Integers]:
-    """Begin and end (m,) of the absolute indices of the points that a rank owns."""
-    kept = slices.kept(rank)
-    return first + kept.start, first + kept.stop
+    def made(self, rank: int) -> Ranges:
+        """Points that a rank's steps make; rank 0 also keeps the frozen ones that steps still read."""
+        mine = self.slices.of(rank)
+        return self.between(1 - self.taps if rank == 0 else mine.start + 1, mine.stop + 1)
+
+    def read(self, rank: int) -> Ranges:
+        """Points whose states a rank holds: rows of `x`."""
+        mine = self.slices.of(rank)
+        return self.between(mine.start + 1 - self.taps, mine.stop + 1)
+
+    def asked(self, rank: int) -> Ranges:
+        """Points at which a rank evaluates the network; rank 0 also keeps what it said at frozen points behind the window."""
+        mine = self.slices.of(rank)
+        return self.between(1 - self.taps if rank == 0 else mine.start, mine.stop)
 
 
-def overlaps(a: tuple[Integers, Integers], b: tuple[Integers, Integers]) -> Iterator[tuple[int, int, int]]:
+def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
+    """The same states in slices of windows that begin at `first`; points that were in no window before are 0."""
+    new = Window(first, slices, old.x, old.taps)
+    new.x = redistribute(group, old.x, old.read(group.rank)[0], old.made, new.read, old.taps + len(slices.of(group.rank)))
+    return new
+
+
+def pass_on(group: Group, window: Window) -> None:
+    """Give each rank the last K points that the ranks before it made, as positions a - K + 1 ... a of its slice."""
+    rank, busy, taps = group.rank, window.slices.busy, window.taps
+    if busy == 1:
+        return
+    if taps == 1:
+        sends = [(rank + 1, window.x[-1].contiguous())] if rank + 1 < busy else []
+        receives = [(rank - 1, window.x[0])] if 0 < rank < busy else []
+        if sends or receives:
+            group.exchange(sends, receives)
+        return
+    rows = redistribute(group, window.x, window.read(rank)[0], window.made, entering(window, 1 - taps, 1), taps)
+    if 0 < rank < busy:
+        window.x[:taps] = rows
+
+
+def entering(window: Window, start: int, stop: int) -> Share:
+    """The points at positions a + start ... a + stop - 1 of each busy rank's slice but the first's, which has them."""
+
+    def points(rank: int) -> Ranges:
+        at = window.slices.of(rank).start
+        return window.between(at + start, at + stop if 0 < rank < window.slices.busy else at + start)
+
+    return points
+
+
+def redistribute(group: Group, rows: Tensor, begin: Integers, owned: Share, wanted: Share, count: int) -> Tensor:
+    """What a rank wants of fields that ranks hold, (count, m, *shape), row 0 being its first wanted point; 0 if none owns it.
+
+    `rows` (r, m, *shape) are this rank's fields, row 0 being point `begin` (m,). Every point has at most one owner.
+    """
+    mine, wants = owned(group.rank), wanted(group.rank)
+    new = rows.new_zeros((count, *rows.shape[1:]))
+    for column, start, stop in overlaps(mine, wants):
+        put(new, wants[0], column, start, part(rows, begin, column, start, stop))
+    sends, receives, places = [], [], []
+    for other in range(group.size):
+        if other == group.rank:
+            continue
+        outgoing = list(overlaps(mine, wanted(other)))
+        if outgoing:
+            sends.append((other, cat([part(rows, begin, *piece) for piece in outgoing])))
+        incoming = list(overlaps(owned(other), wants))
+        if incoming:
+            receives.append((other, rows.new_empty((sum(stop - start for _, start, stop in incoming), *rows.shape[2:]))))
+            places.append(incoming)
+    if sends or receives:
+        group.exchange(sends, receives)
+    for incoming, (_, buffer) in zip(places, receives, strict=True):
+        for column, start, stop in incoming:
+            put(new, wants[0], column, start, buffer[: stop - start])
+            buffer = buffer[stop - start :]
+    return new
+
+
+def overlaps(a: Ranges, b: Ranges) -> Iterator[tuple[int, int, int]]:
     """(column, begin, end) of the common points of two sets of ranges, one range per member."""
     begin, end = np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
     for column in np.flatnonzero(begin < end):
         yield int(column), int(begin[column]), int(end[column])
 
 
-def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
-    """The same states in slices of windows that begin at `first`; points that were in no window before are 0."""
-    new = Window(first, slices, old.x.new_zeros((len(slices.of(group.rank)) + 1, *old.x.shape[1:])))
-    mine_old, mine_new = points_kept(old.first, old.slices, group.rank), points_kept(first, slices, group.rank)
-    for column, begin, end in overlaps(mine_old, mine_new):
-        copy_in(new, group.rank, column, begin, take(old, group.rank, column, begin, end))
-    sends, receives, places = [], [], []
-    for other in range(group.size):
-        if other == group.rank:
-            continue
-        outgoing = list(overlaps(mine_old, points_kept(first, slices, other)))
-        if outgoing:
-            sends.append((other, torch.cat([take(old, group.rank, *part) for part in outgoing])))
-        incoming = list(overlaps(points_kept(old.first, old.slices, other), mine_new))
-        if incoming:
-            count = sum(end - begin for _, begin, end in incoming)
-            receives.append((other, old.x.new_empty((count, *old.x.shape[2:]))))
-            places.append(incoming)
-    if sends or receives:
-        group.exchange(sends, receives)
-    for incoming, (_, buffer) in zip(places, receives, strict=True):
-        for column, begin, end in incoming:
-            copy_in(new, group.rank, column, begin, buffer[: end - begin])
-            buffer = buffer[end - begin :]
-    return new
+def part(rows: Tensor, begin: Integers, column: int, start: int, stop: int) -> Tensor:
+    offset = int(begin[column])
+    return rows[start - offset : stop - offset, column]
 
 
-def take(window: Window, rank: int, column: int, begin: int, end: int) -> Tensor:
-    offset = int(window.first[column]) + window.slices.of(rank).start
-    return window.x[begin - offset : end - offset, column]
-
-
-def copy_in(window: Window, rank: int, column: int, begin: int, states: Tensor) -> None:
-    offset = int(window.first[column]) + window.slices.of(rank).start
-    window.x[begin - offset : begin - offset + len(states), column] = states
-
-
-def pass_on(group: Group, window: Window) -> None:
-    """Give each rank the last point of the rank before, as position a of its slice."""
-    rank, busy = group.rank, window.slices.busy
-    sends = [(rank + 1, window.x[-1].contiguous())] if rank + 1 < busy else []
-    receives = [(rank - 1, window.x[0])] if 0 < rank < busy else []
-    if sends or receives:
-        group.exchange(sends, receives)
+def put(rows: Tensor, begin: Integers, column: int, start: int, fields: Tensor) -> None:
+    offset = start - int(begin[column])
+    rows[offset : offset + len(fields), column] = fields

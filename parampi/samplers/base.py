@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol, TypeVar
 
 import torch
@@ -12,30 +13,79 @@ from parampi.errors import ConfigError
 
 @dataclass(frozen=True)
 class StepMap:
-    """The steps of a sampler on a grid of noise levels, in EDM coordinates `x = x0 + sigma n`.
+    """The steps of a sampler in EDM coordinates `x = x0 + sigma n`, as a stencil over points:
 
-        F_i(x) = state[i] x[i] + drift[i] D(x[i], sigmas[i]) + noise[i] xi[i],        i = 0 ... N - 1
+        x[i+1] = sum_l state[i,l] x[i-l] + drift[i,l] D(x[i-l], sigmas[i-l]) + sum_q noise[i,q] xi[i-q],     i = 0 ... N - 1
 
-    with `D` the denoiser and `xi[i]` standard normal. All entries are float64 on the CPU; `sigmas` has N + 1 entries, one per
-    point, the others N, one per step. `F_i` maps point i to point i + 1.
+    with `D` the denoiser and `xi[i]` standard normal, the noise of step i. Step i makes point i + 1. A stage of a step is a
+    point of its own, and so is a velocity; a multistep sampler reads denoised fields of earlier points.
+
+    sigmas       (N + 1,) noise level of each point
+    state, drift (N, K), noise (N, Q): one number per step and tap; (N,) is taken as one tap. Taps that would reach before
+                 point 0 (before step 0) are 0
+    start        noise level of the start, `x[0] ~ N(0, start^2 + sigma_data^2)`; sigmas[0] by default
+    blocks       (B,) ends of the blocks that a sampler has by nature, the last one N; None where it has none
+
+    All numbers are float64 on the CPU.
     """
 
     sigmas: Tensor
     state: Tensor
     drift: Tensor
     noise: Tensor
+    start: float | None = None
+    blocks: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        state, drift, noise = (n[:, None] if n.ndim == 1 else n for n in (self.state, self.drift, self.noise))
+        taps = max(state.shape[1], drift.shape[1])
+        object.__setattr__(self, "state", widen(state, taps))
+        object.__setattr__(self, "drift", widen(drift, taps))
+        object.__setattr__(self, "noise", noise)
+
+    @property
+    def start_level(self) -> float:
+        return float(self.sigmas[0]) if self.start is None else self.start
 
     @property
     def steps(self) -> int:
         return len(self.state)
 
     @property
+    def taps(self) -> int:
+        """Points K that a step reads: its own and the K - 1 before."""
+        return self.state.shape[1]
+
+    @property
     def stochastic(self) -> bool:
         return bool((self.noise != 0).any())
 
+    @cached_property
+    def evaluated(self) -> Tensor:
+        """Which of the points 0 ... N - 1 the network is asked for (N,): those whose denoised field some step reads."""
+        asked = torch.zeros(self.steps, dtype=torch.bool)
+        for tap in range(self.taps):
+            asked[: self.steps - tap] |= self.drift[tap:, tap] != 0
+        return asked
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of the serial sampler, per member."""
+        return int(self.evaluated.sum())
+
     def slopes(self, denoiser_slopes: Tensor) -> Tensor:
-        """`dF_i/dx_i` (N,) where the denoiser's slope `dD/dx` at each point is the given number (N,)."""
-        return self.state + self.drift * denoiser_slopes
+        """`dx[i+1]/dx[i-l]` (N, K) where the denoiser's slope `dD/dx` at each point is the given number (N,)."""
+        return self.state + self.drift * taps_of(denoiser_slopes, self.taps)
+
+
+def widen(numbers: Tensor, taps: int) -> Tensor:
+    """(N, k) to (N, taps), the rest 0."""
+    return torch.nn.functional.pad(numbers, (0, taps - numbers.shape[1]))
+
+
+def taps_of(numbers: Tensor, taps: int) -> Tensor:
+    """Numbers (N,) of the points as their steps read them: (N, taps), entry [i, l] is numbers[i - l], 0 before point 0."""
+    return torch.stack([torch.nn.functional.pad(numbers, (tap, 0))[: len(numbers)] for tap in range(taps)], dim=1)
 
 
 class Sampler(Protocol):
@@ -45,7 +95,7 @@ class Sampler(Protocol):
     """Order of convergence, in the step of log sigma, of the mean and variance it gives to Gaussian data."""
 
     def steps(self, sigmas: Tensor) -> StepMap:
-        """The step map on a strictly decreasing grid (N + 1,) of noise levels, float64; the last may be 0."""
+        """The step map on a strictly decreasing grid of noise levels, float64; the last may be 0."""
         ...
 
 

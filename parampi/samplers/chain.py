@@ -1,5 +1,6 @@
 """A sampler applied to something: network, noise and members together give the steps `F_i` of every member."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -28,11 +29,11 @@ class Chain:
         return self.step_map.steps
 
     def start(self) -> Tensor:
-        """x at point 0 (m, *shape): N(0, sigma_0^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
+        """x at point 0 (m, *shape): N(0, start^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
 
         For sigma_data = 1 this is the standard normal start of a variance-preserving model in EDM coordinates.
         """
-        scale = (self.step_map.sigmas[0] ** 2 + self.sigma_data**2).sqrt().item()
+        scale = math.sqrt(self.step_map.start_level**2 + self.sigma_data**2)
         zero = torch.zeros(1, dtype=torch.int64)
         return scale * normal(self.seed, self.members, zero, self.shape, dtype=self.dtype, device=self.device)[0]
 

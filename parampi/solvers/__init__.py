@@ -1,8 +1,13 @@
 """Solvers: how a window of points is iterated until it agrees. The names below are what configurations use."""
 
-from parampi.solvers.base import SOLVERS, AffineSteps, Solver, register
+from parampi.solvers.base import SOLVERS, Solver, register
+from parampi.solvers.models import Guess, LinearModel
 from parampi.solvers.picard import Picard
 from parampi.solvers.serial import Serial
-from parampi.solvers.stop import StopRule, Verdict
+from parampi.solvers.stop import FixedSweeps, Rule, StopRule, Verdict
+from parampi.solvers.sweep import Iteration, LinearSweeps, Sweep, answered
 
-__all__ = ["SOLVERS", "AffineSteps", "Picard", "Serial", "Solver", "StopRule", "Verdict", "register"]
+__all__ = [
+    "SOLVERS", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Picard", "Rule", "Serial", "Solver",
+    "StopRule", "Sweep", "Verdict", "answered", "register",
+]  # fmt: skip

@@ -1,50 +1,53 @@
-"""What a solver is: the linear model of the step, the first guess and the way the window moves."""
+"""What a solver is: a linear model, a first guess, the way windows move and when they may; and a registry of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
-
-Advance = Literal["window", "block"]
-
-
-@dataclass(frozen=True)
-class AffineSteps:
-    """Affine maps `g[i+1] = slopes[i] g[i] + noise[i] xi[i]`, one per step: both (N,), float64, on the CPU."""
-
-    slopes: Tensor
-    noise: Tensor
+from parampi.solvers.models import Guess, LinearModel, gaussian_guess, gaussian_response
+from parampi.solvers.stop import Rule, StopRule
+from parampi.solvers.sweep import Iteration, LinearSweeps
 
 
-class Solver(Protocol):
+class Solver:
     """How the points of a window are iterated. A solver never sees MPI; one sweep is
 
-        x_new[i+1] = F_i(x_old) + A_i (x_new[i] - x_old[i])
+        x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])
 
-    and its fixed point, the serial sampler's trajectory, does not depend on `A`. Frozen dataclasses whose fields are options.
+    and its fixed point, the serial sampler's trajectory, does not depend on `A`. Solvers are frozen dataclasses, whose fields
+    are options; this class has what most of them share, and a new one overrides what it does differently.
     """
 
-    @property
-    def advance(self) -> Advance:
-        """ "window": new points enter as points are accepted; "block": only when the whole block is accepted."""
-        ...
+    def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
+        """ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""
 
-    def window(self, requested: int | None, steps: int) -> int:
-        """Number of points swept together, of `steps` in all."""
-        ...
+    def window(self, requested: int | None, step_map: StepMap) -> int:
+        """Most points swept together."""
+        return check_window(requested, step_map.steps)
 
-    def slopes(self, step_map: StepMap, sigma_data: float) -> Tensor:
-        """`A_i` (N,), float64: the linear model of each step."""
-        ...
+    def ends(self, requested: int | None, step_map: StepMap) -> Tensor | None:
+        """Ends of the blocks, points that a window does not reach beyond; None for a window that slides freely."""
+        return None
 
-    def first_guess(self, step_map: StepMap, sigma_data: float) -> AffineSteps:
-        """How a point that enters the window is guessed from the point before it, without a network call."""
-        ...
+    def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
+        """The linear model of the steps; unless a solver says otherwise, theirs for Gaussian data of variance sigma_data^2."""
+        return LinearModel.of(step_map, gaussian_response(step_map, sigma_data))
+
+    def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
+        """How a point that enters the window is guessed from the points before it, without a network call."""
+        return gaussian_guess(step_map, sigma_data)
+
+    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+        """What accepts points."""
+        return StopRule.of(step_map, self.model(step_map, sigma_data).slopes, sigma_data, tolerance)
+
+    def iteration(self) -> Iteration:
+        """How a sweep makes new states; one object per run, with what it remembers between sweeps."""
+        return LinearSweeps()
 
 
 SOLVERS: dict[str, type] = {}
@@ -68,17 +71,15 @@ def check_window(requested: int | None, steps: int) -> int:
     return min(requested or steps, steps)
 
 
-def gaussian_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
-    """`A_i = dF_i/dx` (N,) for data that are N(0, sigma_data^2), where `D(x, s) = x sigma_data^2 / (sigma_data^2 + s^2)`."""
-    variance = sigma_data**2
-    return step_map.slopes(variance / (variance + step_map.sigmas[:-1] ** 2))
+def check_choices(solver: object, choices: dict[str, tuple[str, ...]]) -> None:
+    """ConfigError for an option whose value is not among its choices."""
+    for option, allowed in choices.items():
+        given = getattr(solver, option)
+        if given not in allowed:
+            names = ", ".join(map(repr, allowed))
+            raise ConfigError(f"{type(solver).__name__}'s {option} = {given!r} is not one of {names}")
 
 
-def scale_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
-    """Ratios (N,) of the scale `sqrt(sigma^2 + sigma_data^2)` from point to point: a state constant in VP coordinates."""
-    scale = (step_map.sigmas**2 + sigma_data**2).sqrt()
-    return scale[1:] / scale[:-1]
-
-
-def no_noise(step_map: StepMap) -> Tensor:
-    return torch.zeros_like(step_map.noise)
+def equal_blocks(size: int, steps: int) -> Tensor:
+    """Ends of blocks of `size` points, the last one as long as what is left."""
+    return torch.cat([torch.arange(size, steps, size), torch.tensor([steps])])

@@ -5,50 +5,53 @@ from typing import Literal
 
 from torch import Tensor
 
-from parampi.errors import ConfigError
 from parampi.samplers import StepMap
-from parampi.solvers.base import Advance, AffineSteps, check_window, gaussian_slopes, no_noise, register, scale_slopes
+from parampi.solvers.base import Solver, check_choices, equal_blocks, register
+from parampi.solvers.models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
 
-CHOICES = {"advance": ("window", "block"), "linear_model": ("gaussian", "identity"), "guess": ("gaussian", "constant")}
+CHOICES = {
+    "advance": ("window", "block"),
+    "linear_model": ("gaussian", "identity", "noise", "data"),
+    "guess": ("gaussian", "constant", "frozen"),
+}
 
 
 @register("picard")
 @dataclass(frozen=True)
-class Picard:
-    """Fixed-point sweeps with one number `A_i` per step.
+class Picard(Solver):
+    """Fixed-point sweeps with one number `A` per step and tap.
 
     advance       "window" lets new points in as points are accepted, after every round (ParaDiGMS: Shih, Belkhale, Ermon,
                   Sadigh, Anari 2023, arXiv:2305.16317); "block" only when the whole block is accepted (as in PIADM: Chen,
                   Ren, Ying, Rotskoff 2024, arXiv:2405.15986).
     linear_model  "identity": A = 1 in variance-preserving coordinates `x / sqrt(sigma^2 + sigma_data^2)`, the published Picard
                   iteration. "gaussian": A is the step's slope for Gaussian data of variance sigma_data^2. The two agree to
-                  first order for deterministic samplers; for stochastic ones the second knows that a step forgets.
+                  first order for deterministic samplers; for stochastic ones the second knows that a step forgets. "noise" and
+                  "data": the slope where the predicted noise, or the denoised field, is kept from the sweep before.
     guess         of points that enter the window, from the last one known. "constant": the same state in variance-preserving
                   coordinates, as published. "gaussian": the sampler's own solution for Gaussian data of variance sigma_data^2
-                  with the true noises, which needs no network call.
+                  with the true noises, which needs no network call. "frozen": the sampler's steps with the true noises and the
+                  latest denoised field.
 
     `Picard(linear_model="identity", guess="constant")` is ParaDiGMS's iteration. Raises ConfigError for an unknown choice.
     """
 
-    advance: Advance = "window"
-    linear_model: Literal["gaussian", "identity"] = "gaussian"
-    guess: Literal["gaussian", "constant"] = "gaussian"
+    advance: Literal["window", "block"] = "window"
+    linear_model: Named = "gaussian"
+    guess: Literal["gaussian", "constant", "frozen"] = "gaussian"
 
     def __post_init__(self) -> None:
-        for option, choices in CHOICES.items():
-            if getattr(self, option) not in choices:
-                raise ConfigError(
-                    f"Picard's {option} = {getattr(self, option)!r} is not one of {', '.join(map(repr, choices))}"
-                )
+        check_choices(self, CHOICES)
 
-    def window(self, requested: int | None, steps: int) -> int:
-        return check_window(requested, steps)
+    def ends(self, requested: int | None, step_map: StepMap) -> Tensor | None:
+        size = self.window(requested, step_map)
+        return equal_blocks(size, step_map.steps) if self.advance == "block" else None
 
-    def slopes(self, step_map: StepMap, sigma_data: float) -> Tensor:
-        model = gaussian_slopes if self.linear_model == "gaussian" else scale_slopes
-        return model(step_map, sigma_data)
+    def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
+        return linear_model(self.linear_model, step_map, sigma_data)
 
-    def first_guess(self, step_map: StepMap, sigma_data: float) -> AffineSteps:
-        if self.guess == "gaussian":
-            return AffineSteps(gaussian_slopes(step_map, sigma_data), step_map.noise)
-        return AffineSteps(scale_slopes(step_map, sigma_data), no_noise(step_map))
+    def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
+        if self.guess == "frozen":
+            return frozen_guess(step_map)
+        guess = gaussian_guess if self.guess == "gaussian" else constant_guess
+        return guess(step_map, sigma_data)

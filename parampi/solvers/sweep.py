@@ -1,0 +1,103 @@
+"""One sweep as a solver sees it: the window's states and denoised fields, and operations over its points and so over ranks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one rank has of a round. Its n steps make n points; they read K points each.
+
+    x        (K + n, m, *shape) old states, the K that come before the points made first
+    mapped   (n, m, *shape) the step map's values `F_i(x_old)`
+    drift    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of those before
+    slopes   (K, n, m, 1 ... 1) the solver's linear model
+    active   (n, m) which of these steps belong to a window; all numbers are 0 elsewhere
+    asked    (n, m) where the network was evaluated, and `sigmas` (n, m, 1 ... 1) at which noise level
+
+    The operations below are collective: all ranks of the group call them in the same order.
+
+    scan      affine scan over all points of the windows, `(slopes, values) -> y` (K + n, m, *field), from 0; see
+              `parampi.parallel.affine_scan`
+    operators the same for any linear operators, `(apply, values) -> y`; see `parampi.parallel.operator_scan`
+    lagged    `(y, lag) -> y[i - lag]`: rows (n, ...) from as many points before, 0 before the window
+    products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
+    tangents  `(x, sigma, v) -> dD v`: the denoiser's derivative (B, *shape) in directions v; counts as network evaluations
+    """
+
+    x: Tensor
+    mapped: Tensor
+    state: Tensor
+    drift: Tensor
+    slopes: Tensor
+    sigmas: Tensor
+    active: Tensor
+    asked: Tensor
+    scan: Callable[[Tensor, Tensor], Tensor]
+    operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
+    lagged: Callable[[Tensor, int], Tensor]
+    products: Callable[[Tensor, Tensor], Tensor]
+    tangents: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    @property
+    def taps(self) -> int:
+        return len(self.slopes)
+
+    @property
+    def old(self) -> Tensor:
+        """Old states (n, m, *shape) of the points that are made."""
+        return self.x[self.taps :]
+
+    def before(self, rows: Tensor, tap: int) -> Tensor:
+        """Of rows (K + n, ...) those that steps read at a tap, (n, ...)."""
+        stop = len(rows) - 1 - tap
+        return rows[self.taps - 1 - tap : stop]
+
+    def totals(self, numbers: Tensor) -> Tensor:
+        """Sums (n, m, ...) over all points of the window up to each, of numbers (n, m, ...)."""
+        ones = numbers.new_ones((1, len(numbers), *(1 for _ in numbers.shape[1:])))
+        return self.scan(ones, numbers)[1:]
+
+
+class Iteration(ABC):
+    """Makes the new states of a sweep.
+
+    memory  fields (n, m, ...) that belong to the points a rank makes; the engine moves them with the points when windows
+            slide, and gives 0 to points that enter
+    loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
+    """
+
+    memory: list[Tensor]
+    loses: bool = False
+
+    def __init__(self) -> None:
+        self.memory = []
+
+    def tangents(self, shape: tuple[int, ...]) -> int:
+        """Derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
+        return 0
+
+    @abstractmethod
+    def sweep(self, sweep: Sweep) -> Tensor:
+        """New states (n, m, *shape). Where nothing that step i reads has changed, they must be `mapped` to the last bit."""
+
+
+class LinearSweeps(Iteration):
+    """`x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])`, by one scan."""
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
+        return answered(sweep, sweep.slopes, y)
+
+
+def answered(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
+    """The step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
+    new = torch.mul(slopes[0], sweep.before(y, 0))
+    for tap in range(1, sweep.taps):
+        new += slopes[tap] * sweep.before(y, tap)
+    new += sweep.mapped
+    return new
