@@ -40,7 +40,7 @@ class Engine:
         self.chain, self.group, self.mode, self.watch = chain, group, mode, watch
         self.rule = solver.rule(step_map, chain.sigma_data, tolerance)
         self.account = Account.empty(len(chain.members))
-        self.iteration = solver.iteration()
+        self.iteration = solver.iteration(step_map, chain.sigma_data)
         size, ends = solver.window(window, step_map), solver.ends(window, step_map)
         self.slice = Slice(chain, solver, group, size, ends, mode)
         asked = np.cumsum(step_map.evaluated.numpy()) * (1 + self.iteration.tangents(chain.shape))
@@ -97,7 +97,8 @@ class Engine:
             return values.new_zeros((taps, *values.shape[1:]))
 
         return Sweep(
-            own.window.x, mapped, here.state, here.drift, here.slopes, here.sigmas[0], own.active, own.asked,
+            own.window.x, mapped, here.state, here.drift, here.slopes, here.sigmas[0], here.scale_made[0],
+            own.steps, own.active, own.asked,
             scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), busy, mode),
             operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), busy),
             lagged=self.lagged, products=self.products, tangents=self.chain.network.derivative,

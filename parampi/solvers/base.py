@@ -45,7 +45,7 @@ class Solver:
         """What accepts points."""
         return StopRule.of(step_map, self.model(step_map, sigma_data).slopes, sigma_data, tolerance)
 
-    def iteration(self) -> Iteration:
+    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
         """How a sweep makes new states; one object per run, with what it remembers between sweeps."""
         return LinearSweeps()
 

@@ -16,8 +16,9 @@ class Sweep:
     mapped   (n, m, *shape) the step map's values `F_i(x_old)`
     drift    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of those before
     slopes   (K, n, m, 1 ... 1) the solver's linear model
-    active   (n, m) which of these steps belong to a window; all numbers are 0 elsewhere
-    asked    (n, m) where the network was evaluated, and `sigmas` (n, m, 1 ... 1) at which noise level
+    sigmas   (n, m, 1 ... 1) noise levels of the steps' own points, and `scale` sqrt(sigma^2 + sigma_data^2) of those they make
+    steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
+    asked    (n, m) where the network was evaluated
 
     The operations below are collective: all ranks of the group call them in the same order.
 
@@ -35,6 +36,8 @@ class Sweep:
     drift: Tensor
     slopes: Tensor
     sigmas: Tensor
+    scale: Tensor
+    steps: Tensor
     active: Tensor
     asked: Tensor
     scan: Callable[[Tensor, Tensor], Tensor]

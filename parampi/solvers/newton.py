@@ -1,0 +1,131 @@
+"""Newton's method for the whole trajectory, with the denoiser's own derivative as the linear model."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from parampi.errors import ConfigError
+from parampi.samplers import StepMap
+from parampi.solvers.base import Solver, check_choices, register
+from parampi.solvers.sweep import Iteration, Sweep, answered
+
+LARGEST = 4096
+"""Most numbers of a field for which the full Jacobian is formed."""
+
+
+@register("newton")
+@dataclass(frozen=True)
+class Newton(Solver):
+    """Sweeps with the steps' own Jacobians, `A[i,l] = state[i,l] + drift[i,l] dD/dx(x_old[i-l])`, by forward-mode products
+    (DEER: Lim, Zhu, Selfridge, Kasim 2023, arXiv:2309.12252; quasi-DEER: Gonzalez, Warrington, Smith, Linderman 2024,
+    arXiv:2407.19115). A reference: it tells how many rounds the nonlinearity needs where the linear model is perfect.
+
+    jacobian  "diagonal": the diagonal of dD/dx, estimated as the mean of `v * (dD/dx v)` over `probes` vectors v of signs
+              (Bekas, Kokiopoulou, Saad 2007), which is exact where dD/dx is diagonal; "exact": all of it, one product per
+              number of the field (at most 4096), and ranks scan one after the other
+    probes    products per point and sweep for "diagonal"
+
+    Products are network evaluations and are counted as such. The diagonal is clamped to [0, 1], where that of exact denoisers
+    of log-concave data lies: an estimate beyond would make the scan grow. Raises ConfigError for options or fields out of range.
+    """
+
+    jacobian: Literal["diagonal", "exact"] = "diagonal"
+    probes: int = 1
+
+    def __post_init__(self) -> None:
+        check_choices(self, {"jacobian": ("diagonal", "exact")})
+        if self.probes < 1:
+            raise ConfigError(f"Newton's probes = {self.probes}; take at least one derivative per point")
+
+    def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
+        size = math.prod(shape)
+        if self.jacobian == "exact" and size > LARGEST:
+            raise ConfigError(
+                f"Newton's exact Jacobian of fields of {size} numbers has {size}^2 entries per point; take jacobian: diagonal, "
+                f"or fields of at most {LARGEST} numbers"
+            )
+
+    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
+        return ExactNewton() if self.jacobian == "exact" else DiagonalNewton(self.probes)
+
+
+class DiagonalNewton(Iteration):
+    """One number per point of the field."""
+
+    def __init__(self, probes: int):
+        super().__init__()
+        self.probes = probes
+
+    def tangents(self, shape: tuple[int, ...]) -> int:
+        return self.probes
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        diagonal = torch.zeros_like(sweep.mapped)
+        for probe in range(self.probes):
+            direction = signs(probe, sweep.mapped)
+            diagonal += direction * tangents(sweep, direction)
+        diagonal = (diagonal / self.probes).clamp(0, 1)
+        taps = range(sweep.taps)
+        slopes = torch.stack([sweep.state[t] + sweep.drift[t] * earlier(sweep, diagonal, t) for t in taps])
+        return answered(sweep, slopes, sweep.scan(slopes, sweep.mapped - sweep.old))
+
+
+class ExactNewton(Iteration):
+    """A matrix per point."""
+
+    def tangents(self, shape: tuple[int, ...]) -> int:
+        return math.prod(shape)
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        taps = range(sweep.taps)
+        matrices = jacobians(sweep)
+        read = [earlier(sweep, matrices, tap) for tap in taps]
+
+        def linear(j: int, y: Tensor) -> Tensor:
+            """What step j makes of changes (K, m, *shape)."""
+            total = torch.zeros_like(y[-1])
+            for tap in taps:
+                change = y[-1 - tap]
+                product = (read[tap][j] @ change.flatten(1)[..., None]).view(change.shape)
+                total += sweep.state[tap, j] * change + sweep.drift[tap, j] * product
+            return total
+
+        y = sweep.operators(linear, sweep.mapped - sweep.old)
+        for j in range(len(sweep.mapped)):
+            sweep.mapped[j] += linear(j, y[j : j + sweep.taps])
+        return sweep.mapped
+
+
+def earlier(sweep: Sweep, rows: Tensor, tap: int) -> Tensor:
+    """What rows (n, m, ...) of the steps' own points are at the points that the steps read at a tap."""
+    return sweep.lagged(rows, tap) if tap else rows
+
+
+def jacobians(sweep: Sweep) -> Tensor:
+    """dD/dx (n, m, d, d) at the points evaluated, 0 elsewhere, column by column."""
+    shape, size = sweep.mapped.shape, sweep.mapped[0:1, 0:1].numel()
+    matrices = sweep.mapped.new_zeros((*shape[:2], size, size))
+    for column in range(size):
+        direction = sweep.mapped.new_zeros((*shape[:2], size))
+        direction[..., column] = 1
+        matrices[..., column] = tangents(sweep, direction.view(shape)).flatten(2)
+    return matrices
+
+
+def signs(probe: int, like: Tensor) -> Tensor:
+    """A field of +1 and -1, the same for all points and members and for any ranks, expanded to rows (n, m, *shape)."""
+    generator = torch.Generator().manual_seed(probe)
+    field = 2 * torch.randint(0, 2, like.shape[2:], generator=generator) - 1
+    return field.to(like).expand_as(like)
+
+
+def tangents(sweep: Sweep, directions: Tensor) -> Tensor:
+    """dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
+    result, asked = torch.zeros_like(sweep.mapped), sweep.asked
+    if bool(asked.any()):
+        x, sigmas = sweep.before(sweep.x, 0)[asked], sweep.sigmas.view(asked.shape)[asked]
+        result[asked] = sweep.tangents(x, sigmas, directions[asked])
+    return result
