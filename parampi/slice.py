@@ -8,7 +8,7 @@ from torch import Tensor
 from parampi.coefficients import Coefficients
 from parampi.parallel import Group, Mode, Slices, Window, affine_scan, entering, move, redistribute
 from parampi.samplers.chain import Chain
-from parampi.solvers import Solver
+from parampi.solvers import Entry, Iteration, Solver
 
 Integers = NDArray[np.int64]
 
@@ -23,8 +23,10 @@ class Slice:
     denoised  (K - 1 + n, m, *shape) denoised fields of the last round, from K - 1 points before the slice's first on
     """
 
-    def __init__(self, chain: Chain, solver: Solver, group: Group, size: int, ends: Tensor | None, mode: Mode):
-        self.chain, self.group, self.mode, self.size = chain, group, mode, size
+    def __init__(
+        self, chain: Chain, solver: Solver, iteration: Iteration, group: Group, size: int, ends: Tensor | None, mode: Mode
+    ):  # fmt: skip
+        self.chain, self.iteration, self.group, self.mode, self.size = chain, iteration, group, mode, size
         self.ends = None if ends is None else ends.numpy()
         self.coefficients = Coefficients.of(chain, solver)
         self.evaluated = chain.step_map.evaluated
@@ -148,15 +150,16 @@ class Slice:
         """Fill the points behind each member's last known position from those before, by one scan, without a network call."""
         # what every member knows need not be scanned; but other ranks may wait for what comes before it
         skip = min(int(known.min()), len(self.positions)) if self.group.size == 1 else 0
-        x, here, taps = self.window.x[skip:], self.here, self.window.taps
+        x, here, busy = self.window.x[skip:], self.here, self.window.slices.busy
         behind = torch.arange(self.positions.start + skip, self.positions.stop)[:, None] >= torch.from_numpy(known)
-        enters = behind.to(x.device).view(here.sigmas[0, skip:].shape)
-        guessed = self.noise_term(here.guess_noise, skip)
+        fresh = self.noise_term(here.guess_noise, skip)
         if self.keeps_latest:
-            guessed = guessed + here.guess_frozen[0, skip:] * self.latest
-        values = torch.where(enters, guessed, x[taps:])
-        slopes = torch.where(enters, here.guess_slopes[:, skip:], 0.0)
-        x[:] = affine_scan(self.group, slopes, values, x[:taps], self.window.slices.busy, self.mode)
+            fresh = fresh + here.guess_frozen[0, skip:] * self.latest
+        entry = Entry(
+            x, behind.to(x.device).view(here.sigmas[0, skip:].shape), fresh, here.guess_slopes[:, skip:],
+            scan=lambda slopes, values, first: affine_scan(self.group, slopes, values, first, busy, self.mode),
+        )  # fmt: skip
+        x[:] = self.iteration.guess(entry)
 
     def evaluate(self) -> Tensor:
         """The denoised fields (n, m, *shape) at the slice's points; `denoised` gets them with those of the points before."""

@@ -9,9 +9,9 @@ from parampi.solvers.piadm import PIADM
 from parampi.solvers.picard import Picard
 from parampi.solvers.serial import Serial
 from parampi.solvers.stop import FixedSweeps, Rule, StopRule, Verdict
-from parampi.solvers.sweep import Iteration, LinearSweeps, Sweep, answered
+from parampi.solvers.sweep import Entry, Iteration, LinearSweeps, Sweep, answered
 
 __all__ = [
-    "PIADM", "SOLVERS", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton", "ParaSolver", "ParaTAA",
-    "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep", "Verdict", "answered", "register",
+    "PIADM", "SOLVERS", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton", "ParaSolver",
+    "ParaTAA", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep", "Verdict", "answered", "register",
 ]  # fmt: skip

@@ -29,7 +29,8 @@ class Newton(Solver):
     probes    products per point and sweep for "diagonal"
 
     Products are network evaluations and are counted as such. The diagonal is clamped to [0, 1], where that of exact denoisers
-    of log-concave data lies: an estimate beyond would make the scan grow. Raises ConfigError for options or fields out of range.
+    of log-concave data lies: an estimate beyond would make the scan grow. Raises ConfigError for options or fields that are
+    out of range.
     """
 
     jacobian: Literal["diagonal", "exact"] = "diagonal"

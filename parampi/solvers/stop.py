@@ -120,7 +120,7 @@ class FixedSweeps:
 def readers(uses: Tensor) -> Tensor:
     """Sums (N,), over the steps that read a point, of numbers (N, K) per step and tap."""
     total = torch.zeros(len(uses), dtype=uses.dtype)
-    for tap in range(uses.shape[1]):
+    for tap in range(min(uses.shape)):
         total[: len(uses) - tap] += uses[tap:, tap]
     return total
 

@@ -66,8 +66,26 @@ class Sweep:
         return self.scan(ones, numbers)[1:]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What one rank has when points enter windows. Some of its n points are known, those behind them enter.
+
+    x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
+    enters  (n, m, 1 ... 1) which points do
+    fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
+    slopes  (K, n, m, 1 ... 1) of the guess
+    scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
+    """
+
+    x: Tensor
+    enters: Tensor
+    fresh: Tensor | float
+    slopes: Tensor
+    scan: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
 class Iteration(ABC):
-    """Makes the new states of a sweep.
+    """Makes the states of points that enter, and the new states of a sweep.
 
     memory  fields (n, m, ...) that belong to the points a rank makes; the engine moves them with the points when windows
             slide, and gives 0 to points that enter
@@ -83,6 +101,12 @@ class Iteration(ABC):
     def tangents(self, shape: tuple[int, ...]) -> int:
         """Derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
         return 0
+
+    def guess(self, entry: Entry) -> Tensor:
+        """All states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
+        taps = len(entry.slopes)
+        values = torch.where(entry.enters, entry.fresh, entry.x[taps:])
+        return entry.scan(torch.where(entry.enters, entry.slopes, 0.0), values, entry.x[:taps])
 
     @abstractmethod
     def sweep(self, sweep: Sweep) -> Tensor:
