@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor
 
+from parampi.samplers.base import taps_of
 from parampi.samplers.chain import Chain
 from parampi.solvers import Solver
 
@@ -16,7 +17,8 @@ class Coefficients:
     slopes                     of the solver's linear model
     guess_slopes, guess_noise  of its first guess, and guess_frozen, what it adds of the latest denoised field
     response                   slope of the denoiser at the step's own point that the linear model assumes
-    sigmas, scale, scale_made  noise level of the step's own point, sqrt(sigma^2 + sigma_data^2), and that of the point it makes
+    levels                     noise levels of the points a step reads; the first is its own point's
+    scale, scale_made          sqrt(sigma^2 + sigma_data^2) of the step's own point, and of the point it makes
     """
 
     state: Tensor
@@ -27,7 +29,7 @@ class Coefficients:
     guess_noise: Tensor
     guess_frozen: Tensor
     response: Tensor
-    sigmas: Tensor
+    levels: Tensor
     scale: Tensor
     scale_made: Tensor
 
@@ -39,7 +41,7 @@ class Coefficients:
         scale = (step_map.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
         guesses = guess.slopes, guess.noise, guess.frozen[:, None]
         maps = step_map.state, step_map.drift, step_map.noise, model.slopes
-        return cls(*maps, *guesses, model.response[:, None], step_map.sigmas[:-1, None], scale[:-1], scale[1:])
+        return cls(*maps, *guesses, model.response[:, None], taps_of(step_map.sigmas[:-1], step_map.taps), scale[:-1], scale[1:])
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
         """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""

@@ -42,7 +42,7 @@ class Engine:
         self.account = Account.empty(len(chain.members))
         self.iteration = solver.iteration(step_map, chain.sigma_data)
         size, ends = solver.window(window, step_map), solver.ends(window, step_map)
-        self.slice = Slice(chain, solver, group, size, ends, mode)
+        self.slice = Slice(chain, solver, self.iteration, group, size, ends, mode)
         asked = np.cumsum(step_map.evaluated.numpy()) * (1 + self.iteration.tangents(chain.shape))
         self.asked_before = np.concatenate([[0], asked])
 
@@ -60,6 +60,12 @@ class Engine:
         """Fields (m, *shape) at each member's frozen point, on the group's rank 0: the final ones when `finished`."""
         return self.slice.window.x[self.slice.window.taps - 1]
 
+    @property
+    def tail(self) -> Tensor:
+        """Fields (m, *shape) at the last point of each member's window; for one rank."""
+        window, lengths = self.slice.window, self.slice.lengths
+        return torch.stack([window.x[window.taps - 1 + n, m] for m, n in enumerate(lengths)])
+
     def advance(self) -> None:
         """One round: evaluate, sweep, judge, slide. Raises NonFiniteError, on all ranks of the group."""
         slides = self.judge(self.sweep())
@@ -73,13 +79,13 @@ class Engine:
         lose: (2, n, m), inf where D is not finite."""
         own, taps = self.slice, self.slice.window.taps
         x, denoised = own.window.x, own.evaluate()
-        sweep = self.seen(own.mapped())
+        sweep = self.seen(denoised, own.mapped())
         new, old = self.iteration.sweep(sweep), x.clone()
         x[taps:] = new
         pass_on(self.group, own.window)
         change = x - old
         if taps > 1:
-            own.denoised[taps - 1 :] += own.here.response[0] * change[taps - 1 : -1]
+            own.denoised[taps - 1 :] += self.iteration.response(sweep, change[taps - 1 : -1])
         found = torch.zeros(2, *own.active.shape, dtype=torch.float64)
         found[0] = self.norms(change[taps - 1 : -1], own.here.scale)
         if self.iteration.loses:
@@ -88,7 +94,7 @@ class Engine:
         found[0][~denoised.flatten(2).sum(2).isfinite().cpu()] = torch.inf
         return found
 
-    def seen(self, mapped: Tensor) -> Sweep:
+    def seen(self, denoised: Tensor, mapped: Tensor) -> Sweep:
         """The sweep as the solver sees it."""
         own, here, group, mode = self.slice, self.slice.here, self.group, self.mode
         busy = own.window.slices.busy
@@ -97,8 +103,8 @@ class Engine:
             return values.new_zeros((taps, *values.shape[1:]))
 
         return Sweep(
-            own.window.x, mapped, here.state, here.drift, here.slopes, here.sigmas[0], here.scale_made[0],
-            own.steps, own.active, own.asked,
+            own.window.x, denoised, mapped, here.state, here.drift, here.slopes, here.response[0], here.levels,
+            here.scale_made[0], own.steps, own.active, own.asked,
             scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), busy, mode),
             operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), busy),
             lagged=self.lagged, products=self.products, tangents=self.chain.network.derivative,

@@ -156,7 +156,8 @@ class Slice:
         if self.keeps_latest:
             fresh = fresh + here.guess_frozen[0, skip:] * self.latest
         entry = Entry(
-            x, behind.to(x.device).view(here.sigmas[0, skip:].shape), fresh, here.guess_slopes[:, skip:],
+            x, behind.to(x.device).view(here.levels[0, skip:].shape), fresh, here.guess_slopes[:, skip:],
+            here.state[:, skip:], here.drift[:, skip:], here.levels[:, skip:],
             scan=lambda slopes, values, first: affine_scan(self.group, slopes, values, first, busy, self.mode),
         )  # fmt: skip
         x[:] = self.iteration.guess(entry)
@@ -164,7 +165,7 @@ class Slice:
     def evaluate(self) -> Tensor:
         """The denoised fields (n, m, *shape) at the slice's points; `denoised` gets them with those of the points before."""
         window, taps = self.window, self.window.taps
-        fresh = self.chain.denoise(window.x[taps - 1 : -1], self.here.sigmas[0].view(self.active.shape), self.asked)
+        fresh = self.chain.denoise(window.x[taps - 1 : -1], self.here.levels[0].view(self.active.shape), self.asked)
         if taps == 1:
             self.denoised = fresh
             return fresh

@@ -13,10 +13,12 @@ class Sweep:
     """What one rank has of a round. Its n steps make n points; they read K points each.
 
     x        (K + n, m, *shape) old states, the K that come before the points made first
+    denoised (n, m, *shape) denoised fields of the steps' own points
     mapped   (n, m, *shape) the step map's values `F_i(x_old)`
     drift    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of those before
-    slopes   (K, n, m, 1 ... 1) the solver's linear model
-    sigmas   (n, m, 1 ... 1) noise levels of the steps' own points, and `scale` sqrt(sigma^2 + sigma_data^2) of those they make
+    slopes   (K, n, m, 1 ... 1) the solver's linear model, and `assumed` (n, m, 1 ... 1) the slope dD/dx that it assumes
+    levels   (K, n, m, 1 ... 1) noise levels of the points read
+    scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     asked    (n, m) where the network was evaluated
 
@@ -31,11 +33,13 @@ class Sweep:
     """
 
     x: Tensor
+    denoised: Tensor
     mapped: Tensor
     state: Tensor
     drift: Tensor
     slopes: Tensor
-    sigmas: Tensor
+    assumed: Tensor
+    levels: Tensor
     scale: Tensor
     steps: Tensor
     active: Tensor
@@ -49,6 +53,11 @@ class Sweep:
     @property
     def taps(self) -> int:
         return len(self.slopes)
+
+    @property
+    def sigmas(self) -> Tensor:
+        """(n, m, 1 ... 1) noise levels of the steps' own points."""
+        return self.levels[0]
 
     @property
     def old(self) -> Tensor:
@@ -74,6 +83,7 @@ class Entry:
     enters  (n, m, 1 ... 1) which points do
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
     slopes  (K, n, m, 1 ... 1) of the guess
+    state, drift, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
     """
 
@@ -81,6 +91,9 @@ class Entry:
     enters: Tensor
     fresh: Tensor | float
     slopes: Tensor
+    state: Tensor
+    drift: Tensor
+    levels: Tensor
     scan: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -107,6 +120,10 @@ class Iteration(ABC):
         taps = len(entry.slopes)
         values = torch.where(entry.enters, entry.fresh, entry.x[taps:])
         return entry.scan(torch.where(entry.enters, entry.slopes, 0.0), values, entry.x[:taps])
+
+    def response(self, sweep: Sweep, change: Tensor) -> Tensor:
+        """How the model has the denoised fields of the steps' own points answer to changes (n, m, *shape) of their states."""
+        return sweep.assumed * change
 
     @abstractmethod
     def sweep(self, sweep: Sweep) -> Tensor:
