@@ -29,13 +29,37 @@ class CorrelatedGaussian:
 
 
 def carried(step_map: StepMap, problem: CorrelatedGaussian, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (d,) and covariance (d, d) at the last point, from those at the first; noises are independent of all else."""
-    centre = problem.mean.flatten()
-    unit = torch.eye(len(centre), dtype=F64)
-    numbers = (step_map.sigmas[:-1], step_map.state, step_map.drift, step_map.noise)
-    for sigma, state, drift, noise in zip(*(n.tolist() for n in numbers), strict=True):
-        gain = problem.gain(sigma)
-        slope = state * unit + drift * gain
-        mean = slope @ mean + drift * (centre - gain @ centre)
-        covariance = slope @ covariance @ slope.T + noise**2 * unit
-    return mean, covariance
+    """Mean (d,) and covariance (d, d) at the last point, from those at the first; noises are independent of all else.
+
+    What is carried is the joint law of the last K states and Q noises, one block of d rows for each, the latest first.
+    """
+    centre, taps, draws = problem.mean.flatten(), step_map.taps, step_map.noise.shape[1]
+    d, rows = len(centre), taps + draws
+    joint, spread = torch.zeros(rows * d, dtype=F64), torch.zeros(rows * d, rows * d, dtype=F64)
+    joint[:d], spread[:d, :d] = mean, covariance
+    fresh = slice(taps * d, (taps + 1) * d)
+    for i in range(step_map.steps):
+        joint[fresh], spread[fresh, :], spread[:, fresh] = 0.0, 0.0, 0.0
+        spread[fresh, fresh] = torch.eye(d, dtype=F64)
+        slope, offset = one_step(step_map, problem, i, centre)
+        joint, spread = slope @ joint + offset, slope @ spread @ slope.T
+    return joint[:d], spread[:d, :d]
+
+
+def one_step(step_map: StepMap, problem: CorrelatedGaussian, i: int, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """The map of the last states and noises, the noise of this step among them, to those that the next step finds."""
+    taps, draws, d = step_map.taps, step_map.noise.shape[1], len(centre)
+    unit, size = torch.eye(d, dtype=F64), (taps + draws) * d
+    slope, offset = torch.zeros(size, size, dtype=F64), torch.zeros(size, dtype=F64)
+    for tap in range(taps):
+        if i >= tap:
+            gain = problem.gain(float(step_map.sigmas[i - tap]))
+            drift = float(step_map.drift[i, tap])
+            slope[:d, tap * d : (tap + 1) * d] = float(step_map.state[i, tap]) * unit + drift * gain
+            offset[:d] += drift * (centre - gain @ centre)
+    for tap in range(draws):
+        at = (taps + tap) * d
+        slope[:d, at : at + d] = float(step_map.noise[i, tap]) * unit
+    for older in [*range(1, taps), *range(taps + 1, taps + draws)]:  # each moves one place back
+        slope[older * d : (older + 1) * d, (older - 1) * d : older * d] = unit
+    return slope, offset

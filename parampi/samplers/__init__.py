@@ -9,6 +9,6 @@ from parampi.samplers.piadm import PIADMODE, PIADMSDE
 from parampi.samplers.unipc import UniPC
 
 __all__ = [
-    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "DPMpp2M", "DPMpp2MSDE", "DPMpp2S", "DPMpp3M", "DPMppSDE", "Euler",
-    "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "check_grid", "register",
+    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "DPMpp2M", "DPMpp2MSDE", "DPMpp2S", "DPMpp3M", "DPMppSDE",
+    "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "check_grid", "register",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ arXiv:2211.01095). A last step to sigma = 0, where h is infinite, is of first or
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -124,9 +125,9 @@ class DPMpp2S:
 
     w as in `DPMpp2M`. The stage is a point of its own.
 
-    stages  "midpoint": one in the middle, in log sigma, of every step between levels of the grid. "grid": every other level of
-            the grid is a stage, so that a grid of N steps costs N evaluations; a step that is left over is of first order, and so
-            are the last two of an even number
+    stages  "midpoint": one in the middle, in log sigma, of every step between levels of the grid. "grid": every other level
+            of the grid is a stage, so that a grid of N steps costs N evaluations; a step that is left over is of first order,
+            and so are the last two of an even number
 
     A step to 0 is of first order.
     """
@@ -161,7 +162,7 @@ class DPMpp2S:
             stage = [False, True] * pairs
             return sigmas, stage + [False] * (len(sigmas) - len(stage))
         levels, stage = [], []
-        for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
+        for here, there in pairwise(sigmas):
             middle = [(here * there).sqrt()] if there > 0 else []
             levels += [here, *middle]
             stage += [False, *(True for _ in middle)]

@@ -22,16 +22,17 @@ class EDM:
         p = xhat_i + (t_{i+1} - that_i) dhat,           dhat = (xhat_i - D(xhat_i, that_i)) / that_i,
         x_{i+1} = xhat_i + (t_{i+1} - that_i) (dhat + (p - D(p, t_{i+1})) / t_{i+1}) / 2.
 
-    A step to t = 0 is the predictor alone. The points are xhat_0, p_0, xhat_1, p_1, ...: two network evaluations per step but for
-    one to 0, in the same round. The start is xhat_0 itself, noise of variance t_0^2 + s_noise^2 (that_0^2 - t_0^2). `s_churn = 0`
-    is `Heun`. Raises ConfigError for options out of range.
+    A step to t = 0 is the predictor alone. The points are xhat_0, p_0, xhat_1, p_1, ...: two network evaluations per step but
+    for one to 0, in the same round. The start is xhat_0 itself, noise of variance t_0^2 + s_noise^2 (that_0^2 - t_0^2).
+    `s_churn = 0` is `Heun`. From the right start the marginals are right to second order; a wrong start is forgotten to first
+    order. Raises ConfigError for options out of range.
     """
 
     s_churn: float = 40.0
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
-    order: ClassVar[int] = 2
+    order: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if not (self.s_churn >= 0 and self.s_noise >= 0 and 0 <= self.s_tmin <= self.s_tmax):
@@ -62,7 +63,7 @@ class EDM:
         most = min(self.s_churn / (len(levels) - 1), math.sqrt(2) - 1)
         inside = (levels >= self.s_tmin) & (levels <= self.s_tmax)
         inside[-1] = False
-        return most * inside
+        return most * inside.to(levels)
 
 
 @register("heun")

