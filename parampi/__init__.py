@@ -6,7 +6,7 @@ ensemble = parampi.sample(denoiser, shape=(1, 64, 64), members=4, sigmas=parampi
 
 from parampi import samplers, solvers
 from parampi.diffusion import denoiser as denoisers
-from parampi.diffusion import exact, noise, sigmas
+from parampi.diffusion import exact, guidance, noise, posterior, sigmas
 from parampi.ensemble import Ensemble, sample
 from parampi.errors import ConfigError, DataError, LaunchError, NonFiniteError, OutputError, UserError
 from parampi.report import MemberReport, Report
@@ -16,5 +16,5 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
     "UserError",
-    "denoisers", "exact", "noise", "sample", "samplers", "sigmas", "solvers",
+    "denoisers", "exact", "guidance", "noise", "posterior", "sample", "samplers", "sigmas", "solvers",
 ]  # fmt: skip

@@ -82,13 +82,17 @@ def bench() -> None:
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--case", "cases", multiple=True, help="Only these cases, such as ddim-100 (repeatable).")
 @click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
-def rounds(as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...]) -> int:
-    """Rounds, evaluations and final error per problem, solver and tolerance."""
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@click.option("--tolerance", default=1e-3, show_default=True, help="Of the solver's own rule.")
+def rounds(
+    as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...], solvers: tuple[str, ...], tolerance: float
+) -> int:
+    """Rounds, evaluations and final error per problem and solver."""
 
     def work() -> None:
         from parampi.bench import rounds as measure
 
-        table = measure.measure(seeds, cases, problems)
+        table = measure.measure(seeds, cases, problems, solvers, tolerance)
         print(measure.to_json(table) if as_json else measure.to_markdown(table))
 
     return ending(work, 0)
@@ -104,6 +108,28 @@ def overhead(as_json: bool) -> int:
 
         table = measure.measure()
         print(measure.to_json(table) if as_json else measure.to_markdown(table))
+
+    return ending(work, 0)
+
+
+@bench.command("scaling-law")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--quick", is_flag=True, help="Few dimensions, in seconds instead of minutes.")
+@click.option("--problem", "problems", multiple=True, help="Only these problems (repeatable).")
+@click.option("--tolerance", default=0.3, show_default=True, help="The divergence held fixed is its square.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw rounds and stored states against the dimension.")
+def scaling_law(as_json: bool, quick: bool, problems: tuple[str, ...], tolerance: float, figure: Path | None) -> int:
+    """Rounds and memory of PIADM, Picard and the serial sampler against the dimension, at a fixed divergence."""
+
+    def work() -> None:
+        from parampi.bench import scaling as measure
+
+        table = measure.measure(measure.QUICK if quick else measure.DIMS, problems or measure.NAMES, tolerance)
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+        if figure:
+            from parampi.verify.scaling import scaling_figure
+
+            scaling_figure(figure, table.rows, table.rows[0].problem, tolerance)
 
     return ending(work, 0)
 

@@ -41,7 +41,8 @@ class Coefficients:
         scale = (step_map.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
         guesses = guess.slopes, guess.noise, guess.frozen[:, None]
         maps = step_map.state, step_map.drift, step_map.noise, model.slopes
-        return cls(*maps, *guesses, model.response[:, None], taps_of(step_map.sigmas[:-1], step_map.taps), scale[:-1], scale[1:])
+        levels = taps_of(step_map.sigmas[:-1], step_map.taps)
+        return cls(*maps, *guesses, model.response[:, None], levels, scale[:-1], scale[1:])
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
         """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""

@@ -11,6 +11,7 @@ from parampi.driver import Engine
 from parampi.errors import NonFiniteError, OutputError, UserError
 from parampi.parallel import Group, Layout
 from parampi.report import MemberReport
+from parampi.wavefront import Wavefront
 
 Take = Callable[[Tensor, MemberReport], None]
 Failure = NonFiniteError | UserError
@@ -32,7 +33,7 @@ class Drawn:
         return cls(torch.zeros(HEADER, dtype=torch.float64), torch.zeros(0, FACTS, dtype=torch.float64), torch.zeros(0))
 
     @classmethod
-    def run(cls, engine: Engine) -> "Drawn":
+    def run(cls, engine: Engine | Wavefront) -> "Drawn":
         """Sweep to the end, or to the first NaN; members that were finished by then count."""
         header = torch.zeros(HEADER, dtype=torch.float64)
         try:

@@ -21,7 +21,7 @@ from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
 
 SCHEDULES: dict[str, Callable[..., Tensor]] = {
-    name: getattr(sigmas, name) for name in ("karras", "log_uniform", "vp_linear", "vp_cosine", "explicit")
+    name: getattr(sigmas, name) for name in ("karras", "log_uniform", "vp_linear", "vp_cosine", "piadm", "explicit")
 }
 REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}

@@ -13,7 +13,7 @@ from parampi.account import Watch
 from parampi.collect import Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
-from parampi.driver import Engine
+from parampi.engines import engine_for
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
@@ -150,7 +150,8 @@ class Job:
     def __post_init__(self) -> None:
         self.layout = Layout.plan(self.everyone.size, len(self.numbers), self.time_ranks)
         self.solver.check(self.template.step_map, self.template.shape)
-        self.window = self.solver.window(self.window, self.template.step_map)
+        self.requested = self.window
+        self.window = self.solver.window(self.requested, self.template.step_map)
         step_map, layout = self.template.step_map, self.layout
         places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": self.window}
         serial = step_map.evaluations
@@ -189,7 +190,7 @@ class Job:
         if not ids:
             return Drawn.nothing()
         chain = replace(self.template, members=torch.tensor(ids))
-        engine = Engine(chain, self.solver, group, self.window, self.tol, self.mode, watch)
+        engine = engine_for(chain, self.solver, group, self.requested, self.tol, self.mode, watch)
         drawn = Drawn.run(engine)
         if self.everyone.rank == 0:
             self.report.residuals |= {number: residual_history(engine.account.history, k) for k, number in enumerate(ids)}

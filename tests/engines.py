@@ -6,6 +6,7 @@ from torch import Tensor
 from parampi.diffusion.exact import FieldMixture, Gaussian, GaussianMixture
 from parampi.diffusion.network import Network
 from parampi.driver import Engine
+from parampi.engines import engine_for
 from parampi.parallel import Alone, Mode
 from parampi.samplers import Sampler
 from parampi.samplers.chain import Chain
@@ -25,7 +26,7 @@ def chain(problem, sampler: Sampler, grid: Tensor, members=3, mode: Mode = "bitw
 
 
 def engine(chain: Chain, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
-    return Engine(chain, solver, Alone(), window, tolerance, mode)
+    return engine_for(chain, solver, Alone(), window, tolerance, mode)
 
 
 def trajectory(chain: Chain, mode: Mode = "bitwise") -> Tensor:

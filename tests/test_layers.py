@@ -16,7 +16,7 @@ PACKAGE = ROOT / "parampi"
 BASE = {"errors"}
 SAMPLING = BASE | {"diffusion", "samplers"}
 SOLVING = SAMPLING | {"solvers", "parallel"}
-ADVANCING = SOLVING | {"account", "coefficients", "driver"}
+ADVANCING = SOLVING | {"account", "coefficients", "slice", "driver"}
 DRAWING = ADVANCING | {"report", "collect", "ensemble"}
 MAY_IMPORT = {
     "errors": set(),
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "parallel": BASE,
     "account": BASE,
     "coefficients": SOLVING,
-    "driver": SOLVING | {"account", "coefficients"},
+    "slice": SOLVING | {"coefficients"},
+    "driver": SOLVING | {"account", "slice"},
     "report": BASE,
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},

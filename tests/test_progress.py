@@ -13,7 +13,7 @@ def rounds(reached: list[int]) -> list[Round]:
     """Rounds of two members in step, which have reached these points of 12."""
     before = [0, *reached]
     return [
-        Round(k + 1, np.full(2, first), np.full(2, 4), np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, after - first))
+        Round(k + 1, np.full(2, first), np.full(2, 4), np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, after - first), np.full(2, 4))
         for k, (first, after) in enumerate(pairwise(before))
     ]
 

@@ -1,27 +1,38 @@
 """What is being sampled: noise grids, noise, denoisers and closed-form problems. No MPI and no files."""
 
-from . import exact, noise, sigmas
+from . import exact, guidance, noise, sigmas
 from .denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity, placement
 from .exact import PROBLEMS, FieldMixture, Gaussian, GaussianMixture, Problem
+from .guidance import ClassifierFree, Conditioned
 from .noise import normal
+from .piadm_grid import PIADMGrid, block_grid, piadm
+from .posterior import DiffusionPosterior, MomentMatching
 from .sigmas import VPTimes
 
 __all__ = [
     "PROBLEMS",
+    "ClassifierFree",
+    "Conditioned",
     "Data",
     "Denoiser",
+    "DiffusionPosterior",
     "Elucidated",
     "Epsilon",
     "FieldMixture",
     "Gaussian",
     "GaussianMixture",
+    "MomentMatching",
+    "PIADMGrid",
     "Problem",
     "Score",
     "VPTimes",
     "Velocity",
+    "block_grid",
     "exact",
+    "guidance",
     "noise",
     "normal",
+    "piadm",
     "placement",
     "sigmas",
 ]

@@ -38,6 +38,7 @@ class Network:
         self.seconds += time.perf_counter() - begin
         return result
 
+    @torch.no_grad()
     def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
         """`dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
         begin = time.perf_counter()
@@ -51,7 +52,7 @@ class Network:
 
     def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor) -> Tensor:
         product: Tensor = torch.func.jvp(lambda state: self.call(state, sigma), (x,), (direction,))[1]
-        return product.detach()
+        return product
 
     def call(self, x: Tensor, sigma: Tensor) -> Tensor:
         count, dtype = len(x), x.dtype

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from .piadm_grid import piadm as piadm
 
 F64 = torch.float64
 Spacing = str | Sequence[int]

@@ -69,8 +69,7 @@ class Slices:
     """Contiguous slices of the positions 0 ... points - 1 of a window, one per rank; if points < ranks, the last have none.
 
     Position p of a window whose frozen point is `first` is the step from point `first + p` to point `first + p + 1`. A rank
-    with positions a ... b - 1 evaluates the network at points a ... b - 1 and computes points a + 1 ... b; rank 0 also keeps
-    point 0.
+    with positions a ... b - 1 evaluates the network at points a ... b - 1 and computes points a + 1 ... b.
     """
 
     points: int
@@ -83,8 +82,3 @@ class Slices:
     def busy(self) -> int:
         """Ranks that own at least one position; they come first."""
         return min(self.points, self.ranks)
-
-    def kept(self, rank: int) -> range:
-        """Positions of the points whose values this rank is the owner of."""
-        mine = self.of(rank)
-        return range(0, len(mine) + 1) if rank == 0 else range(mine.start + 1, mine.stop + 1)

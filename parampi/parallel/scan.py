@@ -77,7 +77,7 @@ def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
 def in_turn(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, busy: int) -> Tensor:
     """The scan with one message from each rank to the next."""
     if group.rank > 0:
-        first = torch.empty_like(first)
+        first = first.new_empty(first.shape)
         group.exchange([], [(group.rank - 1, first)])
     y = scan(first)
     if group.rank + 1 < busy:

@@ -3,6 +3,7 @@
 from parampi.solvers.base import SOLVERS, Solver, register
 from parampi.solvers.models import Guess, LinearModel
 from parampi.solvers.newton import Newton
+from parampi.solvers.parareal import Parareal
 from parampi.solvers.parasolver import ParaSolver
 from parampi.solvers.parataa import ParaTAA
 from parampi.solvers.piadm import PIADM
@@ -10,8 +11,10 @@ from parampi.solvers.picard import Picard
 from parampi.solvers.serial import Serial
 from parampi.solvers.stop import FixedSweeps, Rule, StopRule, Verdict
 from parampi.solvers.sweep import Entry, Iteration, LinearSweeps, Sweep, answered
+from parampi.solvers.theorem import Corrector, PIADMParameters, piadm_parameters
 
 __all__ = [
-    "PIADM", "SOLVERS", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton", "ParaSolver",
-    "ParaTAA", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep", "Verdict", "answered", "register",
+    "PIADM", "SOLVERS", "Corrector", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton",
+    "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep", "Verdict",
+    "answered", "piadm_parameters", "register",
 ]  # fmt: skip

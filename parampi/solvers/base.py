@@ -1,7 +1,7 @@
 """What a solver is: a linear model, a first guess, the way windows move and when they may; and a registry of them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ class Solver:
     and its fixed point, the serial sampler's trajectory, does not depend on `A`. Solvers are frozen dataclasses, whose fields
     are options; this class has what most of them share, and a new one overrides what it does differently.
     """
+
+    wavefront: ClassVar[bool] = False
+    """Whether blocks are solved step by step, as a front that runs through them, rather than swept."""
 
     def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
         """ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""

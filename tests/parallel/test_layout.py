@@ -33,14 +33,6 @@ def test_slices_are_a_partition_of_the_window(points, ranks):
     assert all(len(slices.of(rank)) > 0 for rank in range(slices.busy))
 
 
-@given(items, parts)
-def test_every_point_of_a_window_has_one_owner(points, ranks):
-    """A window of n steps has n + 1 points; the frozen one is rank 0's."""
-    kept = [slices.kept(rank) for slices in [Slices(points, ranks)] for rank in range(ranks)]
-    assert [p for r in kept for p in r] == list(range(points + 1))
-    assert kept[0].start == 0
-
-
 sizes = st.integers(1, 24)
 
 

@@ -1,12 +1,13 @@
 """Checks of the package's messages on any number of ranks; every function is called on all ranks of a communicator."""
 
+from itertools import product
 from math import ceil, log2
 
 import numpy as np
 import torch
 
 from parampi.errors import DataError
-from parampi.parallel import MPIGroup, Slices, Transport, affine_scan, as_group, move, pass_on
+from parampi.parallel import MPIGroup, Slices, Transport, affine_scan, as_group, move, operator_scan, pass_on
 from parampi.parallel.agree import broadcast_json, on_all, on_root
 from parampi.parallel.launch import place_on_node, world
 from tests.ranks import reference
@@ -29,24 +30,25 @@ def groups(comm):
 
 
 def random_scan(seed, ranks, dtype=F64):
-    """A scan of random length over random fields; sometimes shorter than the number of ranks, sometimes with slopes of 0."""
+    """A scan of random length over random fields, which reads up to three points; sometimes shorter than the number of ranks,
+    sometimes with slopes of 0, sometimes with a slope for each entry."""
     random = np.random.default_rng(seed)
-    points = int(random.integers(0, (4, 40, 2 * ranks + 1)[seed % 3]))
+    points, taps = int(random.integers(0, (4, 40, 2 * ranks + 1)[seed % 3])), 1 + seed // 3 % 3
     members, shape = int(random.integers(1, 4)), tuple(random.integers(1, 5, size=random.integers(1, 4)))
-    slopes = random.uniform(-1.2, 1.2, (points, members, *(1 for _ in shape)))
+    slopes = random.uniform(-1.2, 1.2, (taps, points, members, *(shape if seed % 4 == 3 else (1 for _ in shape)))) / taps
     slopes[random.random(slopes.shape) < 0.1] = 0
-    values, first = random.standard_normal((points, members, *shape)), random.standard_normal((members, *shape))
+    values, first = random.standard_normal((points, members, *shape)), random.standard_normal((taps, members, *shape))
     return [torch.from_numpy(a).to(dtype) for a in (slopes, values, first)]
 
 
 def my_scan(group, slopes, values, first, mode):
-    """What this rank gets, and what it should get: ranks without points, the value they gave, which is read on rank 0 only."""
-    slices = Slices(len(values), group.size)
+    """What this rank gets, and what it should get: ranks without points, the values they gave, which are read on rank 0 only."""
+    slices, taps = Slices(len(values), group.size), len(slopes)
     mine = slices.of(group.rank)
     given = first if group.rank == 0 else torch.full_like(first, 7.0)
-    found = affine_scan(group, slopes[mine.start : mine.stop], values[mine.start : mine.stop], given, slices.busy, mode)
+    found = affine_scan(group, slopes[:, mine.start : mine.stop], values[mine.start : mine.stop], given, slices.busy, mode)
     whole = reference.scan(slopes, values, first)
-    return found, whole[mine.start : mine.stop + 1] if len(mine) else given[None]
+    return found, whole[mine.start : mine.stop + taps] if len(mine) else given
 
 
 def scan_equals_one_process(comm):
@@ -82,15 +84,34 @@ class Counting:
         self.group.exchange(sends, receives)
 
 
+def operator_scan_equals_one_process(comm):
+    """The same operators, called with fields in the same order, give the same bits."""
+    for group in groups(comm):
+        for seed in range(12):
+            slopes, values, first = random_scan(seed, group.size)
+            slices = Slices(len(values), group.size)
+            mine = slices.of(group.rank)
+
+            def apply(j, y, slopes=slopes[:, mine.start : mine.stop]):
+                total = slopes[0, j] * y[-1]
+                for tap in range(1, len(slopes)):
+                    total = total + slopes[tap, j] * y[-1 - tap]
+                return total
+
+            found = operator_scan(group, apply, values[mine.start : mine.stop], first, slices.busy)
+            whole = reference.scan(slopes, values, first)
+            assert found.equal(whole[mine.start : mine.stop + len(first)] if len(mine) else first), f"seed {seed}"
+
+
 def scan_sends_few_messages(comm):
     """Fast: log2 P messages from every rank; bitwise: one."""
     size = comm.Get_size()
-    for points in (size, 3 * size, max(size - 1, 1)):
+    for points, taps in product((size, 3 * size, max(size - 1, 1)), (1, 3)):
         busy = min(points, size)
         for mode, most in (("fast", ceil(log2(busy)) if busy > 1 else 0), ("bitwise", 1)):
             group = Counting(as_group(comm))
             values = torch.ones(points, 2, 3, dtype=F64)
-            my_scan(group, torch.full((points, 2, 1), 0.5, dtype=F64), values, values[0], mode)
+            my_scan(group, torch.full((taps, points, 2, 1), 0.3, dtype=F64), values, torch.ones(taps, 2, 3, dtype=F64), mode)
             assert group.sent <= most and group.rounds <= max(most, 2 if mode == "bitwise" else 0), (points, mode, group.sent)
 
 
@@ -99,12 +120,12 @@ def windows_move(comm):
     shape = torch.Size((2, 3))
     for group in groups(comm):
         for seed in range(40):
-            random = np.random.default_rng(seed)
+            random, taps = np.random.default_rng(seed), 1 + seed // 3 % 3
             members = int(random.integers(1, 4))
             old, new = (Slices(int(n), group.size) for n in random.integers(0, (3, 12, 3 * group.size)[seed % 3], size=2))
             first = random.integers(0, 5, size=members)
-            later = first + random.integers(0, 6, size=members)
-            before = reference.window(first, old, group.rank, shape)
+            later = first + random.integers(0, old.points + 1, size=members)
+            before = reference.window(first, old, group.rank, shape, taps)
             untouched = before.x.clone()
             after = move(group, before, later, new)
             assert before.x.equal(untouched)
@@ -112,23 +133,22 @@ def windows_move(comm):
 
 
 def check_moved(after, last, rank, shape):
-    for m, begin in enumerate(after.first):
-        for p in after.slices.kept(rank):
-            row, point = p - after.slices.of(rank).start, int(begin) + p
-            known = point <= last[m]
-            expected = reference.state(point, m, shape) if known else torch.zeros(shape, dtype=F64)
-            assert after.x[row, m].equal(expected), (m, p)
+    for m, points in enumerate(reference.points_read(after.first, after.slices, rank, after.taps)):
+        for row, point in enumerate(points):
+            expected = reference.state(point, m, shape) if point <= last[m] else torch.zeros(shape, dtype=F64)
+            assert after.x[row, m].equal(expected), (m, point)
 
 
 def last_points_are_passed_on(comm):
+    """Also where slices are shorter than what a step reads."""
     shape = torch.Size((2, 3))
     for group in groups(comm):
-        for points in (0, 1, 2, group.size - 1, group.size, 2 * group.size + 1):
+        for points, taps in product((0, 1, 2, group.size - 1, group.size, 2 * group.size + 1), (1, 2, 3)):
             slices = Slices(points, group.size)
-            window = reference.window(np.array([3, 5]), slices, group.rank, shape)
+            window = reference.window(np.array([3, 5]), slices, group.rank, shape, taps)
             expected = window.x.clone()
             if 0 < group.rank < slices.busy:
-                window.x[0] = torch.nan
+                window.x[:taps] = torch.nan
             pass_on(group, window)
             assert window.x.equal(expected)
 
@@ -192,7 +212,7 @@ def ranks_know_their_place_on_the_node(comm):
 
 
 CHECKS = [
-    scan_equals_one_process, scan_in_single_precision, scan_sends_few_messages, windows_move, last_points_are_passed_on,
-    on_some_ranks_in_reverse_order, numbers_are_summed_and_broadcast, ranks_agree, the_world_is_all_ranks,
-    ranks_know_their_place_on_the_node,
+    scan_equals_one_process, scan_in_single_precision, operator_scan_equals_one_process, scan_sends_few_messages, windows_move,
+    last_points_are_passed_on, on_some_ranks_in_reverse_order, numbers_are_summed_and_broadcast, ranks_agree,
+    the_world_is_all_ranks, ranks_know_their_place_on_the_node,
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from parampi.errors import ConfigError, NonFiniteError, OutputError
 from parampi.parallel import Transport
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
-from tests.ranks.cases import CASES, PROBLEMS, WINDOWS, Case, assert_same, facts
+from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, SOLVED, WINDOWS, Case, assert_same, facts
 
 EXPECTED = "PARAMPI_TEST_EXPECTED"
 GRID = sigmas.vp_linear(12)
@@ -24,11 +24,11 @@ def expected(name, mode):
 
 def compare(name, comm, case=None):
     """Draw a case in its modes on these ranks and compare with one process, on rank 0."""
-    case = case or (CASES | WINDOWS)[name]
+    case = case or ALL[name]
     for mode in case.modes():
         drawn = case.draw(mode, comm)
         if comm.Get_rank() == 0:
-            assert_same(facts(drawn), expected(name, mode), mode)
+            assert_same(facts(drawn), expected(name, mode), mode, case.rounding)
             assert len(drawn.report.seconds) == comm.Get_size()
         else:
             assert drawn.fields is None and drawn.members is None
@@ -53,6 +53,16 @@ def check_of(name):
 
 def every_window_by_every_advance(comm):
     for name in WINDOWS:
+        compare(name, comm)
+
+
+def every_solver(comm):
+    for name in SOLVED:
+        compare(name, comm)
+
+
+def samplers_that_read_several_points(comm):
+    for name in SAMPLED:
         compare(name, comm)
 
 
@@ -198,7 +208,8 @@ def other_groups_members_survive_nan(comm):
 
 
 CHECKS = [
-    *(check_of(name) for name in CASES), every_window_by_every_advance, two_ranks_along_time, every_message_staged,
+    *(check_of(name) for name in CASES), every_window_by_every_advance, every_solver,
+    samplers_that_read_several_points, two_ranks_along_time, every_message_staged,
     some_ranks_in_reverse_order,
     members_are_kept_on_rank_0_as_they_are_finished, a_member_that_cannot_be_kept_is_everybodys_trouble,
     rank_0_watches_every_round_of_its_group, mistakes_are_everybodys,
