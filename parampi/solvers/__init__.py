@@ -15,6 +15,6 @@ from parampi.solvers.theorem import Corrector, PIADMParameters, piadm_parameters
 
 __all__ = [
     "PIADM", "SOLVERS", "Corrector", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton",
-    "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep", "Verdict",
-    "answered", "piadm_parameters", "register",
+    "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep",
+    "Verdict", "answered", "piadm_parameters", "register",
 ]  # fmt: skip
