@@ -36,11 +36,27 @@ TAKEN = [(solver, sampler, name) for solver, sampler, name in ALL if refusal(sol
 
 every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in SAMPLERS.values()], ids=list(SAMPLERS))
 every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
-every_pair = pytest.mark.parametrize(("solver", "sampler"), [p[:2] for p in TAKEN], ids=[p[2] for p in TAKEN])
-to_tolerance = [p for p in TAKEN if not isinstance(p[0].rule(p[1].steps(GRID), 1.0, 1e-3), FixedSweeps)]
-every_pair_to_tolerance = pytest.mark.parametrize(
-    ("solver", "sampler"), [p[:2] for p in to_tolerance], ids=[p[2] for p in to_tolerance]
-)
+
+
+def pairs(chosen):
+    """Marks for solvers with samplers that they take."""
+    found = [pair for pair in TAKEN if chosen(*pair[:2])]
+    return pytest.mark.parametrize(("solver", "sampler"), [p[:2] for p in found], ids=[p[2] for p in found])
+
+
+def promises(solver, sampler):
+    return not isinstance(solver.rule(sampler.steps(GRID), 1.0, 1e-3), FixedSweeps)
+
+
+def window_of(solver, requested):
+    """None for solvers that take no window: one point is all, or blocks are solved step by step (test_parareal.py)."""
+    return None if isinstance(solver, Serial) or solver.wavefront else requested
+
+
+every_pair = pairs(lambda solver, sampler: True)
+every_swept_pair = pairs(lambda solver, sampler: not solver.wavefront)
+every_pair_to_tolerance = pairs(promises)
+every_swept_pair_to_tolerance = pairs(lambda solver, sampler: promises(solver, sampler) and not solver.wavefront)
 
 
 @every_solver
@@ -79,8 +95,7 @@ def test_linear_model_and_first_guess_are_finite_numbers_per_step_and_tap(solver
 @pytest.mark.parametrize("requested", [None, 1, 3, 7])
 def test_windows_and_blocks_cover_the_points(solver, sampler, requested):
     step_map = sampler.steps(GRID)
-    if requested and isinstance(solver, Serial):
-        requested = 1
+    requested = window_of(solver, requested)
     size, ends = solver.window(requested, step_map), solver.ends(requested, step_map)
     assert 1 <= size <= step_map.steps
     if ends is None:
@@ -93,14 +108,14 @@ def test_windows_and_blocks_cover_the_points(solver, sampler, requested):
 @every_solver
 def test_window_has_at_least_one_point_and_at_most_all(solver):
     assert 1 <= solver.window(None, TEN) <= 10
-    assert solver.window(1, TEN) == 1
+    assert solver.wavefront or solver.window(1, TEN) == 1
     with pytest.raises(ConfigError, match="window = 0"):
         solver.window(0, TEN)
     with pytest.raises(ConfigError, match="window = -3"):
         solver.window(-3, TEN)
 
 
-@every_pair
+@every_swept_pair
 def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
     """Rung 3: the linear model acts on differences that are exactly 0 there."""
     problem = chain(SMALL, sampler, GRID, members=2)
@@ -110,12 +125,12 @@ def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
         assert torch.equal(states(run)[: k + 1], reference[: k + 1])
 
 
-@every_pair_to_tolerance
+@every_swept_pair_to_tolerance
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(solver, sampler):
     """Rung 3 with windows that slide: after k rounds at least k points are frozen, exactly, and the end is exact."""
     given = chain(SMALL, sampler, GRID, members=[0, 3])
     reference = trajectory(given)
-    run = engine(given, solver, None if isinstance(solver, Serial) else 4, tolerance=1e-300)
+    run = engine(given, solver, window_of(solver, 4), tolerance=1e-300)
     for k in range(1, given.steps + 1):
         if not run.finished:
             run.advance()
@@ -124,7 +139,7 @@ def test_frozen_points_are_serial_when_nothing_may_be_lacking(solver, sampler):
             assert torch.equal(run.result[m], reference[point, m])
 
 
-@every_pair
+@every_swept_pair
 def test_the_answer_stays(solver, sampler):
     """Rung 4: at the serial trajectory a sweep changes nothing, not even a bit, and all points are accepted at once."""
     problem = chain(SMALL, sampler, GRID, members=2)
@@ -154,7 +169,7 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
 @every_pair
 def test_members_are_drawn_one_by_one(solver, sampler):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""
-    window = None if isinstance(solver, Serial) else 6
+    window = window_of(solver, 6)
     together = engine(chain(REGIMES, sampler, GRID, [4, 0, 7]), solver, window, tolerance=1e-2)
     fields, account = together.run(), together.account
     for column, number in ((0, 4), (2, 7)):
