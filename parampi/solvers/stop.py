@@ -31,6 +31,8 @@ from parampi.samplers import StepMap
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+ROUNDING = 2.0**-52
+"""Of changes that a step takes over linearly, and so exactly but for this: those of velocities."""
 VARIANCES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4)
 """Of Gaussian data, relative to sigma_data^2, for which the growth of changes is looked at, beside an infinite one."""
 
@@ -75,7 +77,7 @@ class StopRule:
         scale = (step_map.sigmas**2 + sigma_data**2).sqrt() / sigma_data
         passed, drift = growth(step_map, sigma_data)[1:], step_map.drift.abs()
         sure = (step_map.state - slopes).abs(), (step_map.state + step_map.drift - slopes).abs()
-        reach = drift.maximum(sure[0]).maximum(sure[1])
+        reach = drift.maximum(sure[0]).maximum(sure[1]).maximum(ROUNDING * slopes.abs())
         length = np.concatenate([[0.0], (drift.sum(1) * passed).cumsum(0).numpy()])
         weight = readers(reach * passed[:, None]) * scale[:-1]
         return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
