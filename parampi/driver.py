@@ -76,7 +76,7 @@ class Engine:
 
     def sweep(self) -> Tensor:
         """Evaluate the step map and sweep; relative changes (n, m) at this rank's points, and what the points made from them
-        lose: (2, n, m), inf where D is not finite."""
+        lose: (2, n, m), inf where D or what a step made is not finite."""
         own, taps = self.slice, self.slice.window.taps
         x, denoised = own.window.x, own.evaluate()
         sweep = self.seen(denoised, own.mapped())
@@ -91,7 +91,8 @@ class Engine:
         if self.iteration.loses:
             found[1] = self.norms(new - answered(sweep, sweep.slopes, change), own.here.scale_made)
         # the sum of a field is finite if the field is, which is all that is asked: its bits may depend on the shape
-        found[0][~denoised.flatten(2).sum(2).isfinite().cpu()] = torch.inf
+        finite = (denoised.flatten(2).sum(2) + new.flatten(2).sum(2)).isfinite()
+        found[0][~finite.cpu()] = torch.inf
         return found
 
     def seen(self, denoised: Tensor, mapped: Tensor) -> Sweep:

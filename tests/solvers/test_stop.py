@@ -168,11 +168,12 @@ def test_budget_is_spent_where_denoised_fields_come_in(step_map):
     np.testing.assert_allclose(np.diff(stop.budget), TOLERANCE * share / share.sum(), rtol=1e-12)
 
 
-def test_a_velocity_that_moves_lacks_nothing():
-    """The steps that read it are linear in it, and the model has them exactly."""
+def test_a_velocity_that_moves_lacks_nothing_but_rounding():
+    """The steps that read it are linear in it, and the model has them."""
     stop = RULES["velocities"]
-    assert not stop.weight[1::2].any() and (stop.weight[::2] > 0).all()
-    assert judge(stop, [0, 0.5, 9, 9]) == (2, 0)
+    assert (stop.weight[1::2] < 1e-13).all() and (stop.weight[::2] > 1e-6).all()
+    slides, lacking = judge(stop, [0, 0.5, 9, 9])
+    assert slides == 2 and lacking == pytest.approx(0, abs=1e-13)
 
 
 @given(st.integers(0, 999), st.integers(1, 9), st.integers(1, 5))
