@@ -74,5 +74,3 @@ def crew(size, work):
         raise trouble
     assert all(way.empty() for row in ways for way in row), "a message was never received"
     return answers
-
-

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -48,7 +49,9 @@ def loop(denoiser, step_map, shape, member, seed=0, sigma_data=1.0, dtype=F64):
                 x = x + moves * denoised(i - tap)
         added = [(adds, i - q) for q, adds in enumerate(noise.tolist()) if adds]
         if added:
-            x = x + sum((adds * draw(seed, member, step + 1, shape, dtype) for adds, step in added), torch.zeros(shape, dtype=dtype))
+            x = x + sum(
+                (adds * draw(seed, member, step + 1, shape, dtype) for adds, step in added), torch.zeros(shape, dtype=dtype)
+            )
         states.append(x)
     return torch.stack(states)
 
@@ -93,11 +96,11 @@ def random_stencil(seed, steps, taps=1, noises=1, blind=0.0, stochastic=True):
 
 
 def heun(grid):
-    """Heun's method for the probability-flow ODE (Karras et al. 2022, algorithm 1) on a grid of levels: its predictor is a point
-    of its own, at the next level; the last step, to 0, is Euler's."""
+    """Heun's method for the probability-flow ODE (Karras et al. 2022, algorithm 1) on a grid of levels: its predictor is a
+    point of its own, at the next level; the last step, to 0, is Euler's."""
     grid = grid.tolist()
     sigmas, state, drift = [grid[0]], [], []
-    for k, (a, b) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(grid)):
         sigmas.append(b)
         state.append([b / a, 0.0])
         drift.append([1 - b / a, 0.0])

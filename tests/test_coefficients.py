@@ -56,5 +56,7 @@ def test_a_slice_has_them_shaped_for_its_states(step_map, dtype):
 
 
 def test_a_slice_without_steps_has_no_numbers():
-    found = whole(STENCILS["three taps"]).at(torch.zeros(0, 2, dtype=torch.int64), torch.zeros(0, 2, dtype=torch.bool), torch.zeros(3, 2, 4))
+    found = whole(STENCILS["three taps"]).at(
+        torch.zeros(0, 2, dtype=torch.int64), torch.zeros(0, 2, dtype=torch.bool), torch.zeros(3, 2, 4)
+    )
     assert found.state.shape == (3, 0, 2, 1) and found.noise.shape == (2, 0, 2, 1)

@@ -15,19 +15,22 @@ PACKAGE = ROOT / "parampi"
 # Read it downwards: nothing appears to the right before it has appeared to the left.
 BASE = {"errors"}
 SAMPLING = BASE | {"diffusion", "samplers"}
-SOLVING = SAMPLING | {"solvers", "parallel"}
-ADVANCING = SOLVING | {"account", "coefficients", "slice", "driver"}
+SOLVING = SAMPLING | {"basis", "solvers", "parallel"}
+ADVANCING = SOLVING | {"account", "coefficients", "slice", "driver", "wavefront", "engines"}
 DRAWING = ADVANCING | {"report", "collect", "ensemble"}
 MAY_IMPORT = {
     "errors": set(),
     "diffusion": BASE,
     "samplers": BASE | {"diffusion"},
-    "solvers": SAMPLING,
+    "basis": BASE,
+    "solvers": SAMPLING | {"basis"},
     "parallel": BASE,
     "account": BASE,
     "coefficients": SOLVING,
     "slice": SOLVING | {"coefficients"},
     "driver": SOLVING | {"account", "slice"},
+    "wavefront": SOLVING | {"account"},
+    "engines": SOLVING | {"account", "driver", "wavefront"},
     "report": BASE,
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},

@@ -11,9 +11,9 @@ from parampi.progress import Progress
 
 def rounds(reached: list[int]) -> list[Round]:
     """Rounds of two members in step, which have reached these points of 12."""
-    before = [0, *reached]
+    before, four = [0, *reached], np.full(2, 4)
     return [
-        Round(k + 1, np.full(2, first), np.full(2, 4), np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, after - first), np.full(2, 4))
+        Round(k + 1, np.full(2, first), four, np.full((4, 2), 10.0 ** -(k + 1)), np.full(2, after - first), four)
         for k, (first, after) in enumerate(pairwise(before))
     ]
 

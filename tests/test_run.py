@@ -83,7 +83,7 @@ def test_the_start_says_what_is_about_to_happen(tmp_path: Path, capsys: pytest.C
     said = capsys.readouterr().out
     for words in (
         "1 rank = 1 group of 1 along time; 4 members",
-        "12 steps",
+        "12 points",
         "window 12",
         "cpu",
         "pays only if",

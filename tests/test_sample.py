@@ -11,10 +11,11 @@ from parampi import sample, sigmas
 from parampi.diffusion.denoiser import Elucidated
 from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError
-from parampi.samplers import DDIM
-from parampi.solvers import Picard, Serial
+from parampi.samplers import DDIM, StepMap
+from parampi.solvers import PIADM, Picard, Serial
 from tests.engines import GAUSSIAN, MIXTURE
 from tests.serial_loop import serial
+from tests.stencils import Made, langevin, levels, multistep
 
 GRID = sigmas.vp_linear(20)
 SHAPE = MIXTURE.shape
@@ -90,6 +91,43 @@ def test_report_is_plain_json():
     data = json.loads(report.to_json())
     assert data["rounds"] == report.rounds and data["members"][1]["member"] == 1
     assert "2 members" in report.summary() and "(serial 20" in report.summary()
+
+
+def test_natural_blocks_of_a_sampler_are_solved_one_after_another():
+    """Also where the window, the longest of them, is named in the report."""
+    plain = multistep(levels(12))
+    step_map = StepMap(plain.sigmas, plain.state, plain.drift, plain.noise, blocks=torch.tensor([2, 5, 12]))
+    seen = []
+    report = sample(
+        MIXTURE,
+        SHAPE,
+        1,
+        GRID,
+        Made(step_map),
+        PIADM(sweeps=2),
+        watch=lambda done, steps: seen.append((done.first[0], done.lengths[0])),
+    ).report
+    assert seen == [(0, 2)] * 2 + [(2, 3)] * 2 + [(5, 7)] * 2 and report.layout["window"] == 7
+    blocks = []
+    sample(MIXTURE, SHAPE, 1, GRID, Made(step_map), PIADM(sweeps=1), 6, watch=lambda done, steps: blocks.append(done.first[0]))
+    assert blocks == [0, 6]
+
+
+def test_rounds_and_evaluations_are_those_at_which_the_network_was_asked():
+    """Velocities are points, but nobody asks for their denoised field."""
+    calls = []
+
+    def counted(x, sigma):
+        calls.append(len(x))
+        return MIXTURE(x, sigma)
+
+    for solver in (Serial(), Picard("block")):
+        calls.clear()
+        window = None if isinstance(solver, Serial) else 3
+        report = sample(counted, SHAPE, 2, GRID, Made(langevin(6)), solver, window).report
+        assert (report.steps, report.serial_rounds, report.serial_evaluations) == (12, 6, 12)
+        assert report.rounds == len(calls) and report.evaluations == sum(calls)
+        assert isinstance(solver, Picard) or (report.rounds, report.evaluations) == (6, 12)
 
 
 def test_watch_sees_every_round():

@@ -102,7 +102,7 @@ def measure_problem(case: str, name: str, labels: Sequence[str], seeds: int, tol
 
 def sensible(case: str, label: str, problem: Problem) -> bool:
     small = torch.Size(problem.shape).numel() <= SMALL
-    return case in EXPENSIVE.get(label, CASES) and (label != "Newton, exact" or small) or (label, case, small) in ALSO
+    return (case in EXPENSIVE.get(label, CASES) and (label != "Newton, exact" or small)) or (label, case, small) in ALSO
 
 
 def measure_solver(case: str, name: str, label: str, chain: Chain, serial: Tensor, tolerance: float) -> Row:

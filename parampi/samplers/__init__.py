@@ -2,7 +2,8 @@
 
 from parampi.samplers.base import SAMPLERS, Sampler, StepMap, check_grid, register
 from parampi.samplers.ddim import DDIM, DDPM
-from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp2S, DPMpp3M, DPMppSDE
+from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M, DPMppSDE
+from parampi.samplers.dpmpp_2s import DPMpp2S
 from parampi.samplers.euler import Euler, EulerAncestral
 from parampi.samplers.heun import EDM, Heun
 from parampi.samplers.piadm import PIADMODE, PIADMSDE

@@ -3,29 +3,32 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, zeros_like
+import torch
 
 from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.churn import Churn
 from parampi.samplers.ddim import DDIM
 
 
 @register("euler")
 @dataclass(frozen=True)
-class Euler:
+class Euler(Churn):
     """Euler's method for the probability-flow equation dx/dsigma = (x - D)/sigma (Karras, Aittala, Aila, Laine 2022,
-    arXiv:2206.00364, algorithm 1 without its second stage):
+    arXiv:2206.00364, algorithms 1 and 2 without their second stage):
 
-        x[i+1] = x[i] + (sigma_{i+1} - sigma_i) (x[i] - D_i) / sigma_i.
+        x_{i+1} = xhat_i + (t_{i+1} - that_i) (xhat_i - D(xhat_i, that_i)) / that_i,
 
-    In EDM coordinates this is DDIM.
+    where that_i = t_i, xhat_i = x_i unless there is churn (`s_churn`, `s_tmin`, `s_tmax`, `s_noise` as in `EDM`). Without churn
+    this is DDIM in EDM coordinates. Raises ConfigError for options out of range.
     """
 
     order: ClassVar[int] = 1
 
-    def steps(self, sigmas: Tensor) -> StepMap:
-        sigmas = check_grid(sigmas)
-        ratio = sigmas[1:] / sigmas[:-1]
-        return StepMap(sigmas, state=ratio, drift=1 - ratio, noise=zeros_like(ratio))
+    def steps(self, sigmas: torch.Tensor) -> StepMap:
+        levels = check_grid(sigmas)
+        raised, added, start = self.raised(levels)
+        ratio = levels[1:] / raised[:-1]
+        return StepMap(raised, ratio, (raised[:-1] - levels[1:]) / raised[:-1], added[1:], start=start)
 
 
 @register("euler_ancestral")

@@ -1,19 +1,18 @@
 """Heun's method, and the stochastic sampler of EDM that is built on it. The predictor is a point of its own."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from parampi.errors import ConfigError
 from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.churn import Churn
 
 
 @register("edm")
 @dataclass(frozen=True)
-class EDM:
+class EDM(Churn):
     """The stochastic sampler of Karras, Aittala, Aila, Laine 2022 (arXiv:2206.00364, algorithm 2): before each step the noise
     level is raised from t_i to that_i by fresh noise, then a step of Heun's method goes from that_i to t_{i+1}:
 
@@ -24,46 +23,23 @@ class EDM:
 
     A step to t = 0 is the predictor alone. The points are xhat_0, p_0, xhat_1, p_1, ...: two network evaluations per step but
     for one to 0, in the same round. The start is xhat_0 itself, noise of variance t_0^2 + s_noise^2 (that_0^2 - t_0^2).
-    `s_churn = 0` is `Heun`. From the right start the marginals are right to second order; a wrong start is forgotten to first
-    order. Raises ConfigError for options out of range.
+    `s_churn = 0` is `Heun`. `order` is that of the marginals where gamma_i = s_churn / N, with more steps than at the bound of
+    sqrt(2) - 1. Raises ConfigError for options out of range.
     """
 
     s_churn: float = 40.0
-    s_tmin: float = 0.0
-    s_tmax: float = math.inf
-    s_noise: float = 1.0
-    order: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        if not (self.s_churn >= 0 and self.s_noise >= 0 and 0 <= self.s_tmin <= self.s_tmax):
-            raise ConfigError(
-                f"s_churn = {self.s_churn}, s_tmin = {self.s_tmin}, s_tmax = {self.s_tmax}, s_noise = {self.s_noise}; none may "
-                "be negative, and s_tmin must not exceed s_tmax"
-            )
+    order: ClassVar[int] = 2
 
     def steps(self, sigmas: Tensor) -> StepMap:
         levels = check_grid(sigmas)
-        raised = levels * (1 + self.churn(levels))
-        added = self.s_noise * (raised**2 - levels**2).clamp(min=0).sqrt()
-        table, goals = Points(float(raised[0])), levels.tolist()
-        for i, here in enumerate(raised[:-1].tolist()):
-            last, there = i == len(levels) - 2, goals[i + 1]
-            if there == 0:
-                table.add(there, (0.0, 0.0), (1.0, 0.0))
-                continue
-            h = there - here
-            table.add(there, (there / here, 0.0), (1 - there / here, 0.0))
-            mean = (h / (2 * there), 1 + h / (2 * here)), (-h / (2 * there), -h / (2 * here))
-            table.add(there if last else float(raised[i + 1]), *mean, 0.0 if last else float(added[i + 1]))
-        start = math.hypot(float(levels[0]), float(added[0]))
-        return table.step_map(start)
-
-    def churn(self, levels: Tensor) -> Tensor:
-        """gamma (N + 1,), 0 at the last level."""
-        most = min(self.s_churn / (len(levels) - 1), math.sqrt(2) - 1)
-        inside = (levels >= self.s_tmin) & (levels <= self.s_tmax)
-        inside[-1] = False
-        return most * inside.to(levels)
+        raised, added, start = self.raised(levels)
+        here, there = raised[:-1], levels[1:]
+        predictor, mean = euler_row(here, there), heun_row(here, there)
+        state, drift = (in_turn(a, b) for a, b in zip(predictor, mean, strict=True))
+        points = torch.cat([in_turn(here, there), levels[-1:]])
+        noise = in_turn(torch.zeros_like(here), added[1:])
+        last = len(noise) - int(levels[-1] == 0)
+        return StepMap(points[: last + 1], state[:last], drift[:last], noise[:last], start=start)
 
 
 @register("heun")
@@ -78,22 +54,18 @@ class Heun:
         return EDM(s_churn=0.0).steps(sigmas)
 
 
-Pair = tuple[float, float]
+def euler_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """`state` and `drift` (N, 2) of the steps to the predictors, from the point before them."""
+    none = torch.zeros_like(here)
+    return torch.stack([there / here, none], dim=1), torch.stack([(here - there) / here, none], dim=1)
 
 
-class Points:
-    """A table of steps that grows point by point, with two taps."""
+def heun_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """`state` and `drift` (N, 2) of the steps to the ends, from the predictor and the point before it."""
+    slopes = torch.stack([(there - here) / (2 * there), (there - here) / (2 * here)], dim=1)
+    return slopes + torch.tensor([0.0, 1.0], dtype=here.dtype), -slopes
 
-    def __init__(self, first: float):
-        self.levels, self.noise = [first], list[float]()
-        self.state, self.drift = list[Pair](), list[Pair]()
 
-    def add(self, level: float, state: Pair, drift: Pair, noise: float = 0.0) -> None:
-        self.levels.append(level)
-        self.state.append(state)
-        self.drift.append(drift)
-        self.noise.append(noise)
-
-    def step_map(self, start: float) -> StepMap:
-        numbers = [torch.tensor(n, dtype=torch.float64) for n in (self.levels, self.state, self.drift, self.noise)]
-        return StepMap(numbers[0], numbers[1], numbers[2], numbers[3], start=start)
+def in_turn(first: Tensor, second: Tensor) -> Tensor:
+    """Rows of two tensors (N, ...) one after the other, (2 N, ...)."""
+    return torch.stack([first, second], dim=1).flatten(0, 1)

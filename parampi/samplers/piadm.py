@@ -9,6 +9,7 @@ from torch import Tensor
 
 from parampi.errors import ConfigError
 from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.langevin import moments, noises
 
 ROWS = 3
 """Taps of a corrector's velocity: the position after it, the velocity before, the position before."""
@@ -20,8 +21,13 @@ def times(sigmas: Tensor) -> Tensor:
 
 
 def score_weight(sigmas: Tensor) -> Tensor:
-    """`(1 + sigma^2) / sigma^2`: the score of y = alpha x, over alpha, is this times (D - x)."""
-    return (1 + sigmas**2) / sigmas**2
+    """`(1 - e^(-eps/2)) (1 + sigma_i^2) / sigma_i^2` (N,): what a step of length eps in VP time makes of D - x.
+
+    The score s of y = alpha x is alpha (1 + sigma^2)/sigma^2 (D - x). Written with
+    `e^-eps = (1 + sigma_{i+1}^2)/(1 + sigma_i^2)`, so that nothing cancels.
+    """
+    here, there = sigmas[:-1], sigmas[1:]
+    return (here - there) * (here + there) / here**2 / (1 + ((1 + there**2) / (1 + here**2)).sqrt())
 
 
 @register("piadm_sde")
@@ -33,9 +39,11 @@ class PIADMSDE:
         y_{i+1} = e^(eps/2) y_i + 2 (e^(eps/2) - 1) s(y_i) + sqrt(e^eps - 1) xi,           eps = t_i - t_{i+1},
 
     in EDM coordinates `x_{i+1} = x_i + 2 (1 - e^(-eps/2)) (1 + sigma_i^2)/sigma_i^2 (D_i - x_i) + c xi` with
-    `c^2 = (1 - e^-eps) (1 + sigma_i^2)`.
+    `c^2 = (1 - e^-eps) (1 + sigma_i^2) = sigma_i^2 - sigma_{i+1}^2`.
 
     blocks  number of blocks of equal length in t that `PIADM` solves one after another; None for length about one
+
+    Raises ConfigError for blocks < 1.
     """
 
     blocks: int | None = None
@@ -46,9 +54,8 @@ class PIADMSDE:
 
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
-        eps, here = -times(sigmas).diff(), sigmas[:-1]
-        drift = -2 * torch.expm1(-eps / 2) * score_weight(here)
-        noise = (-torch.expm1(-eps) * (1 + here**2)).sqrt()
+        drift = 2 * score_weight(sigmas)
+        noise = ((sigmas[:-1] - sigmas[1:]) * (sigmas[:-1] + sigmas[1:])).sqrt()
         return StepMap(sigmas, 1 - drift, drift, noise, blocks=block_ends(self.blocks, sigmas))
 
 
@@ -66,26 +73,29 @@ class PIADMODE:
         y' = y + (1 - a)/g v + (eps - (1 - a)/g)/g s + xi_y,         v' = a v + (1 - a)/g s + xi_v,
         Var xi_y = 2/g (eps - 2 (1 - a)/g + (1 - a^2)/2g),     Var xi_v = 1 - a^2,     Cov = (1 - a)^2 / g.
 
-    Positions and velocities are points of one chain, v_0, x_1, v_1, ..., x_M; the last velocity is not needed.
+    In EDM coordinates positions are x = y / alpha and velocities v / alpha, of standard deviation sqrt(1 + sigma^2). They are
+    points of one chain, v_0, x_1, v_1, ..., x_M; the last velocity is not needed.
 
-    blocks      number of blocks of equal length in t = log(1 + sigma^2); None for length about one
-    corrections steps of the corrector per block; 0 for none
-    time        that the corrector runs for
-    friction    g
+    blocks       number of blocks of equal length in t = log(1 + sigma^2); None for length about one
+    corrections  steps of the corrector per block, 0 for none; None for as many as the predictor takes in the block
+    time         that the corrector runs for; None for L^(-1/2)
+    friction     g; None for 2 L^(1/2)
 
-    Raises ConfigError for options out of range. `order` is that of the predictor; the corrector of a block changes no marginal
-    to first order in its step.
+    L = (1 + sigma^2)/sigma^2 is the Lipschitz constant of the score at this level where the data are a point. The theorem takes
+    time and friction of these orders, and with them the corrector is stable at every level. Raises ConfigError for options out
+    of range.
     """
 
     blocks: int | None = None
-    corrections: int = 8
-    time: float = 0.1
-    friction: float = 2.0
+    corrections: int | None = None
+    time: float | None = None
+    friction: float | None = None
     order: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_blocks(self.blocks)
-        if self.corrections < 0 or not (self.time > 0 and self.friction > 0):
+        given = self.corrections or 0, 1 if self.time is None else self.time, 1 if self.friction is None else self.friction
+        if given[0] < 0 or not (given[1] > 0 and given[2] > 0):
             raise ConfigError(
                 f"corrections = {self.corrections}, time = {self.time}, friction = {self.friction}; time and friction must be "
                 "positive, and corrections a number of steps (0 for none)"
@@ -93,49 +103,31 @@ class PIADMODE:
 
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
-        ends, table = set(block_ends(self.blocks, sigmas).tolist()), Chain(float(sigmas[0]))
-        weights = -torch.expm1(times(sigmas).diff() / 2) * score_weight(sigmas[:-1])
-        for i, (there, weight) in enumerate(zip(sigmas[1:].tolist(), weights.tolist(), strict=True)):
-            table.add(there, [1 - weight], [weight], [])
-            if i + 1 in ends:
+        ends, table = block_ends(self.blocks, sigmas).tolist(), Table(float(sigmas[0]))
+        levels, weights = sigmas.tolist(), score_weight(sigmas).tolist()
+        for begin, end in zip([0, *ends], ends, strict=False):
+            for i in range(begin, end):
+                table.add(levels[i + 1], [1 - weights[i]], [weights[i]], [])
+            table.end_block()
+            count = end - begin if self.corrections is None else self.corrections
+            if levels[end] > 0 and count:
+                self.correct(table, levels[end], count)
                 table.end_block()
-                if there > 0 and self.corrections:
-                    self.correct(table, there)
-                    table.end_block()
         return table.step_map()
 
-    def correct(self, table: "Chain", sigma: float) -> None:
-        """Add the points of a corrector at this noise level."""
-        eps, g = self.time / self.corrections, self.friction
-        decay, rest = math.exp(-g * eps), -math.expm1(-g * eps) / g
-        score, scale = (1 + sigma**2) / sigma**2, math.sqrt(1 + sigma**2)
-        push, kick = (eps - rest) / g * score, rest * score
+    def correct(self, table: "Table", sigma: float, count: int) -> None:
+        """Add the points of a corrector of `count` steps at this noise level."""
+        scale = math.sqrt(1 + sigma**2)
+        root = scale / sigma  # L^(1/2)
+        eps, g = (1 / root if self.time is None else self.time) / count, self.friction or 2 * root
+        decay, rest, push = moments(eps, g)
         by_y, by_v, own = (scale * n for n in noises(eps, g))
+        push, kick = push * root**2, rest * root**2
         table.add(sigma, [], [], [scale])
-        for step in range(self.corrections):
+        for step in range(count):
             table.add(sigma, [rest, 1 - push], [0.0, push], [by_y])
-            if step < self.corrections - 1:
+            if step < count - 1:
                 table.add(sigma, [0.0, decay, -kick], [0.0, 0.0, kick], [own, by_v])
-
-
-def noises(eps: float, g: float) -> tuple[float, float, float]:
-    """(p, q, r): xi_y = p xi_1 and xi_v = q xi_1 + r xi_2 have the corrector's variances and covariance."""
-    rest = -math.expm1(-g * eps) / g
-    twice = -math.expm1(-2 * g * eps)
-    position = 2 / g * small_difference(eps, g)
-    covariance = g * rest**2
-    p = math.sqrt(position)
-    q = covariance / p
-    return p, q, math.sqrt(max(twice - q**2, 0.0))
-
-
-def small_difference(eps: float, g: float) -> float:
-    """`eps - 2 (1 - a)/g + (1 - a^2)/2g` with a = e^(-g eps); its series where terms cancel, g^2 eps^3 / 3 at first."""
-    z = g * eps
-    if z < 0.05:
-        terms = ((-z) ** k * (2.0 - 2.0 ** (k - 1)) / math.factorial(k) for k in range(3, 14))
-        return math.fsum(terms) / g
-    return eps + 2 * math.expm1(-z) / g - math.expm1(-2 * z) / (2 * g)
 
 
 def check_blocks(blocks: int | None) -> None:
@@ -154,8 +146,8 @@ def block_ends(blocks: int | None, sigmas: Tensor) -> Tensor:
     return distinct
 
 
-class Chain:
-    """A table of steps with up to three taps that grows point by point, and its blocks."""
+class Table:
+    """Steps with up to three taps that are added point by point, and the ends of their blocks."""
 
     def __init__(self, first: float):
         self.levels, self.blocks = [first], list[int]()

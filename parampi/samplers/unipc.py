@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from parampi.errors import ConfigError
 from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.dpmpp import check_option
+from parampi.samplers.exponential import log_steps, phi
 
 
 @register("unipc")
@@ -17,66 +18,66 @@ class UniPC:
 
     With h = lambda_{i+1} - lambda_i, predicted states x_i, at which the network is evaluated, and corrected ones xc_i,
 
-        xc_i    = e^-h' xc_{i-1} + C(D_{i-2}, D_{i-1}, D_i),             h' the step before,
-        x_{i+1} = e^-h xc_i + P(D_{i-1}, D_i),
+        xc_i    = e^-h' xc_{i-1} + C_i(D_i, D_{i-1}, D_{i-2}),             h' the step before,
+        x_{i+1} = e^-h xc_i + P_i(D_i, D_{i-1}),
 
-    with P and C linear. Since x_i = e^-h' xc_{i-1} + P'(D_{i-2}, D_{i-1}), the corrected state is x_i + C - P', and predicted
-    states alone make a chain: x_{i+1} = e^-h (x_i + C - P') + P. One evaluation per step.
+    with P_i and C_i linear. Since x_i = e^-h' xc_{i-1} + P_{i-1}(D_{i-1}, D_{i-2}), the corrected state is x_i + C_i - P_{i-1},
+    and predicted states alone make a chain: x_{i+1} = e^-h (x_i + C_i - P_{i-1}) + P_i. One evaluation per step.
 
-    variant            "bh1": B(h) = h, or "bh2": B(h) = e^h - 1, as published
-    lower_order_final  the last step is of first order if it goes to 0, and with fewer than 15 steps where this is set
+    variant            B(h) of the paper: "bh1" is h, "bh2" is e^h - 1
+    lower_order_final  the last step is of first order, as it always is if it goes to 0
+    corrector          False for the predictor alone, UniP-2
+
+    The first step is of first order. Of order 3 with the corrector but for a last step of first order, whose small error is of
+    order 2. Raises ConfigError for another variant.
     """
 
     variant: Literal["bh1", "bh2"] = "bh2"
     lower_order_final: bool = True
+    corrector: bool = True
     order: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
-        if self.variant not in ("bh1", "bh2"):
-            raise ConfigError(f"UniPC's variant = {self.variant!r} is not one of 'bh1', 'bh2'")
+        check_option(self, "variant", "bh1", "bh2")
 
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
-        ratio, h = sigmas[1:] / sigmas[:-1], -sigmas.log().diff()
-        count = len(h)
-        orders = [min(i + 1, 2) for i in range(count)]
+        ratio, h = sigmas[1:] / sigmas[:-1], log_steps(sigmas)
+        second = torch.ones(len(h), dtype=torch.bool)
+        second[0] = False
         if self.lower_order_final or sigmas[-1] == 0:
-            orders[-1] = 1
-        drift = torch.stack([self.predictor(h, i, orders[i]) for i in range(count)])
-        for i in range(1, count):
-            before = self.predictor(h, i - 1, orders[i - 1]).roll(1)
-            drift[i] += ratio[i] * (self.corrector(h, i, orders[i - 1]) - before)
+            second[-1] = False
+        drift = self.predict(h, second)
+        if self.corrector:
+            change = self.correct(h, second) - shifted(drift)[:-1]
+            drift = drift + torch.nn.functional.pad(ratio[1:, None] * change, (0, 0, 1, 0))
         return StepMap(sigmas, ratio, drift, torch.zeros_like(ratio))
 
     def scale(self, h: Tensor) -> Tensor:
-        """B, for data prediction: of -h."""
+        """B(-h): data prediction is integrated backwards."""
         return -h if self.variant == "bh1" else torch.expm1(-h)
 
-    def predictor(self, h: Tensor, i: int, order: int) -> Tensor:
-        """Weights (3,) of D_i, D_{i-1}, D_{i-2} in x_{i+1}, from the corrected state i."""
-        weights = torch.zeros(3, dtype=torch.float64)
-        weights[0] = -torch.expm1(-h[i])
-        if order == 2:
-            slope = self.scale(h[i]) * 0.5 * h[i] / h[i - 1]
-            weights[0] -= slope
-            weights[1] += slope
-        return weights
+    def predict(self, h: Tensor, second: Tensor) -> Tensor:
+        """Weights P (N, 3) of D_i, D_{i-1}, D_{i-2} in x_{i+1}; of order 2 where `second`."""
+        slope = torch.zeros_like(h)
+        slope[1:] = -self.scale(h)[1:] / 2 * h[1:] / h[:-1]
+        slope = torch.where(second, slope, 0.0)
+        return torch.stack([slope - torch.expm1(-h), -slope, torch.zeros_like(h)], dim=1)
 
-    def corrector(self, h: Tensor, i: int, order: int) -> Tensor:
-        """Weights (3,) of D_i, D_{i-1}, D_{i-2} in the corrected state i, from the corrected state i - 1."""
-        step = h[i - 1]
-        scale, full = self.scale(step), torch.expm1(-step)
-        weights = torch.zeros(3, dtype=torch.float64)
-        weights[1] = -full
-        if order == 1:
-            weights += -scale * 0.5 * torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)
-            return weights
-        far = -h[i - 2] / step
-        first = (full / -step - 1) / scale
-        second = 2 * ((full / -step - 1) / -step - 0.5) / scale
-        # rho_far + rho_near = first, far rho_far + rho_near = second
-        rho_far = (first - second) / (1 - far)
-        rho_near = first - rho_far
-        weights += -scale * rho_near * torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64)
-        weights += -scale * rho_far / far * torch.tensor([0.0, -1.0, 1.0], dtype=torch.float64)
-        return weights
+    def correct(self, h: Tensor, second: Tensor) -> Tensor:
+        """Weights C (N - 1, 3) of D_i, D_{i-1}, D_{i-2} in the corrected states 1 ... N - 1; `second` is of the step to them.
+
+        Of order 2 with rho_near + rho_far = -h phi_2(-h) and rho_near + far rho_far = -2 h phi_3(-h), far = -h_{i-2} / h_{i-1}.
+        """
+        h, second = h[:-1], second[:-1]
+        far = -h.roll(1) / h  # that of the first step is not used
+        once, twice = -h * phi(2, -h), -2 * h * phi(3, -h)
+        rho_far = torch.where(second, (once - twice) / (1 - far), 0.0)
+        near = torch.where(second, once - rho_far, self.scale(h) / 2)
+        older = rho_far / far
+        return torch.stack([-near, near + older - torch.expm1(-h), -older], dim=1)
+
+
+def shifted(weights: Tensor) -> Tensor:
+    """Weights of (D_i, D_{i-1}, D_{i-2}) as weights of the next step's (D_{i+1}, D_i, D_{i-1}); the last is 0 before."""
+    return torch.nn.functional.pad(weights[:, :-1], (1, 0))

@@ -68,7 +68,7 @@ def scale_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
     scale, steps = (step_map.sigmas**2 + sigma_data**2).sqrt(), step_map.steps
     kind = torch.cat([step_map.evaluated, torch.ones(1, dtype=torch.bool)])
     slopes, found = torch.zeros_like(step_map.state), torch.zeros(steps, dtype=torch.bool)
-    for tap in range(step_map.taps):
+    for tap in range(min(step_map.taps, steps)):
         here = torch.arange(tap, steps)
         nearest = here[(kind[here + 1] == kind[here - tap]) & ~found[here]]
         slopes[nearest, tap] = scale[nearest + 1] / scale[nearest - tap]

@@ -32,7 +32,7 @@ def drawn(seed, taps, points, shape=(3, 1, 1), dtype=F64):
 
 
 def on_ranks(size, scan, slopes, values, first):
-    """All rows of a scan by ranks, and how many messages each sent; ranks without points must give back what they were given."""
+    """Each rank's rows, points and group; ranks without points must give back what they were given."""
     slices = Slices(len(values), size)
 
     def work(group):
@@ -79,7 +79,9 @@ def test_what_has_not_changed_stays_exactly_0(mode, taps):
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_keeps_the_dtype(dtype):
     for mode in ("bitwise", "fast"):
-        assert all(y.dtype == dtype for y, _, _ in on_ranks(3, lambda *a, m=mode: affine_scan(*a, m), *drawn(1, 2, 7, dtype=dtype)))
+        assert all(
+            y.dtype == dtype for y, _, _ in on_ranks(3, lambda *a, m=mode: affine_scan(*a, m), *drawn(1, 2, 7, dtype=dtype))
+        )
 
 
 @pytest.mark.parametrize("taps", [1, 2, 3])

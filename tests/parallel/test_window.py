@@ -17,8 +17,8 @@ many = settings(max_examples=120, deadline=None)
 
 @st.composite
 def ownerships(draw):
-    """Who owns and who wants which points, per member: `owned[member]` cuts a range of points into contiguous ranges of ranks in
-    any order, with gaps; `wanted[rank][member]` is any range; `slack` rows lie around the owned ones in a rank's tensor."""
+    """Who owns and who wants which points, per member: `owned[member]` cuts a range of points into contiguous ranges of ranks
+    in any order, with gaps; `wanted[rank][member]` is any range; `slack` rows lie around the owned ones in a rank's tensor."""
     size, members = draw(st.integers(1, 5)), draw(st.integers(1, 3))
     owned = []
     for _ in range(members):
@@ -88,7 +88,7 @@ firsts = st.lists(st.integers(0, 6), min_size=1, max_size=3).map(np.array)
 @many
 @given(sizes, taps, counts, counts, firsts, st.data())
 def test_windows_move_with_all_their_points(size, taps, before, after, first, data):
-    """Every state that was known is where it belongs afterwards, the frozen ones that steps still read too, and all else is 0."""
+    """Every state that was known is where it belongs, the frozen ones that steps still read too, and all else is 0."""
     slides = np.array([data.draw(st.integers(0, before)) for _ in first])
     old, new = Slices(before, size), Slices(after, size)
 

@@ -40,8 +40,8 @@ PROBLEMS = {"mixture": GaussianMixture(), "fields": FieldMixture(n=8, components
 
 @dataclass(frozen=True)
 class Case:
-    """`time_ranks`: a number, "all" for one group, or None for members first. Options go to `sample` as they are. `rounding`: to
-    what a relative difference of fast runs may grow."""
+    """`time_ranks`: a number, "all" for one group, or None for members first. Options go to `sample` as they are.
+    `rounding`: to what a relative difference of fast runs may grow."""
 
     members: int | list[int]
     problem: str = "mixture"
@@ -99,22 +99,40 @@ def fitting(solver) -> Sampler:
     raise AssertionError(f"{solver} takes no sampler")
 
 
+def window_for(solver, wanted) -> int | None:
+    """None for solvers that take no window: one point is all, or blocks are solved step by step."""
+    return None if isinstance(solver, Serial) or solver.wavefront else wanted
+
+
+def solvers_for(comm) -> list[str]:
+    """All, but Newton's method on three ranks at most: before a process differentiates for the first time, torch loads for a
+    second."""
+    return [name for name in SOLVERS if name != "newton" or comm.Get_size() <= 3]
+
+
+PLAIN = ("serial", "picard", "parasolver", "piadm")
+"""Solvers that differ by their numbers alone, and so need fewer checks over ranks."""
 # Every solver there is. Mixtures of iterates make more of rounding than plain sweeps do.
 SOLVED = {
-    f"solver {name}": Case(
-        2, "fields", steps=10, sampler=fitting(kind()), time_ranks="all", rounding=1e-6,
-        options={"window": None if name == "serial" else 6, "solver": kind(), "tol": 1e-4},
+    name: Case(
+        2, "fields", steps=10, sampler=fitting(kind()), time_ranks="all", fast=name not in PLAIN, rounding=1e-6,
+        options={"window": window_for(kind(), 6), "solver": kind(), "tol": 1e-4},
     )
     for name, kind in SOLVERS.items()
 }  # fmt: skip
 # Samplers whose steps read several points, by name.
 SEVERAL = ("heun", "dpmpp_3m", "unipc", "edm", "piadm_ode")
 SAMPLED = {
-    f"sampler {name}": Case(2, "fields", steps=6, sampler=SAMPLERS[name](), time_ranks="all", options={"window": 5})
+    name: Case(2, "fields", steps=6, sampler=SAMPLERS[name](), time_ranks="all", fast=False, options={"window": 5})
     for name in SEVERAL
     if name in SAMPLERS
 }
-ALL = CASES | WINDOWS | SOLVED | SAMPLED
+ALL = (
+    CASES
+    | WINDOWS
+    | {f"solver {name}": case for name, case in SOLVED.items()}
+    | {f"sampler {name}": case for name, case in SAMPLED.items()}
+)
 
 
 def facts(drawn: Ensemble) -> dict:

@@ -42,7 +42,7 @@ def random_scan(seed, ranks, dtype=F64):
 
 
 def my_scan(group, slopes, values, first, mode):
-    """What this rank gets, and what it should get: ranks without points, the values they gave, which are read on rank 0 only."""
+    """What this rank gets, and what it should get: without points, the values it gave, which are read on rank 0 only."""
     slices, taps = Slices(len(values), group.size), len(slopes)
     mine = slices.of(group.rank)
     given = first if group.rank == 0 else torch.full_like(first, 7.0)

@@ -11,7 +11,7 @@ from parampi.errors import ConfigError, NonFiniteError, OutputError
 from parampi.parallel import Transport
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
-from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, SOLVED, WINDOWS, Case, assert_same, facts
+from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, WINDOWS, Case, assert_same, facts, solvers_for
 
 EXPECTED = "PARAMPI_TEST_EXPECTED"
 GRID = sigmas.vp_linear(12)
@@ -57,13 +57,13 @@ def every_window_by_every_advance(comm):
 
 
 def every_solver(comm):
-    for name in SOLVED:
-        compare(name, comm)
+    for name in solvers_for(comm):
+        compare(f"solver {name}", comm)
 
 
 def samplers_that_read_several_points(comm):
     for name in SAMPLED:
-        compare(name, comm)
+        compare(f"sampler {name}", comm)
 
 
 def two_ranks_along_time(comm):

@@ -11,7 +11,7 @@ from tests.samplers.walk import walk
 F64 = torch.float64
 GRIDS = {"18 steps to 0": sigmas.karras(18), "12 steps to 0.02": sigmas.karras(12, 0.02, 50.0, final_zero=False)}
 OPTIONS = (
-    {},
+    {"s_churn": 40.0},
     {"s_churn": 80.0, "s_tmin": 0.05, "s_tmax": 50.0, "s_noise": 1.003},
     {"s_churn": 10.0},
     {"s_churn": 0.0, "s_noise": 1.1},
@@ -52,9 +52,7 @@ def stochastic(sampler, options, denoise, shape, grid):
     start, *noises = torch.randn(len(grid), *shape, generator=torch.Generator().manual_seed(1), dtype=F64)
     step_map = sampler.steps(grid)
     expected = algorithm_2(denoise, float(grid[0]) * start, grid, noises, **options)
-    gamma = float(sampler.churn(grid)[0])
-    raised = float(grid[0]) * math.sqrt((1 + gamma) ** 2 - 1)
-    first = float(grid[0]) * start + raised * options.get("s_noise", 1.0) * noises[0]
+    first = float(grid[0]) * start + sampler.raised(grid)[1][0] * noises[0]
     # the noise of algorithm 2's step i + 1 is that of the step that makes its point, number 2 i + 1
     own = [torch.zeros(shape, dtype=F64)] * step_map.steps
     for i in range(1, len(grid) - 1):
@@ -71,9 +69,16 @@ def deterministic(denoise, shape, grid):
 
 
 def differences(problems):
-    """(sampler, peer, difference) of all options and grids, over the problems."""
+    """All options and grids: the row of the table, and what computes the largest difference over the problems."""
     for grid in GRIDS.values():
-        yield "Heun", "Karras et al. 2022, algorithm 1", max(deterministic(*problem, grid) for problem in problems)
+        heun = "heun", "Karras et al. 2022, algorithm 1", ""
+        yield heun, lambda grid=grid: max(deterministic(*problem, grid) for problem in problems)
         for options in OPTIONS:
-            largest = max(stochastic(EDM(**options), options, *problem, grid) for problem in problems)
-            yield "EDM", "Karras et al. 2022, algorithm 2", largest
+            edm = "edm", "Karras et al. 2022, algorithm 2", ", ".join(f"{name}={value:g}" for name, value in options.items())
+            sampler = EDM(**options)
+            yield (
+                edm,
+                lambda grid=grid, sampler=sampler, options=options: max(
+                    stochastic(sampler, options, *problem, grid) for problem in problems
+                ),
+            )

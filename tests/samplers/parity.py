@@ -1,6 +1,7 @@
 """Relative differences of samplers and their peers, as the table of the documentation: `python -m tests.samplers.parity`."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -8,11 +9,13 @@ from torch import nn
 
 from parampi.bench.table import markdown
 from parampi.diffusion.exact import Gaussian, GaussianMixture
+from parampi.samplers import SAMPLERS
 from tests.samplers import elucidated
-from tests.samplers.peers import F64, Case, cases, difference
+from tests.samplers.peers import F64, cases, difference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "generated" / "parity.md"
-HEADER = ("sampler", "peer", "cases", "largest relative L2 difference")
+HEADER = ("sampler", "peer", "options of the peer", "cases", "largest relative L2 difference")
+Row = tuple[str, str, str]
 
 
 class UNet(nn.Module):
@@ -51,26 +54,28 @@ def alone(problem):
     return denoise
 
 
-def largest(case: Case) -> float:
-    return max(difference(case, denoise, shape) for denoise, shape in problems())
-
-
-def rows() -> list[tuple[str, str, int, float]]:
-    """One row per sampler and peer, the largest difference over options, spacings, last levels and problems."""
-    found: dict[tuple[str, str], list[float]] = {}
+def differences(problems) -> Iterator[tuple[Row, Callable[[], float]]]:
+    """Every comparison: its row of the table, and what computes the largest difference over the problems."""
     for case in cases():
-        found.setdefault((type(case.sampler).__name__, case.peer), []).append(largest(case))
-    for sampler, name, difference_ in elucidated.differences(problems()):
-        found.setdefault((sampler, name), []).append(difference_)
-    return [(*key, len(values), max(values)) for key, values in found.items()]
+        yield case.row, lambda case=case: max(difference(case, *problem) for problem in problems)
+    yield from elucidated.differences(problems)
+
+
+def grouped(problems) -> dict[Row, list[Callable[[], float]]]:
+    """The comparisons of each row, in the order of the samplers' names as they are registered."""
+    found: dict[Row, list[Callable[[], float]]] = {}
+    for row, compute in differences(problems):
+        found.setdefault(row, []).append(compute)
+    names = list(SAMPLERS)
+    return dict(sorted(found.items(), key=lambda item: names.index(item[0][0])))
 
 
 def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = markdown(HEADER, [(a, b, n, f"{value:.1e}") for a, b, n, value in rows()])
-    PAGE.write_text(table + "\n")
-    print(table)
+        rows = [(*row, len(all_), f"{max(f() for f in all_):.1e}") for row, all_ in grouped(problems()).items()]
+    PAGE.write_text(markdown(HEADER, rows) + "\n")
+    print(PAGE.read_text())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Samplers equal their peers: diffusers' schedulers and the algorithms of EDM, in double precision with the same noise."""
 
-import re
+import dataclasses
 import warnings
 
 import pytest
 import torch
 
-from parampi.diffusion.sigmas import vp_linear
-from parampi.samplers import DDIM, EDM, DPMpp2M, UniPC
+from parampi.diffusion.sigmas import VPTimes, karras, log_uniform, training_times, vp_linear
+from parampi.errors import ConfigError
+from parampi.samplers import DDIM, EDM, DPMpp2M, Euler, UniPC
 from tests.samplers import elucidated, parity
-from tests.samplers.peers import F64, Case, cases, difference, doubled, levels, run_ours, run_peer, scheduler
+from tests.samplers.peers import F64, Case, cases, difference, doubled, levels, name_of, run_ours, run_peer, scheduler
 from tests.samplers.walk import walk
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers, an extra of the tests, is not installed")
@@ -17,17 +18,15 @@ PROBLEMS = parity.problems()
 LARGEST = 1e-10
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{type(case.sampler).__name__}, {case.peer}, {case.label}")
+@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{name_of(case.sampler)}, {case.peer}, {case.label}")
 def test_equals_the_scheduler(case):
-    """The mixture; the other problems are gone through for one case of each sampler below, and by the table of the docs."""
+    """The mixture; the other problems are gone through for one case of each row below, and by the table of the docs."""
     denoise, shape = PROBLEMS[1]
     assert difference(case, denoise, shape) <= LARGEST
 
 
 @pytest.mark.parametrize("problem", [0, 2], ids=["gaussian", "network"])
-@pytest.mark.parametrize(
-    "case", {(type(c.sampler), c.peer): c for c in cases()}.values(), ids=lambda c: type(c.sampler).__name__
-)
+@pytest.mark.parametrize("case", {case.row: case for case in cases()}.values(), ids=lambda case: ", ".join(case.row))
 def test_equals_the_scheduler_on_other_problems(case, problem):
     denoise, shape = PROBLEMS[problem]
     assert difference(case, denoise, shape) <= LARGEST
@@ -35,8 +34,8 @@ def test_equals_the_scheduler_on_other_problems(case, problem):
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=["gaussian", "mixture", "network"])
 def test_heun_and_edm_equal_algorithms_1_and_2(problem):
-    for sampler, _, value in elucidated.differences([problem]):
-        assert value <= LARGEST, sampler
+    for row, compute in elucidated.differences([problem]):
+        assert compute() <= LARGEST, row
 
 
 def test_edm_without_churn_is_heun():
@@ -69,7 +68,7 @@ def test_the_parallel_ddim_scheduler_forgets_its_last_level():
     ours = walk(DDIM().steps(grid), denoise, start, [])
     assert (ours[-1] - expected).norm() <= LARGEST * expected.norm()
     parallel = diffusers.DDIMParallelScheduler
-    with doubled(parallel, []):
+    with doubled(parallel):
         made = parallel(**options)
         made.set_timesteps(case.steps)
         before, sigma = ours[-2], grid[-2]
@@ -93,7 +92,7 @@ def test_the_ddim_scheduler_steps_beside_its_own_times_with_linspace_spacing(eta
 
 
 def test_unipc_bh1_of_the_peer_is_not_a_number_at_sigma_zero():
-    """Its B(h) is infinite there and multiplies a correction of 0; the sampler here takes the limit."""
+    """Its B(h) is infinite there and multiplies a correction of 0, which is none; the sampler here makes none."""
     case = Case(UniPC("bh1"), "UniPCMultistepScheduler", 10, {"solver_type": "bh1", "final_sigmas_type": "zero"})
     denoise, shape = PROBLEMS[1]
     start = 10 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=F64)
@@ -102,25 +101,73 @@ def test_unipc_bh1_of_the_peer_is_not_a_number_at_sigma_zero():
     assert run_ours(case, denoise, grid, start, []).isfinite().all()
 
 
+def test_unipc_of_the_peer_corrects_its_last_state_with_a_step_of_no_length():
+    """With Karras's levels down to sigma_min the multistep schedulers append the last level once more. Here such a grid is
+    refused. DPM-Solver's scheduler goes nowhere in that step; UniPC's returns the last state corrected, one evaluation more."""
+    case = Case(UniPC(), "UniPCMultistepScheduler", 12, {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"})
+    denoise, shape = PROBLEMS[1]
+    start = 10 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=F64)
+    grid, theirs = run_peer(case, denoise, start, [])
+    assert len(grid) == 12
+    with pytest.raises(ConfigError, match="drop repeated ones"):
+        UniPC().steps(torch.cat([grid, grid[-1:]]))
+    sampler = UniPC(lower_order_final=False)
+    predicted = run_ours(dataclasses.replace(case, sampler=sampler), denoise, grid, start, [])
+    to_nearby = torch.cat([grid, grid[-1:] * (1 - 1e-9)])
+    corrected = run_ours(dataclasses.replace(case, sampler=UniPC()), denoise, to_nearby, start, [])
+    assert (corrected - theirs).norm() < 1e-8 * theirs.norm()
+    assert (predicted - theirs).norm() > 1e-6 * theirs.norm()
+
+
+def test_the_euler_scheduler_asks_the_network_before_it_adds_the_noise():
+    """Algorithm 2 evaluates the raised state at the raised level; used as documented, the scheduler's step adds the noise to
+    the state after the network has seen it. Given the network's answer to the raised state, its step is the algorithm's."""
+    churn = {"s_churn": 3.0}
+    case = Case(Euler(**churn), "EulerDiscreteScheduler", 12, scaled=False, step_options=churn)
+    denoise, shape = PROBLEMS[1]
+    assert difference(case, denoise, shape) <= LARGEST
+    assert difference(case, denoise, shape, churned=False) > 1e-2
+
+
 @pytest.mark.parametrize(
     ("spacing", "to_zero"), [("linspace", True), ("leading", True), ("trailing", True), ("trailing", False)]
 )
 def test_the_linear_grid_is_that_of_the_ddim_scheduler(spacing, to_zero):
-    case = Case(DDIM(), "DDIMScheduler", 20, {"timestep_spacing": spacing, "set_alpha_to_one": to_zero})
-    with doubled(diffusers.DDIMScheduler, []):
+    options = {"timestep_spacing": spacing, "set_alpha_to_one": to_zero}
+    same_grid(vp_linear(20, spacing=spacing, final_zero=to_zero), "DDIMScheduler", 20, options)
+
+
+@pytest.mark.parametrize("peer", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+@pytest.mark.parametrize("spacing", ["linspace", "leading"])
+@pytest.mark.parametrize("to_zero", [True, False])
+def test_the_linear_grid_of_the_multistep_schedulers_leaves_out_the_last_of_one_more_time(spacing, to_zero, peer):
+    times = training_times(21, 1000, spacing)[:-1]
+    options = {"timestep_spacing": spacing, "final_sigmas_type": "zero" if to_zero else "sigma_min"}
+    same_grid(vp_linear(20, spacing=times, final_zero=to_zero), peer, 20, options)
+
+
+@pytest.mark.parametrize("to_zero", [True, False])
+@pytest.mark.parametrize(("kind", "option"), [(karras, "use_karras_sigmas"), (log_uniform, "use_exponential_sigmas")])
+def test_karras_and_exponential_grids_between_the_ends_of_the_linear_schedule(kind, option, to_zero):
+    """Without a last 0 the peer's last level stands twice: n levels are n - 1 steps."""
+    ends = VPTimes().sigma(torch.tensor([0.0, 999.0])).tolist()
+    options = {option: True, "final_sigmas_type": "zero" if to_zero else "sigma_min"}
+    ours = kind(12 if to_zero else 11, *ends, final_zero=to_zero)
+    same_grid(ours, "DPMSolverMultistepScheduler", 12, options)
+
+
+def same_grid(ours, peer, steps, options):
+    case = Case(DDIM(), peer, steps, options)
+    with doubled(getattr(diffusers, peer)):
         theirs = levels(scheduler(case))
-    torch.testing.assert_close(vp_linear(20, spacing=spacing, final_zero=to_zero), theirs, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
 def test_the_documented_table_has_the_rows_that_the_generator_makes():
-    documented = re.findall(r"^\| (\S+) +\| (.+?) +\| (\d+) ", parity.PAGE.read_text(), re.MULTILINE)
-    expected = {}
-    for case in cases():
-        key = type(case.sampler).__name__, case.peer
-        expected[key] = expected.get(key, 0) + 1
-    for sampler, name, _ in elucidated.differences(PROBLEMS[:1]):
-        expected[sampler, name] = expected.get((sampler, name), 0) + 1
-    assert {(a, b): int(n) for a, b, n in documented} == expected
+    lines = parity.PAGE.read_text().splitlines()
+    documented = [tuple(cell.strip() for cell in line.strip("|").split("|")[:4]) for line in lines[2:]]
+    assert documented == [(*row, str(len(all_))) for row, all_ in parity.grouped(PROBLEMS).items()]
+    assert tuple(cell.strip() for cell in lines[0].strip("|").split("|")) == parity.HEADER
 
 
 @pytest.fixture(autouse=True)

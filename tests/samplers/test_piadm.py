@@ -1,14 +1,16 @@
 """PIADM's steps, against the paper's formula and against the exact Ornstein-Uhlenbeck process."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 
 from parampi import sigmas
 from parampi.errors import ConfigError
-from parampi.samplers import PIADMODE, PIADMSDE
-from parampi.samplers.piadm import noises, small_difference
+from parampi.samplers import PIADMODE, PIADMSDE, StepMap
+from parampi.samplers.langevin import noises, series
+from tests.moments import CorrelatedGaussian, carried
 from tests.samplers.walk import walk
 
 F64 = torch.float64
@@ -56,34 +58,75 @@ def test_corrector_noise_has_the_moments_of_the_exact_process(eps, friction):
     assert found == pytest.approx(exact_moments(eps, friction), rel=1e-8)
 
 
-def test_the_series_and_the_formula_of_the_position_variance_meet():
-    for friction in (0.5, 3.0):
-        below, above = small_difference(0.04999 / friction, friction), small_difference(0.05001 / friction, friction)
-        slope = (0.05 / friction) ** 2 * friction**2  # of g^2 eps^3 / 3
-        assert above - below == pytest.approx(slope * 2e-5 / friction, rel=0.05)
+def test_the_series_and_the_formula_of_the_moments_meet():
+    """On both sides of z = 1/2, where one takes over from the other."""
+    for first, once, twice in ((2, 1.0, 0.0), (3, 2.0, -0.5)):
+        by_series, by_formula = (series(z, first, once, twice) for z in (0.5, math.nextafter(0.5, 1)))
+        assert by_series == pytest.approx(by_formula, rel=1e-14)
+    assert series(1e-6, 3, 2.0, -0.5) == pytest.approx(1e-18 / 3, rel=1e-5)
 
 
-def test_the_corrector_keeps_a_gaussian_law():
-    """With the exact score of N(0, 1) and short steps the variance of the positions stays 1, but for what holding the score
-    over a step leaves."""
+@pytest.mark.parametrize("sigma", [0.05, 1.5, 30.0])
+@pytest.mark.parametrize("options", [{}, {"time": 0.7, "friction": 1.3}], ids=repr)
+def test_a_corrector_step_has_the_mean_of_the_exact_process(options, sigma):
+    """The flow of dy = v dt, dv = (s - g v) dt from (y, v), by the exponential of its matrix, with s held."""
+    count = 3
+    step_map = PIADMODE(blocks=1, corrections=count, **options).steps(torch.tensor([2 * sigma, sigma], dtype=F64))
+    alpha, level = 1 / math.sqrt(1 + sigma**2), sigma / math.sqrt(1 + sigma**2)
+    eps, g = options.get("time", level) / count, options.get("friction", 2 / level)
+    flow = torch.linalg.matrix_exp(eps * torch.tensor([[0.0, 1.0, 0.0], [0.0, -g, 1.0], [0.0, 0.0, 0.0]], dtype=F64))
+    x, v, d = torch.tensor([0.8, -0.4, 0.3], dtype=F64)  # position and velocity in EDM coordinates, and a denoised field
+    score = (alpha * d - alpha * x) / level**2
+    y, w, _ = flow @ torch.stack([alpha * x, alpha * v, score])
+    state, drift = step_map.state, step_map.drift
+    after_x = state[2, 1] * x + state[2, 0] * v + drift[2, 1] * d
+    after_v = state[3, 2] * x + state[3, 1] * v + state[3, 0] * after_x + drift[3, 2] * d
+    torch.testing.assert_close(torch.stack([after_x, after_v]), torch.stack([y, w]) / alpha, rtol=1e-12, atol=1e-12)
 
-    def drift(eps, friction=2.0, sigma=1.5):
-        ode = PIADMODE(blocks=1, corrections=round(1 / eps), time=1.0, friction=friction)
-        step_map = ode.steps(torch.tensor([3.0, sigma], dtype=F64))
-        scale = math.sqrt(1 + sigma**2)
-        rows = torch.zeros(step_map.steps + 1, step_map.steps + 1, dtype=F64)  # by the start of the corrector and the noises
-        rows[1, 0] = scale
-        for i in range(1, step_map.steps):
-            for tap in range(min(step_map.taps, i)):
-                gain = 1 / (1 + sigma**2)
-                rows[i + 1] += (step_map.state[i, tap] + step_map.drift[i, tap] * gain) * rows[i - tap]
-            for tap in range(min(2, i)):
-                rows[i + 1, i - tap] += step_map.noise[i, tap]
-        return float((rows[-1] ** 2).sum()) / scale**2 - 1
 
-    coarse, fine = drift(0.1), drift(0.05)
-    assert abs(fine) < 5e-3
-    assert abs(coarse / fine) > 1.8
+def positions(step_map, sigma, variance):
+    """The variance of y at the end of a chain whose denoiser is that of N(0, variance), begun at its marginal at sigma."""
+    problem = CorrelatedGaussian(torch.zeros(1, dtype=F64), torch.tensor([[variance]], dtype=F64))
+    _, spread = carried(step_map, problem, torch.zeros(1, dtype=F64), torch.tensor([[variance + sigma**2]], dtype=F64))
+    return float(spread) / (variance + sigma**2)
+
+
+def corrector_alone(sampler, sigma):
+    """Its points without those of the predictor before them."""
+    step_map = sampler.steps(torch.tensor([2 * sigma, sigma], dtype=F64))
+    return StepMap(step_map.sigmas[1:], step_map.state[1:], step_map.drift[1:], step_map.noise[1:])
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 9.0])
+@pytest.mark.parametrize("sigma", [0.02, 1.5])
+def test_the_corrector_keeps_a_gaussian_law_in_the_long_run(sigma, variance):
+    """What holding the score over a step leaves of a Gaussian's variance is of first order in the step, and does not grow."""
+    level = sigma / math.sqrt(1 + sigma**2)
+
+    def bias(per_time, length):
+        sampler = PIADMODE(blocks=1, corrections=per_time * length, time=length * level)
+        return positions(corrector_alone(sampler, sigma), sigma, variance) - 1
+
+    coarse, fine, long = bias(20, 20), bias(40, 20), bias(40, 40)
+    assert abs(fine) < 0.02
+    assert coarse / fine == pytest.approx(2, abs=0.1)
+    assert abs(long) < 1.1 * abs(fine) + 1e-4 or variance > 1  # a wide law takes longer to settle
+
+
+def test_blocks_are_the_sums_of_the_paper():
+    """y_m = e^(tau_m/2) y_0 + sum_j e^((tau_m - tau_{j+1})/2) (2 (e^(eps_j/2) - 1) s(y_j) + sqrt(e^eps_j - 1) xi_j)."""
+    step_map = PIADMSDE(blocks=3).steps(GRID)
+    start, *noise = torch.randn(len(GRID), 5, generator=torch.Generator().manual_seed(0), dtype=F64)
+    x, alpha, t = walk(step_map, denoise, 20 * start, noise), 1 / (1 + GRID**2).sqrt(), torch.log1p(GRID**2)
+    for begin, end in pairwise([0, *step_map.blocks.tolist()]):
+        tau = t[begin] - t
+        y = (tau[end] / 2).exp() * alpha[begin] * x[begin]
+        for j in range(begin, end):
+            score = alpha[j] * (denoise(x[j], GRID[j]) - x[j]) / (alpha[j] * GRID[j]) ** 2
+            eps = t[j] - t[j + 1]
+            kick = 2 * torch.expm1(eps / 2) * score + torch.expm1(eps).sqrt() * noise[j]
+            y = y + ((tau[end] - tau[j + 1]) / 2).exp() * kick
+        torch.testing.assert_close(x[end], y / alpha[end], rtol=1e-12, atol=1e-12)
 
 
 def test_chain_of_positions_and_velocities():

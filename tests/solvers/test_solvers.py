@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from parampi import sigmas
-from parampi.diffusion.exact import GaussianMixture
+from parampi.diffusion.exact import FieldMixture, GaussianMixture
 from parampi.errors import ConfigError
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS, FixedSweeps, Picard, Serial, Solver
@@ -18,7 +18,9 @@ from tests.engines import GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_er
 
 F64 = torch.float64
 GRID = sigmas.vp_linear(10)
+SHORT = sigmas.vp_linear(6)
 SMALL = GaussianMixture(dim=16, components=3)
+MANY = FieldMixture(n=8, components=3)
 SHAPE = SMALL.shape
 TEN = SAMPLERS["ddim"]().steps(GRID)
 
@@ -118,7 +120,7 @@ def test_window_has_at_least_one_point_and_at_most_all(solver):
 @every_swept_pair
 def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
     """Rung 3: the linear model acts on differences that are exactly 0 there."""
-    problem = chain(SMALL, sampler, GRID, members=2)
+    problem = chain(SMALL, sampler, SHORT, members=2)
     reference, run = trajectory(problem), engine(problem, solver)
     for k in range(1, len(states(run))):
         run.sweep()
@@ -128,7 +130,7 @@ def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
 @every_swept_pair_to_tolerance
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(solver, sampler):
     """Rung 3 with windows that slide: after k rounds at least k points are frozen, exactly, and the end is exact."""
-    given = chain(SMALL, sampler, GRID, members=[0, 3])
+    given = chain(SMALL, sampler, SHORT, members=[0, 3])
     reference = trajectory(given)
     run = engine(given, solver, window_of(solver, 4), tolerance=1e-300)
     for k in range(1, given.steps + 1):
@@ -170,10 +172,10 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
 def test_members_are_drawn_one_by_one(solver, sampler):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""
     window = window_of(solver, 6)
-    together = engine(chain(REGIMES, sampler, GRID, [4, 0, 7]), solver, window, tolerance=1e-2)
+    together = engine(chain(MANY, sampler, SHORT, [4, 0, 7]), solver, window, tolerance=1e-2)
     fields, account = together.run(), together.account
     for column, number in ((0, 4), (2, 7)):
-        alone = engine(chain(REGIMES, sampler, GRID, [number]), solver, window, tolerance=1e-2)
+        alone = engine(chain(MANY, sampler, SHORT, [number]), solver, window, tolerance=1e-2)
         assert torch.equal(alone.run()[0], fields[column])
         for facts in ("rounds", "evaluations", "residual", "lacking"):
             assert getattr(alone.account, facts)[0] == getattr(account, facts)[column]
