@@ -142,7 +142,13 @@ def stencils():
     """One of each kind, small."""
     grid = levels(6)
     return {
-        "heun": heun(grid), "multistep": multistep(grid), "noisy multistep": multistep(grid, 0.3), "langevin": langevin(5),
-        "one tap": random_stencil(1, 9), "three taps": random_stencil(2, 11, 3, 2), "four taps, blind points":
-        random_stencil(3, 12, 4, 3, blind=0.4), "more taps than steps": random_stencil(4, 3, 4, 4),
-    }  # fmt: skip
+        "heun": heun(grid),
+        "multistep": multistep(grid),
+        "noisy multistep": multistep(grid, 0.3),
+        "langevin": langevin(5),
+        "one tap": random_stencil(1, 9),
+        "three taps": random_stencil(2, 11, 3, 2),
+        "four taps, blind points": random_stencil(3, 12, 4, 3, blind=0.4),
+        "more taps than steps": random_stencil(4, 3, 4, 4),
+        "three taps, one step": random_stencil(5, 1, 3, 2),
+    }

@@ -42,7 +42,7 @@ def test_a_chain_has_one_number_per_step_and_tap(step_map, solver):
 def test_a_slice_has_them_shaped_for_its_states(step_map, dtype):
     """Two members at different steps, the second with a step beyond the last: 0 where a step is in no window."""
     given, n = whole(step_map), step_map.steps
-    steps = torch.tensor([[0, n - 2], [1, n - 1], [2, n]])
+    steps = torch.tensor([[0, max(n - 2, 0)], [min(1, n - 1), n - 1], [2, n]])
     active = torch.tensor([[True, True], [True, True], [False, False]])
     found = given.at(steps, active, torch.zeros(5, 2, 1, 3, 4, dtype=dtype))
     for one in fields(given):

@@ -138,6 +138,19 @@ def test_watch_sees_every_round():
     assert {steps for _, _, steps in seen} == {20}
 
 
+@pytest.mark.parametrize("options", [{"mode": "bitwise"}, {"network_batch": 7}], ids=str)
+def test_a_denoiser_may_return_the_same_memory_in_every_call(options):
+    """As compiled ones do that replay a recorded graph."""
+    memory = {}
+
+    def recorded(x, sigma):
+        return memory.setdefault(x.shape, torch.empty_like(x)).copy_(MIXTURE(x, sigma))
+
+    recorded.shape = SHAPE
+    expected = draw(3, window=5, **options).fields
+    assert torch.equal(draw(3, recorded, window=5, **options).fields, expected)
+
+
 def test_keep_receives_members_one_by_one_and_nothing_else_is_stored():
     expected, kept = draw(5, mode="bitwise"), []
     drawn = draw(5, mode="bitwise", batch=2, keep=lambda field, member: kept.append((member.member, field.clone())))

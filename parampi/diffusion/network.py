@@ -31,8 +31,13 @@ class Network:
         """D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
         begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
-        chunks = [self.call(x[i : i + size], sigma[i : i + size]) for i in range(0, len(x), size)]
-        result = chunks[0] if len(chunks) == 1 else torch.cat(chunks) if chunks else x.clone()
+        if 0 < len(x) <= size:
+            result = self.call(x, sigma)
+        else:
+            # copied one by one: a network that is compiled may return the same memory in every call
+            result = x.new_empty(x.shape)
+            for i in range(0, len(x), size):
+                result[i : i + size] = self.call(x[i : i + size], sigma[i : i + size])
         if result.is_cuda:
             torch.cuda.synchronize(result.device)
         self.seconds += time.perf_counter() - begin
