@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from parampi import __version__
 from parampi.errors import LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
@@ -31,7 +32,7 @@ def ending(work: Callable[[], Any], rank: int) -> int:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="parampi")
+@click.version_option(__version__, prog_name="parampi")
 def commands() -> None:
     """Ensembles from diffusion models of physics fields, parallel in time."""
 

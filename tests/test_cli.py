@@ -8,6 +8,7 @@ import pytest
 import xarray
 from safetensors.torch import save_file
 
+from parampi import __version__
 from parampi.bench import overhead
 from tests.small import parampi_command, write_project
 
@@ -46,6 +47,11 @@ def test_usage_is_explained() -> None:
     assert "run" in call("--help").stdout and "verify" in call("--help").stdout
     wrong = call("run")
     assert wrong.returncode == 2 and "Missing argument 'CONFIG'" in wrong.stderr
+
+
+def test_version_needs_no_installation() -> None:
+    done = call("--version")
+    assert done.returncode == 0 and __version__ in done.stdout
 
 
 def test_info_names_versions() -> None:
