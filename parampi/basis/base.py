@@ -1,0 +1,78 @@
+"""What a basis is, and a registry of them."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from parampi.errors import ConfigError
+
+
+class Basis(Protocol):
+    """A linear change of variables in which fields of physics are nearly uncorrelated.
+
+    In it a linear model of a denoiser is one number per mode, `L x = inverse(response * forward(x))`, and what is known or
+    learned about it is one number per *shell*, a group of modes that are expected to behave alike. Modes are real numbers, also
+    where they come in pairs (real and imaginary part of one coefficient), and `inverse(forward(x)) == x` to rounding for every
+    basis: families of functions that do not span all fields are completed by the rest of the field, whose response is a scalar.
+
+    shape    (C, *space) of one field
+    modes    M, the real numbers that stand for a field
+    shells   S
+    shell    (M,) int64, the shell of each mode, 0 ... S - 1
+    weight   (M,) float64 with `sum(weight z^2) = sum(x^2)`, to rounding for all bases but `SphericalHarmonics`
+    noise    (M,) float64, variance of each mode of white noise of unit variance, zero where a mode is always zero (imaginary
+             parts of coefficients that are real). A mode's variance divided by it is what compares with sigma^2, and what
+             `variance` and `mode_variance` return.
+    """
+
+    shape: tuple[int, ...]
+    modes: int
+    shells: int
+    shell: Tensor
+    weight: Tensor
+    noise: Tensor
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Modes (..., M) of fields (..., *shape), float32 or float64 as they are; ConfigError for any other dtype or shape."""
+
+    def inverse(self, modes: Tensor) -> Tensor:
+        """Fields (..., *shape) of modes (..., M)."""
+
+    def shell_sums(self, modes_like: Tensor) -> Tensor:
+        """`sum(weight * modes_like)` over each shell, (..., S) float64, with the same bits for any batch around a row."""
+
+    def spread(self, per_shell: Tensor) -> Tensor:
+        """(..., M): for each mode the value of its shell, of (..., S)."""
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same basis with its tables on a device and in a dtype. Fields of others are served too, tables being converted
+        in every call; shell, weight and noise keep their dtypes."""
+
+
+BASES: dict[str, Callable[..., Basis]] = {}
+B = TypeVar("B", bound=Callable[..., Basis])
+
+
+def register(name: str) -> Callable[[B], B]:
+    """Make a basis known by name to configurations and to the tests that every basis must pass."""
+
+    def add(cls: B) -> B:
+        BASES[name] = cls
+        return cls
+
+    return add
+
+
+def make_basis(name: str, shape: Sequence[int], **options: Any) -> Basis:
+    """The basis of that name for fields of `shape` (C, *space); ConfigError for names and options that there are not."""
+    if name not in BASES:
+        raise ConfigError(f"there is no basis {name!r}; choose one of {', '.join(sorted(BASES))}")
+    known = [option for option in inspect.signature(BASES[name]).parameters if option != "shape"]
+    for option in options:
+        if option not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise ConfigError(f"the basis {name!r} has no option {option!r}; {has}")
+    return BASES[name](tuple(shape), **options)

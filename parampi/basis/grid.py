@@ -1,0 +1,145 @@
+"""Fourier and cosine modes of fields on regular grids of one to three dimensions."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from parampi.basis.axes import Axis, HalfPeriodic, make_axis, ordered
+from parampi.basis.base import register
+from parampi.basis.layout import F64, Layout
+from parampi.basis.transform import Transform, check_option, check_shape, per_channel
+from parampi.basis.wavenumbers import SHELLS, lengths, mean_per_shell, shells_of
+from parampi.errors import ConfigError
+
+KINDS = ("fourier", "cosine")
+
+
+@register("mixed")
+class Mixed(Transform):
+    """Fourier modes along periodic axes and cosine modes along bounded ones, orthonormal, channel by channel.
+
+    Bounded axes have their points in the middle of n equal cells (DCT-II). The last periodic axis has the coefficients of
+    wavenumbers 0 ... n // 2 only, whose conjugates are counted by a weight of 2. Real and imaginary parts are neighbours.
+
+    `kinds`: "fourier" or "cosine" for each axis of space.
+    `shells`
+        "radial"  by the length of the wavevector in units of the domain's lowest wavenumber, rounded to the nearest integer
+        "axes"    by the absolute wavenumber along each axis
+        "full"    every coefficient by itself, with its conjugate
+    `channels`: "own" shells for every channel, channel by channel, or "shared" ones.
+    `extent`: lengths of the domain along its axes, in any unit, for "radial"; all the same if not given.
+
+    `wavevector` (D, M) float64: wavenumbers of each mode along the axes of space, in cycles per domain (multiples of 1/2 along
+    bounded ones); a spectrum known in closed form is a function of it. `wavenumber` (S,) float64: mean length of a shell's
+    wavevectors (rounded ones for "radial"), in units of the lowest of the domain.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        kinds: Sequence[str],
+        shells: str = "radial",
+        channels: str = "own",
+        extent: Sequence[float] | None = None,
+    ):
+        name = type(self).__name__
+        shape = check_shape(name, shape, 2, 4, "(C, *space) with 1 to 3 axes of space")
+        check_option(name, "shells", shells, SHELLS)
+        check_option(name, "channels", channels, ("own", "shared"))
+        self.kinds = check_kinds(name, tuple(kinds), shape)
+        self.extent = check_extent(name, extent, shape)
+        self.plan(shape[1:])
+        self.number(shape, shells, channels == "shared")
+
+    def plan(self, space: tuple[int, ...]) -> None:
+        """The transforms in their order; how axes are arranged before each of them, the one to transform last, and back."""
+        now, orders = list(range(len(space))), []
+        self.axes: dict[int, Axis] = {}
+        for axis in ordered(self.kinds):
+            after = [a for a in now if a != axis] + [axis]
+            orders.append((0, *(1 + now.index(a) for a in after)))
+            half = not any(isinstance(a, HalfPeriodic) for a in self.axes.values())
+            self.axes[axis], now = make_axis(self.kinds[axis], space[axis], half), after
+        self.stored = tuple(now)
+        self.sizes = tuple(len(self.axes[axis].numbers()) for axis in now)
+        self.orders = tuple(orders)
+        self.backwards = tuple(tuple(order.index(i) for i in range(len(order))) for order in orders)
+
+    def number(self, shape: tuple[int, ...], shells: str, shared: bool) -> None:
+        """Wavevectors, shells, weights and noise of the modes as they are stored."""
+        layout = Layout.of({axis: self.axes[axis] for axis in self.stored})
+        length = lengths(layout.vectors, self.extent)
+        self.complex = "fourier" in self.kinds
+        noise = torch.ones(len(length), 1, dtype=F64)
+        if self.complex:
+            noise = torch.where(layout.real[:, None], torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])).to(F64)
+        channels, parts = shape[0], noise.shape[1]
+
+        def per_mode(values: Tensor) -> Tensor:
+            return values.repeat_interleave(parts, dim=-1).repeat(*[1] * (values.ndim - 1), channels)
+
+        shell = per_channel(shells_of(shells, layout, length).repeat_interleave(parts), channels, shared).flatten()
+        super().__init__(shape, shell, per_mode(layout.weight), noise.flatten().repeat(channels))
+        self.wavevector = per_mode(layout.vectors)
+        self.wavenumber = mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        moved = super().to(device, dtype)
+        moved.axes = {name: axis.to(device, dtype) for name, axis in self.axes.items()}
+        return moved
+
+    def analyse(self, rows: Tensor) -> Tensor:
+        x = rows.flatten(0, 1)
+        for order, axis in zip(self.orders, self.axes.values(), strict=True):
+            x = axis.apply(x.permute(order).contiguous())
+        return (torch.view_as_real(x) if self.complex else x).reshape(len(rows), self.modes)
+
+    def synthesise(self, rows: Tensor) -> Tensor:
+        z = rows.reshape(-1, *self.sizes, *([2] if self.complex else []))
+        z = torch.view_as_complex(z) if self.complex else z
+        for order, axis in reversed(list(zip(self.backwards, self.axes.values(), strict=True))):
+            z = axis.undo(z.contiguous()).permute(order)
+        return z.reshape(len(rows), *self.shape)
+
+
+@register("fourier")
+class Fourier(Mixed):
+    """Modes of a domain that is periodic along all axes; see `Mixed`. Radial shells are those of `fields.spectrum`."""
+
+    def __init__(
+        self, shape: tuple[int, ...], shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
+    ):
+        super().__init__(shape, ["fourier"] * (len(shape) - 1), shells, channels, extent)
+
+
+@register("cosine")
+class Cosine(Mixed):
+    """Modes of a domain that is bounded along all axes; see `Mixed`. Wavenumbers of its shells count half cycles."""
+
+    def __init__(
+        self, shape: tuple[int, ...], shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
+    ):
+        super().__init__(shape, ["cosine"] * (len(shape) - 1), shells, channels, extent)
+
+
+def check_kinds(name: str, kinds: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, ...]:
+    for kind in kinds:
+        check_option(name, "kind of axis", kind, KINDS)
+    if len(kinds) != len(shape) - 1:
+        raise ConfigError(
+            f"{name} got {len(kinds)} kinds of axes for fields of shape {shape}; give one for each of its "
+            f"{len(shape) - 1} axes of space, 'fourier' where it is periodic and 'cosine' where it is bounded"
+        )
+    return kinds
+
+
+def check_extent(name: str, extent: Sequence[float] | None, shape: tuple[int, ...]) -> Tensor:
+    lengths = [1.0] * (len(shape) - 1) if extent is None else [float(length) for length in extent]
+    if len(lengths) != len(shape) - 1 or not all(isfinite(length) and length > 0 for length in lengths):
+        raise ConfigError(
+            f"{name}'s extent = {lengths} for fields of shape {shape}; give the {len(shape) - 1} positive lengths of the domain"
+        )
+    return torch.tensor(lengths, dtype=F64)

@@ -1,0 +1,109 @@
+"""Spherical harmonics of fields on global latitude-longitude grids."""
+
+from collections.abc import Sequence
+from math import pi
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from parampi.basis.base import register
+from parampi.basis.harmonics import Harmonics, Library, Tables
+from parampi.basis.sphere_grid import SphereGrid
+from parampi.basis.transform import F64, Transform, check_option, check_shape, per_channel
+
+SMALL = 1 << 16  # points of a grid for which one analysis per ring costs nothing
+MOST = 1 << 26  # numbers in tables (512 MiB in float64) that are worth their memory on a device
+
+
+@register("spherical_harmonics")
+class SphericalHarmonics(Transform):
+    """Coefficients c_lm (m >= 0, real and imaginary parts) of every channel, then the rest of the field that they leave.
+
+    Shells are the degrees l = 0 ... degree of a channel, then its rest; `channels`: "own" shells for every channel, channel by
+    channel, or "shared" ones. `degree_of_shell` (S,) int64 has the degree of each, -1 for a rest.
+
+    `grid`: "equiangular" (rings in the middle of cells), "equiangular-poles", "driscoll-healy" (north pole only) or
+    "gauss-legendre"; `ascending`: the first ring is the southernmost; or `latitude` (H,) in degrees, from which both follow.
+    `degree`: the highest one; that which the grid determines exactly if not given. Orders go up to that or to columns / 2.
+    `transform`: "library" (ducc0, on the CPU), "tables" (products on the device of the fields) or "auto": the library on a CPU,
+    tables elsewhere unless they are larger than 512 MiB.
+
+    `sum(weight z^2)` is the sum of squares over the grid's points in which each counts by its area, in units of the mean area:
+    exactly on a Gauss-Legendre grid, where the harmonics are orthogonal, and about so on others. White noise on the points is
+    not quite white in these modes; `noise` has its mean over all orders where there are more than 65536 points, and its mean
+    over all points for the rest.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        grid: str | None = None,
+        latitude: Sequence[float] | None = None,
+        ascending: bool | None = None,
+        degree: int | None = None,
+        channels: str = "own",
+        transform: str = "auto",
+    ):
+        shape = check_shape("SphericalHarmonics", shape, 3, 3, "(C, latitudes, longitudes)")
+        check_option("SphericalHarmonics", "channels", channels, ("own", "shared"))
+        check_option("SphericalHarmonics", "transform", transform, ("auto", "library", "tables"))
+        self.grid = SphereGrid.of(shape, grid, latitude, ascending, degree)
+        self.transform, self.library = transform, Library(self.grid)
+        self.harmonics: Harmonics = Tables(self.library) if transform == "tables" else self.library
+        self.number(shape, channels == "shared")
+
+    def number(self, shape: tuple[int, ...], shared: bool) -> None:
+        """Shells, weights and noise of the coefficients (C, K, 2) and then of the rests (C, H, W)."""
+        degree, order = (torch.from_numpy(n) for n in self.grid.numbers())
+        points, self.coefficients = self.grid.rings * self.grid.columns, len(degree)
+        areas = self.library.areas()[:, None].expand(-1, self.grid.columns).flatten()
+        real, variance = order == 0, self.noise_of_coefficients(areas)
+        weight = torch.where(real, 1.0, 2.0).to(F64)[:, None].expand(-1, 2) * (points / (4 * pi))
+        noise = torch.stack([torch.where(real, 1.0, 0.5), torch.where(real, 0.0, 0.5)], dim=-1) * variance[:, None]
+        left = max(1 - float((weight * noise).sum()) / points, 0.0)
+        parts = degree.long().repeat_interleave(2)
+        shell = per_channel(torch.cat([parts, torch.full((points,), self.grid.degree + 1)]), shape[0], shared)
+        super().__init__(
+            shape,
+            self.arranged(shell[:, : len(parts)], shell[:, len(parts) :]),
+            self.arranged(weight.reshape(1, -1).expand(shape[0], -1), areas.expand(shape[0], -1)),
+            self.arranged(noise.reshape(1, -1).expand(shape[0], -1), torch.full((shape[0], points), left, dtype=F64)),
+        )
+        of_one = torch.cat([torch.arange(self.grid.degree + 1), torch.tensor([-1])])
+        self.degree_of_shell = of_one.repeat(self.shells // len(of_one))
+
+    def noise_of_coefficients(self, areas: Tensor) -> Tensor:
+        """(K,) variance of c_lm of white noise; on large grids its mean over orders, by the addition theorem."""
+        points = self.grid.rings * self.grid.columns
+        if points <= SMALL:
+            return self.library.rows().square().sum(1) * self.grid.columns
+        return torch.full((self.coefficients,), float((areas**2).mean()) * 4 * pi / points, dtype=F64)
+
+    @staticmethod
+    def arranged(coefficients: Tensor, rest: Tensor) -> Tensor:
+        """(M,) of (C, 2 K) and (C, H W)."""
+        return torch.cat([coefficients.flatten(), rest.flatten()])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        moved = super().to(device, dtype)
+        if self.transform == "auto":
+            moved.harmonics = self.chosen(torch.device(device) if device is not None else self.shell.device)
+        moved.harmonics = moved.harmonics.to(device, dtype)
+        return moved
+
+    def chosen(self, device: torch.device) -> Harmonics:
+        if device.type == "cpu" or Tables.size(self.grid) > MOST:
+            return self.library
+        return self.harmonics if isinstance(self.harmonics, Tables) else Tables(self.library)
+
+    def analyse(self, rows: Tensor) -> Tensor:
+        maps = rows.flatten(0, 1)
+        coefficients = self.harmonics.analysis(maps)
+        rest = maps - self.harmonics.synthesis(coefficients)
+        return torch.cat([coefficients.reshape(len(rows), -1), rest.reshape(len(rows), -1)], dim=1)
+
+    def synthesise(self, rows: Tensor) -> Tensor:
+        count = 2 * self.coefficients * self.shape[0]
+        coefficients = rows[:, :count].reshape(-1, self.coefficients, 2)
+        return self.harmonics.synthesis(coefficients).reshape(len(rows), *self.shape) + rows[:, count:].reshape(-1, *self.shape)

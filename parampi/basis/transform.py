@@ -1,0 +1,108 @@
+"""What all bases share: shapes and dtypes of what they are given, shells, and moving to another device."""
+
+from collections.abc import Sequence
+from copy import copy
+from math import prod
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from parampi.basis.rows import by_blocks
+from parampi.basis.shells import Shells
+from parampi.errors import ConfigError
+
+F64 = torch.float64
+
+
+class Transform:
+    """A basis whose subclass says how rows of fields (R, *shape) become rows of modes (R, M), and back."""
+
+    tables: ClassVar[tuple[str, ...]] = ()  # attributes that follow the dtype of the fields
+
+    def __init__(self, shape: tuple[int, ...], shell: Tensor, weight: Tensor, noise: Tensor):
+        self.shape = shape
+        self.modes, self.shells = len(shell), int(shell.max()) + 1
+        self.shell, self.weight, self.noise = shell, weight, noise
+        self.groups = Shells(shell, weight, self.shells)
+
+    def analyse(self, rows: Tensor) -> Tensor:
+        """(R, M) of contiguous rows (R, *shape)."""
+        raise TypeError(f"{type(self).__name__} does not say how fields become modes")
+
+    def synthesise(self, rows: Tensor) -> Tensor:
+        """(R, *shape) of contiguous rows (R, M)."""
+        raise TypeError(f"{type(self).__name__} does not say how modes become fields")
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """Modes (..., M) of fields (..., *shape)."""
+        rows, batch = self.rows(fields, self.shape, "fields")
+        return by_blocks(self.analyse, rows, (self.modes,)).reshape(*batch, self.modes)
+
+    def inverse(self, modes: Tensor) -> Tensor:
+        """Fields (..., *shape) of modes (..., M)."""
+        rows, batch = self.rows(modes, (self.modes,), "modes")
+        return by_blocks(self.synthesise, rows, self.shape).reshape(*batch, *self.shape)
+
+    def shell_sums(self, modes_like: Tensor) -> Tensor:
+        """`sum(weight * modes_like)` over each shell, (..., S) float64."""
+        rows, batch = self.rows(modes_like, (self.modes,), "modes")
+        return self.groups.sums(rows).reshape(*batch, self.shells)
+
+    def spread(self, per_shell: Tensor) -> Tensor:
+        """(..., M) of values per shell (..., S)."""
+        rows, batch = self.rows(per_shell, (self.shells,), "values per shell")
+        return self.groups.spread(rows).reshape(*batch, self.modes)
+
+    def rows(self, given: Tensor, tail: tuple[int, ...], what: str) -> tuple[Tensor, torch.Size]:
+        """`given` (*batch, *tail) as contiguous rows (R, *tail), and batch; ConfigError for another shape or dtype."""
+        name = type(self).__name__
+        split = given.ndim - len(tail)
+        if split < 0 or tuple(given.shape[split:]) != tail:
+            raise ConfigError(f"{name} got {what} of shape {tuple(given.shape)}, expected (..., {', '.join(map(str, tail))})")
+        if given.dtype not in (torch.float32, torch.float64):
+            raise ConfigError(
+                f"{name} got {what} of {given.dtype}; modes need float32 or float64: convert with .float() or .double()"
+            )
+        batch = given.shape[:split]
+        return given.reshape(prod(batch), *tail).contiguous(), batch
+
+    def like(self, table: Tensor, rows: Tensor) -> Tensor:
+        """A table on the device and with the precision of rows: itself where `to` has been called for them."""
+        return table.to(rows.device, rows.dtype.to_complex() if table.is_complex() else rows.dtype)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same basis with its tables on a device and in a dtype."""
+        if dtype not in (None, torch.float32, torch.float64):
+            raise ConfigError(f"{type(self).__name__} cannot have tables of {dtype}; give torch.float32 or torch.float64")
+        moved = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                wanted = dtype if name in self.tables and dtype else value.dtype
+                setattr(moved, name, value.to(device, wanted))
+        moved.groups = self.groups.to(device)
+        return moved
+
+
+def check_shape(
+    name: str, shape: Sequence[int], least: int, most: int | None = None, axes: str = "(C, *space)"
+) -> tuple[int, ...]:
+    """The shape; ConfigError unless it is of positive integers, with `least` to `most` axes."""
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape)
+    if not whole or not least <= len(shape) <= (most or len(shape)):
+        span = f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}"
+        raise ConfigError(f"{name} got the shape {tuple(shape)}; expected {axes}, {span} positive integers")
+    return tuple(shape)
+
+
+def check_option(name: str, option: str, given: object, allowed: tuple[str, ...]) -> None:
+    """ConfigError for an option whose value is not among its choices."""
+    if given not in allowed:
+        raise ConfigError(f"{name}'s {option} = {given!r} is not one of {', '.join(map(repr, allowed))}")
+
+
+def per_channel(shell: Tensor, channels: int, shared: bool) -> Tensor:
+    """Shells (C, ...) of all channels from those of one (...): its own for each channel, channel by channel, or the same."""
+    step = 0 if shared else int(shell.max()) + 1
+    first = (step * torch.arange(channels)).reshape(-1, *[1] * shell.ndim)
+    return shell + first
