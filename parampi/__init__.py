@@ -10,11 +10,12 @@ from parampi.diffusion import exact, guidance, noise, posterior, sigmas
 from parampi.ensemble import Ensemble, sample
 from parampi.errors import ConfigError, DataError, LaunchError, NonFiniteError, OutputError, UserError
 from parampi.report import MemberReport, Report
+from parampi.statistics import Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
-    "UserError",
+    "Statistics", "UserError",
     "denoisers", "exact", "guidance", "noise", "posterior", "sample", "samplers", "sigmas", "solvers",
 ]  # fmt: skip

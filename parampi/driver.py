@@ -37,6 +37,7 @@ class Engine:
     ):  # fmt: skip
         step_map = chain.step_map
         solver.check(step_map, chain.shape)
+        solver = solver.bind(chain.shape, chain.sigma_data)
         self.chain, self.group, self.mode, self.watch = chain, group, mode, watch
         self.rule = solver.rule(step_map, chain.sigma_data, tolerance)
         self.account = Account.empty(len(chain.members))
@@ -75,8 +76,8 @@ class Engine:
             self.iteration.memory = [self.slice.moved(rows, old) for rows in self.iteration.memory]
 
     def sweep(self) -> Tensor:
-        """Evaluate the step map and sweep; relative changes (n, m) at this rank's points, and what the points made from them
-        lose: (2, n, m), inf where D or what a step made is not finite."""
+        """Evaluate the step map and sweep; relative changes (n, m) at this rank's points, what the points made from them
+        lose, and the solver's evidence: (2 + E, n, m), inf where D or what a step made is not finite."""
         own, taps = self.slice, self.slice.window.taps
         x, denoised = own.window.x, own.evaluate()
         sweep = self.seen(denoised, own.mapped())
@@ -93,7 +94,7 @@ class Engine:
         # the sum of a field is finite if the field is, which is all that is asked: its bits may depend on the shape
         finite = (denoised.flatten(2).sum(2) + new.flatten(2).sum(2)).isfinite()
         found[0][~finite.cpu()] = torch.inf
-        return found
+        return torch.cat([found, self.iteration.evidence]) if len(self.iteration.evidence) else found
 
     def seen(self, denoised: Tensor, mapped: Tensor) -> Sweep:
         """The sweep as the solver sees it."""
@@ -141,7 +142,7 @@ class Engine:
         """Rank 0 decides how far each member's window slides; every rank gets the verdict."""
         own, positions = self.slice, self.slice.positions
         number, first, lengths = len(self.account.history) + 1, self.first, own.lengths
-        everywhere = np.zeros((2, own.window.slices.points, len(first)))
+        everywhere = np.zeros((len(found), own.window.slices.points, len(first)))
         everywhere[:, positions.start : positions.stop] = found
         everywhere = self.group.sum_to_root(everywhere)
         verdict = np.zeros(4 + len(first), np.int64)
@@ -150,7 +151,7 @@ class Engine:
             if len(bad):
                 verdict[:4] = FAIL, bad[0][0] + first[bad[0][1]], bad[0][1], number
             else:
-                decided = self.rule.judge(everywhere[0], everywhere[1], first, lengths, self.account.lacking)
+                decided = self.rule.judge(everywhere[0], everywhere[1], first, lengths, self.account.lacking, everywhere[2:])
                 asked = self.asked_before[first + lengths] - self.asked_before[first]
                 done = Round(number, first.copy(), lengths, everywhere[0], decided.slides, asked)
                 self.account.enter(done, decided.lacking)

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
 from parampi.report import MemberReport
+from parampi.solvers import Spectral
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -51,7 +53,15 @@ class Run:
         self.solver.check(self.step_map, tuple(self.config.model.shape))
         self.window = self.solver.window(self.config.sampling.window, self.step_map)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
+        self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
+
+    def informed(self) -> Any:
+        """The solver; a spectral one in Fourier modes that names no statistics gets those of the data."""
+        fourier = isinstance(self.solver, Spectral) and self.solver.basis in (None, "fourier")
+        if not fourier or self.solver.statistics is not None:
+            return self.solver
+        return replace(self.solver, statistics=parampi.Statistics.from_file(self.config.data.statistics))
 
     def check_files(self) -> dict[str, str | int]:
         for name in (self.config.output.ensemble, self.config.output.report, self.config.output.figure):

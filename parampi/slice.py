@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.coefficients import Coefficients
-from parampi.parallel import Group, Mode, Slices, Window, affine_scan, entering, move, redistribute
+from parampi.parallel import Group, Mode, Slices, Window, affine_scan, entering, move, pass_on, redistribute
 from parampi.samplers.chain import Chain
 from parampi.solvers import Entry, Iteration, Solver
 
@@ -161,6 +161,8 @@ class Slice:
             scan=lambda slopes, values, first: affine_scan(self.group, slopes, values, first, busy, self.mode),
         )  # fmt: skip
         x[:] = self.iteration.guess(entry)
+        if self.iteration.passes_on:
+            pass_on(self.group, self.window)
 
     def evaluate(self) -> Tensor:
         """The denoised fields (n, m, *shape) at the slice's points; `denoised` gets them with those of the points before."""

@@ -41,3 +41,11 @@ def test_they_are_as_short_as_the_page_says(block, most):
     """Lines of the class: without imports and blank lines."""
     lines = [line for line in blocks("howto/extending.md")[block].splitlines() if line.strip()]
     assert sum(not line.startswith(("from", "import")) for line in lines) <= most
+
+
+def test_a_spectrum_from_samples(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("method/spectral.md")
+    names = {}
+    exec(compile(block, "method/spectral.md", "exec"), names)
+    assert names["solver"].bind((1, 16, 16), 1.0) and (tmp_path / "known.nc").exists()

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "parampi"
 # Read it downwards: nothing appears to the right before it has appeared to the left.
 BASE = {"errors"}
 SAMPLING = BASE | {"diffusion", "samplers"}
-SOLVING = SAMPLING | {"basis", "solvers", "parallel"}
+SOLVING = SAMPLING | {"basis", "fields", "statistics", "solvers", "parallel"}
 ADVANCING = SOLVING | {"account", "coefficients", "slice", "driver", "wavefront", "engines"}
 DRAWING = ADVANCING | {"report", "collect", "ensemble"}
 MAY_IMPORT = {
@@ -23,7 +23,9 @@ MAY_IMPORT = {
     "diffusion": BASE,
     "samplers": BASE | {"diffusion"},
     "basis": BASE,
-    "solvers": SAMPLING | {"basis"},
+    "fields": BASE,
+    "statistics": BASE | {"basis", "fields"},
+    "solvers": SAMPLING | {"basis", "statistics"},
     "parallel": BASE,
     "account": BASE,
     "coefficients": SOLVING,
@@ -35,7 +37,6 @@ MAY_IMPORT = {
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},
     "progress": {"account", "driver"},
-    "fields": BASE,
     "verify": BASE | {"fields"},
     "models": BASE | {"diffusion", "parallel"},
     "advice": {"parallel"},

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parampi.bench.known import known_statistics
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.diffusion.exact import PROBLEMS, Problem
@@ -23,10 +24,12 @@ from parampi.errors import ConfigError
 from parampi.parallel import Alone
 from parampi.samplers import DDIM
 from parampi.samplers.chain import Chain
-from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Solver
+from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Solver, Spectral
 
 CASES: dict[str, tuple[int, float]] = {"ddim-100": (100, 0.0), "ddpm-100": (100, 1.0), "ddpm-1000": (1000, 1.0)}
 SOLVERS: dict[str, Solver] = {
+    "Spectral": Spectral(),
+    "Spectral, nothing known": Spectral(),
     "Picard": Picard(),
     "ParaDiGMS": Picard(linear_model="identity", guess="constant"),
     "ParaSolver": ParaSolver(),
@@ -107,6 +110,8 @@ def sensible(case: str, label: str, problem: Problem) -> bool:
 
 def measure_solver(case: str, name: str, label: str, chain: Chain, serial: Tensor, tolerance: float) -> Row:
     solver = SOLVERS[label]
+    if label == "Spectral":
+        solver = Spectral(statistics=known_statistics(PROBLEMS[name]()))
     if isinstance(solver, PIADM):
         solver = best_blocks(chain, serial)
     first = None if isinstance(solver, PIADM) else hindsight(chain, solver, serial)

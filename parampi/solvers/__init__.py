@@ -9,12 +9,13 @@ from parampi.solvers.parataa import ParaTAA
 from parampi.solvers.piadm import PIADM
 from parampi.solvers.picard import Picard
 from parampi.solvers.serial import Serial
+from parampi.solvers.spectral import Spectral
 from parampi.solvers.stop import FixedSweeps, Rule, StopRule, Verdict
 from parampi.solvers.sweep import Entry, Iteration, LinearSweeps, Sweep, answered
 from parampi.solvers.theorem import Corrector, PIADMParameters, piadm_parameters
 
 __all__ = [
     "PIADM", "SOLVERS", "Corrector", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton",
-    "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "StopRule", "Sweep",
-    "Verdict", "answered", "piadm_parameters", "register",
+    "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "Spectral", "StopRule",
+    "Sweep", "Verdict", "answered", "piadm_parameters", "register",
 ]  # fmt: skip

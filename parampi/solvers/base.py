@@ -25,6 +25,10 @@ class Solver:
     wavefront: ClassVar[bool] = False
     """Whether blocks are solved step by step, as a front that runs through them, rather than swept."""
 
+    def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Solver":
+        """The solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
+        return self
+
     def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
         """ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""
 

@@ -48,12 +48,16 @@ class Verdict:
 class Rule(Protocol):
     """Accepts prefixes of windows, on the rank that drives."""
 
-    def judge(self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats) -> Verdict:
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
+        evidence: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
         """The verdict on a round.
 
         `changes` (position, member) are the relative changes at the windows' points, position 0 being the frozen one before,
         and `losses` what the points made from them lack beyond; `first` (member,) is the frozen point's index, `lengths`
-        (member,) the number of points swept, `lacking` (member,) the account.
+        (member,) the number of points swept, `lacking` (member,) the account and `evidence` (E, position, member) what the
+        iteration has to add.
         """
         ...
 
@@ -88,7 +92,10 @@ class StopRule:
         lost: Floats = self.weight[here] * changes[:n] + self.passed[here] * losses[:n]
         return lost
 
-    def judge(self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats) -> Verdict:
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
+        evidence: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
         """The first point swept came from a frozen one, lacks nothing and is always accepted: no run takes more rounds than
         steps."""
         slides, after = np.zeros_like(first), lacking.copy()
@@ -109,7 +116,10 @@ class FixedSweeps:
     sweeps: int
     done: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def judge(self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats) -> Verdict:
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
+        evidence: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
         self.done = (self.done if len(self.done) else np.zeros_like(first)) + 1
         enough = (self.done >= np.minimum(self.sweeps, lengths)) & (lengths > 0)
         after = lacking.copy()

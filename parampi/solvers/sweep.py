@@ -103,13 +103,18 @@ class Iteration(ABC):
     memory  fields (n, m, ...) that belong to the points a rank makes; the engine moves them with the points when windows
             slide, and gives 0 to points that enter
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
+    passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
+    evidence   (E, n, m) float64 on the CPU, what the stop rule is to see of the last sweep beside the changes
     """
 
     memory: list[Tensor]
+    evidence: Tensor
     loses: bool = False
+    passes_on: bool = False
 
     def __init__(self) -> None:
         self.memory = []
+        self.evidence = torch.zeros(0, 0, 0, dtype=torch.float64)
 
     def tangents(self, shape: tuple[int, ...]) -> int:
         """Derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""

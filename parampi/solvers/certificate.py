@@ -1,0 +1,161 @@
+"""When a point may be frozen, judged by what sweeps were seen to leave.
+
+A sweep changes the state of point p by `delta`, and thereby makes a residual `v` at the points that steps make of it, which the
+next sweep finds: `v = F(x_new) - x_new`, the step's error of its linear model. At most it is `reach = sum_l |drift[i,l]|
+|delta[i-l]|` for denoisers whose slope and model are between 0 and 1; the share of it that came true,
+
+    q[i] = |v[i]| / reach[i] of the sweep before,
+
+changes slowly from sweep to sweep and from point to point. What step i lacks now, if its points are frozen, is therefore taken
+as `safety * q[i] * reach[i]`, with the largest q of the point and its neighbours. The linear model's own sensitivities
+`P[j] = |dx_N / dx_j|`, the largest of all shells of modes, carry this to the end:
+
+    |x_N - serial x_N|  ~  | sum_i P[i+1] safety q[i] reach_s[i] |,       norm over the shells s, sum over the points.
+
+The tolerance is spent along the chain in proportion to what typical changes of the points would make of it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.samplers import StepMap
+from parampi.samplers.base import taps_of
+from parampi.solvers.stop import Verdict, sensitivities
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+MOST = 3.0
+"""Of the share of the worst case that is believed."""
+STEEPEST = 2.0
+"""Response that is believed, of those learned."""
+LEAST = 1e-2
+"""Of the share of the worst case that is feared whatever was seen."""
+EPSILON = 2.0**-52
+ROUNDING = 1e-14
+
+
+@dataclass
+class Certificate:
+    """Accepts what the estimate allows. Evidence of a round: per shell of modes, squares of changes and of residuals, and the
+    ratios of the learned responses to the model's, (3 S, n, m).
+
+    state, drift  (N, K) of the step map
+    response      (N, S) the model's, of each point
+    passed        (N + 1, S) the model's dx_N / dx_j
+    budget        (N + 1,) what may be lacking up to each point, relative to the norm `size` of a field
+    account       (m, S) what the end lacks for what is frozen
+    reached       (N, m, S) reach of the last sweep
+    """
+
+    state: Floats
+    drift: Floats
+    response: Floats
+    passed: Floats
+    budget: Floats
+    size: float
+    safety: float
+    account: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+    @classmethod
+    def of(
+        cls, step_map: StepMap, variance: Tensor, freedom: Tensor, size: float, tolerance: float, safety: float
+    ) -> "Certificate":
+        """For shells of these variances and degrees of freedom, both (S,) float64; `size` is the norm of a typical field."""
+        squares, variance = step_map.sigmas[:-1] ** 2, variance.cpu()
+        positive = variance.clamp(min=1e-300)[:, None]
+        responses = positive / (positive + squares)
+        passed = sensitivities(step_map.state + step_map.drift * lagged(responses, step_map.taps)).T.numpy()
+        drift = step_map.drift.abs()
+        spread = (taps_of(squares, step_map.taps)[:, None] + variance[None, :, None]) * (drift[:, None] ** 2)
+        typical = np.sqrt((passed[1:] ** 2 * spread.sum(2).numpy() * freedom.cpu().numpy()).sum(1))
+        length = np.concatenate([[0.0], typical.cumsum()])
+        budget = tolerance * length / max(length[-1], 1e-300)
+        return cls(step_map.state.numpy(), step_map.drift.numpy(), responses.T.numpy(), passed, budget, size, safety)
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
+        evidence: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        """The first point swept came from a frozen one, lacks nothing and is always accepted."""
+        if evidence is None:
+            raise TypeError("a certificate judges by what sweeps left per shell")
+        points, members, shells, columns = len(changes), len(first), self.passed.shape[1], np.arange(len(first))
+        if not len(self.account):
+            self.account, self.reached = np.zeros((members, shells)), np.full((len(self.drift), members, shells), np.nan)
+        delta, residual, ratio = np.moveaxis(evidence.reshape(3, shells, points, members), 1, 3)
+        delta, residual = np.sqrt(delta), np.sqrt(residual)
+        inside = np.arange(points)[:, None] < lengths
+        steps = np.minimum(first + np.arange(points)[:, None], len(self.drift) - 1)
+        passed = self.passing(first, inside, ratio)
+        reach = self.reach(steps, delta)
+        share = self.share(residual, self.reached[steps, columns], passed[1:], inside)
+        lost = passed[1:] * (share * inside)[..., None] * reach
+        total = self.account + np.cumsum(lost, axis=0)
+        lacks = np.sqrt((total**2).sum(2)) / self.size
+        self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = reach[inside]
+        within = inside & (lacks <= np.maximum(self.budget[steps + 1], lacking))
+        within[:1] |= inside[:1]
+        slides = np.cumprod(within, axis=0).sum(0)
+        after = lacking.copy()
+        for m in np.flatnonzero(slides):
+            last = slides[m] - 1
+            self.account[m], after[m] = total[last, m], lacks[last, m]
+        return Verdict(slides.astype(np.int64), after)
+
+    def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats) -> Floats:
+        """|dx_N / dx| (n + 1, m, 1) of the points of windows, the frozen one first: with the learned responses within windows,
+        the model's behind them, and the largest of all shells, as what lacks at one scale disturbs others later."""
+        steps, (points, taps) = len(self.drift), (len(inside), self.state.shape[1])
+        here = first + np.arange(points + taps)[:, None]
+        rows = self.passed[np.minimum(here, steps)] * (here <= steps)[..., None]
+        within = np.minimum(here[:points], steps - 1)
+        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0), STEEPEST)
+        for j in range(points - 1, -1, -1):
+            total = np.zeros_like(rows[j])
+            for tap in range(taps):
+                step = np.minimum(here[j + tap], steps - 1)
+                slope = self.state[step, tap][:, None] + self.drift[step, tap][:, None] * response[j]
+                total += np.where((here[j + tap] < steps)[:, None], slope, 0.0) * rows[j + tap + 1]
+            rows[j] = np.where(inside[j][:, None], total, rows[j])
+        passed: Floats = np.abs(rows[: points + 1]).max(2, keepdims=True)
+        return passed
+
+    def reach(self, steps: Integers, delta: Floats) -> Floats:
+        """(n, m, S) of changes (n, m, S) of the steps' own points; what a step takes over linearly is exact to rounding."""
+        weights = np.abs(self.drift) + EPSILON * np.abs(self.state)
+        total: Floats = weights[steps, 0][..., None] * delta
+        for tap in range(1, min(weights.shape[1], len(delta))):
+            total[tap:] += weights[steps[tap:], tap][..., None] * delta[:-tap]
+        return total
+
+    def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """Safety times the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
+        came, could = (np.sqrt(((passed * numbers) ** 2).sum(2)) for numbers in (residual, before))
+        known = inside & (could > ROUNDING * self.size)
+        known[:1] = False
+        seen = np.where(known, came / np.where(known, could, 1.0), 1.0)
+        filled = nearest(seen, known)
+        padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
+        widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
+        return np.clip(self.safety * widest, LEAST, MOST)
+
+
+def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Values (n, m), where not known those of the last known point before, else of the first one behind, else 1."""
+    places = np.where(known, np.arange(len(values))[:, None], -1)
+    last = np.maximum.accumulate(places, axis=0)
+    last = np.where(last >= 0, last, np.argmax(known, axis=0))
+    filled: Floats = np.where(known.any(0), np.take_along_axis(values, last, axis=0), 1.0)
+    return filled
+
+
+def lagged(responses: Tensor, taps: int) -> Tensor:
+    """Responses (S, N) of the points as steps read them, (S, N, K)."""
+    rows: Tensor = responses.new_zeros((*responses.shape, taps))
+    for tap in range(min(taps, responses.shape[1])):
+        rows[:, tap:, tap] = responses[:, : responses.shape[1] - tap]
+    return rows

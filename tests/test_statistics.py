@@ -1,0 +1,96 @@
+"""Mean and spectrum of data: from samples, from a data set's statistics file, to a file and back; and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from parampi import ConfigError, DataError, Statistics, fields
+from parampi.basis import Fourier, Identity
+from parampi.diffusion.exact import FieldMixture
+
+F64 = torch.float64
+SAMPLES = FieldMixture(n=8).sample(600)
+
+
+def described(samples):
+    """The statistics file's content for samples (N, C, H, W)."""
+    channels, height, width = samples.shape[1:]
+    return fields.Statistics.from_samples(
+        samples.numpy(), [f"c{i}" for i in range(channels)], ["1"] * channels, ["a field"] * channels,
+        np.arange(width, dtype=float), np.arange(height, dtype=float),
+    )  # fmt: skip
+
+
+def test_samples_have_the_spectrum_they_were_drawn_from():
+    """Variance of a mean of chi^2 variables: within five standard deviations in every shell."""
+    basis, variance, mean = Statistics.from_samples(SAMPLES, mean="none").known((1, 8, 8), 1.0)
+    rows, columns = Fourier((1, 8, 8)).wavevector.long()
+    true = FieldMixture(n=8).spectrum[torch.where(columns < 0, -rows, rows) % 8, columns.abs()]
+    freedom = basis.shell_sums(basis.noise)
+    expected = basis.shell_sums(basis.noise * true) / freedom
+    found = basis.shell_sums(basis.noise * variance) / freedom
+    # spectra vary within shells, which makes the mean less certain than that of equal ones
+    assert (found / expected - 1).abs().max() < 5 * (2 / len(SAMPLES)) ** 0.5
+    assert not mean.any()
+
+
+def test_a_data_sets_file_says_the_same_as_its_normalised_samples():
+    samples = 3 * SAMPLES.repeat(1, 2, 1, 1) * torch.tensor([1.0, 50.0]).view(1, 2, 1, 1) + 7
+    about = described(samples)
+    normal = torch.from_numpy(about.normalise(samples.numpy()))
+    _, expected, _ = Statistics.from_samples(normal).known((2, 8, 8), 1.0)
+    _, found, mean = Statistics.of_data(about).known((2, 8, 8), 1.0)
+    # one takes the mean of every point off, the other that of all points
+    assert_close(found, expected, rtol=0.02, atol=1e-6)
+    assert not mean.any()
+
+
+@pytest.mark.parametrize("spectrum", [None, 2.0, torch.arange(6.0), torch.arange(40.0)], ids=["none", "one", "shells", "modes"])
+def test_a_file_keeps_everything(tmp_path, spectrum):
+    basis = Fourier((1, 6, 6))
+    size = None if spectrum is None or isinstance(spectrum, float) else {6: basis.shells, 40: basis.modes}[len(spectrum)]
+    given = Statistics(torch.ones(6, 6), spectrum if size is None else torch.rand(size, dtype=F64))
+    given.save(tmp_path / "known.nc")
+    found = Statistics.from_file(tmp_path / "known.nc")
+    for ours, theirs in zip(given.known((1, 6, 6), 0.5)[1:], found.known((1, 6, 6), 0.5)[1:], strict=True):
+        assert torch.equal(ours, theirs)
+    assert repr(found).startswith("Statistics(")
+
+
+def test_a_statistics_file_of_data_is_read_too(tmp_path):
+    described(SAMPLES).save(tmp_path / "data.nc")
+    found = Statistics.from_file(tmp_path / "data.nc")
+    assert_close(found.spectrum, Statistics.of_data(described(SAMPLES)).spectrum)
+
+
+def test_a_basis_with_options():
+    given = Statistics.from_samples(SAMPLES, "cosine", shells="axes")
+    basis, variance, _ = given.known((1, 8, 8), 1.0)
+    assert basis.shells == 64 and variance.shape == (basis.modes,)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Statistics(spectrum=[1.0, -1.0]), "negative or not finite"),
+        (lambda: Statistics(spectrum=[1.0, 2.0]).known((1, 8, 8), 1.0), "give 7 variances of shells or 80 of modes"),
+        (lambda: Statistics(mean=torch.ones(5)).known((1, 8, 8), 1.0), r"shape \(5,\), which does not broadcast"),
+        (lambda: Statistics(basis=Identity((1, 4))).known((1, 8, 8), 1.0), r"fields of shape \(1, 4\), not \(1, 8, 8\)"),
+        (lambda: Statistics.from_samples(torch.ones(1, 1, 8, 8)), "N >= 2"),
+        (lambda: Statistics.from_samples(SAMPLES, mean="zero"), "neither 'field' nor 'none'"),
+        (lambda: Statistics(basis="wavelet").known((1, 8, 8), 1.0), "no basis 'wavelet'"),
+        (lambda: Statistics(basis=Identity((1, 4))).save("x.nc"), "made by hand"),
+    ],
+)
+def test_mistakes(make, words):
+    with pytest.raises(ConfigError, match=words):
+        make()
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        Statistics.from_file(tmp_path / "gone.nc")
+    (tmp_path / "text.nc").write_text("no")
+    with pytest.raises(DataError, match="cannot be read as NetCDF"):
+        Statistics.from_file(tmp_path / "text.nc")
