@@ -113,6 +113,24 @@ def overhead(as_json: bool) -> int:
     return ending(work, 0)
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case and tolerance.")
+@click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
+@click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddim-50 (repeatable).")
+@click.option("--solver", default="spectral", show_default=True, help="spectral; spectral, nothing known; or picard.")
+def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tuple[str, ...], solver: str) -> int:
+    """True and estimated errors of many runs against their tolerance, and their rounds against an oracle's."""
+
+    def work() -> None:
+        from parampi.bench import tolerance as measure
+
+        table = measure.measure(seeds, problems, samplers, solver)
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+
+    return ending(work, 0)
+
+
 @bench.command("scaling-law")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--quick", is_flag=True, help="Few dimensions, in seconds instead of minutes.")

@@ -90,9 +90,11 @@ class Certificate:
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], len(self.drift) - 1)
-        passed = self.passing(first, inside, ratio)
+        before, made = self.reached[steps, columns], np.abs(self.passed[steps + 1]).max(2, keepdims=True)
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, made, inside))
+        passed = self.passing(first, inside, ratio, bent)
         reach = self.reach(steps, delta)
-        share = self.share(residual, self.reached[steps, columns], passed[1:], inside)
+        share = np.clip(self.safety * self.share(residual, before, passed[1:], inside), LEAST, MOST)
         lost = passed[1:] * (share * inside)[..., None] * reach
         total = self.account + np.cumsum(lost, axis=0)
         lacks = np.sqrt((total**2).sum(2)) / self.size
@@ -106,14 +108,15 @@ class Certificate:
             self.account[m], after[m] = total[last, m], lacks[last, m]
         return Verdict(slides.astype(np.int64), after)
 
-    def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats) -> Floats:
+    def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> Floats:
         """|dx_N / dx| (n + 1, m, 1) of the points of windows, the frozen one first: with the learned responses within windows,
-        the model's behind them, and the largest of all shells, as what lacks at one scale disturbs others later."""
+        the model's behind them, and the largest of all shells, as what lacks at one scale disturbs others later. The slope of
+        the denoiser may be above the learned one by as much as residuals show (`bent`)."""
         steps, (points, taps) = len(self.drift), (len(inside), self.state.shape[1])
         here = first + np.arange(points + taps)[:, None]
         rows = self.passed[np.minimum(here, steps)] * (here <= steps)[..., None]
         within = np.minimum(here[:points], steps - 1)
-        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0), STEEPEST)
+        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0) + bent[..., None], STEEPEST)
         for j in range(points - 1, -1, -1):
             total = np.zeros_like(rows[j])
             for tap in range(taps):
@@ -133,7 +136,7 @@ class Certificate:
         return total
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
-        """Safety times the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
+        """The largest share (n, m) of the worst case that came true, of each point and its neighbours."""
         came, could = (np.sqrt(((passed * numbers) ** 2).sum(2)) for numbers in (residual, before))
         known = inside & (could > ROUNDING * self.size)
         known[:1] = False
@@ -141,7 +144,7 @@ class Certificate:
         filled = nearest(seen, known)
         padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
         widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
-        return np.clip(self.safety * widest, LEAST, MOST)
+        return widest
 
 
 def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
