@@ -73,6 +73,30 @@ def verify(ensemble: Path, statistics: Path) -> int:
     return ending(work, 0)
 
 
+@commands.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("statistics.nc"), show_default=True, help="File to write."
+)
+@click.option("--variable", "variables", multiple=True, help="A channel, in the network's order (repeatable); all by default.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], overwrite: bool) -> int:
+    """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size."""
+
+    def work() -> None:
+        from parampi.fields import FileSamples, check_target
+
+        check_target(output, overwrite)
+        with FileSamples(data, variables) as samples:
+            found = samples.statistics()
+        found.save(output)
+        for name, mean, deviation, units in zip(found.names, found.mean, found.standard_deviation, found.units, strict=True):
+            print(f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, {found.samples} samples")
+        print(f"wrote {output}")
+
+    return ending(work, 0)
+
+
 @commands.group()
 def bench() -> None:
     """Measure rounds, evaluations and errors on closed-form problems, and the engine's own cost."""

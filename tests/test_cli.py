@@ -4,10 +4,12 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray
 from safetensors.torch import save_file
 
+import parampi
 from parampi import __version__
 from parampi.bench import overhead
 from tests.small import parampi_command, write_project
@@ -41,6 +43,18 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], words
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not done.stdout
+
+
+def test_stats_of_samples(tmp_path: Path) -> None:
+    data = xarray.Dataset({"u": (("sample", "y", "x"), np.random.default_rng(0).standard_normal((20, 16, 16)))})
+    data.to_netcdf(tmp_path / "data.nc")
+    done = call("stats", tmp_path / "data.nc", "--output", tmp_path / "new.nc")
+    assert done.returncode == 0 and "u: mean" in done.stdout and "20 samples" in done.stdout, done.stderr
+    again = call("stats", tmp_path / "data.nc", "--output", tmp_path / "new.nc")
+    assert again.returncode == 2 and "--overwrite" in again.stderr
+    missing = call("stats", tmp_path / "data.nc", "--variable", "w", "--output", tmp_path / "other.nc")
+    assert missing.returncode == 2 and "has no variable w; it has u" in missing.stderr
+    assert parampi.Statistics.from_file(tmp_path / "new.nc").spectrum.shape == (12,)
 
 
 def test_usage_is_explained() -> None:

@@ -2,6 +2,7 @@
 
 from parampi.fields.gather import NetCDFStore, read_members
 from parampi.fields.moments import Moments, moments
+from parampi.fields.samples import FileSamples
 from parampi.fields.spectra import read_spectrum, write_spectrum
 from parampi.fields.spectrum import radial_spectrum, wavenumbers
 from parampi.fields.statistics import Statistics
@@ -9,6 +10,6 @@ from parampi.fields.store import MemberFacts, MemoryStore, Store
 from parampi.fields.target import check_target
 
 __all__ = [
-    "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics", "Store", "check_target", "moments", "radial_spectrum",
-    "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
+    "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics", "Store", "check_target", "moments",
+    "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
 ]  # fmt: skip
