@@ -155,6 +155,28 @@ def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tu
     return ending(work, 0)
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--problem", "problems", multiple=True, help="Only these closed-form problems, such as gmm64 (repeatable).")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured too.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw the errors against rounds.")
+def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path | None, figure: Path | None) -> int:
+    """Errors to the true probability-flow solution against rounds: serial samplers and collocation."""
+
+    def work() -> None:
+        from parampi.bench import accuracy as measure
+
+        table = measure.measure(problems, config, seeds)
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+        if figure:
+            from parampi.verify.accuracy import accuracy_figure
+
+            accuracy_figure(figure, table)
+
+    return ending(work, 0)
+
+
 @bench.command("scaling-law")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--quick", is_flag=True, help="Few dimensions, in seconds instead of minutes.")

@@ -22,7 +22,7 @@ from parampi.errors import NonFiniteError
 from parampi.parallel import Group, Mode, affine_scan, operator_scan, pass_on, redistribute
 from parampi.samplers.chain import Chain
 from parampi.slice import Slice
-from parampi.solvers import Solver, Sweep, answered
+from parampi.solvers import Solver, Sweep, answered, check_solver
 
 Integers = NDArray[np.int64]
 GO_ON, FAIL = 0, 1
@@ -36,7 +36,7 @@ class Engine:
         mode: Mode = "fast", watch: Watch | None = None,
     ):  # fmt: skip
         step_map = chain.step_map
-        solver.check(step_map, chain.shape)
+        check_solver(solver, step_map, chain.shape)
         solver = solver.bind(chain.shape, chain.sigma_data)
         self.chain, self.group, self.mode, self.watch = chain, group, mode, watch
         self.rule = solver.rule(step_map, chain.sigma_data, tolerance)
@@ -109,18 +109,19 @@ class Engine:
             here.scale_made[0], own.steps, own.active, own.asked,
             scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), busy, mode),
             operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), busy),
-            lagged=self.lagged, products=self.products, tangents=self.chain.network.derivative,
+            around=self.around, products=self.products, tangents=self.chain.network.derivative,
         )  # fmt: skip
 
-    def lagged(self, rows: Tensor, lag: int) -> Tensor:
-        """Rows (n, ...) of the points made, from `lag` points before; 0 before the window's first."""
+    def around(self, rows: Tensor, before: int, after: int) -> Tensor:
+        """Rows (n, ...) of the points made, with those of so many points before and after; 0 outside the window."""
         window, positions, rank = self.slice.window, self.slice.positions, self.group.rank
 
-        def made(rank: int, shift: int = 0) -> tuple[Integers, Integers]:
+        def made(rank: int, before: int = 0, after: int = 0) -> tuple[Integers, Integers]:
             mine = window.slices.of(rank)
-            return window.between(mine.start + 1 - shift, mine.stop + 1 - shift)
+            return window.between(mine.start + 1 - before, mine.stop + 1 + after)
 
-        return redistribute(self.group, rows, made(rank)[0], made, lambda r: made(r, lag), len(positions))
+        count = before + len(positions) + after
+        return redistribute(self.group, rows, made(rank)[0], made, lambda r: made(r, before, after), count)
 
     def products(self, a: Tensor, b: Tensor) -> Tensor:
         """Inner products (n, m) of fields (n, m, *shape); row by row where bits must not depend on the shape."""

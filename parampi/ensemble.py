@@ -20,7 +20,8 @@ from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
 from parampi.samplers import DDIM, Sampler
 from parampi.samplers.chain import Chain
-from parampi.solvers import Picard, Solver
+from parampi.samplers.collocation import CollocationMap
+from parampi.solvers import Picard, Solver, Spectral, check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -65,7 +66,7 @@ def sample(
     members        how many, or their numbers; member k depends on `seed` and k alone, not on how many others are drawn
     sigmas         strictly decreasing noise levels (N + 1,); the last may be 0
     sampler        the step map; DDIM() by default
-    solver         the sweeps; Picard() by default
+    solver         the sweeps; Picard() by default, Spectral() for Collocation
     window         points swept together; None for all at once
     tol            relative L2 error of the final field against the serial sampler's, estimated per member in the report
     comm           an mpi4py communicator, every rank of which makes the same call; None is this process alone
@@ -88,7 +89,8 @@ def sample(
         step_map = (sampler or DDIM()).steps(sigmas)
         template = Chain(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
         numbers, everyone = member_numbers(members), as_group(comm)
-        job = Job(numbers, everyone, network, template, solver or Picard(), window, tol, mode, time_ranks, batch)
+        solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
+        job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch)
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with together(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)
@@ -149,7 +151,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.layout = Layout.plan(self.everyone.size, len(self.numbers), self.time_ranks)
-        self.solver.check(self.template.step_map, self.template.shape)
+        check_solver(self.solver, self.template.step_map, self.template.shape)
         self.requested = self.window
         self.window = self.solver.window(self.requested, self.template.step_map)
         step_map, layout = self.template.step_map, self.layout

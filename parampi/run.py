@@ -25,7 +25,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
 from parampi.report import MemberReport
-from parampi.solvers import Spectral
+from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -50,7 +50,7 @@ class Run:
         if threads := fair_threads(self.ranks_here):
             torch.set_num_threads(threads)
         self.step_map = self.sampler.steps(self.sigmas)
-        self.solver.check(self.step_map, tuple(self.config.model.shape))
+        check_solver(self.solver, self.step_map, tuple(self.config.model.shape))
         self.window = self.solver.window(self.config.sampling.window, self.step_map)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.solver = on_all(self.comm, self.informed)

@@ -156,7 +156,7 @@ class Slice:
         if self.keeps_latest:
             fresh = fresh + here.guess_frozen[0, skip:] * self.latest
         entry = Entry(
-            x, behind.to(x.device).view(here.levels[0, skip:].shape), fresh, here.guess_slopes[:, skip:],
+            x, behind.to(x.device).view(here.levels[0, skip:].shape), self.steps[skip:], fresh, here.guess_slopes[:, skip:],
             here.state[:, skip:], here.drift[:, skip:], here.levels[:, skip:],
             scan=lambda slopes, values, first: affine_scan(self.group, slopes, values, first, busy, self.mode),
         )  # fmt: skip

@@ -21,7 +21,7 @@ from parampi.account import Account, Round, Watch
 from parampi.errors import NonFiniteError
 from parampi.parallel import Group, Mode, split
 from parampi.samplers.chain import Chain
-from parampi.solvers.base import Solver
+from parampi.solvers.base import Solver, check_solver
 from parampi.solvers.parareal import coarse_steps
 
 Integers = NDArray[np.int64]
@@ -55,7 +55,7 @@ class Wavefront:
         mode: Mode = "fast", watch: Watch | None = None,
     ):  # fmt: skip
         step_map = chain.step_map
-        solver.check(step_map, chain.shape)
+        check_solver(solver, step_map, chain.shape)
         solver.window(window, step_map)
         ends = solver.ends(window, step_map)
         assert ends is not None

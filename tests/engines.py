@@ -8,7 +8,7 @@ from parampi.diffusion.network import Network
 from parampi.driver import Engine
 from parampi.engines import engine_for
 from parampi.parallel import Alone, Mode
-from parampi.samplers import Sampler
+from parampi.samplers import SAMPLERS, Sampler
 from parampi.samplers.chain import Chain
 from parampi.solvers import Serial, Solver
 
@@ -16,6 +16,8 @@ GAUSSIAN = Gaussian(torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 4)
 MIXTURE = GaussianMixture()
 FIELDS = FieldMixture(n=16)
 REGIMES = FieldMixture(n=16, components=3)
+CAUSAL = {name: kind for name, kind in SAMPLERS.items() if not getattr(kind, "two_sided", False)}
+"""Samplers that can be run one step after another."""
 
 
 def chain(problem, sampler: Sampler, grid: Tensor, members=3, mode: Mode = "bitwise", seed=0, dtype=torch.float64) -> Chain:

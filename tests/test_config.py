@@ -82,7 +82,7 @@ def test_numbers_such_as_1e_3_are_numbers(path: Path) -> None:
         ("sampling.seed=-1", ["sampling.seed = -1", "greater than or equal to 0"]),
         ("sampling.tolerance=0", ["sampling.tolerance = 0", "greater than 0"]),
         ("sampling.window=0", ["sampling.window = 0", "greater than or equal to 1"]),
-        ("sampling.sampler.name=foo", ["sampling.sampler.name = 'foo' is not one of 'ddim'"]),
+        ("sampling.sampler.name=foo", ["sampling.sampler.name = 'foo' is not one of 'collocation', 'ddim'"]),
         ("sampling.sampler.etta=0.1", ["sampling.sampler.etta is not a known key", "did you mean eta?", "allowed: name, eta"]),
         ("sampling.sampler.eta=high", ['sampling.sampler.eta = "high"', "valid number"]),
         ("sampling.solver.advance=foo", ['sampling.solver.advance = "foo"', "'window' or 'block'"]),

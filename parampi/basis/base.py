@@ -47,6 +47,10 @@ class Basis(Protocol):
     def spread(self, per_shell: Tensor) -> Tensor:
         """(..., M): for each mode the value of its shell, of (..., S)."""
 
+    def smoothing(self, points: float) -> Tensor | None:
+        """(M,) float64: what a Gaussian average makes of each mode, its standard deviation being so many points of the grid;
+        None for bases that do not know which points are neighbours."""
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same basis with its tables on a device and in a dtype. Fields of others are served too, tables being converted
         in every call; shell, weight and noise keep their dtypes."""

@@ -1,7 +1,7 @@
 """Fourier and cosine modes of fields on regular grids of one to three dimensions."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, pi
 from typing import Self
 
 import torch
@@ -85,6 +85,12 @@ class Mixed(Transform):
         super().__init__(shape, shell, per_mode(layout.weight), noise.flatten().repeat(channels))
         self.wavevector = per_mode(layout.vectors)
         self.wavenumber = mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell)
+
+    def smoothing(self, points: float) -> Tensor | None:
+        """(M,) factors of a Gaussian average over neighbouring points."""
+        sizes = torch.tensor(self.shape[1:], dtype=F64)
+        phase = 2 * pi * self.wavevector * (points / sizes).to(self.wavevector.device)[:, None]
+        return torch.exp(-0.5 * phase.square().sum(0))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         moved = super().to(device, dtype)

@@ -85,6 +85,11 @@ class SphericalHarmonics(Transform):
         """(M,) of (C, 2 K) and (C, H W)."""
         return torch.cat([coefficients.flatten(), rest.flatten()])
 
+    def smoothing(self, points: float) -> Tensor | None:
+        """(M,) factors of a Gaussian average over neighbouring points, as wide as so many rings; 0 for the rest of a field."""
+        degree, width = self.degree_of_shell.to(self.shell.device)[self.shell], points * pi / self.grid.rings
+        return torch.where(degree >= 0, torch.exp(-0.5 * degree * (degree + 1) * width**2), 0.0).to(F64)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         moved = super().to(device, dtype)
         if self.transform == "auto":

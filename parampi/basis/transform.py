@@ -54,6 +54,10 @@ class Transform:
         rows, batch = self.rows(per_shell, (self.shells,), "values per shell")
         return self.groups.spread(rows).reshape(*batch, self.modes)
 
+    def smoothing(self, points: float) -> Tensor | None:
+        """(M,) factors of a Gaussian average over neighbouring points; None where the basis does not know neighbours."""
+        return None
+
     def rows(self, given: Tensor, tail: tuple[int, ...], what: str) -> tuple[Tensor, torch.Size]:
         """`given` (*batch, *tail) as contiguous rows (R, *tail), and batch; ConfigError for another shape or dtype."""
         name = type(self).__name__

@@ -1,6 +1,7 @@
 """Samplers: step maps as coefficients. Each family is one small file; the names below are what configurations use."""
 
 from parampi.samplers.base import SAMPLERS, Sampler, StepMap, check_grid, register
+from parampi.samplers.collocation import Collocation, CollocationMap
 from parampi.samplers.ddim import DDIM, DDPM
 from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M, DPMppSDE
 from parampi.samplers.dpmpp_2s import DPMpp2S
@@ -10,6 +11,7 @@ from parampi.samplers.piadm import PIADMODE, PIADMSDE
 from parampi.samplers.unipc import UniPC
 
 __all__ = [
-    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "DPMpp2M", "DPMpp2MSDE", "DPMpp2S", "DPMpp3M", "DPMppSDE",
-    "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "check_grid", "register",
+    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "Collocation", "CollocationMap", "DPMpp2M", "DPMpp2MSDE",
+    "DPMpp2S", "DPMpp3M", "DPMppSDE", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "check_grid",
+    "register",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -91,8 +91,9 @@ def taps_of(numbers: Tensor, taps: int) -> Tensor:
 class Sampler(Protocol):
     """A frozen dataclass whose fields are the sampler's options."""
 
-    order: ClassVar[int]
-    """Order of convergence, in the step of log sigma, of the mean and variance it gives to Gaussian data."""
+    @property
+    def order(self) -> int:
+        """Order of convergence, in the step of log sigma, of the mean and variance it gives to Gaussian data."""
 
     def steps(self, sigmas: Tensor) -> StepMap:
         """The step map on a strictly decreasing grid of noise levels, float64; the last may be 0."""

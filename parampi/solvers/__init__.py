@@ -1,6 +1,6 @@
 """Solvers: how a window of points is iterated until it agrees. The names below are what configurations use."""
 
-from parampi.solvers.base import SOLVERS, Solver, register
+from parampi.solvers.base import SOLVERS, Solver, check_solver, register
 from parampi.solvers.models import Guess, LinearModel
 from parampi.solvers.newton import Newton
 from parampi.solvers.parareal import Parareal
@@ -17,5 +17,5 @@ from parampi.solvers.theorem import Corrector, PIADMParameters, piadm_parameters
 __all__ = [
     "PIADM", "SOLVERS", "Corrector", "Entry", "FixedSweeps", "Guess", "Iteration", "LinearModel", "LinearSweeps", "Newton",
     "PIADMParameters", "ParaSolver", "ParaTAA", "Parareal", "Picard", "Rule", "Serial", "Solver", "Spectral", "StopRule",
-    "Sweep", "Verdict", "answered", "piadm_parameters", "register",
+    "Sweep", "Verdict", "answered", "check_solver", "piadm_parameters", "register",
 ]  # fmt: skip

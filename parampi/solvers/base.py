@@ -8,6 +8,7 @@ from torch import Tensor
 
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
+from parampi.samplers.collocation import CollocationMap
 from parampi.solvers.models import Guess, LinearModel, gaussian_guess, gaussian_response
 from parampi.solvers.stop import Rule, StopRule
 from parampi.solvers.sweep import Iteration, LinearSweeps
@@ -24,6 +25,8 @@ class Solver:
 
     wavefront: ClassVar[bool] = False
     """Whether blocks are solved step by step, as a front that runs through them, rather than swept."""
+    two_sided: ClassVar[bool] = False
+    """Whether it also solves steps that read later points, those of `Collocation`."""
 
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Solver":
         """The solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
@@ -69,6 +72,16 @@ def register(name: str) -> Callable[[S], S]:
         return cls
 
     return add
+
+
+def check_solver(solver: Solver, step_map: StepMap, shape: tuple[int, ...]) -> None:
+    """ConfigError, with the reason, for a solver that is not defined for a sampler's steps or for fields of this shape."""
+    if isinstance(step_map, CollocationMap) and not solver.two_sided:
+        raise ConfigError(
+            f"Collocation's steps read points on both sides, which {type(solver).__name__} cannot solve; take the solver "
+            f"Spectral (solver: {{name: spectral}})"
+        )
+    solver.check(step_map, shape)
 
 
 def check_window(requested: int | None, steps: int) -> int:

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from parampi.basis import Basis
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
+from parampi.samplers.collocation import CollocationMap
 from parampi.solvers.base import Solver, register
 from parampi.solvers.certificate import Certificate
+from parampi.solvers.collocation import CollocationSweeps, LastChange
 from parampi.solvers.spectral_sweeps import SpectralModel, SpectralSweeps
 from parampi.solvers.stop import Rule
 from parampi.solvers.sweep import Iteration
@@ -27,6 +29,8 @@ class Spectral(Solver):
     statistics  `parampi.Statistics` of the normalised data, or the path of a file of them; None: variance sigma_data^2 for all
                 modes and no mean. `parampi run` takes those of `data.statistics`
     secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed
+    local       learn also where in a field the denoiser answers more and where less, from the same changes: pays with networks,
+                whose answers are local, not with mixtures of regimes; no effect in bases that know no neighbouring points
     safety      of the estimated error: by how much the share of the worst case that comes true may grow from sweep to sweep
 
     Points that enter a window are guessed by the sampler's own solution for Gaussian data of this mean and spectrum with the
@@ -37,7 +41,9 @@ class Spectral(Solver):
     basis: Any = None
     statistics: Any = None
     secants: bool = True
+    local: bool = True
     safety: float = 2.0
+    two_sided: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.safety >= 1:
@@ -46,7 +52,15 @@ class Spectral(Solver):
             raise ConfigError(f"Spectral's statistics are {type(self.statistics).__name__}; give parampi.Statistics or a path")
 
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Spectral":
-        return BoundSpectral(self.basis, self.statistics, self.secants, self.safety, self.known(shape, sigma_data))
+        return BoundSpectral(self.basis, self.statistics, self.secants, self.local, self.safety, self.known(shape, sigma_data))
+
+    def window(self, requested: int | None, step_map: StepMap) -> int:
+        if isinstance(step_map, CollocationMap) and requested is not None and requested < step_map.steps:
+            raise ConfigError(
+                f"window = {requested} is shorter than the {step_map.steps} points of Collocation, whose steps read later "
+                f"points too; leave the window out (null)"
+            )
+        return super().window(requested, step_map)
 
     def known(self, shape: tuple[int, ...], sigma_data: float) -> SpectralModel:
         """The model for fields of this shape."""
@@ -75,6 +89,8 @@ class BoundSpectral(Spectral):
     known_model: SpectralModel | None = None
 
     def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+        if isinstance(step_map, CollocationMap):
+            return LastChange(tolerance, self.safety)
         if not bool(step_map.evaluated.all()):
             # velocities are not denoised, and so say nothing about what is lacking
             return Solver.rule(self, step_map, sigma_data, tolerance)
@@ -84,7 +100,9 @@ class BoundSpectral(Spectral):
         return Certificate.of(step_map, variance, freedom, size, tolerance, self.safety)
 
     def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
-        return SpectralSweeps(self.model_of(), self.secants)
+        if isinstance(step_map, CollocationMap):
+            return CollocationSweeps(self.model_of(), step_map, self.secants, self.local)
+        return SpectralSweeps(self.model_of(), self.secants, self.local)
 
     def model_of(self) -> SpectralModel:
         if self.known_model is None:

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 
 from parampi.basis import Basis
+from parampi.solvers.local import LocalSecants
 from parampi.solvers.sweep import Entry, Iteration, Sweep
 
 LARGEST = 1e3
 """Of the factors by which secants may change the model."""
 GROWN = 1e9
 """Growth of the square of a residual from which on the model is no longer believed."""
+CORRECTIONS = 2
+"""Scans by which what secants know beyond the modes is worked in."""
 FLAT = 1e-26
 """Squares of changes, relative to those of the states, that are rounding."""
 
@@ -51,15 +54,19 @@ class SpectralSweeps(Iteration):
         ratio_s = (sum dD dx + w ratio_s) / (sum L dx^2 + w)          sums over the shell's modes, changes since the last sweep
 
     where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
-    Where the residual of a point has grown since the last sweep, its ratios return to 1.
+    Where the residual of a point has grown since the last sweep, its ratios return to 1. What the denoiser answers in some
+    places of a field more than in others (`LocalSecants`) is no number per mode; it is worked in by further scans.
     """
 
     passes_on = True
 
-    def __init__(self, model: SpectralModel, secants: bool, ridge: float = 1e-3, most: float = 1.0):
+    def __init__(
+        self, model: SpectralModel, secants: bool, local: bool = False, ridge: float = 1e-3, most: float = 1.0
+    ):  # fmt: skip
         super().__init__()
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.freedom = model.shells()[1]
+        self.local = LocalSecants(model.basis, local)
 
     def flat(self, numbers: Tensor) -> Tensor:
         """(..., 1) of numbers (..., 1 ... 1) beside fields."""
@@ -70,6 +77,7 @@ class SpectralSweeps(Iteration):
         if self.model.variance.device != like.device or self.model.variance.dtype != like.dtype:
             self.model = self.model.to(like.device, like.dtype)
             self.freedom = self.freedom.to(like.device)
+            self.local = LocalSecants(self.model.basis, self.local.average is not None)
 
     def guess(self, entry: Entry) -> Tensor:
         """The sampler's own solution for the model's Gaussian data, with the true noises."""
@@ -94,13 +102,23 @@ class SpectralSweeps(Iteration):
         responses = [self.response_at(sweep, tap) for tap in range(sweep.taps)]
         slopes = torch.stack([self.slopes(sweep, tap, response) for tap, response in enumerate(responses)])
         y = sweep.scan(slopes, lacking)
-        total = slopes[0] * sweep.before(y, 0)
-        for tap in range(1, sweep.taps):
-            total += slopes[tap] * sweep.before(y, tap)
+        for _ in range(CORRECTIONS if self.local.known else 0):
+            y = y + sweep.scan(slopes, lacking + self.answered(sweep, slopes, responses[0], y) - y[sweep.taps :])
         learned = self.ratio(self.memory[3]) if self.secants else torch.ones_like(residual)
         seen = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
         self.evidence = torch.cat(seen, -1).cpu().permute(2, 0, 1)
-        return sweep.mapped + basis.inverse(total)
+        return sweep.mapped + basis.inverse(self.answered(sweep, slopes, responses[0], y))
+
+    def answered(self, sweep: Sweep, slopes: Tensor, response: Tensor, y: Tensor) -> Tensor:
+        """What the steps make of changes y (K + n, m, M) of the states they read."""
+        total = slopes[0] * sweep.before(y, 0)
+        for tap in range(1, sweep.taps):
+            total += slopes[tap] * sweep.before(y, tap)
+        if self.local.known:
+            extra = self.local.extra(response * sweep.before(y, 0))
+            for tap in range(sweep.taps):
+                total += self.flat(sweep.drift[tap]) * (sweep.lagged(extra, tap) if tap else extra)
+        return total
 
     def slopes(self, sweep: Sweep, tap: int, response: Tensor) -> Tensor:
         return self.flat(sweep.state[tap]) + self.flat(sweep.drift[tap]) * response
@@ -136,6 +154,8 @@ class SpectralSweeps(Iteration):
         ratio = self.secant(sweep, dx, dd, self.ratio(ratio))
         ratio = torch.where((seen > 0) & (residual > GROWN * residual_before), 1.0, ratio)
         self.memory = [torch.ones_like(seen), x, denoised, ratio, residual]
+        rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
+        self.local.learn(self.response_at(sweep, 0) * dx, dd, rounding)
 
     def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
         basis = self.model.basis

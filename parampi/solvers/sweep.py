@@ -27,7 +27,8 @@ class Sweep:
     scan      affine scan over all points of the windows, `(slopes, values) -> y` (K + n, m, *field), from 0; see
               `parampi.parallel.affine_scan`
     operators the same for any linear operators, `(apply, values) -> y`; see `parampi.parallel.operator_scan`
-    lagged    `(y, lag) -> y[i - lag]`: rows (n, ...) from as many points before, 0 before the window
+    around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
+              before and after, 0 outside the window
     products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
     tangents  `(x, sigma, v) -> dD v`: the denoiser's derivative (B, *shape) in directions v; counts as network evaluations
     """
@@ -46,7 +47,7 @@ class Sweep:
     asked: Tensor
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
-    lagged: Callable[[Tensor, int], Tensor]
+    around: Callable[[Tensor, int, int], Tensor]
     products: Callable[[Tensor, Tensor], Tensor]
     tangents: Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -69,6 +70,10 @@ class Sweep:
         stop = len(rows) - 1 - tap
         return rows[self.taps - 1 - tap : stop]
 
+    def lagged(self, rows: Tensor, lag: int) -> Tensor:
+        """Rows (n, ...) from `lag` points before, 0 outside the window; collective."""
+        return self.around(rows, lag, -lag)
+
     def totals(self, numbers: Tensor) -> Tensor:
         """Sums (n, m, ...) over all points of the window up to each, of numbers (n, m, ...)."""
         ones = numbers.new_ones((1, len(numbers), *(1 for _ in numbers.shape[1:])))
@@ -81,6 +86,7 @@ class Entry:
 
     x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
     enters  (n, m, 1 ... 1) which points do
+    steps   (n, m) indices of the steps that make the points, on the CPU
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
     slopes  (K, n, m, 1 ... 1) of the guess
     state, drift, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
@@ -89,6 +95,7 @@ class Entry:
 
     x: Tensor
     enters: Tensor
+    steps: Tensor
     fresh: Tensor | float
     slopes: Tensor
     state: Tensor

@@ -12,8 +12,9 @@ from torch import nn
 from parampi import Ensemble, sample, sigmas
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
 from parampi.errors import ConfigError
-from parampi.samplers import DDIM, SAMPLERS, Sampler
-from parampi.solvers import SOLVERS, Picard, Serial
+from parampi.samplers import DDIM, SAMPLERS, Collocation, Sampler
+from parampi.solvers import SOLVERS, Picard, Serial, Spectral
+from tests.engines import CAUSAL
 
 PARADIGMS = Picard("window", "identity", "constant")
 
@@ -90,7 +91,7 @@ WINDOWS = {
 
 def fitting(solver) -> Sampler:
     """The first sampler that a solver takes."""
-    for sampler in (DDIM(1.0), DDIM(0.0), *(kind() for kind in SAMPLERS.values())):
+    for sampler in (DDIM(1.0), DDIM(0.0), *(kind() for kind in CAUSAL.values())):
         try:
             solver.check(sampler.steps(sigmas.vp_linear(10)), PROBLEMS["fields"].shape)
         except ConfigError:
@@ -127,11 +128,20 @@ SAMPLED = {
     for name in SEVERAL
     if name in SAMPLERS
 }
+# Steps that read points on both sides: on ranks of several points, and of fewer than a step reads.
+TWO_SIDED = {
+    f"order {order}": Case(
+        2, "fields", steps=steps, sampler=Collocation(order), time_ranks="all", rounding=1e-9,
+        options={"solver": Spectral(), "tol": 1e-6},
+    )
+    for order, steps in ((2, 10), (4, 7), (6, 12))
+}  # fmt: skip
 ALL = (
     CASES
     | WINDOWS
     | {f"solver {name}": case for name, case in SOLVED.items()}
     | {f"sampler {name}": case for name, case in SAMPLED.items()}
+    | {f"collocation of {name}": case for name, case in TWO_SIDED.items()}
 )
 
 

@@ -7,7 +7,8 @@ import torch
 
 from parampi import sigmas
 from parampi.errors import ConfigError
-from parampi.samplers import DDIM, DDPM, EDM, SAMPLERS, UniPC, check_grid
+from parampi.samplers import DDIM, DDPM, EDM, UniPC, check_grid
+from tests.engines import CAUSAL
 from tests.samplers.orders import order_of_means, order_of_variances
 from tests.samplers.walk import walk
 
@@ -35,7 +36,7 @@ WRONG = {
     "a matrix": [[3.0, 1.0], [2.0, 0.0]],
 }
 
-every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in SAMPLERS.values()], ids=list(SAMPLERS))
+every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in CAUSAL.values()], ids=list(CAUSAL))
 every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=list(GRIDS))
 every_eta = pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 

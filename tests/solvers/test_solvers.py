@@ -12,9 +12,8 @@ import torch
 from parampi import sigmas
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
 from parampi.errors import ConfigError
-from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS, FixedSweeps, Picard, Serial, Solver
-from tests.engines import GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, trajectory
+from tests.engines import CAUSAL, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, trajectory
 
 F64 = torch.float64
 GRID = sigmas.vp_linear(10)
@@ -22,7 +21,7 @@ SHORT = sigmas.vp_linear(6)
 SMALL = GaussianMixture(dim=16, components=3)
 MANY = FieldMixture(n=8, components=3)
 SHAPE = SMALL.shape
-TEN = SAMPLERS["ddim"]().steps(GRID)
+TEN = CAUSAL["ddim"]().steps(GRID)
 
 
 def refusal(solver, sampler):
@@ -33,10 +32,10 @@ def refusal(solver, sampler):
         return str(error)
 
 
-ALL = [(solver(), sampler(), f"{s}-{a}") for s, solver in SOLVERS.items() for a, sampler in SAMPLERS.items()]
+ALL = [(solver(), sampler(), f"{s}-{a}") for s, solver in SOLVERS.items() for a, sampler in CAUSAL.items()]
 TAKEN = [(solver, sampler, name) for solver, sampler, name in ALL if refusal(solver, sampler) is None]
 
-every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in SAMPLERS.values()], ids=list(SAMPLERS))
+every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in CAUSAL.values()], ids=list(CAUSAL))
 every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
 
 
@@ -72,7 +71,7 @@ def test_is_a_frozen_dataclass(solver):
 @every_solver
 def test_some_sampler_is_taken_and_refusals_name_the_solver_and_a_remedy(solver):
     """`...; take ...`: what comes behind the semicolon is what to do."""
-    messages = [refusal(solver, kind()) for kind in SAMPLERS.values()]
+    messages = [refusal(solver, kind()) for kind in CAUSAL.values()]
     assert None in messages
     for message in filter(None, messages):
         assert type(solver).__name__.lower() in message.lower().replace("-", "").replace(" ", "") and "; " in message

@@ -1,0 +1,54 @@
+"""A trained network as a problem for benchmarks: what a run's configuration says of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from parampi import models
+from parampi.bench.known import known_statistics
+from parampi.config import build, load
+from parampi.diffusion.denoiser import Denoiser
+from parampi.diffusion.exact import PROBLEMS
+from parampi.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a benchmark draws from: a denoiser, and the same in float64; what is known of its data; its range of noise."""
+
+    name: str
+    denoiser: Denoiser
+    exact: Denoiser
+    shape: tuple[int, ...]
+    statistics: Statistics | None
+    lowest: float
+    highest: float
+    batch: int
+
+
+def closed_form(name: str) -> Subject:
+    problem = PROBLEMS[name]()
+    return Subject(name, problem, problem, tuple(problem.shape), known_statistics(problem), 0.002, 80.0, 64)
+
+
+def trained(config: Path) -> Subject:
+    """The network of a run's configuration, its statistics and the range of its noise levels."""
+    run = load(config)
+    levels = build(run, "sigmas")
+    positive = levels[levels > 0]
+
+    def denoiser(dtype: torch.dtype) -> Denoiser:
+        network = models.build_network(run.model.network, run.model.arguments)
+        models.load_weights(network, Path(run.model.weights))
+        return models.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
+
+    statistics, shape = Statistics.from_file(run.data.statistics), tuple(run.model.shape)
+    ends = float(positive[-1]), float(positive[0])
+    return Subject("network", denoiser(torch.float32), denoiser(torch.float64), shape, statistics, *ends, 16)
+
+
+def subjects(names: Sequence[str], config: Path | None) -> list[Callable[[], Subject]]:
+    """Closed-form problems by name, then a configuration's network."""
+    return [*(lambda name=name: closed_form(name) for name in names), *([lambda: trained(config)] if config else [])]

@@ -1,0 +1,64 @@
+"""The figure of errors to the true solution against rounds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.verify.figures import FAINT, INK, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = {"DDIM": ("#b0b0b0", "s"), "Heun": ("#8a8a8a", "v"), "DPM-Solver++ 2M": ("#6c8ebf", "o"),
+         "DPM-Solver++ 3M": ("#3b6aa0", "^"), "UniPC": (INK, "D")}  # fmt: skip
+SHOWN = "collocation, order 4"
+SHADES = {8: "#f3c29b", 16: "#e8a33d", 24: "#d9742f", 32: "#c8553d", 64: "#8a2f2a"}
+"""Of the numbers of collocation points that are drawn."""
+LEAST = 1e-9
+"""Errors below are not told from that of the solution compared with."""
+
+
+def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
+    """One PNG, an axis per problem: serial samplers by their evaluations, collocation by its rounds, errors downwards.
+
+    rows  of `parampi.bench.accuracy`
+
+    Replaces a file that may be there. Raises OutputError where it cannot be written.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    problems = list(dict.fromkeys(row.problem for row in rows))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * len(problems) + 0.6, 5.2), dpi=150)
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, len(problems), sharey=True, squeeze=False)[0]
+        for axis, problem in zip(axes, problems, strict=True):
+            draw(axis, [row for row in rows if row.problem == problem])
+            axis.set(title=problem, xlabel="rounds: network evaluations one after another")
+        axes[0].set_ylabel("error to the true solution")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", ncols=5, frameon=False)
+        figure.tight_layout(rect=(0, 0.12, 1, 1))
+        with writing(path):
+            figure.savefig(partial_name(path), format="png", metadata={"Software": None})
+            put_in_place(path, overwrite=True)
+
+
+def draw(axis: "Axes", rows: Sequence[Any]) -> None:
+    for name, (colour, marker) in LINES.items():
+        mine = sorted((row for row in rows if row.method == name), key=lambda row: row.rounds)
+        axis.plot([r.rounds for r in mine], [r.error for r in mine], color=colour, marker=marker, markersize=4, label=name)
+    for points, colour in SHADES.items():
+        for row in rows:
+            if row.method == SHOWN and row.points == points:
+                errors = [max(error, LEAST) for error in row.path]
+                numbers = range(1, len(errors) + 1)
+                axis.plot(numbers, errors, color=colour, linewidth=2, marker=".", label=f"collocation, {points} points")
+    axis.set(xscale="log", yscale="log")
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200]
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    axis.grid(color=FAINT, linewidth=0.6)
