@@ -158,6 +158,24 @@ def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tu
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured instead.")
+@click.option("--case", "cases", multiple=True, help="Of the network, only these cases, such as heun-18 (repeatable).")
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+def windows(as_json: bool, seeds: int, config: Path | None, cases: tuple[str, ...], solvers: tuple[str, ...]) -> int:
+    """Rounds to 1e-2 in windows of 8 to 64 points of 1000; or of a trained network, in one window and in windows of 8."""
+
+    def work() -> None:
+        from parampi.bench import windows as measure
+
+        table = measure.measure(config, seeds, cases, solvers)
+        print(measure.to_json(table) if as_json else measure.to_markdown(table))
+
+    return ending(work, 0)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--problem", "problems", multiple=True, help="Only these closed-form problems, such as gmm64 (repeatable).")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured too.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the errors against rounds.")

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "models": BASE | {"diffusion", "parallel"},
     "advice": {"parallel"},
     "config": DRAWING,
-    "bench": DRAWING,
+    "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
     "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config"},
     "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run"},

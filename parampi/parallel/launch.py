@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ LAUNCHERS = {
     "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
     "PMI_SIZE": ("mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
 }
+SPOKEN = 0.2
+"""Seconds between a rank's last words and the end of the job: launchers may throw away what they have not passed on by then."""
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
 
@@ -91,6 +94,7 @@ def together(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.write(f"parampi: {place} failed and ends the job\n{told}")
         sys.stderr.flush()
+        time.sleep(SPOKEN)
         comm.Abort(2 if mistake else 1)
         os._exit(2 if mistake else 1)  # MPICH's Abort returns, and whoever called must not go on
 

@@ -12,7 +12,9 @@ as `safety * q[i] * reach[i]`, with the largest q of the point and its neighbour
 
     |x_N - serial x_N|  ~  | sum_i P[i+1] safety q[i] reach_s[i] |,       norm over the shells s, sum over the points.
 
-The tolerance is spent along the chain in proportion to what typical changes of the points would make of it.
+What is lost within the length of a window belongs together and is summed as it is. With a stochastic sampler what is lost in
+stretches of the chain a window apart is independent, and the stretches are added in squares. The tolerance is spent along the
+chain in proportion to what typical changes of the points would make of it, in the same sense.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +24,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.samplers.base import taps_of
 from parampi.solvers.stop import Verdict, sensitivities
 
 Floats = NDArray[np.float64]
@@ -45,8 +46,9 @@ class Certificate:
     state, drift  (N, K) of the step map
     response      (N, S) the model's, of each point
     passed        (N + 1, S) the model's dx_N / dx_j
-    budget        (N + 1,) what may be lacking up to each point, relative to the norm `size` of a field
-    account       (m, S) what the end lacks for what is frozen
+    spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
+    size          norm of a field, which tolerance and estimates are relative to
+    account       what the end lacks for what is frozen
     reached       (N, m, S) reach of the last sweep
     """
 
@@ -54,10 +56,13 @@ class Certificate:
     drift: Floats
     response: Floats
     passed: Floats
-    budget: Floats
+    spent: Floats
     size: float
+    tolerance: float
     safety: float
-    account: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    independent: bool
+    account: "Account | None" = None
+    budget: Floats = field(default_factory=lambda: np.zeros(0))
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     @classmethod
@@ -70,11 +75,13 @@ class Certificate:
         responses = positive / (positive + squares)
         passed = sensitivities(step_map.state + step_map.drift * lagged(responses, step_map.taps)).T.numpy()
         drift = step_map.drift.abs()
-        spread = (taps_of(squares, step_map.taps)[:, None] + variance[None, :, None]) * (drift[:, None] ** 2)
+        # the denoised field is uncertain by the posterior variance, c s^2 / (c + s^2)
+        spread = lagged(responses * squares, step_map.taps).transpose(0, 1) * (drift[:, None] ** 2)
         typical = np.sqrt((passed[1:] ** 2 * spread.sum(2).numpy() * freedom.cpu().numpy()).sum(1))
         length = np.concatenate([[0.0], typical.cumsum()])
-        budget = tolerance * length / max(length[-1], 1e-300)
-        return cls(step_map.state.numpy(), step_map.drift.numpy(), responses.T.numpy(), passed, budget, size, safety)
+        spent = length / max(length[-1], 1e-300)
+        return cls(step_map.state.numpy(), step_map.drift.numpy(), responses.T.numpy(), passed, spent, size, tolerance, safety,
+            step_map.stochastic)  # fmt: skip
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
@@ -84,8 +91,11 @@ class Certificate:
         if evidence is None:
             raise TypeError("a certificate judges by what sweeps left per shell")
         points, members, shells, columns = len(changes), len(first), self.passed.shape[1], np.arange(len(first))
-        if not len(self.account):
-            self.account, self.reached = np.zeros((members, shells)), np.full((len(self.drift), members, shells), np.nan)
+        if self.account is None:
+            stretch = int(lengths.max()) if self.independent else len(self.drift)
+            self.account = Account.empty(members, shells, stretch)
+            self.budget = self.tolerance * in_stretches(self.spent, self.account.stretch)
+            self.reached = np.full((len(self.drift), members, shells), np.nan)
         delta, residual, ratio = np.moveaxis(evidence.reshape(3, shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         inside = np.arange(points)[:, None] < lengths
@@ -96,16 +106,13 @@ class Certificate:
         reach = self.reach(steps, delta)
         share = np.clip(self.safety * self.share(residual, before, passed[1:], inside), LEAST, MOST)
         lost = passed[1:] * (share * inside)[..., None] * reach
-        total = self.account + np.cumsum(lost, axis=0)
-        lacks = np.sqrt((total**2).sum(2)) / self.size
+        lacks = self.account.after(lost, first) / self.size
         self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = reach[inside]
         within = inside & (lacks <= np.maximum(self.budget[steps + 1], lacking))
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
-        after = lacking.copy()
-        for m in np.flatnonzero(slides):
-            last = slides[m] - 1
-            self.account[m], after[m] = total[last, m], lacks[last, m]
+        self.account.enter(lost, first, slides)
+        after = np.where(slides > 0, lacks[np.maximum(slides - 1, 0), columns], lacking)
         return Verdict(slides.astype(np.int64), after)
 
     def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> Floats:
@@ -145,6 +152,59 @@ class Certificate:
         padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
         widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
         return widest
+
+
+@dataclass
+class Account:
+    """What is lost for good, per shell: summed within stretches of `stretch` points, in squares over stretches.
+
+    closed (m, S) squares of former stretches, current (m, S) sum of the one that is on, number (m,) which it is
+    """
+
+    stretch: int
+    closed: Floats
+    current: Floats
+    number: Integers
+
+    @classmethod
+    def empty(cls, members: int, shells: int, stretch: int) -> "Account":
+        return cls(stretch, np.zeros((members, shells)), np.zeros((members, shells)), np.zeros(members, np.int64))
+
+    def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
+        """Sums (n, m, S) up to each point of what is lost (n, m, S) in the stretch that is on, and in those behind it. Windows
+        are no longer than a stretch, and so reach into one more at most."""
+        here = (first + np.arange(len(lost))[:, None]) // self.stretch == self.number
+        on, behind = np.where(here[..., None], lost, 0.0), np.where(here[..., None], 0.0, lost)
+        return self.current + np.cumsum(on, axis=0), np.cumsum(behind, axis=0)
+
+    def after(self, lost: Floats, first: Integers) -> Floats:
+        """Norms (n, m) of all that is lost if points up to each are frozen."""
+        on, behind = self.parts(lost, first)
+        total: Floats = np.sqrt((self.closed + on**2 + behind**2).sum(2))
+        return total
+
+    def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
+        """Points (m,) that are frozen, of windows that began at `first`."""
+        on, behind = self.parts(lost, first)
+        for m in np.flatnonzero(slides):
+            last = slides[m] - 1
+            self.current[m] = on[last, m]
+            following = (first[m] + slides[m]) // self.stretch
+            if following != self.number[m]:
+                self.closed[m] += self.current[m] ** 2
+                self.current[m], self.number[m] = behind[last, m], following
+
+
+def in_stretches(spent: Floats, stretch: int) -> Floats:
+    """Shares (N + 1,) of the whole that are spent up to each point, if stretches are added in squares."""
+    squares, begin, total = np.zeros_like(spent), 0, 0.0
+    while begin < len(spent) - 1:
+        end = min(begin + stretch, len(spent) - 1)
+        parts = (spent[begin : end + 1] - spent[begin]) ** 2
+        squares[begin : end + 1] = total + parts
+        begin, total = end, total + parts[-1]
+    shares: Floats = np.sqrt(squares / max(total, 1e-300))
+    return shares
 
 
 def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:

@@ -4,6 +4,7 @@ import faulthandler
 import importlib
 import os
 import sys
+import time
 import traceback
 
 from tests.ranks.launch import DONE, LIMIT
@@ -24,6 +25,7 @@ def main() -> None:
         sys.stderr.write(f"rank {comm.Get_rank()} of {comm.Get_size()}:\n{traceback.format_exc()}")
         sys.stderr.flush()
         sys.stdout.flush()
+        time.sleep(0.2)  # a launcher may throw away what it has not passed on when the job is aborted
         comm.Abort(1)
         os._exit(1)  # MPICH's Abort returns
     if comm.Get_rank() == 0:

@@ -1,0 +1,119 @@
+"""Windows shorter than the chain, and trained networks: rounds and evaluations beside the serial sampler's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from parampi.bench.rounds import chosen, relative
+from parampi.bench.table import markdown
+from parampi.bench.table import to_json as to_json
+from parampi.bench.trained import Subject, closed_form, trained
+from parampi.diffusion.network import Network
+from parampi.diffusion.sigmas import karras, log_uniform, vp_linear
+from parampi.engines import engine_for
+from parampi.parallel import Alone
+from parampi.samplers import DDIM, DDPM, EDM, DPMpp2M, Heun
+from parampi.samplers.base import StepMap
+from parampi.samplers.chain import Chain
+from parampi.solvers import Picard, Serial, Solver, Spectral
+
+TOLERANCE = 1e-2
+SOLVERS = ("Spectral", "Spectral, nothing known", "Picard", "ParaDiGMS")
+LENGTHS = (8, 16, 32, 64)
+NETWORK_CASES = ("heun-18", "edm-18", "ddim-100", "ddpm-100", "2m-25")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians over seeds, but `error` and `estimate` the largest. `serial`: the serial sampler's evaluations; `hindsight`: the
+    first round after which the final field is within the tolerance, None in windows; `rounds` and `evaluations` by the stop
+    rule; `times`: rounds relative to the serial evaluations, or in windows on the closed-form problem to N / window."""
+
+    case: str
+    solver: str
+    window: int | None
+    serial: int
+    hindsight: float | None
+    rounds: float
+    times: float
+    evaluations: float
+    error: float
+    estimate: float
+
+
+def measure(config: Path | None = None, seeds: int = 5, cases: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Row]:
+    """1000-step DDPM of regimes in windows; with a configuration its network instead, in one window and in windows of 8."""
+    labels = chosen("solver", solvers, SOLVERS)
+    if config is None:
+        return closed_rows(seeds, labels)
+    subject, rows = trained(config), list[Row]()
+    for case in chosen("case", cases, NETWORK_CASES):
+        chain = chain_of(subject, step_map(case, subject), seeds)
+        serial = engine_for(chain, Serial(), Alone()).run()
+        for label in labels:
+            solver = solver_of(label, subject)
+            rows += [row(case, label, chain, solver, serial, None), row(case, label, chain, solver, serial, 8)]
+    return rows
+
+
+def closed_rows(seeds: int, labels: Sequence[str]) -> list[Row]:
+    subject = closed_form("grfmix64")
+    chain = chain_of(subject, DDPM().steps(vp_linear(1000)), seeds)
+    serial = engine_for(chain, Serial(), Alone()).run()
+    return [row("ddpm-1000", label, chain, solver_of(label, subject), serial, n) for label in labels for n in LENGTHS]
+
+
+def step_map(case: str, subject: Subject) -> StepMap:
+    """On the noise levels of the configuration: spaced evenly in log sigma for first order, else as in EDM; down to 0."""
+    kind, _, steps = case.rpartition("-")
+    ends = subject.lowest, subject.highest
+    sampler = {"heun": Heun(), "edm": EDM(), "ddim": DDIM(), "ddpm": DDPM(), "2m": DPMpp2M()}[kind]
+    grid = log_uniform(int(steps), *ends) if kind in ("ddim", "ddpm") else karras(int(steps), *ends)
+    made: StepMap = sampler.steps(grid)  # type: ignore[attr-defined]
+    return made
+
+
+def chain_of(subject: Subject, made: StepMap, seeds: int) -> Chain:
+    scale = float(getattr(subject.denoiser, "sigma_data", 1.0))
+    return Chain(Network(subject.denoiser, batch=subject.batch), made, torch.arange(seeds), subject.shape, 0, scale)
+
+
+def solver_of(label: str, subject: Subject) -> Solver:
+    known: dict[str, Solver] = {
+        "Spectral": Spectral(statistics=subject.statistics), "Spectral, nothing known": Spectral(), "Picard": Picard(),
+        "ParaDiGMS": Picard(linear_model="identity", guess="constant"),
+    }  # fmt: skip
+    return known[label]
+
+
+def row(case: str, label: str, chain: Chain, solver: Solver, serial: Tensor, window: int | None) -> Row:
+    engine = engine_for(chain, solver, Alone(), window, TOLERANCE)
+    seen: list[int] = [0] * len(serial)
+    while not engine.finished:
+        engine.advance()
+        if window is None:
+            within, number = relative(engine.tail, serial) <= TOLERANCE, len(engine.account.history)
+            seen = [first or (number if ok else 0) for first, ok in zip(seen, within.tolist(), strict=True)]
+    account, evaluations = engine.account, chain.step_map.evaluations
+    rounds, asked = median(account.rounds.tolist()), median(account.evaluations.tolist())
+    # what a window of this length needs at least, where every point is an evaluation
+    least = evaluations / window if window and case == "ddpm-1000" else evaluations
+    error, estimate = float(relative(engine.result, serial).max()), float(account.lacking.max())
+    hindsight = median(seen) if window is None else None
+    return Row(
+        case, label, window, evaluations, hindsight, rounds, rounds / least, asked / evaluations, error, estimate
+    )  # fmt: skip
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    header = ("case", "solver", "window", "serial", "hindsight", "rounds", "times", "evaluations", "error", "estimate")
+    body = [
+        [r.case, r.solver, r.window, r.serial, r.hindsight, r.rounds, round(r.times, 2), f"{r.evaluations:.2f} N", r.error,
+         r.estimate]
+        for r in rows
+    ]  # fmt: skip
+    return markdown(header, body)
