@@ -35,7 +35,7 @@ PRECISION = 1e-10
 """Relative tolerance of the true solution; its error at the end is some ten times that."""
 SETTLED = 1.2
 """How much above the error that remains counts as having reached it."""
-MOST_ROUNDS = 16
+MOST_ROUNDS = 12
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
             axis.set(title=problem, xlabel="rounds: network evaluations one after another")
         axes[0].set_ylabel("error to the true solution")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=5, frameon=False)
-        figure.tight_layout(rect=(0, 0.12, 1, 1))
+        figure.legend(handles, labels, loc="lower center", ncols=min(5, len(problems) + 2), frameon=False)
+        figure.tight_layout(rect=(0, 0.12 if len(problems) > 2 else 0.2, 1, 1))
         with writing(path):
             figure.savefig(partial_name(path), format="png", metadata={"Software": None})
             put_in_place(path, overwrite=True)
