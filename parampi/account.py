@@ -32,7 +32,7 @@ Watch = Callable[[Round, int], None]
 class Account:
     """Per member (m,): rounds, evaluations, the residual of what was accepted last, and the estimate of what is lacking so far.
 
-    Complete on the group's rank 0 only.
+    `before`: rounds that were made before a checkpoint, of which there is no history. Complete on the group's rank 0 only.
     """
 
     rounds: Integers
@@ -40,6 +40,7 @@ class Account:
     residual: Floats
     lacking: Floats
     history: list[Round] = field(default_factory=list)
+    before: int = 0
 
     @classmethod
     def empty(cls, members: int) -> "Account":
@@ -48,7 +49,7 @@ class Account:
     @property
     def group_rounds(self) -> int:
         """Batched evaluations in a row, of all members together."""
-        return sum(bool(done.evaluations.any()) for done in self.history)
+        return self.before + sum(bool(done.evaluations.any()) for done in self.history)
 
     def enter(self, done: Round, lacking: Floats) -> None:
         self.rounds += done.evaluations > 0

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from parampi import __version__
-from parampi.errors import LaunchError, NonFiniteError, UserError
+from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
-USER_ERROR, NETWORK_ERROR = 2, 3
+USER_ERROR, NETWORK_ERROR, INTERRUPTED = 2, 3, 75
+"""Exit codes; 75 is EX_TEMPFAIL of sysexits.h: come again."""
+CODES = {UserError: USER_ERROR, NonFiniteError: NETWORK_ERROR, InterruptionError: INTERRUPTED}
 LAST_WORD = 1.0
 """Seconds that other ranks leave rank 0 to say what is wrong: launchers kill all ranks when the first one ends."""
 
@@ -21,13 +23,13 @@ def ending(work: Callable[[], Any], rank: int) -> int:
     """The exit code of a verb; a user's mistake and a failing network print one line, on rank 0."""
     try:
         work()
-    except (UserError, NonFiniteError) as error:
+    except (UserError, NonFiniteError, InterruptionError) as error:
         if rank == 0:
             print(f"parampi: {error}", file=sys.stderr, flush=True)
         else:
             # ranks that do not see one another start seconds apart
             time.sleep(10 * LAST_WORD if isinstance(error, LaunchError) else LAST_WORD)
-        return USER_ERROR if isinstance(error, UserError) else NETWORK_ERROR
+        return next(code for kind, code in CODES.items() if isinstance(error, kind))
     return 0
 
 
@@ -55,6 +57,33 @@ def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str
 
             resolved = on_root(comm, lambda: load(config, overrides).as_dict())
             draw(RunConfig.model_validate(resolved), comm, overwrite, progress)
+
+    return ending(work, launched_rank())
+
+
+@commands.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1)
+@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
+              help="As in parampi run.")  # fmt: skip
+def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
+    """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
+
+    def work() -> None:
+        comm = world()
+        with together(comm):
+            from parampi.checkpoint import Folder
+            from parampi.config import RunConfig, resolved
+            from parampi.parallel.agree import on_root
+            from parampi.run import run as draw
+
+            def stored() -> dict[str, Any]:
+                tree = Folder(directory).about()["config"]
+                tree["output"]["directory"] = str(directory)
+                return resolved(tree, overrides, directory).as_dict()
+
+            config = RunConfig.model_validate(on_root(comm, stored))
+            draw(config, comm, progress=progress, resume=True)
 
     return ending(work, launched_rank())
 

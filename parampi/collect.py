@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from parampi.driver import Engine
-from parampi.errors import NonFiniteError, OutputError, UserError
+from parampi.errors import InterruptionError, NonFiniteError, OutputError, UserError
 from parampi.parallel import Group, Layout
 from parampi.report import MemberReport
 from parampi.wavefront import Wavefront
 
 Take = Callable[[Tensor, MemberReport], None]
-Failure = NonFiniteError | UserError
+After = Callable[[Engine | Wavefront], bool]
+Failure = NonFiniteError | InterruptionError | UserError
 FACTS = 5  # finished, rounds, evaluations, residual, error
 HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
-NOTHING, NETWORK, KEEPING = 0, 1, 2
+NOTHING, NETWORK, KEEPING, STOPPED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,16 @@ class Drawn:
         return cls(torch.zeros(HEADER, dtype=torch.float64), torch.zeros(0, FACTS, dtype=torch.float64), torch.zeros(0))
 
     @classmethod
-    def run(cls, engine: Engine | Wavefront) -> "Drawn":
-        """Sweep to the end, or to the first NaN; members that were finished by then count."""
+    def run(cls, engine: Engine | Wavefront, after: After) -> "Drawn":
+        """Sweep to the end, to the first NaN, or until `after` says so, which is asked after each round; members that were
+        finished by then count."""
         header = torch.zeros(HEADER, dtype=torch.float64)
         try:
-            engine.run()
+            while not engine.finished:
+                engine.advance()
+                if after(engine):
+                    header[0] = STOPPED
+                    break
         except NonFiniteError as error:
             header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
         account, finished = engine.account, engine.first == engine.chain.steps
@@ -46,9 +52,11 @@ class Drawn:
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
 
 
-def failure(header: np.ndarray) -> NonFiniteError | OutputError | None:
+def failure(header: np.ndarray) -> NonFiniteError | InterruptionError | OutputError | None:
     if header[0] == NOTHING:
         return None
+    if header[0] == STOPPED:
+        return InterruptionError("stopped between two rounds")
     if header[0] == KEEPING:
         return OutputError("rank 0 could not keep a member; it says why")
     return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))

@@ -79,6 +79,18 @@ def check_members(given: Any) -> Any:
     return given
 
 
+def seconds(given: Any) -> Any:
+    """A time in seconds, or as hours, minutes and seconds."""
+    if isinstance(given, str):
+        parts = given.split(":")
+        if len(parts) != 3 or not all(part.isdigit() for part in parts):
+            raise ValueError("give seconds, or hours, minutes and seconds such as 1:50:00")
+        given = 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2])
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or given <= 0):
+        raise ValueError("give a positive number of seconds, or hours, minutes and seconds such as 1:50:00")
+    return None if given is None else float(given)
+
+
 class Sampling(Strict):
     """What is drawn."""
 
@@ -102,6 +114,14 @@ class Parallel(Strict):
     batch: int | None = Field(None, ge=1)
 
 
+class Checkpoint(Strict):
+    """What lets a run be cut and go on. `every`: least seconds between two checkpoints, None for none at all; `max_walltime`:
+    seconds or H:MM:SS after which the run stops in good order."""
+
+    every: float | None = Field(30.0, ge=0)
+    max_walltime: Annotated[float | None, BeforeValidator(seconds)] = None
+
+
 class Output(Strict):
     """What is written, into one directory."""
 
@@ -118,6 +138,7 @@ class RunConfig(Strict):
     data: Data
     sampling: Sampling
     parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
+    checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
     output: Output
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,13 +161,18 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     folder = path.resolve().parent
     for keys in PATHS:
         rebase(tree, keys, folder)
+    return resolved(tree, overrides, path)
+
+
+def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path) -> RunConfig:
+    """A configuration of a tree whose paths are absolute, with overrides on top; `source` is named where something is wrong."""
     for override in overrides:
         apply(tree, override)
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         lines = [explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{path}: " + "\n  ".join(lines)) from None
+        raise ConfigError(f"{source}: " + "\n  ".join(lines)) from None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from parampi.collect import Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
 from parampi.engines import engine_for
-from parampi.errors import ConfigError, NonFiniteError
+from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
+from parampi.safeguard import Safeguard
 from parampi.samplers import DDIM, Sampler
 from parampi.samplers.chain import Chain
 from parampi.samplers.collocation import CollocationMap
@@ -58,6 +59,7 @@ def sample(
     batch: int | None = None,
     keep: Take | None = None,
     watch: Watch | None = None,
+    safeguard: Safeguard | None = None,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
 
@@ -78,9 +80,11 @@ def sample(
     batch          most members swept at once by one group, None for its whole share
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
     watch          called on rank 0 after each round of its group
+    safeguard      keeps checkpoints, takes members up from them, and stops the run in good order
 
-    Raises ConfigError for arguments that make no sense, and NonFiniteError (with the members finished so far as `.ensemble`)
-    when the network returns NaN or Inf, both on all ranks alike. Any other exception on one rank ends the whole job.
+    Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, and InterruptionError
+    when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`; all on all ranks alike. Any
+    other exception on one rank ends the whole job.
     """
     with together(comm):
         check(tol, mode, seed, shape, batch, sigma_data)
@@ -90,11 +94,12 @@ def sample(
         template = Chain(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
         numbers, everyone = member_numbers(members), as_group(comm)
         solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
-        job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch)
+        job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch,
+                  safeguard)  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with together(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)
-    if isinstance(failure, NonFiniteError):
+    if isinstance(failure, NonFiniteError | InterruptionError):
         failure.ensemble = ensemble
     if failure is not None:
         raise failure
@@ -146,6 +151,7 @@ class Job:
     mode: Mode
     time_ranks: int | None
     batch: int | None
+    safeguard: Safeguard | None = None
     output: float = 0.0
     fields: list[Tensor] = field(default_factory=list)
 
@@ -186,6 +192,8 @@ class Job:
         self.clock(group, time.perf_counter() - begin)
         if isinstance(failure, NonFiniteError):
             self.report.outcome = "nonfinite"
+        if isinstance(failure, InterruptionError):
+            self.report.outcome = "interrupted"
         return self.ensemble(keep), failure
 
     def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
@@ -193,7 +201,10 @@ class Job:
             return Drawn.nothing()
         chain = replace(self.template, members=torch.tensor(ids))
         engine = engine_for(chain, self.solver, group, self.requested, self.tol, self.mode, watch)
-        drawn = Drawn.run(engine)
+        guard = self.safeguard
+        if guard:
+            guard.restore(engine, ids)
+        drawn = Drawn.run(engine, guard.after if guard else lambda engine: False)
         if self.everyone.rank == 0:
             self.report.residuals |= {number: residual_history(engine.account.history, k) for k, number in enumerate(ids)}
         return drawn

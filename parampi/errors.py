@@ -23,6 +23,14 @@ class LaunchError(UserError):
     """Ranks that were started in a way that cannot work."""
 
 
+class InterruptionError(Exception):
+    """A run was stopped in good order before its end. Members that were finished are kept in `ensemble`."""
+
+    def __init__(self, message: str):
+        self.ensemble: Any = None
+        super().__init__(message)
+
+
 class NonFiniteError(Exception):
     """The network returned NaN or Inf. Members that were finished before are kept in `ensemble`."""
 

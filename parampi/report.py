@@ -76,6 +76,15 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)
 
+    def add_earlier(self, members: list[MemberReport]) -> None:
+        """Count members in that a run before this one finished."""
+        if members:
+            self.members = sorted([*members, *self.members], key=lambda member: member.member)
+            self.evaluations = sum(member.evaluations for member in self.members)
+            self.rounds = max(self.rounds, *(member.rounds for member in members))
+            each = self.serial_evaluations // max(len(self.members) - len(members), 1)
+            self.serial_evaluations = each * len(self.members)
+
     def summary(self) -> str:
         worst = max((m.error for m in self.members), default=float("nan"))
         return (

@@ -16,15 +16,17 @@ from torch import Tensor
 import parampi
 from parampi import models
 from parampi.advice import advice
+from parampi.checkpoint import Folder, Keeper, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
-from parampi.errors import ConfigError, NonFiniteError
+from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
 from parampi.fields import MemberFacts, NetCDFStore, Statistics, check_target
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
-from parampi.report import MemberReport
+from parampi.report import MemberReport, Report
+from parampi.safeguard import Alarm, Safeguard
 from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -34,15 +36,20 @@ if TYPE_CHECKING:
 class Run:
     """One run on all ranks of `comm`; files are rank 0's."""
 
-    def __init__(self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto"):
-        self.config, self.comm, self.overwrite, self.progress = config, comm, overwrite, progress
+    def __init__(
+        self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto",
+        resume: bool = False,
+    ):  # fmt: skip
+        self.config, self.comm, self.overwrite, self.progress, self.resume = config, comm, overwrite, progress, resume
+        self.alarm = Alarm(config.checkpoint.max_walltime)
         self.rank, self.ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
         self.directory = Path(config.output.directory)
         self.sigmas = build(config, "sigmas")
         self.sampler = build(config, "sampler")
         self.solver = build(config, "solver")
         self.members = member_numbers(config.sampling.members)
-        self.layout = Layout.plan(self.ranks, len(self.members), config.parallel.time_ranks)
+        self.folder = Folder(self.directory)
+        self.missing, self.places = self.members, dict[str, list[Any]]()
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
@@ -52,6 +59,8 @@ class Run:
         self.step_map = self.sampler.steps(self.sigmas)
         check_solver(self.solver, self.step_map, tuple(self.config.model.shape))
         self.window = self.solver.window(self.config.sampling.window, self.step_map)
+        self.missing, self.places = on_root(self.comm, self.take_up)
+        self.layout = Layout.plan(self.ranks, max(len(self.missing), 1), self.time_ranks())
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
@@ -63,10 +72,46 @@ class Run:
             return self.solver
         return replace(self.solver, statistics=parampi.Statistics.from_file(self.config.data.statistics))
 
+    def take_up(self) -> tuple[list[int], dict[str, list[Any]]]:
+        """Members that are still to be drawn, and where those are that were begun; on rank 0, which keeps other jobs out."""
+        if self.resume:
+            self.folder.about()
+        elif self.folder.exists and not self.overwrite:
+            raise OutputError(
+                f"{self.directory} holds an unfinished run; go on with it (parampi resume {self.directory}), or begin anew "
+                f"(--overwrite)"
+            )
+        if self.config.checkpoint.every is None and not self.resume:
+            return self.members, {}
+        check_target(self.directory / self.config.output.ensemble, self.overwrite or self.resume)
+        self.folder.lock()
+        if not self.resume:
+            return self.members, {}
+        same_run(self.folder, self.config.as_dict(), self.inputs())
+        finished = self.folder.finished(self.members)
+        missing = [member for member in self.members if member not in finished]
+        return missing, self.folder.places(missing)
+
+    def begin(self) -> None:
+        """From here on a run that is cut can go on. On rank 0."""
+        if self.config.checkpoint.every is not None and not self.resume:
+            self.folder.empty()
+            self.folder.begin(self.config.as_dict(), self.inputs())
+
+    def time_ranks(self) -> int | None:
+        """As configured; for the few members of a resumed run only where there are enough of them."""
+        given, missing = self.config.parallel.time_ranks, max(len(self.missing), 1)
+        return None if self.resume and given and self.ranks // given > missing else given
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of the files that decide the fields."""
+        files = {"model.weights": Path(self.config.model.weights), "data.statistics": Path(self.config.data.statistics)}
+        return {name: models.sha256(path) for name, path in files.items() if path.is_file()}
+
     def check_files(self) -> dict[str, str | int]:
         for name in (self.config.output.ensemble, self.config.output.report, self.config.output.figure):
             if name:
-                check_target(self.directory / name, self.overwrite)
+                check_target(self.directory / name, self.overwrite or self.resume)
         self.statistics = Statistics.from_file(Path(self.config.data.statistics))
         found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
         if found != wanted:
@@ -115,25 +160,55 @@ class Run:
     def draw(self) -> Ensemble:
         """Sample, writing each member as it comes. When the network fails, the finished members' file and report are kept."""
         sampling, parallel = self.config.sampling, self.config.parallel
+        every = self.config.checkpoint.every
+        keeper = Keeper(self.folder, every) if every is not None else None
+        guard = Safeguard(self.alarm, keeper, self.places)
         with contextlib.ExitStack() as stack:
             store = on_all(self.comm, lambda: self.open_store() if self.rank == 0 else None)
             self.store = stack.enter_context(store) if store is not None else None
             kind = "window" if self.solver.ends(sampling.window, self.step_map) is None else "block"
             display = Progress(self.step_map.steps, self.window, kind, self.progress)
             progress = stack.enter_context(display) if self.rank == 0 else None
+            on_root(self.comm, self.begin)
+            self.put_back()
+            if not self.missing:
+                return self.nothing_left()
+            stack.enter_context(self.alarm.listening())
             try:
                 return sample(
-                    self.denoiser, self.config.model.shape, self.members, self.sigmas, self.sampler, self.solver,
+                    self.denoiser, self.config.model.shape, self.missing, self.sigmas, self.sampler, self.solver,
                     sampling.window, sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
-                    time_ranks=parallel.time_ranks, mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
+                    time_ranks=self.time_ranks(), mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
                     network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
-                    watch=progress.show if progress else None,
+                    watch=progress.show if progress else None, safeguard=guard,
                 )  # fmt: skip
-            except NonFiniteError as error:
+            except (NonFiniteError, InterruptionError) as error:
                 self.salvage(error)
                 raise
 
-    def salvage(self, error: NonFiniteError) -> None:
+    def put_back(self) -> None:
+        """Members that an earlier run finished, into the store, on rank 0."""
+        self.earlier: list[MemberReport] = []
+        for member in (m for m in self.members if m not in self.missing) if self.rank == 0 else ():
+            state, report = self.folder.member(member)
+            self.earlier.append(report)
+            self.store_member(state, report)
+
+    def farewell(self) -> str:
+        """What to say when a run stops early."""
+        finished = self.folder.finished(self.members)
+        reason = self.alarm.received or f"checkpoint.max_walltime = {self.config.checkpoint.max_walltime:g} s"
+        remedy = f"go on with parampi resume {self.directory}" if self.config.checkpoint.every is not None else (
+            "nothing was kept of the others, as checkpoint.every is null")  # fmt: skip
+        return f"stopped in good order ({reason}); {len(finished)} of {len(self.members)} members are finished; {remedy}"
+
+    def nothing_left(self) -> Ensemble:
+        """All members were finished before; only the files are left to be written."""
+        steps, serial = self.step_map.steps, self.step_map.evaluations
+        report = Report(steps, self.config.sampling.tolerance, serial, serial * len(self.members))
+        return Ensemble(None, [] if self.rank == 0 else None, report)
+
+    def salvage(self, error: NonFiniteError | InterruptionError) -> None:
         kept = error.ensemble.members if error.ensemble is not None else None
         if kept:
             self.write_report(error.ensemble)
@@ -141,9 +216,15 @@ class Run:
 
     def open_store(self) -> NetCDFStore:
         target = self.directory / self.config.output.ensemble
-        return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes, self.overwrite)
+        return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes,
+                           self.overwrite or self.resume)  # fmt: skip
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
+        if self.config.checkpoint.every is not None:
+            self.folder.keep(state, member)
+        self.store_member(state, member)
+
+    def store_member(self, state: Tensor, member: MemberReport) -> None:
         assert self.store is not None
         fields = self.statistics.restore(state.cpu().double().numpy())
         self.store.write(
@@ -160,6 +241,8 @@ class Run:
         from parampi.verify.figures import report_figure
 
         report = ensemble.report
+        if not report.residuals:
+            return
         number = next(iter(report.residuals))
         history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
         fields, _ = read_members(self.directory / self.config.output.ensemble, self.statistics.names)
@@ -170,24 +253,34 @@ class Run:
         )
 
     def finish(self, ensemble: Ensemble) -> str:
+        ensemble.report.add_earlier(self.earlier)
         self.write_report(ensemble)
         if self.config.output.figure:
             self.draw_figure(ensemble)
+        self.folder.clear()
         written = [self.config.output.ensemble, self.config.output.report, self.config.output.figure or ""]
         return f"{ensemble.report.summary()}\nwrote {', '.join(str(self.directory / name) for name in written if name)}"
 
 
-def run(config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto") -> Ensemble:
+def run(
+    config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto", resume: bool = False
+) -> Ensemble:
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
-    finished members in the ensemble file, when the network returns NaN or Inf.
+    finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a signal
+    came; with `resume` such a run goes on from its checkpoint.
     """
-    job = Run(config, comm, overwrite, progress)
+    job = Run(config, comm, overwrite, progress, resume)
     job.prepare()
     if job.rank == 0:
         print(job.announce(), flush=True)
-    ensemble = job.draw()
+    try:
+        ensemble = job.draw()
+    except InterruptionError as error:
+        raise InterruptionError(on_root(comm, job.farewell)) from error
+    finally:
+        job.folder.release()
     if job.rank == 0:
         print(job.finish(ensemble), flush=True)
         sys.stdout.flush()

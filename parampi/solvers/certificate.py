@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.stop import Verdict, sensitivities
+from parampi.solvers.stop import Memory, Verdict, sensitivities
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,6 +83,32 @@ class Certificate:
         return cls(step_map.state.numpy(), step_map.drift.numpy(), responses.T.numpy(), passed, spent, size, tolerance, safety,
             step_map.stochastic)  # fmt: skip
 
+    def remembered(self) -> Memory:
+        if self.account is None:
+            return {}
+        account = self.account
+        stretch = np.full(len(account.number), float(account.stretch))
+        return {
+            "closed": account.closed, "current": account.current, "number": account.number.astype(np.float64),
+            "stretch": stretch, "reached": np.moveaxis(self.reached, 1, 0),
+        }  # fmt: skip
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if not numbers:
+            return
+        if self.account is None:
+            self.begin(members, int(numbers["stretch"]))
+        assert self.account is not None
+        self.account.closed[column], self.account.current[column] = numbers["closed"], numbers["current"]
+        self.account.number[column] = int(numbers["number"])
+        self.reached[:, column] = numbers["reached"]
+
+    def begin(self, members: int, longest: int) -> None:
+        """Accounts of members whose windows are at most so long."""
+        self.account = Account.empty(members, self.passed.shape[1], longest if self.independent else len(self.drift))
+        self.budget = self.tolerance * in_stretches(self.spent, self.account.stretch)
+        self.reached = np.full((len(self.drift), members, self.passed.shape[1]), np.nan)
+
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
         evidence: Floats | None = None,
@@ -92,10 +118,8 @@ class Certificate:
             raise TypeError("a certificate judges by what sweeps left per shell")
         points, members, shells, columns = len(changes), len(first), self.passed.shape[1], np.arange(len(first))
         if self.account is None:
-            stretch = int(lengths.max()) if self.independent else len(self.drift)
-            self.account = Account.empty(members, shells, stretch)
-            self.budget = self.tolerance * in_stretches(self.spent, self.account.stretch)
-            self.reached = np.full((len(self.drift), members, shells), np.nan)
+            self.begin(members, int(lengths.max()))
+        assert self.account is not None
         delta, residual, ratio = np.moveaxis(evidence.reshape(3, shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         inside = np.arange(points)[:, None] < lengths

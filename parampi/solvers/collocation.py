@@ -10,7 +10,7 @@ from torch import Tensor
 from parampi.samplers.collocation import CollocationMap
 from parampi.solvers.quadrature import Fitted
 from parampi.solvers.spectral_sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
-from parampi.solvers.stop import Verdict
+from parampi.solvers.stop import Memory, Verdict
 from parampi.solvers.sweep import Entry, Sweep
 
 Floats = NDArray[np.float64]
@@ -107,6 +107,15 @@ class LastChange:
     safety: float
     before: Floats = field(default_factory=lambda: np.zeros(0))
     ratio: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def remembered(self) -> Memory:
+        return {"before": self.before, "ratio": self.ratio} if len(self.before) else {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if numbers and not len(self.before):
+            self.before, self.ratio = np.full(members, np.nan), np.full(members, 0.5)
+        for name, value in numbers.items():
+            getattr(self, name)[column] = value
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,

@@ -45,8 +45,20 @@ class Verdict:
     lacking: Floats
 
 
+Memory = dict[str, Floats]
+"""What a rule knows of members beside their account: numbers (m, ...) by name."""
+
+
 class Rule(Protocol):
     """Accepts prefixes of windows, on the rank that drives."""
+
+    def remembered(self) -> Memory:
+        """What has to be kept with a run that is to go on later."""
+        ...
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        """Take up numbers (...) of one of so many members, as they were kept."""
+        ...
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,
@@ -86,6 +98,12 @@ class StopRule:
         weight = readers(reach * passed[:, None]) * scale[:-1]
         return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
 
+    def remembered(self) -> Memory:
+        return {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        """Changes tell it all."""
+
     def lacks(self, changes: Floats, losses: Floats, begin: int, n: int) -> Floats:
         """What each of n points behind `begin` lacks if it is frozen."""
         here = slice(begin, begin + n)
@@ -115,6 +133,14 @@ class FixedSweeps:
     account: StopRule
     sweeps: int
     done: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def remembered(self) -> Memory:
+        return {"done": self.done.astype(np.float64)} if len(self.done) else {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if "done" in numbers:
+            self.done = self.done if len(self.done) else np.zeros(members, np.int64)
+            self.done[column] = int(numbers["done"])
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, lacking: Floats,

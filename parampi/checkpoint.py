@@ -1,0 +1,290 @@
+"""Checkpoints of a run: finished members, and the state of the others between two rounds.
+
+    DIR/checkpoint/run.json              what is drawn, and a digest of it
+    DIR/checkpoint/members/17.safetensors   a finished member, as it left the sampler
+    DIR/checkpoint/rounds/STAMP-G/rank-R.safetensors   what rank R of group G held after a round
+    DIR/checkpoint/rounds/STAMP-G/done.json            written last: who is in it, and the files' digests
+
+Every file is written under another name, brought to disk and renamed. Each group keeps its last two rounds, so that one may be
+damaged. The format is safetensors: reading it runs no code.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from parampi.driver import Engine
+from parampi.errors import ConfigError, DataError, OutputError
+from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.report import MemberReport
+from parampi.snapshot import COUNTS, Left
+
+FOLDER = "checkpoint"
+KEPT = 2
+"""Rounds that a group keeps."""
+REMEDY = "start anew with parampi run and --overwrite"
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A file that is there as a whole or not at all. Raises OutputError."""
+    with writing(path):
+        partial_name(path).write_bytes(data)
+        put_in_place(path, overwrite=True)
+
+
+def digest(config: dict[str, Any]) -> str:
+    """Of what decides the fields; where and how a run is made does not."""
+    decides = {key: value for key, value in config.items() if key not in ("parallel", "output", "checkpoint")}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+class Folder:
+    """The checkpoint of a run in `directory`, for rank 0 unless said otherwise."""
+
+    def __init__(self, directory: str | Path):
+        self.path = Path(directory) / FOLDER
+        self.members, self.rounds = self.path / "members", self.path / "rounds"
+        self.held: IO[str] | None = None
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "run.json").is_file()
+
+    def lock(self) -> None:
+        """Keep other jobs out until this process ends. Raises OutputError where one is at work."""
+        with writing(self.path):
+            self.members.mkdir(parents=True, exist_ok=True)
+            self.rounds.mkdir(exist_ok=True)
+            self.held = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"another job is drawing into {self.path.parent}; wait for it, or choose another folder"
+            ) from None
+        except OSError:
+            return  # a file system without locks
+
+    def begin(self, config: dict[str, Any], inputs: dict[str, str]) -> None:
+        about = {"config": config, "digest": digest(config), "inputs": inputs}
+        write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
+
+    def about(self) -> dict[str, Any]:
+        """What `begin` wrote. Raises DataError."""
+        path = self.path / "run.json"
+        try:
+            told = json.loads(path.read_text())
+            wanted = told["digest"], told["inputs"]
+        except FileNotFoundError:
+            raise DataError(f"{self.path.parent} holds no unfinished run (there is no {path}); {REMEDY}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from None
+        if digest(told["config"]) != wanted[0]:
+            raise DataError(f"{path} was changed by hand: its digest does not fit its configuration; {REMEDY}")
+        found: dict[str, Any] = told
+        return found
+
+    def empty(self) -> None:
+        """Remove what an earlier run kept."""
+        with writing(self.path):
+            for folder in (self.members, self.rounds):
+                shutil.rmtree(folder)
+                folder.mkdir()
+
+    def clear(self) -> None:
+        """Leave nothing behind; the lock goes last."""
+        with writing(self.path):
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        if self.held is not None:
+            self.held.close()
+            self.held = None
+
+    # ------------------------------------------------------------------ finished members
+
+    def keep(self, state: Tensor, report: MemberReport) -> None:
+        facts = {name: json.dumps(value) for name, value in vars(report).items()}
+        write_whole(self.members / f"{report.member}.safetensors", save({"state": state.cpu().contiguous()}, facts))
+
+    def finished(self, members: Sequence[int]) -> list[int]:
+        """Those of the members that are finished and whole."""
+        found = []
+        for member in members:
+            path = self.members / f"{member}.safetensors"
+            try:
+                with safe_open(path, "pt") as file:
+                    if "state" in file.keys():  # noqa: SIM118 (no mapping)
+                        found.append(member)
+            except (OSError, SafetensorError):
+                continue
+        return found
+
+    def member(self, member: int) -> tuple[Tensor, MemberReport]:
+        with safe_open(self.members / f"{member}.safetensors", "pt") as file:
+            facts = {name: json.loads(value) for name, value in file.metadata().items()}
+            return file.get_tensor("state"), MemberReport(**facts)
+
+    # ------------------------------------------------------------------ rounds
+
+    def places(self, members: Sequence[int]) -> dict[str, list[Any]]:
+        """For members that a round was kept of, by number: folder, column and ranks of the one that is furthest. Rounds that
+        are not whole or damaged are passed over."""
+        found: dict[str, list[Any]] = {}
+        furthest: dict[int, float] = {}
+        for folder in sorted(self.rounds.iterdir()) if self.rounds.is_dir() else []:
+            done = whole(folder)
+            for column, member in enumerate(done["members"] if done else []):
+                rounds = done["rounds"][column] if done else 0.0
+                if member in members and rounds > furthest.get(member, 0.0):
+                    furthest[member], found[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
+        return found
+
+    def sweep(self, finished: Sequence[int]) -> None:
+        """Remove rounds whose members are all finished."""
+        for folder in self.rounds.iterdir() if self.rounds.is_dir() else []:
+            try:
+                done = json.loads((folder / "done.json").read_text())
+            except (OSError, ValueError):
+                continue
+            if set(done["members"]) <= set(finished):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def whole(folder: Path) -> dict[str, Any] | None:
+    """What a round says of itself; None where it was not finished or a file is not what was written."""
+    try:
+        done: dict[str, Any] = json.loads((folder / "done.json").read_text())
+        for rank, wanted in enumerate(done["sha256"]):
+            if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != wanted:
+                return None
+        return done
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def left(place: Sequence[Any]) -> Left:
+    """A member as it was kept, its fields to be read when they are asked for."""
+    folder, column, ranks = Path(place[0]), int(place[1]), int(place[2])
+    parts = [folder / f"rank-{rank}.safetensors" for rank in range(ranks)]
+    begins: list[dict[str, int]] = []
+    for path in parts:
+        with safe_open(path, "pt") as file:
+            here = [name[6:] for name in file.keys() if name.startswith("begin.")]  # noqa: SIM118 (no mapping)
+            begins.append({name: int(file.get_tensor(f"begin.{name}")[column]) for name in here})
+
+    def rows(name: str, start: int, stop: int) -> Tensor:
+        total: Tensor | None = None
+        for path, begin in zip(parts, begins, strict=True):
+            if name not in begin:
+                continue
+            with safe_open(path, "pt") as file:
+                held = file.get_slice(name)
+                low, high = max(start, begin[name]), min(stop, begin[name] + held.get_shape()[0])
+                if low >= high:
+                    continue
+                piece = held[low - begin[name] : high - begin[name], column : column + 1][:, 0]
+            if total is None:
+                total = torch.zeros((stop - start, *piece.shape[1:]), dtype=piece.dtype)
+            total[low - start : high - start] = piece
+        if total is None:
+            raise DataError(f"{folder} lacks {name} of points {start} to {stop - 1}; {REMEDY}")
+        return total
+
+    with safe_open(parts[0], "pt") as file:
+        numbers = {name[7:]: file.get_tensor(name)[column] for name in file.keys() if name.startswith("number.")}  # noqa: SIM118
+    rule = {name[5:]: value.numpy() for name, value in numbers.items() if name.startswith("rule.")}
+    facts = {name: float(numbers[name]) for name in COUNTS}
+
+    def latest() -> Tensor:
+        with safe_open(parts[0], "pt") as file:
+            kept: Tensor = file.get_slice("latest")[column : column + 1][0]
+            return kept
+
+    names = frozenset(name for begin in begins for name in begin)
+    return Left(int(numbers["first"]), facts, rule, names, rows, latest)
+
+
+@dataclass
+class Keeper:
+    """Keeps the rounds of one group. `keep` is collective over the group.
+
+    every  least seconds from one checkpoint to the next; it is longer where writing would take more than `share` of the time
+    """
+
+    folder: Folder
+    every: float
+    share: float = 0.05
+    last: float = field(default_factory=time.monotonic)
+    cost: float = 0.0
+    kept: list[Path] = field(default_factory=list)
+    trouble: str = ""
+
+    def due(self) -> bool:
+        return time.monotonic() - self.last >= max(self.every, self.cost / self.share)
+
+    def keep(self, engine: Engine, held: dict[str, Tensor], numbers: dict[str, Tensor]) -> bool:
+        """Write a round; whether that went well, on the rank that drives. A full disk costs the checkpoint, not the run."""
+        begin, group = time.monotonic(), engine.group
+        members = [int(member) for member in engine.chain.members]
+        stamp = group.broadcast(np.array([time.time_ns()], np.int64))[0]
+        path = self.folder.rounds / f"{stamp:020d}-{members[0]}"
+        hashes = np.zeros((group.size, 33), np.int64)
+        try:
+            with writing(path):
+                path.mkdir(parents=True, exist_ok=True)
+            data = save(held | {f"number.{name}": values for name, values in numbers.items()})
+            write_whole(path / f"rank-{group.rank}.safetensors", data)
+            hashes[group.rank, :32] = list(hashlib.sha256(data).digest())
+        except OutputError as error:
+            hashes[group.rank, 32], self.trouble = 1, str(error)
+        hashes = group.sum_to_root(hashes)
+        good = group.rank == 0 and not hashes[:, 32].any() and self.seal(path, members, engine, hashes)
+        if group.rank == 0 and not good:
+            shutil.rmtree(path, ignore_errors=True)
+        self.last = time.monotonic()
+        self.cost = self.last - begin
+        return good
+
+    def seal(self, path: Path, members: list[int], engine: Engine, hashes: np.ndarray) -> bool:
+        digests = [bytes(row[:32].astype(np.uint8)).hex() for row in hashes]
+        rounds = engine.account.rounds.tolist()
+        done = {"members": members, "rounds": rounds, "ranks": len(digests), "sha256": digests}
+        try:
+            write_whole(path / "done.json", json.dumps(done).encode())
+        except OutputError as error:
+            self.trouble = str(error)
+            return False
+        self.kept.append(path)
+        while len(self.kept) > KEPT:
+            shutil.rmtree(self.kept.pop(0), ignore_errors=True)
+        return True
+
+
+def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> None:
+    """ConfigError unless a checkpoint is of this configuration and of these inputs."""
+    about = folder.about()
+    if about["digest"] != digest(config):
+        old, new = about["config"], config
+        changed = [f"{a}.{b}" for a in new for b in new[a] if a not in ("parallel", "output", "checkpoint")
+                   and old.get(a, {}).get(b) != new[a][b]]  # fmt: skip
+        raise ConfigError(
+            f"the checkpoint in {folder.path.parent} is of another configuration: {', '.join(changed)} differ; go on without "
+            f"these overrides, or {REMEDY}"
+        )
+    for name, value in inputs.items():
+        if about["inputs"].get(name) != value:
+            raise ConfigError(f"{name} is not the file that the checkpoint in {folder.path.parent} began with; {REMEDY}")

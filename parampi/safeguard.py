@@ -1,0 +1,81 @@
+"""What lets a run be cut and go on: checkpoints between rounds, and an orderly end when time is up or a signal comes."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import numpy as np
+
+from parampi import snapshot
+from parampi.checkpoint import Keeper, left
+from parampi.driver import Engine
+from parampi.wavefront import Wavefront
+
+GO_ON, KEEP, STOP = 0, 1, 2
+AHEAD = 1.5
+"""Rounds that must still fit into the time."""
+
+
+@dataclass
+class Alarm:
+    """Whether it is time to stop: a signal came, or the next round and a checkpoint would not fit into `seconds` any more."""
+
+    seconds: float | None = None
+    begin: float = field(default_factory=time.monotonic)
+    received: str = ""
+
+    def ring(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+
+    def over(self, ahead: float) -> bool:
+        return self.seconds is not None and time.monotonic() - self.begin + ahead >= self.seconds
+
+    @contextmanager
+    def listening(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGUSR1)) -> Iterator["Alarm"]:
+        """Signals only set a mark meanwhile; what they did before is restored."""
+        before = {number: signal.signal(number, self.ring) for number in signals}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass
+class Safeguard:
+    """One rank's part. `places` says where unfinished members were kept, see `checkpoint.Folder.places`."""
+
+    alarm: Alarm
+    keeper: Keeper | None = None
+    places: dict[str, list[object]] = field(default_factory=dict)
+    rounds: float = 0.0
+    """Seconds of the longest round."""
+    last: float = field(default_factory=time.monotonic)
+    stopped: bool = False
+
+    def restore(self, engine: Engine | Wavefront, members: Sequence[int]) -> None:
+        """Take members up where they were left; Parareal's blocks begin anew."""
+        if isinstance(engine, Engine) and self.places:
+            snapshot.restore(engine, [left(self.places[str(m)]) if str(m) in self.places else None for m in members])
+
+    def after(self, engine: Engine | Wavefront) -> bool:
+        """Between two rounds, on all ranks of the group: keep what is due; whether to stop."""
+        now, group = time.monotonic(), engine.group
+        self.rounds, self.last = max(self.rounds, now - self.last), now
+        called = group.sum_to_root(np.array([int(bool(self.alarm.received))], np.int64))
+        verdict = np.zeros(1, np.int64)
+        if group.rank == 0:
+            cost = self.keeper.cost if self.keeper else 0.0
+            if called[0] or self.alarm.over(AHEAD * self.rounds + 2 * cost):
+                verdict[0] = STOP
+            elif self.keeper and self.keeper.due():
+                verdict[0] = KEEP
+        group.broadcast(verdict)
+        if verdict[0] and self.keeper and isinstance(engine, Engine) and not engine.finished:
+            self.keeper.keep(engine, *snapshot.take(engine))
+        self.last = time.monotonic()
+        self.stopped = bool(verdict[0] == STOP) and not engine.finished
+        return self.stopped
