@@ -71,6 +71,8 @@ class Folder:
         try:
             fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.held.close()
+            self.held = None
             raise OutputError(
                 f"another job is drawing into {self.path.parent}; wait for it, or choose another folder"
             ) from None
@@ -106,11 +108,15 @@ class Folder:
     def clear(self) -> None:
         """Leave nothing behind; the lock goes last."""
         with writing(self.path):
+            (self.path / "run.json").unlink(missing_ok=True)
             shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
     def release(self) -> None:
+        """Let other jobs in. Where nothing was begun nothing is left."""
         if self.held is not None:
+            if not self.exists:
+                shutil.rmtree(self.path, ignore_errors=True)
             self.held.close()
             self.held = None
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -13,21 +13,34 @@ from parampi.account import Watch
 from parampi.collect import Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
+from parampi.driver import Engine
 from parampi.engines import engine_for
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
-from parampi.safeguard import Safeguard
 from parampi.samplers import DDIM, Sampler
 from parampi.samplers.chain import Chain
 from parampi.samplers.collocation import CollocationMap
 from parampi.solvers import Picard, Solver, Spectral, check_solver
+from parampi.wavefront import Wavefront
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
 NUMBERS = 2**32
+
+
+class Safeguard(Protocol):
+    """What may keep the rounds of a group and stop it; see `parampi.safeguard`. Both calls are collective over the group."""
+
+    def restore(self, engine: Engine | Wavefront, members: Sequence[int]) -> None:
+        """Bring an engine that has not begun to where its members were left."""
+        ...
+
+    def after(self, engine: Engine | Wavefront) -> bool:
+        """Called after each round; whether to stop here."""
+        ...
 
 
 @dataclass
@@ -82,7 +95,7 @@ def sample(
     watch          called on rank 0 after each round of its group
     safeguard      keeps checkpoints, takes members up from them, and stops the run in good order
 
-    Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, and InterruptionError
+    Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, InterruptionError
     when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`; all on all ranks alike. Any
     other exception on one rank ends the whole job.
     """

@@ -208,8 +208,15 @@ class Run:
         report = Report(steps, self.config.sampling.tolerance, serial, serial * len(self.members))
         return Ensemble(None, [] if self.rank == 0 else None, report)
 
+    def forget(self) -> None:
+        """Nothing was finished, and what was begun would fail again: leave nothing behind."""
+        if not self.folder.finished(self.members):
+            self.folder.clear()
+
     def salvage(self, error: NonFiniteError | InterruptionError) -> None:
         kept = error.ensemble.members if error.ensemble is not None else None
+        if isinstance(error, NonFiniteError) and self.rank == 0:
+            self.forget()
         if kept:
             self.write_report(error.ensemble)
             print(f"kept {len(kept)} finished members in {self.directory / self.config.output.ensemble}", flush=True)
@@ -268,20 +275,20 @@ def run(
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
-    finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a signal
-    came; with `resume` such a run goes on from its checkpoint.
+    finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a
+    signal came; with `resume` such a run goes on from its checkpoint.
     """
     job = Run(config, comm, overwrite, progress, resume)
-    job.prepare()
-    if job.rank == 0:
-        print(job.announce(), flush=True)
     try:
+        job.prepare()
+        if job.rank == 0:
+            print(job.announce(), flush=True)
         ensemble = job.draw()
+        if job.rank == 0:
+            print(job.finish(ensemble), flush=True)
+            sys.stdout.flush()
     except InterruptionError as error:
         raise InterruptionError(on_root(comm, job.farewell)) from error
     finally:
         job.folder.release()
-    if job.rank == 0:
-        print(job.finish(ensemble), flush=True)
-        sys.stdout.flush()
     return ensemble

@@ -12,18 +12,23 @@ from safetensors.torch import save_file
 from parampi.fields import Statistics
 
 NETWORK = '''
+import time
+
 import torch
 
 
 class White(torch.nn.Module):
-    """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it nonlinear, `bad` NaN below a level."""
+    """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it nonlinear, `bad` NaN below a level;
+    a call takes `pause` seconds."""
 
-    def __init__(self, bend=0.3, bad=-1.0e9, channels=None, crop=False):
+    def __init__(self, bend=0.3, bad=-1.0e9, channels=None, crop=False, pause=0.0):
         super().__init__()
         self.bend, self.bad, self.channels, self.crop = bend, bad, channels, crop
+        self.pause = pause
         self.weight = torch.nn.Parameter(torch.zeros(2))
 
     def forward(self, x, noise):
+        time.sleep(self.pause)
         if self.channels is not None and x.shape[1] != self.channels:
             raise RuntimeError(f"expected {self.channels} channels, got {x.shape[1]}")
         if self.crop:

@@ -34,6 +34,9 @@ MAY_IMPORT = {
     "wavefront": SOLVING | {"account"},
     "engines": SOLVING | {"account", "driver", "wavefront"},
     "report": BASE,
+    "snapshot": ADVANCING,
+    "checkpoint": ADVANCING | {"report", "fields", "snapshot"},
+    "safeguard": ADVANCING | {"snapshot", "checkpoint"},
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},
     "progress": {"account", "driver"},
@@ -43,8 +46,8 @@ MAY_IMPORT = {
     "config": DRAWING,
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
-    "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config"},
-    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run"},
+    "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config", "checkpoint", "safeguard", "report"},
+    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run", "checkpoint"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}

@@ -218,5 +218,6 @@ def test_a_member_that_cannot_be_kept_ends_the_run_and_keeps_the_ones_before(tmp
     job.keep = keep_two  # type: ignore[method-assign]
     with pytest.raises(OutputError, match="the disk is full"):
         job.draw()
+    job.folder.release()
     with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert file["complete"].values.tolist() == [1, 1, 0, 0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from parampi.errors import LaunchError, NonFiniteError, UserError
+from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -79,11 +79,11 @@ def together(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
     """Ends the whole job when one rank fails alone, for the rest would wait for its messages for ever.
 
     A UserError passes through where all ranks raise it `alike`; elsewhere it is printed as one line. Of any other exception the
-    traceback is printed. NonFiniteError is always raised alike, and passes.
+    traceback is printed. NonFiniteError and InterruptionError are always raised alike, and pass.
     """
     try:
         yield
-    except NonFiniteError:
+    except (NonFiniteError, InterruptionError):
         raise
     except BaseException as error:
         mistake = isinstance(error, UserError)

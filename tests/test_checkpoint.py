@@ -1,0 +1,193 @@
+"""Checkpoint files: what is whole, what is damaged, whose they are, and who may write them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from parampi import ConfigError, sigmas, snapshot
+from parampi.checkpoint import REMEDY, Folder, Keeper, digest, left, same_run, whole, write_whole
+from parampi.errors import DataError, OutputError
+from parampi.report import MemberReport
+from parampi.safeguard import Alarm, Safeguard
+from parampi.samplers import DDPM
+from parampi.solvers import Spectral
+from tests.engines import REGIMES, chain, engine
+
+CONFIG = {"sampling": {"seed": 1, "members": 3}, "parallel": {"mode": "fast"}, "output": {"directory": "a"}}
+INPUTS = {"model.weights": "abc"}
+REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = Folder(tmp_path)
+    made.lock()
+    made.begin(CONFIG, INPUTS)
+    yield made
+    made.release()
+
+
+def kept(folder, rounds):
+    """An engine after some rounds, each of them kept."""
+    run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=[4, 2]), Spectral())
+    keeper = Keeper(folder, 0.0)
+    for _ in range(rounds):
+        run.advance()
+        assert keeper.keep(run, *snapshot.take(run)), keeper.trouble
+    return run, keeper
+
+
+def test_finished_members_come_back_as_they_were(folder):
+    state = torch.randn(2, 3, dtype=torch.float64)
+    folder.keep(state, REPORT)
+    found, report = folder.member(7)
+    assert torch.equal(found, state) and report == REPORT and folder.finished([6, 7, 8]) == [7]
+
+
+def test_a_member_that_is_not_whole_is_drawn_again(folder):
+    folder.keep(torch.ones(50, 50), REPORT)
+    path = folder.members / "7.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert folder.finished([7]) == []
+    path.write_bytes(b"")
+    assert folder.finished([7]) == []
+
+
+def test_two_rounds_are_kept_and_the_latest_is_taken(folder):
+    run, keeper = kept(folder, 4)
+    assert sorted(folder.rounds.iterdir()) == sorted(keeper.kept) and len(keeper.kept) == 2
+    places = folder.places([2, 4, 9])
+    assert set(places) == {"2", "4"} and places["4"][0] == str(keeper.kept[-1])
+    again = engine(run.chain, Spectral())
+    snapshot.restore(again, [left(places["4"]), left(places["2"])])
+    assert (again.first == run.first).all() and (again.account.rounds == run.account.rounds).all()
+    assert torch.equal(again.run(), run.run())
+
+
+def damage_rank(path):
+    data = bytearray((path / "rank-0.safetensors").read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / "rank-0.safetensors").write_bytes(data)
+
+
+DAMAGES = {
+    "a bit": damage_rank,
+    "truncated": lambda path: os.truncate(path / "rank-0.safetensors", 1000),
+    "a file gone": lambda path: (path / "rank-0.safetensors").unlink(),
+    "not finished": lambda path: (path / "done.json").unlink(),
+    "no JSON": lambda path: (path / "done.json").write_text("{"),
+    "JSON of something else": lambda path: (path / "done.json").write_text("[]"),
+    "empty": lambda path: (path / "done.json").write_text(""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_round_is_passed_over_for_the_one_before(folder, damage):
+    _, keeper = kept(folder, 3)
+    damage(keeper.kept[-1])
+    assert whole(keeper.kept[-1]) is None
+    assert folder.places([4])["4"][0] == str(keeper.kept[0])
+    damage(keeper.kept[0])
+    assert folder.places([4]) == {}
+
+
+def test_rounds_of_finished_members_are_removed(folder):
+    kept(folder, 2)
+    folder.sweep([4])
+    assert len(list(folder.rounds.iterdir())) == 2
+    folder.sweep([4, 2])
+    assert not list(folder.rounds.iterdir())
+
+
+def test_what_decides_the_fields_is_in_the_digest():
+    elsewhere = {**CONFIG, "parallel": {"mode": "bitwise"}, "output": {"directory": "b"}, "checkpoint": {"every": 1}}
+    assert digest(CONFIG) == digest(elsewhere)
+    assert digest(CONFIG) != digest({**CONFIG, "sampling": {"seed": 2, "members": 3}})
+
+
+def test_another_configuration_is_refused(folder):
+    same_run(folder, CONFIG, INPUTS)
+    with pytest.raises(ConfigError, match=r"is of another configuration: sampling\.seed differ; go on without these overrides"):
+        same_run(folder, {**CONFIG, "sampling": {"seed": 2, "members": 3}}, INPUTS)
+    with pytest.raises(ConfigError, match=r"model\.weights is not the file that the checkpoint in .* began with; start anew"):
+        same_run(folder, CONFIG, {"model.weights": "abd"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "holds no unfinished run"), ("", "is damaged"), ("{}", "is damaged"), ("[1]", "is damaged"),
+        (json.dumps({"config": CONFIG, "digest": "0", "inputs": {}}), "was changed by hand"),
+    ],
+)  # fmt: skip
+def test_what_is_drawn_must_be_readable(folder, text, told):
+    path = folder.path / "run.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(DataError, match=told) as caught:
+        folder.about()
+    assert REMEDY in str(caught.value)
+
+
+HOLD = """
+import sys
+from parampi.checkpoint import Folder
+folder = Folder(sys.argv[1])
+folder.lock()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_jobs_on_one_folder_are_locked_out(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match=f"another job is drawing into {tmp_path}; wait for it, or choose another folder"):
+            Folder(tmp_path).lock()
+        job.kill()
+    folder = Folder(tmp_path)
+    folder.lock()  # a job that was killed holds nothing
+    folder.release()
+
+
+def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
+    run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
+    run.advance()
+
+    def full(path, data):
+        raise OutputError(f"{path} cannot be written (No space left on device); is the disk full?")
+
+    monkeypatch.setattr("parampi.checkpoint.write_whole", full)
+    keeper = Keeper(folder, 0.0)
+    assert not keeper.keep(run, *snapshot.take(run)) and "No space left" in keeper.trouble
+    assert not list(folder.rounds.iterdir())
+    run.run()
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path):
+    write_whole(tmp_path / "a", b"one")
+    with pytest.raises(OutputError, match=r"no such folder|No such file|is there such a folder"):
+        write_whole(tmp_path / "nowhere" / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"one" and [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_checkpoints_take_a_small_share_of_the_time(folder):
+    keeper = Keeper(folder, every=0.0)
+    keeper.cost, keeper.last = 10.0, keeper.last - 100.0
+    assert not keeper.due()
+    keeper.last -= 101.0
+    assert keeper.due()
+
+
+def test_time_is_up_before_a_round_would_not_fit():
+    alarm = Alarm(seconds=10.0)
+    assert not alarm.over(1.0) and alarm.over(10.5) and not Alarm().over(1e9)
+    guard = Safeguard(Alarm(seconds=1e-9))
+    run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
+    run.advance()
+    assert guard.after(run) and guard.stopped
