@@ -1,0 +1,76 @@
+"""The Slurm jobs under a real Slurm of two nodes, faked on this machine."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.cluster import Cluster, missing
+from tests.ranks.launch import ROOT, mpiexec
+from tests.ranks.test_resume import assert_same, project, uninterrupted
+
+JOBS = ROOT / "jobs"
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.skipif(not missing() and mpiexec()[1], reason="srun --mpi=pmi2 starts MPICH, not Open MPI"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    # paths of sockets are short
+    folder = Path("/tmp") / f"parampi-slurm-{time.time_ns()}"
+    folder.mkdir()
+    try:
+        with Cluster(folder) as up:
+            yield up
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def submit(cluster: Cluster, folder: Path, *arguments: str) -> tuple[str, Path]:
+    """The job's number and its log; `parampi` is this Python's."""
+    folder.mkdir(exist_ok=True)
+    (folder / "parampi").write_text(f'#!/bin/sh\nexec {sys.executable} -m parampi "$@"\n')
+    (folder / "parampi").chmod(0o755)
+    environment = {**cluster.environment, "PATH": f"{folder}:{cluster.environment['PATH']}", "PYTHONPATH": str(ROOT)}
+    log = folder / "log.txt"
+    done = subprocess.run(["sbatch", "--parsable", f"--output={log}", *arguments], capture_output=True, text=True, cwd=ROOT,
+                          env=environment, timeout=60)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), log
+
+
+def finished(cluster: Cluster, job: str, log: Path, timeout: float) -> dict[str, str]:
+    until = time.monotonic() + timeout
+    while (state := cluster.state(job))["JobState"] in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED"):
+        assert time.monotonic() < until, f"{state}\n{log.read_text() if log.exists() else ''}"
+        time.sleep(0.5)
+    return state
+
+
+def test_one_job_on_two_nodes(cluster, tmp_path):
+    expected = uninterrupted(tmp_path / "whole")
+    config = project(tmp_path, 0.0)
+    job, log = submit(cluster, tmp_path / "job", str(JOBS / "slurm.sh"), str(config))
+    state = finished(cluster, job, log, 120)
+    assert state["JobState"] == "COMPLETED" and state["NumNodes"] == "2", log.read_text()
+    assert "4 ranks" in log.read_text()
+    assert_same(tmp_path / "out" / "ensemble.nc", expected)
+
+
+def test_the_time_limit_requeues_a_job_that_goes_on(cluster, tmp_path):
+    """Slurm's smallest limit is a minute: USR1 comes 45 seconds before its end, and so a third of it is left to draw in."""
+    expected = uninterrupted(tmp_path / "whole")
+    config, out = project(tmp_path, 0.5), tmp_path / "out"
+    job, log = submit(
+        cluster, tmp_path / "job", "--time=1", "--signal=USR1@45", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
+    )
+    state = finished(cluster, job, log, 400)
+    told = log.read_text()
+    assert state["JobState"] == "COMPLETED", told
+    assert int(state["Restarts"]) >= 1 and "stopped in good order (SIGUSR1)" in told, told
+    assert_same(out / "ensemble.nc", expected)
