@@ -109,7 +109,7 @@ class Engine:
             here.scale_made[0], own.steps, own.active, own.asked,
             scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), busy, mode),
             operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), busy),
-            around=self.around, products=self.products, tangents=self.chain.network.derivative,
+            around=self.around, products=self.products, tangents=self.chain.derivative,
         )  # fmt: skip
 
     def around(self, rows: Tensor, before: int, after: int) -> Tensor:

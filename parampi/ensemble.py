@@ -1,7 +1,7 @@
 """Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
 NUMBERS = 2**32
+
+
+Conditions = Callable[[list[int]], Tensor]
+"""What the network is given of members, (m, ...) for m numbers."""
 
 
 class Safeguard(Protocol):
@@ -73,6 +77,7 @@ def sample(
     keep: Take | None = None,
     watch: Watch | None = None,
     safeguard: Safeguard | None = None,
+    condition: "Conditions | None" = None,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
 
@@ -93,6 +98,8 @@ def sample(
     batch          most members swept at once by one group, None for its whole share
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
     watch          called on rank 0 after each round of its group
+    condition      what the network is given of each member: `condition(numbers)` -> (m, ...) for a list of m member numbers,
+                   which each group of ranks asks for its own members only. Then `denoiser` is D(x, sigma, condition)
     safeguard      keeps checkpoints, takes members up from them, and stops the run in good order
 
     Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, InterruptionError
@@ -108,7 +115,7 @@ def sample(
         numbers, everyone = member_numbers(members), as_group(comm)
         solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
         job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch,
-                  safeguard)  # fmt: skip
+                  safeguard, condition)  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with together(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)
@@ -150,6 +157,12 @@ def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | N
         raise ConfigError(f"sigma_data = {sigma_data}; the standard deviation of the data must be positive")
 
 
+def checked(conditions: Tensor, members: int) -> Tensor:
+    if len(conditions) != members:
+        raise ConfigError(f"condition gave {len(conditions)} conditions for {members} members; it must give one for each")
+    return conditions
+
+
 @dataclass
 class Job:
     """One call of `sample`, its arguments checked."""
@@ -165,6 +178,7 @@ class Job:
     time_ranks: int | None
     batch: int | None
     safeguard: Safeguard | None = None
+    condition: "Conditions | None" = None
     output: float = 0.0
     fields: list[Tensor] = field(default_factory=list)
 
@@ -212,7 +226,8 @@ class Job:
     def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
         if not ids:
             return Drawn.nothing()
-        chain = replace(self.template, members=torch.tensor(ids))
+        conditions = None if self.condition is None else checked(self.condition(ids), len(ids)).to(self.template.device)
+        chain = replace(self.template, members=torch.tensor(ids), conditions=conditions)
         engine = engine_for(chain, self.solver, group, self.requested, self.tol, self.mode, watch)
         guard = self.safeguard
         if guard:

@@ -122,7 +122,8 @@ class Wavefront:
         x = torch.stack([self.walks[key].states[0][self.live] for key in keys])
         levels = torch.tensor([float(self.chain.step_map.sigmas[self.walks[key].step]) for key in keys], dtype=torch.float64)
         sigmas = levels.to(x)[:, None].expand(x.shape[:2])
-        denoised = self.chain.denoise(x, sigmas, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
+        everywhere = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        denoised = self.chain.denoise(x, sigmas, everywhere, torch.from_numpy(self.live))
         finite = denoised.flatten(2).sum(2).isfinite().cpu().numpy()
         for k, (b, p) in enumerate(keys):
             walk = self.walks[b, p]

@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from .sigmas import VPTimes
 
-Network = Callable[[Tensor, Tensor], Tensor]
+Network = Callable[..., Tensor]
+"""network(x, time), or network(x, time, condition)."""
 
 
 class Denoiser(Protocol):
     """Anything that maps noisy fields x (B, *shape) at noise levels sigma (B,) to the expected clean fields (B, *shape)."""
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """E[x0 | x0 + sigma n = x], in x's dtype and on its device."""
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
+        """E[x0 | x0 + sigma n = x], in x's dtype and on its device; given a condition (B, ...), `D(x, sigma, condition)`."""
 
 
 class _Wrapper(nn.Module, ABC):
@@ -41,25 +42,26 @@ class _Wrapper(nn.Module, ABC):
         self.network_dtype = network_dtype
         self.sigma_data = float(sigma_data)
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, sigma): x (B, *shape), sigma (B,)."""
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
+        """D(x, sigma), or D(x, sigma, condition): x (B, *shape), sigma (B,), condition (B, ...)."""
         if sigma.shape != x.shape[:1]:
             raise ConfigError(f"sigma needs one noise level for each of the {len(x)} fields; got shape {tuple(sigma.shape)}")
         level = sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
         clean = level == 0
         # The network is asked at an ordinary noise level there, since log(0) and the like would make NaN out of 0 * inf.
         level = torch.where(clean, torch.ones_like(level), level)
-        return torch.where(clean, x, self._denoise(x, level))
+        return torch.where(clean, x, self._denoise(x, level, condition))
 
     @abstractmethod
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
         """D for positive noise levels, given as (B, 1, ..., 1) in x's dtype."""
 
-    def _evaluate(self, inputs: Tensor, time: Tensor) -> Tensor:
+    def _evaluate(self, inputs: Tensor, time: Tensor, condition: Tensor | None) -> Tensor:
         """The network's output in the dtype of `inputs`, while the network itself runs in its own dtype."""
         dtype = self.network_dtype or _floating_dtype(self.network) or inputs.dtype
         # Half precision cannot tell the training times 998 and 999 apart: the time stays in single precision there.
-        output = self.network(inputs.to(dtype), time.flatten().to(torch.promote_types(dtype, torch.float32)))
+        given = () if condition is None else (condition.to(dtype) if condition.is_floating_point() else condition,)
+        output = self.network(inputs.to(dtype), time.flatten().to(torch.promote_types(dtype, torch.float32)), *given)
         if not isinstance(output, Tensor) or output.shape != inputs.shape:
             found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ConfigError(
@@ -82,9 +84,9 @@ class Elucidated(_Wrapper):
         if not sigma_data > 0:
             raise ConfigError(f"sigma_data = {sigma_data} must be positive: the standard deviation of the training data")
 
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
         scale = (level**2 + self.sigma_data**2).sqrt()
-        output = self._evaluate(x / scale, level.log() / 4)
+        output = self._evaluate(x / scale, level.log() / 4, condition)
         return (self.sigma_data / scale) ** 2 * x + level * self.sigma_data / scale * output
 
 
@@ -108,16 +110,16 @@ class _Timed(_Wrapper):
         self.time = VPTimes() if time is None else time
         self.scaled_input = scaled_input
 
-    def _predict(self, x: Tensor, level: Tensor) -> Tensor:
+    def _predict(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
         inputs = x * _alpha(level) if self.scaled_input else x
-        return self._evaluate(inputs, self.time(level.flatten()))
+        return self._evaluate(inputs, self.time(level.flatten()), condition)
 
 
 class Epsilon(_Timed):
     """Noise prediction, `eps = E[n | x]`: `D = x - sigma eps` (Ho, Jain and Abbeel 2020, arXiv 2006.11239)."""
 
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
-        return x - level * self._predict(x, level)
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        return x - level * self._predict(x, level, condition)
 
 
 class Velocity(_Timed):
@@ -126,16 +128,16 @@ class Velocity(_Timed):
     Salimans and Ho 2022 (arXiv 2202.00512), appendix D, with their noise level sigma equal to alpha times ours.
     """
 
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
         alpha = _alpha(level)
-        return alpha**2 * x - alpha * level * self._predict(x, level)
+        return alpha**2 * x - alpha * level * self._predict(x, level, condition)
 
 
 class Data(_Timed):
     """Prediction of the clean field itself: `D` is the network's output."""
 
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
-        return self._predict(x, level)
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        return self._predict(x, level, condition)
 
 
 class Score(_Timed):
@@ -145,9 +147,9 @@ class Score(_Timed):
     `D = x + sigma^2 s` for a VE network that sees x (`scaled_input=False`).
     """
 
-    def _denoise(self, x: Tensor, level: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
         weight = level**2 * _alpha(level) if self.scaled_input else level**2
-        return x + weight * self._predict(x, level)
+        return x + weight * self._predict(x, level, condition)
 
 
 def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:

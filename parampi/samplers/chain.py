@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from parampi.diffusion.network import Network
+from parampi.diffusion.network import Given, Network
 from parampi.diffusion.noise import normal
 from parampi.samplers.base import StepMap
 
 
 @dataclass(frozen=True)
 class Chain:
-    """What one group of ranks draws. `members` (m,) are the numbers of the members; only their noise depends on them."""
+    """What one group of ranks draws. `members` (m,) are the numbers of the members; only their noise depends on them.
+    `conditions` (m, ...) are what the network is given of each, None where it takes none."""
 
     network: Network
     step_map: StepMap
@@ -23,6 +24,7 @@ class Chain:
     sigma_data: float = 1.0
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    conditions: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -42,10 +44,22 @@ class Chain:
         flat = normal(self.seed, self.members[columns], steps[None] + 1, self.shape, dtype=self.dtype, device=self.device)
         return flat[0]
 
-    def denoise(self, x: Tensor, sigmas: Tensor, active: Tensor) -> Tensor:
-        """D (n, m, *shape) where `active` (n, m), 0 elsewhere, in one batched evaluation; x (n, m, *shape), sigmas (n, m)."""
+    def denoise(self, x: Tensor, sigmas: Tensor, active: Tensor, columns: Tensor | None = None) -> Tensor:
+        """D (n, m, *shape) where `active` (n, m), 0 elsewhere, in one batched evaluation; x (n, m, *shape), sigmas (n, m).
+        `columns` (m,): which members these are, all of them by default."""
         if bool(active.all()):
-            return self.network(x.flatten(0, 1), sigmas.flatten()).view(x.shape)
+            return self.network(x.flatten(0, 1), sigmas.flatten(), self.given(active, columns)).view(x.shape)
         result = torch.zeros_like(x)
-        result[active] = self.network(x[active], sigmas[active])
+        result[active] = self.network(x[active], sigmas[active], self.given(active, columns))
         return result
+
+    def given(self, active: Tensor, columns: Tensor | None = None) -> Given | None:
+        """The conditions of the fields where `active` (n, m)."""
+        if self.conditions is None:
+            return None
+        number = active.nonzero()[:, 1]
+        return Given(self.conditions, number if columns is None else columns.to(number.device)[number])
+
+    def derivative(self, x: Tensor, sigmas: Tensor, directions: Tensor, active: Tensor) -> Tensor:
+        """dD/dx times directions, (B, *shape) all, for the fields where `active` (n, m)."""
+        return self.network.derivative(x, sigmas, directions, self.given(active))

@@ -128,5 +128,5 @@ def tangents(sweep: Sweep, directions: Tensor) -> Tensor:
     result, asked = torch.zeros_like(sweep.mapped), sweep.asked
     if bool(asked.any()):
         x, sigmas = sweep.before(sweep.x, 0)[asked], sweep.sigmas.view(asked.shape)[asked]
-        result[asked] = sweep.tangents(x, sigmas, directions[asked])
+        result[asked] = sweep.tangents(x, sigmas, directions[asked], asked)
     return result

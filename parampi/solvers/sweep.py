@@ -30,7 +30,8 @@ class Sweep:
     around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
               before and after, 0 outside the window
     products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
-    tangents  `(x, sigma, v) -> dD v`: the denoiser's derivative (B, *shape) in directions v; counts as network evaluations
+    tangents  `(x, sigma, v, asked) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
+              asked (n, m); counts as network evaluations
     """
 
     x: Tensor
@@ -49,7 +50,7 @@ class Sweep:
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
     products: Callable[[Tensor, Tensor], Tensor]
-    tangents: Callable[[Tensor, Tensor, Tensor], Tensor]
+    tangents: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
     @property
     def taps(self) -> int:
