@@ -25,7 +25,8 @@ SCHEDULES: dict[str, Callable[..., Tensor]] = {
 }
 REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
-PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("output", "directory"))
+PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),
+         ("condition", "statistics"), ("output", "directory"))  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -91,6 +92,18 @@ def seconds(given: Any) -> Any:
     return None if given is None else float(given)
 
 
+class Condition(Strict):
+    """What a conditional network is given: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order.
+    Each time is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what
+    normalises the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place."""
+
+    files: str | list[str]
+    variables: list[str] = Field(min_length=1)
+    select: list[Annotated[int, Field(ge=0)]] | None = None
+    statistics: str | None = None
+    missing: Literal["refuse", "mean"] = "refuse"
+
+
 class Sampling(Strict):
     """What is drawn."""
 
@@ -136,6 +149,7 @@ class RunConfig(Strict):
 
     model: Model
     data: Data
+    condition: Condition | None = None
     sampling: Sampling
     parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
@@ -197,6 +211,8 @@ def rebase(tree: dict[str, Any], keys: tuple[str, str], folder: Path) -> None:
     value = section.get(keys[1]) if isinstance(section, dict) else None
     if isinstance(section, dict) and isinstance(value, str) and (keys[1] != "network" or ".py:" in value):
         section[keys[1]] = os.path.normpath(folder / value)
+    if isinstance(section, dict) and isinstance(value, list):
+        section[keys[1]] = [os.path.normpath(folder / one) if isinstance(one, str) else one for one in value]
 
 
 def apply(tree: dict[str, Any], override: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from parampi.diffusion.denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity
-from parampi.diffusion.network import Network
+from parampi.diffusion.network import Given, Network
 from parampi.errors import ConfigError, DataError
 
 WRAPPERS: dict[str, Any] = {"edm": Elucidated, "epsilon": Epsilon, "velocity": Velocity, "data": Data, "score": Score}
@@ -123,16 +123,24 @@ def build_denoiser(network: nn.Module, predicts: str, sigma_data: float, device:
     return denoiser
 
 
-def probe(denoiser: Denoiser, shape: Sequence[int], sigma: float, dtype: torch.dtype, device: torch.device) -> None:
+def probe(
+    denoiser: Denoiser, shape: Sequence[int], sigma: float, dtype: torch.dtype, device: torch.device,
+    condition: Tensor | None = None,
+) -> None:  # fmt: skip
     """Ask for one field, so that a network that cannot take this shape is found out before any work. NaN is not judged here."""
     x = torch.zeros((1, *shape), dtype=dtype, device=device)
     try:
-        Network(denoiser)(x, torch.full((1,), sigma, dtype=dtype, device=device))
+        given = None if condition is None else Given(condition.to(device), torch.zeros(1, dtype=torch.int64, device=device))
+        Network(denoiser)(x, torch.full((1,), sigma, dtype=dtype, device=device), given)
     except ConfigError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"the network fails on a field of model.shape = {list(shape)} with {type(error).__name__}: {reason}; "
-            "check model.shape and model.arguments"
+            f"the network fails on a field of model.shape = {list(shape)}{with_condition(condition)} with "
+            f"{type(error).__name__}: {reason}; check model.shape and model.arguments"
         ) from error
+
+
+def with_condition(condition: Tensor | None) -> str:
+    return "" if condition is None else f" and a condition of shape {list(condition.shape[1:])}"

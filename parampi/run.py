@@ -1,6 +1,7 @@
 """The job of `parampi run`: from a checked configuration to an ensemble file, a report and a figure."""
 
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -20,7 +21,7 @@ from parampi.checkpoint import Folder, Keeper, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
-from parampi.fields import MemberFacts, NetCDFStore, Statistics, check_target
+from parampi.fields import PER_CASE, Conditions, MemberFacts, NetCDFStore, Statistics, check_target
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
@@ -49,6 +50,7 @@ class Run:
         self.solver = build(config, "solver")
         self.members = member_numbers(config.sampling.members)
         self.folder = Folder(self.directory)
+        self.conditions: Conditions | None = None
         self.missing, self.places = self.members, dict[str, list[Any]]()
 
     def prepare(self) -> None:
@@ -59,11 +61,35 @@ class Run:
         self.step_map = self.sampler.steps(self.sigmas)
         check_solver(self.solver, self.step_map, tuple(self.config.model.shape))
         self.window = self.solver.window(self.config.sampling.window, self.step_map)
+        self.conditions = on_all(self.comm, self.open_conditions)
+        if self.conditions is not None:
+            self.members = self.numbered(self.conditions.cases.indices)
         self.missing, self.places = on_root(self.comm, self.take_up)
         self.layout = Layout.plan(self.ranks, max(len(self.missing), 1), self.time_ranks())
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
+
+    def open_conditions(self) -> Conditions | None:
+        """What the files say, on every rank; fields are read when members are drawn."""
+        wanted = self.config.condition
+        if wanted is None:
+            return None
+        statistics = Statistics.from_file(Path(wanted.statistics or self.config.data.statistics))
+        files = [wanted.files] if isinstance(wanted.files, str) else wanted.files
+        paths = [Path(path) for pattern in files for path in sorted(glob.glob(pattern)) or [pattern]]
+        return Conditions(paths, wanted.variables, statistics, wanted.select, wanted.missing)
+
+    def numbered(self, cases: list[int]) -> list[int]:
+        """Numbers of the members of all cases; they do not depend on how many others there are."""
+        if max(self.members) >= PER_CASE or max(cases) >= PER_CASE:
+            raise ConfigError(f"with a condition, members and cases are numbered below {PER_CASE}; draw them in several runs")
+        return [case * PER_CASE + member for case in cases for member in self.members]
+
+    def given(self, numbers: list[int]) -> Tensor:
+        """Conditions of members."""
+        assert self.conditions is not None
+        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers]))
 
     def informed(self) -> Any:
         """The solver; a spectral one in Fourier modes that names no statistics gets those of the data."""
@@ -106,7 +132,11 @@ class Run:
     def inputs(self) -> dict[str, str]:
         """Digests of the files that decide the fields."""
         files = {"model.weights": Path(self.config.model.weights), "data.statistics": Path(self.config.data.statistics)}
-        return {name: models.sha256(path) for name, path in files.items() if path.is_file()}
+        found = {name: models.sha256(path) for name, path in files.items() if path.is_file()}
+        if self.conditions is not None:
+            # large files are not read for this
+            found["condition.files"] = ", ".join(f"{path.name}: {path.stat().st_size}" for path in self.conditions.paths)
+        return found
 
     def check_files(self) -> dict[str, str | int]:
         for name in (self.config.output.ensemble, self.config.output.report, self.config.output.figure):
@@ -141,7 +171,8 @@ class Run:
         network = models.build_network(model.network, model.arguments)
         models.load_weights(network, Path(model.weights))
         denoiser = models.build_denoiser(network, model.predicts, model.sigma_data, device)
-        models.probe(denoiser, model.shape, float(self.sigmas[0]), getattr(torch, self.config.parallel.dtype), device)
+        models.probe(denoiser, model.shape, float(self.sigmas[0]), getattr(torch, self.config.parallel.dtype), device,
+                     self.given(self.members[:1]) if self.conditions else None)  # fmt: skip
         return denoiser
 
     def announce(self) -> str:
@@ -181,6 +212,7 @@ class Run:
                     time_ranks=self.time_ranks(), mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
                     network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
                     watch=progress.show if progress else None, safeguard=guard,
+                    condition=self.given if self.conditions else None,
                 )  # fmt: skip
             except (NonFiniteError, InterruptionError) as error:
                 self.salvage(error)
@@ -224,7 +256,7 @@ class Run:
     def open_store(self) -> NetCDFStore:
         target = self.directory / self.config.output.ensemble
         return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes,
-                           self.overwrite or self.resume)  # fmt: skip
+                           self.overwrite or self.resume, self.conditions.cases if self.conditions else None)  # fmt: skip
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
         if self.config.checkpoint.every is not None:

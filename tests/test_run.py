@@ -125,6 +125,7 @@ def test_nan_keeps_the_members_finished_before_and_says_where(tmp_path: Path, ca
     job.keep = keep_and_spoil  # type: ignore[method-assign]
     with pytest.raises(NonFiniteError) as failure:
         job.draw()
+    job.folder.release()
     assert failure.value.member == 1 and failure.value.point > 0
     assert f"member 1 at point {failure.value.point} (sigma = " in str(failure.value)
     assert "kept 1 finished members" in capsys.readouterr().out

@@ -47,8 +47,8 @@ def finer(coarse, shape):
 
 
 class Downscaler(nn.Module):
-    """`F(x, c_noise, coarse)` with x (B, channels, H, W), c_noise (B,) and means over cells coarse (B, channels, h, w); H and W are
-    multiples of h and w, and divisible by 2^(levels - 1)."""
+    """`F(x, c_noise, coarse)` with x (B, channels, H, W), c_noise (B,) and means over cells coarse (B, channels, h, w); H and W
+    are multiples of h and w, and divisible by 2^(levels - 1)."""
 
     def __init__(self, channels=1, widths=(16, 48, 64, 64), depths=(1, 1, 1, 1), embedding=96):
         super().__init__()

@@ -1,5 +1,6 @@
 """Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
 
+from parampi.fields.conditions import PER_CASE, Cases, Conditions
 from parampi.fields.gather import NetCDFStore, read_members
 from parampi.fields.moments import Moments, moments
 from parampi.fields.samples import FileSamples
@@ -10,6 +11,6 @@ from parampi.fields.store import MemberFacts, MemoryStore, Store
 from parampi.fields.target import check_target
 
 __all__ = [
-    "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics", "Store", "check_target", "moments",
-    "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
+    "PER_CASE", "Cases", "Conditions", "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics",
+    "Store", "check_target", "moments", "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
 ]  # fmt: skip

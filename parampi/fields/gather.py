@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError, OutputError
+from parampi.fields.conditions import PER_CASE, Cases
 from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.statistics import Statistics
 from parampi.fields.store import Keeper, MemberFacts
@@ -27,6 +28,9 @@ LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
 class NetCDFStore(Keeper):
     """An ensemble in one NetCDF-4 file.
 
+    With `cases` members have numbers `case * PER_CASE + realization`, and variables are (member, time, y, x), the axis of cases
+    being named as in the files they come from.
+
     One variable (member, y, x) per channel, float32, NaN where a member is missing; per member its number `realization`, its
     `seed`, `rounds`, `evaluations`, `residual` and whether it is `complete`. The file grows as .NAME.partial and gets its name
     when it is closed; the global attribute `parampi_complete` is 0 if members are missing. `attributes` become global ones too.
@@ -36,28 +40,29 @@ class NetCDFStore(Keeper):
 
     def __init__(
         self, path: str | Path, statistics: Statistics, members: Sequence[int], seed: int, attributes: Attributes | None = None,
-        overwrite: bool = False,
+        overwrite: bool = False, cases: Cases | None = None,
     ):  # fmt: skip
         super().__init__(members, statistics.shape)
         self.path, self.names, self.overwrite = Path(path), statistics.names, overwrite
+        self.places, realizations = places(list(self.rows), cases)
         check_target(path, overwrite)
         with writing(path):
             self.file = netCDF4.Dataset(partial_name(path), "w")
             try:
                 describe(self.file, statistics, attributes or {})
-                create_facts(self.file, list(self.rows), seed)
-                create_fields(self.file, statistics)
+                create_facts(self.file, realizations, seed, cases)
+                create_fields(self.file, statistics, cases)
             except BaseException:
                 self.discard()
                 raise
 
     def put(self, member: int, fields: Floats, facts: MemberFacts) -> None:
-        row = self.rows[member]
+        row = self.places[member]
         with writing(self.path):
             for name, field in zip(self.names, fields, strict=True):
                 self.file[name][row] = field
             for name, value in vars(facts).items():
-                self.file[name][row] = value
+                self.file[name][row if name != "seed" else row[:1]] = value
             self.file["complete"][row] = 1
             self.file.sync()
 
@@ -92,9 +97,26 @@ def attribute(value: str | float) -> str | float | np.int32:
     return str(value) if isinstance(value, int) and abs(value) > LARGEST_INT64 else value
 
 
-def create_facts(file: netCDF4.Dataset, members: list[int], seed: int) -> None:
+def places(numbers: list[int], cases: Cases | None) -> tuple[dict[int, tuple[int, ...]], list[int]]:
+    """Where each member stands on the axes (member,) or (member, time), and the realizations along the first."""
+    if cases is None:
+        return {number: (row,) for row, number in enumerate(numbers)}, numbers
+    realizations = list(dict.fromkeys(number % PER_CASE for number in numbers))
+    columns = {case: column for column, case in enumerate(cases.indices)}
+    rows = {realization: row for row, realization in enumerate(realizations)}
+    return {n: (rows[n % PER_CASE], columns[n // PER_CASE]) for n in numbers}, realizations
+
+
+def create_facts(file: netCDF4.Dataset, members: list[int], seed: int, cases: Cases | None) -> None:
     """What is known per member. Integers have no fill value, which would make readers turn them into floats."""
     file.createDimension("member", len(members))
+    if cases is not None:
+        if cases.name in file.variables or cases.name in file.dimensions:
+            raise OutputError(f"the axis of cases cannot be named {cases.name!r}, which ensemble files use; rename it")
+        file.createDimension(cases.name, len(cases.values))
+        axis = file.createVariable(cases.name, "f8", (cases.name,))
+        axis.setncatts(cases.attributes)
+        axis[:] = cases.values
     numbers = "i4" if max(members) <= LARGEST_INT32 else "i8"
     seeds = "i8" if seed <= LARGEST_INT64 else "u8"
     flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": "missing finished"}
@@ -106,30 +128,34 @@ def create_facts(file: netCDF4.Dataset, members: list[int], seed: int) -> None:
         ("residual", "f8", np.nan, {"long_name": "relative residual of the last sweep", "units": "1"}),
         ("complete", "i1", 0, {"long_name": "whether the member was finished", **flags}),
     ):
-        variable = file.createVariable(name, kind, ("member",), fill_value=np.nan if kind == "f8" else None)
+        axes = ("member",) if cases is None or name in ("realization", "seed") else ("member", cases.name)
+        variable = file.createVariable(name, kind, axes, fill_value=np.nan if kind == "f8" else None)
         variable.setncatts(attributes)
-        variable[:] = np.broadcast_to(np.array(values, kind), len(members))
+        variable[:] = np.broadcast_to(np.array(values, kind), variable.shape)
 
 
-def create_fields(file: netCDF4.Dataset, statistics: Statistics) -> None:
+def create_fields(file: netCDF4.Dataset, statistics: Statistics, cases: Cases | None) -> None:
     """One variable per channel; a chunk is a member, so that writing one touches no other."""
     for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
         if name in file.variables or name in file.dimensions:
             raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
-        variable = file.createVariable(name, "f4", ("member", "y", "x"), fill_value=np.nan, chunksizes=(1, *statistics.grid))
+        axes = ("member", "y", "x") if cases is None else ("member", cases.name, "y", "x")
+        chunks = (*[1] * (len(axes) - 2), *statistics.grid)
+        variable = file.createVariable(name, "f4", axes, fill_value=np.nan, chunksizes=chunks)
         variable.setncatts({"long_name": long_name, "units": units, "coordinates": "realization"})
         variable.setncattr("ancillary_variables", "seed rounds evaluations residual complete")
 
 
 def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
-    """Finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their numbers.
+    """Finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations; where there
+    are cases, those of all of them, member by member.
 
     Raises DataError naming variables that are missing, and where no member is finished.
     """
     with reading(path) as file:
         require(file, path, [*names, "realization", "complete"], "an ensemble of " + ", ".join(names))
-        rows = np.flatnonzero(file["complete"][:] == 1)
-        if len(rows) == 0:
+        rows = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
+        if len(rows[0]) == 0:
             raise DataError(f"{path} holds no finished member")
         fields = np.stack([np.ma.filled(file[name][:], np.nan)[rows] for name in names], axis=1)
-        return fields, [int(member) for member in file["realization"][:][rows]]
+        return fields, [int(member) for member in file["realization"][:][rows[0]]]

@@ -20,18 +20,19 @@ BOUND = ("bounds", "climatology")
 
 class FileSamples:
     """Variables (..., y, x) of one or more files as samples (N, C, H, W): every index before y and x is a sample, every
-    variable a channel, in the order given. Without names, all variables with the axes of the first that has three or more."""
+    variable a channel, in the order given. Without names, all variables with the axes of the first that has three or more; with
+    names they need no more than `least` axes."""
 
-    def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = ()):
+    def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = (), least: int = 3):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
-        self.paths, self.names = [Path(path) for path in paths], tuple(names)
+        self.paths, self.names, self.least = [Path(path) for path in paths], tuple(names), least
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.files = [stack.enter_context(reading(path)) for path in self.paths]
             self.names = self.names or fields_of(self.files[0], self.paths[0])
-            shapes = [shape_of(file, path, self.names) for file, path in zip(self.files, self.paths, strict=True)]
+            shapes = [shape_of(file, path, self.names, self.least) for file, path in zip(self.files, self.paths, strict=True)]
             for path, shape in zip(self.paths, shapes, strict=True):
                 if shape[-2:] != shapes[0][-2:]:
                     raise DataError(
@@ -83,7 +84,7 @@ def fields_of(file: netCDF4.Dataset, path: Path) -> tuple[str, ...]:
     return tuple(name for name, found in candidates.items() if found == axes)
 
 
-def shape_of(file: netCDF4.Dataset, path: Path, names: Sequence[str]) -> tuple[int, ...]:
+def shape_of(file: netCDF4.Dataset, path: Path, names: Sequence[str], least: int) -> tuple[int, ...]:
     """The shape that all the variables have."""
     for name in names:
         if name not in file.variables:
@@ -91,7 +92,7 @@ def shape_of(file: netCDF4.Dataset, path: Path, names: Sequence[str]) -> tuple[i
     shapes = {name: tuple(file[name].shape) for name in names}
     first = shapes[names[0]]
     for name, shape in shapes.items():
-        if len(shape) < 3 or shape != first:
+        if len(shape) < least or shape != first:
             raise DataError(
                 f"{path}: {name} has shape {shape}; expected samples (..., y, x)" + (f", {first}" if shape != first else "")
             )
