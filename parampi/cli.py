@@ -90,6 +90,25 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
 
 @commands.command()
 @click.argument("ensemble", type=click.Path(path_type=Path))
+@click.option("--member", type=int, required=True, help="Its number, as in the variable realization.")
+@click.option("--case", type=int, help="With conditions: the index of the case in their files.")
+def rerun(ensemble: Path, member: int, case: int | None) -> int:
+    """Draw one member of ENSEMBLE again, from the file's own attributes, and compare it with what is stored."""
+
+    def work() -> None:
+        comm = world()
+        with together(comm):
+            from parampi.rerun import rerun as again
+
+            found = again(ensemble, member, case, comm)
+            if launched_rank() == 0:
+                print(found.table(), flush=True)
+
+    return ending(work, launched_rank())
+
+
+@commands.command()
+@click.argument("ensemble", type=click.Path(path_type=Path))
 @click.option("--statistics", type=click.Path(path_type=Path), required=True, help="Statistics file of the data.")
 def verify(ensemble: Path, statistics: Path) -> int:
     """Compare an ensemble file with its data: spectrum per shell, kurtosis, standard deviation."""

@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
     "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config", "checkpoint", "safeguard", "report"},
-    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run", "checkpoint"},
+    "rerun": DRAWING | {"", "run", "fields", "models", "config"},
+    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}

@@ -1,7 +1,7 @@
 """Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
 
 from parampi.fields.conditions import PER_CASE, Cases, Conditions
-from parampi.fields.gather import NetCDFStore, read_members
+from parampi.fields.gather import NetCDFStore, open_ensemble, read_members
 from parampi.fields.moments import Moments, moments
 from parampi.fields.samples import FileSamples
 from parampi.fields.spectra import read_spectrum, write_spectrum
@@ -12,5 +12,6 @@ from parampi.fields.target import check_target
 
 __all__ = [
     "PER_CASE", "Cases", "Conditions", "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics",
-    "Store", "check_target", "moments", "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
+    "Store", "check_target", "moments", "open_ensemble",
+    "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
 ]  # fmt: skip

@@ -3,8 +3,8 @@
 `gather`: all members come to one process, which writes them as they come.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,14 @@ def create_fields(file: netCDF4.Dataset, statistics: Statistics, cases: Cases | 
         variable = file.createVariable(name, "f4", axes, fill_value=np.nan, chunksizes=chunks)
         variable.setncatts({"long_name": long_name, "units": units, "coordinates": "realization"})
         variable.setncattr("ancillary_variables", "seed rounds evaluations residual complete")
+
+
+@contextmanager
+def open_ensemble(path: str | Path) -> Iterator[netCDF4.Dataset]:
+    """An ensemble file open for reading. Raises DataError for any other."""
+    with reading(path) as file:
+        require(file, path, ["realization", "complete"], "an ensemble of members")
+        yield file
 
 
 def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:

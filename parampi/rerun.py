@@ -1,0 +1,138 @@
+"""One member of an ensemble file drawn once more, from what the file says of its making, and compared with what it holds."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parampi import models
+from parampi.config import RunConfig, resolved
+from parampi.ensemble import sample
+from parampi.errors import ConfigError, DataError
+from parampi.fields import PER_CASE, Statistics, open_ensemble
+from parampi.parallel.agree import on_all, on_root
+from parampi.parallel.launch import place_on_node
+from parampi.run import Run
+from parampi.solvers import check_solver
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal; and what they should be within."""
+
+    member: int
+    case: int | None
+    differences: dict[str, float]
+    tolerance: float
+
+    @property
+    def same(self) -> bool:
+        """Two runs are each within the tolerance of the serial sampler."""
+        return all(difference <= 2 * self.tolerance for difference in self.differences.values())
+
+    def table(self) -> str:
+        which = f"member {self.member}" + ("" if self.case is None else f" of case {self.case}")
+        lines = [
+            f"{which}: {name} is {'identical to the last bit' if not difference else f'within {difference:.1e}'}"
+            for name, difference in self.differences.items()
+        ]
+        return "\n".join(lines)
+
+
+def rerun(path: Path, member: int, case: int | None = None, comm: "Comm | None" = None) -> Comparison:
+    """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare. Every rank makes the same call.
+
+    Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
+    where weights or statistics are no longer what they were.
+    """
+    tree, weights = on_root(comm, lambda: described(path))
+    config = resolved(tree, [], path)
+    stored = on_all(comm, lambda: held(path, member, case, Statistics.from_file(config.data.statistics).names))
+    fields = drawn(config, weights, member, case, comm)
+    differences = on_root(comm, lambda: compared(stored, fields))
+    found = Comparison(member, case, differences, config.sampling.tolerance)
+    if not found.same:
+        raise DataError(
+            f"{path} does not hold what is drawn again: {found.table()}, but two runs to a tolerance of {found.tolerance:g} "
+            f"differ by at most twice that; was it drawn by another version, or changed?"
+        )
+    return found
+
+
+def described(path: Path) -> list[Any]:
+    with open_ensemble(path) as file:
+        if not hasattr(file, "parampi_config"):
+            raise DataError(
+                f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
+            )
+        return [json.loads(file.parampi_config), getattr(file, "weights_sha256", "")]
+
+
+def held(path: Path, member: int, case: int | None, names: tuple[str, ...]) -> dict[str, Floats]:
+    """Fields of a finished member by variable."""
+    with open_ensemble(path) as file:
+        realizations = file["realization"][:].tolist()
+        if member not in realizations:
+            raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
+        row: tuple[int, ...] = (realizations.index(member),)
+        config = json.loads(file.parampi_config)
+        if config.get("condition"):
+            cases = config["condition"].get("select") or list(range(file["complete"].shape[1]))
+            if case not in cases:
+                raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
+            row += (cases.index(case),)
+        if not file["complete"][row]:
+            raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
+        return {name: np.ma.filled(file[name][row], np.nan) for name in names}
+
+
+def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
+    """The member's fields by variable, float32, on rank 0; nothing is written."""
+    job, kept = Run(config, comm), dict[str, Floats]()
+    job.local_rank, job.ranks_here = place_on_node(comm)
+    job.step_map = job.sampler.steps(job.sigmas)
+    check_solver(job.solver, job.step_map, tuple(config.model.shape))
+    job.statistics = on_all(comm, lambda: Statistics.from_file(config.data.statistics))
+    job.conditions = on_all(comm, job.open_conditions)
+    job.solver = on_all(comm, job.informed)
+    number = member if case is None else case * PER_CASE + member
+    job.members = [number]
+    job.denoiser = on_all(comm, lambda: same_weights(job, weights))
+
+    def keep(state: torch.Tensor, _: Any) -> None:
+        fields = job.statistics.restore(state.cpu().double().numpy()).astype(np.float32)
+        kept.update(zip(job.statistics.names, fields, strict=True))
+
+    sampling, parallel = config.sampling, config.parallel
+    sample(
+        job.denoiser, config.model.shape, [number], job.sigmas, job.sampler, job.solver, sampling.window, sampling.tolerance,
+        sampling.seed, comm, sigma_data=config.model.sigma_data, mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
+        network_batch=parallel.network_batch, keep=keep, condition=job.given if job.conditions else None,
+    )  # fmt: skip
+    return kept
+
+
+def same_weights(job: Run, expected: str) -> Any:
+    path = Path(job.config.model.weights)
+    if path.is_file() and expected and models.sha256(path) != expected:
+        raise ConfigError(f"{path} is not the file of weights that the ensemble was drawn with (its SHA-256 is another one)")
+    return job.load()
+
+
+def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:
+    found = {}
+    for name, old in stored.items():
+        new = fields[name]
+        apart, size = (float(np.linalg.norm(np.ravel(values))) for values in (new.astype(np.float64) - old, old))
+        gap = apart / max(size, 1e-300)
+        found[name] = 0.0 if np.array_equal(new, old) else max(gap, 1e-300)
+    return found

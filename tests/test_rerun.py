@@ -1,0 +1,85 @@
+"""`parampi rerun`: a member drawn again from the file's own attributes."""
+
+import subprocess
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from parampi.config import load
+from parampi.errors import ConfigError, DataError
+from parampi.rerun import rerun
+from parampi.run import run
+from tests.small import parampi_command, write_project
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    run(load(write_project(tmp_path, parallel__mode="bitwise", parallel__network_batch=4)))
+    return tmp_path / "out" / "ensemble.nc"
+
+
+def test_a_member_is_the_same_to_the_last_bit(ensemble):
+    found = rerun(ensemble, 2)
+    assert found.differences == {"vorticity": 0.0} and found.same
+    assert found.table() == "member 2: vorticity is identical to the last bit"
+
+
+def test_from_the_command_line(ensemble):
+    done = subprocess.run(parampi_command("rerun", ensemble, "--member", 3), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "member 3: vorticity is identical" in done.stdout, done.stderr
+
+
+def test_a_fast_run_is_the_same_to_the_tolerance(tmp_path):
+    run(load(write_project(tmp_path)))
+    found = rerun(tmp_path / "out" / "ensemble.nc", 1)
+    assert found.same and found.differences["vorticity"] < 1e-5
+
+
+def test_a_changed_field_is_found_out(ensemble):
+    with netCDF4.Dataset(ensemble, "a") as file:
+        file["vorticity"][1, 0, 0] += 1.0
+    with pytest.raises(DataError, match=r"does not hold what is drawn again: member 1: vorticity is within .*or changed\?"):
+        rerun(ensemble, 1)
+    assert rerun(ensemble, 0).same
+
+
+def spoil(ensemble: Path, what: str) -> None:
+    with netCDF4.Dataset(ensemble, "a") as file:
+        if what == "config":
+            file.delncattr("parampi_config")
+        else:
+            file["complete"][1] = 0
+            file["vorticity"][1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("what", "member", "told"),
+    [
+        (None, 9, "has no member 9; it has 0, 1, 2, 3"),
+        ("complete", 1, "member 1 of .* was not finished; there is nothing to compare with"),
+        ("config", 1, "does not say how it was made"),
+    ],
+)
+def test_what_cannot_be_compared(ensemble, what, member, told):
+    if what:
+        spoil(ensemble, what)
+    with pytest.raises(DataError, match=told):
+        rerun(ensemble, member)
+
+
+def test_other_weights_are_refused(ensemble):
+    save_file({"weight": torch.ones(2)}, ensemble.parents[1] / "weights.safetensors")
+    with pytest.raises(ConfigError, match="is not the file of weights that the ensemble was drawn with"):
+        rerun(ensemble, 1)
+
+
+def test_no_ensemble(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        rerun(tmp_path / "none.nc", 0)
+    (tmp_path / "text.nc").write_text("no file of fields")
+    with pytest.raises(DataError, match="cannot be read as NetCDF"):
+        rerun(tmp_path / "text.nc", 0)
