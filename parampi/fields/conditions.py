@@ -16,7 +16,7 @@ from parampi.fields.statistics import Statistics
 Floats = NDArray[np.floating[Any]]
 PER_CASE = 1 << 16
 """Members that a case can have: member r of case t has the number `t * PER_CASE + r`, whatever the others are."""
-COPIED = ("units", "calendar", "standard_name", "long_name", "axis")
+COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
 
 
 @dataclass(frozen=True)
