@@ -142,6 +142,11 @@ class Output(Strict):
     ensemble: str = "ensemble.nc"
     report: str = "report.json"
     figure: str | None = "report.png"
+    variables: list[str] | None = Field(None, min_length=1)
+    members: bool = True
+    summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []
+    quantiles: list[float] = [0.05, 0.5, 0.95]
+    compression: int = Field(0, ge=0, le=9)
 
 
 class RunConfig(Strict):

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import json
+import math
 import os
 import platform
 import sys
@@ -21,7 +22,7 @@ from parampi.checkpoint import Folder, Keeper, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
-from parampi.fields import PER_CASE, Conditions, MemberFacts, NetCDFStore, Statistics, check_target
+from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, NetCDFStore, Statistics, check_target
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
@@ -143,6 +144,7 @@ class Run:
             if name:
                 check_target(self.directory / name, self.overwrite or self.resume)
         self.statistics = Statistics.from_file(Path(self.config.data.statistics))
+        self.content().chosen(self.statistics.names)
         found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
         if found != wanted:
             raise ConfigError(
@@ -150,6 +152,20 @@ class Run:
                 f"{list(found)} (channels, y, x); the two must describe the same grid"
             )
         return self.describe()
+
+    def content(self) -> Content:
+        """What is written of the ensemble."""
+        output = self.config.output
+        variables = None if output.variables is None else tuple(output.variables)
+        return Content(variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression)
+
+    def size(self) -> str:
+        """Of the ensemble file, for the announcement."""
+        content, cases = self.content(), len(self.conditions.cases.indices) if self.conditions else 1
+        variables, points = len(content.chosen(self.statistics.names)), math.prod(self.config.model.shape[1:])
+        number = content.size(len(self.members) // cases, cases, variables, points) / 1e6
+        packing = " before compression" if content.compression else ""
+        return f"output: {number:.3g} MB{packing} in {self.directory / self.config.output.ensemble}"
 
     def describe(self) -> dict[str, str | int]:
         """What the ensemble file says about its making."""
@@ -184,6 +200,7 @@ class Run:
             f"{self.step_map.steps} points from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
             f"solver {solver}, window {self.window}, tolerance {sampling.tolerance:g}, {self.config.parallel.mode} mode, "
             f"on {device} with {torch.get_num_threads()} thread(s) per rank",
+            self.size(),
             advice(self.layout, self.window, self.ranks_here, os.cpu_count() or 1, device.type),
         ]
         return "\n".join(line for line in lines if line)
@@ -254,9 +271,11 @@ class Run:
             print(f"kept {len(kept)} finished members in {self.directory / self.config.output.ensemble}", flush=True)
 
     def open_store(self) -> NetCDFStore:
-        target = self.directory / self.config.output.ensemble
-        return NetCDFStore(target, self.statistics, self.members, self.config.sampling.seed, self.attributes,
-                           self.overwrite or self.resume, self.conditions.cases if self.conditions else None)  # fmt: skip
+        target, cases = self.directory / self.config.output.ensemble, self.conditions.cases if self.conditions else None
+        return NetCDFStore(
+            target, self.statistics, self.members, self.config.sampling.seed, self.attributes, self.overwrite or self.resume,
+            cases, self.content(),
+        )  # fmt: skip
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
         if self.config.checkpoint.every is not None:
@@ -280,7 +299,7 @@ class Run:
         from parampi.verify.figures import report_figure
 
         report = ensemble.report
-        if not report.residuals:
+        if not report.residuals or not self.config.output.members or self.config.output.variables:
             return
         number = next(iter(report.residuals))
         history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]

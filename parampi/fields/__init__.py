@@ -8,10 +8,11 @@ from parampi.fields.spectra import read_spectrum, write_spectrum
 from parampi.fields.spectrum import radial_spectrum, wavenumbers
 from parampi.fields.statistics import Statistics
 from parampi.fields.store import MemberFacts, MemoryStore, Store
+from parampi.fields.summary import Content
 from parampi.fields.target import check_target
 
 __all__ = [
-    "PER_CASE", "Cases", "Conditions", "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore", "Statistics",
-    "Store", "check_target", "moments", "open_ensemble",
+    "PER_CASE", "Cases", "Conditions", "Content", "FileSamples", "MemberFacts", "MemoryStore", "Moments", "NetCDFStore",
+    "Statistics", "Store", "check_target", "moments", "open_ensemble",
     "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
 ]  # fmt: skip

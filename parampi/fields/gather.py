@@ -18,6 +18,7 @@ from parampi.fields.conditions import PER_CASE, Cases
 from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.statistics import Statistics
 from parampi.fields.store import Keeper, MemberFacts
+from parampi.fields.summary import METHODS, Content, Running, slabs
 from parampi.fields.target import check_target, partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
@@ -40,10 +41,15 @@ class NetCDFStore(Keeper):
 
     def __init__(
         self, path: str | Path, statistics: Statistics, members: Sequence[int], seed: int, attributes: Attributes | None = None,
-        overwrite: bool = False, cases: Cases | None = None,
+        overwrite: bool = False, cases: Cases | None = None, content: Content | None = None,
     ):  # fmt: skip
         super().__init__(members, statistics.shape)
         self.path, self.names, self.overwrite = Path(path), statistics.names, overwrite
+        self.content, self.cases = content or Content(), cases
+        self.chosen = self.content.chosen(self.names)
+        shape = (len(self.chosen), *statistics.grid)
+        self.running = [Running(shape) for _ in (cases.indices if cases else [0])] if self.content.summary else []
+        self.counted = set[int]()
         self.places, realizations = places(list(self.rows), cases)
         check_target(path, overwrite)
         with writing(path):
@@ -51,7 +57,8 @@ class NetCDFStore(Keeper):
             try:
                 describe(self.file, statistics, attributes or {})
                 create_facts(self.file, realizations, seed, cases)
-                create_fields(self.file, statistics, cases)
+                create_fields(self.file, statistics, cases, self.content)
+                create_summary(self.file, statistics, cases, self.content)
             except BaseException:
                 self.discard()
                 raise
@@ -59,8 +66,12 @@ class NetCDFStore(Keeper):
     def put(self, member: int, fields: Floats, facts: MemberFacts) -> None:
         row = self.places[member]
         with writing(self.path):
-            for name, field in zip(self.names, fields, strict=True):
+            kept = [field for name, field in zip(self.names, fields, strict=True) if name in self.chosen]
+            for name, field in zip(self.chosen, kept, strict=True) if self.content.members else ():
                 self.file[name][row] = field
+            if self.running and member not in self.counted:
+                self.running[row[-1] if self.cases else 0].add(np.stack(kept).astype(np.float64))
+                self.counted.add(member)
             for name, value in vars(facts).items():
                 self.file[name][row if name != "seed" else row[:1]] = value
             self.file["complete"][row] = 1
@@ -68,9 +79,29 @@ class NetCDFStore(Keeper):
 
     def finish(self, complete: bool) -> None:
         with writing(self.path):
+            self.summarise()
             self.file.setncattr("parampi_complete", np.int32(complete))
             self.file.close()
             put_in_place(self.path, self.overwrite)
+
+    def summarise(self) -> None:
+        """Write the statistics over members that were asked for."""
+        for column, running in enumerate(self.running):
+            at = (column,) if self.cases else ()
+            for channel, name in enumerate(self.chosen):
+                for kind in self.content.summary:
+                    if kind != "quantiles":
+                        self.file[f"{name}_{kind}"][(*at, ...)] = running.value(kind)[channel]
+                    elif running.count:
+                        self.write_quantiles(name, at)
+
+    def write_quantiles(self, name: str, at: tuple[int, ...]) -> None:
+        """Those of finished members, a few rows of the grid at a time."""
+        finished = np.flatnonzero(np.ma.filled(self.file["complete"][(slice(None), *at)], 0) == 1)
+        source, target = self.file[name], self.file[f"{name}_quantiles"]
+        for rows in slabs(len(finished), *source.shape[-2:]):
+            values = np.ma.filled(source[(slice(None), *at, rows)], np.nan)[finished]
+            target[(slice(None), *at, rows)] = np.quantile(values.astype(np.float64), self.content.quantiles, axis=0)
 
     def discard(self) -> None:
         with suppress(RuntimeError):  # on a full disk closing fails too, and hides what happened first
@@ -134,16 +165,38 @@ def create_facts(file: netCDF4.Dataset, members: list[int], seed: int, cases: Ca
         variable[:] = np.broadcast_to(np.array(values, kind), variable.shape)
 
 
-def create_fields(file: netCDF4.Dataset, statistics: Statistics, cases: Cases | None) -> None:
+def create_fields(file: netCDF4.Dataset, statistics: Statistics, cases: Cases | None, content: Content) -> None:
     """One variable per channel; a chunk is a member, so that writing one touches no other."""
     for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
         if name in file.variables or name in file.dimensions:
             raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
+        if not content.members or name not in content.chosen(statistics.names):
+            continue
         axes = ("member", "y", "x") if cases is None else ("member", cases.name, "y", "x")
         chunks = (*[1] * (len(axes) - 2), *statistics.grid)
-        variable = file.createVariable(name, "f4", axes, fill_value=np.nan, chunksizes=chunks)
+        variable = file.createVariable(name, "f4", axes, fill_value=np.nan, chunksizes=chunks, **packed(content))
         variable.setncatts({"long_name": long_name, "units": units, "coordinates": "realization"})
         variable.setncattr("ancillary_variables", "seed rounds evaluations residual complete")
+
+
+def packed(content: Content) -> dict[str, Any]:
+    return {"compression": "zlib", "complevel": content.compression, "shuffle": True} if content.compression else {}
+
+
+def create_summary(file: netCDF4.Dataset, statistics: Statistics, cases: Cases | None, content: Content) -> None:
+    """A variable (time, y, x) per channel and statistic, quantiles with an axis of their own in front."""
+    if "quantiles" in content.summary:
+        file.createDimension("quantile", len(content.quantiles))
+        axis = file.createVariable("quantile", "f8", ("quantile",))
+        axis.setncatts({"long_name": "share of the members below", "units": "1"})
+        axis[:] = content.quantiles
+    grid = ("y", "x") if cases is None else (cases.name, "y", "x")
+    for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
+        for kind in content.summary if name in content.chosen(statistics.names) else ():
+            axes = ("quantile", *grid) if kind == "quantiles" else grid
+            variable = file.createVariable(f"{name}_{kind}", "f4", axes, fill_value=np.nan, **packed(content))
+            told = {"long_name": f"{kind.replace('_', ' ')} of {long_name} over members", "units": units}
+            variable.setncatts(told | ({"cell_methods": f"realization: {METHODS[kind]}"} if kind in METHODS else {}))
 
 
 @contextmanager

@@ -1,0 +1,125 @@
+"""What of an ensemble is written: statistics over members against NumPy's, subsets, compression, sizes."""
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parampi.errors import OutputError
+from parampi.fields import PER_CASE, Cases, Content, NetCDFStore, Statistics
+from parampi.fields.store import MemberFacts
+from parampi.fields.summary import Running
+
+RNG = np.random.default_rng(0)
+EVERYTHING = ("mean", "standard_deviation", "minimum", "maximum", "quantiles")
+NUMPY = {
+    "mean": np.mean,
+    "standard_deviation": lambda a, axis: np.std(a, axis=axis, ddof=1),
+    "minimum": np.min,
+    "maximum": np.max,
+}
+
+
+@pytest.fixture(scope="module")
+def statistics():
+    fields = RNG.normal(size=(20, 2, 6, 5))
+    return Statistics.from_samples(fields, ["u", "t"], ["m s-1", "K"], ["wind", "temperature"], np.arange(5.0), np.arange(6.0))
+
+
+def stored(path, statistics, content, cases=None, left_out=()):
+    numbers = list(range(7)) if cases is None else [c * PER_CASE + m for c in cases.indices for m in range(7)]
+    made = {number: RNG.normal(280.0, 3.0, (2, 6, 5)).astype(np.float32) for number in numbers}
+    with NetCDFStore(path, statistics, numbers, 1, cases=cases, content=content) as store:
+        for number in reversed(numbers):
+            if number not in left_out:
+                store.write(number, made[number], MemberFacts(1, 2, 2, 0.5))
+    return made
+
+
+def test_statistics_over_members(tmp_path, statistics):
+    made = stored(tmp_path / "e.nc", statistics, Content(summary=EVERYTHING, quantiles=(0.0, 0.3, 1.0)))
+    fields = np.stack(list(made.values())).astype(np.float64)
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        for channel, name in enumerate(("u", "t")):
+            for kind, function in NUMPY.items():
+                assert np.allclose(file[f"{name}_{kind}"][:], function(fields[:, channel], axis=0), rtol=1e-6)
+                assert "realization: " in file[f"{name}_{kind}"].cell_methods
+            assert np.allclose(file[f"{name}_quantiles"][:], np.quantile(fields[:, channel], [0, 0.3, 1], axis=0), rtol=1e-6)
+        assert file["quantile"][:].tolist() == [0.0, 0.3, 1.0] and file["u"].shape == (7, 6, 5)
+
+
+def test_of_finished_members_alone(tmp_path, statistics):
+    made = stored(tmp_path / "e.nc", statistics, Content(summary=("mean", "quantiles"), quantiles=(0.5,)), left_out=(2, 5))
+    fields = np.stack([made[k][0] for k in (0, 1, 3, 4, 6)]).astype(np.float64)
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert np.allclose(file["u_mean"][:], fields.mean(0)) and np.allclose(file["u_quantiles"][0], np.median(fields, 0))
+
+
+def test_per_time(tmp_path, statistics):
+    cases = Cases("time", np.array([0.0, 1.0]), {"units": "days since 2001-01-01"}, [4, 2])
+    made = stored(tmp_path / "e.nc", statistics, Content(summary=("maximum", "quantiles"), quantiles=(0.25,)), cases)
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        for column, case in enumerate((4, 2)):
+            fields = np.stack([made[case * PER_CASE + m][1] for m in range(7)]).astype(np.float64)
+            assert np.allclose(file["t_maximum"][column], fields.max(0))
+            assert np.allclose(file["t_quantiles"][0, column], np.quantile(fields, 0.25, axis=0))
+
+
+def test_instead_of_members_and_of_some_channels(tmp_path, statistics):
+    made = stored(tmp_path / "e.nc", statistics, Content(("t",), members=False, summary=("mean",)))
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert "t" not in file.variables and "u_mean" not in file.variables and file.parampi_complete == 1
+        assert np.allclose(file["t_mean"][:], np.mean([one[1] for one in made.values()], axis=0))
+
+
+def test_a_member_written_again_counts_once(tmp_path, statistics):
+    with NetCDFStore(tmp_path / "e.nc", statistics, [0, 1], 1, content=Content(summary=("mean",))) as store:
+        for value, member in ((1.0, 0), (1.0, 0), (4.0, 1)):
+            store.write(member, np.full((2, 6, 5), value, np.float32), MemberFacts(1, 2, 2, 0.5))
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert np.allclose(file["u_mean"][:], 2.5)
+
+
+def test_compression_loses_nothing(tmp_path, statistics):
+    made = stored(tmp_path / "e.nc", statistics, Content(compression=4))
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert file["u"].filters()["complevel"] == 4
+        assert np.array_equal(file["u"][:], np.stack([one[0] for one in made.values()]))
+
+
+def test_sizes():
+    assert Content().size(10, 2, 3, 100) == 4 * 10 * 2 * 3 * 100
+    assert Content(summary=("mean", "quantiles")).size(10, 1, 1, 100) == 4 * (10 + 1 + 3) * 100
+    assert Content(members=False, summary=("mean",)).size(10, 2, 1, 100) == 4 * 2 * 100
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"members": False}, "neither members nor a summary would be written; leave output.members true"),
+        ({"members": False, "summary": ("quantiles",)}, "quantiles need the members in the file"),
+        ({"quantiles": (0.5, 0.1)}, r"quantiles = \[0\.5, 0\.1\]; give increasing numbers from 0 to 1"),
+        ({"quantiles": (0.5, 1.5)}, "give increasing numbers from 0 to 1"),
+    ],
+)
+def test_what_makes_no_sense(options, told):
+    with pytest.raises(OutputError, match=told):
+        Content(**options)
+
+
+def test_unknown_channels(tmp_path, statistics):
+    with pytest.raises(OutputError, match=r"output\.variables names q; there are u, t"):
+        NetCDFStore(tmp_path / "e.nc", statistics, [0], 1, content=Content(("q",)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_running_moments(values):
+    running = Running((1,))
+    for value in values:
+        running.add(np.array([value]))
+    scale = max(map(abs, values)) + 1e-12
+    assert abs(running.value("mean")[0] - np.mean(values)) <= 1e-12 * scale
+    assert abs(running.value("standard_deviation")[0] - np.std(values, ddof=1)) <= 1e-7 * scale
+    assert running.value("minimum")[0] == min(values) and running.value("maximum")[0] == max(values)
