@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.jobs.cluster import Cluster, missing
 from tests.ranks.launch import ROOT, mpiexec
-from tests.ranks.test_resume import assert_same, project, uninterrupted
+from tests.ranks.test_resume import assert_same, project, uninterrupted, variables
 
 JOBS = ROOT / "jobs"
 pytestmark = [
@@ -74,3 +75,26 @@ def test_the_time_limit_requeues_a_job_that_goes_on(cluster, tmp_path):
     assert state["JobState"] == "COMPLETED", told
     assert int(state["Restarts"]) >= 1 and "stopped in good order (SIGUSR1)" in told, told
     assert_same(out / "ensemble.nc", expected)
+
+
+def test_an_array_draws_the_members_of_one_ensemble(cluster, tmp_path):
+    expected = uninterrupted(tmp_path / "whole")
+    config, out = project(tmp_path, 0.0), tmp_path / "parts"
+    job, log = submit(
+        cluster, tmp_path / "job", "--array=0-1", "--ntasks=2", str(JOBS / "slurm-array.sh"), str(out), str(config)
+    )
+    for task in (0, 1):
+        assert finished(cluster, f"{job}_{task}", log, 120)["JobState"] == "COMPLETED", log.read_text()
+    parts = [variables(out / f"part-{task}" / "ensemble.nc") for task in (0, 1)]
+    found = np.concatenate([part["vorticity"] for part in parts])
+    assert np.array_equal(found[:12], expected["vorticity"])
+
+
+def test_the_smoke_test(cluster, tmp_path):
+    config = project(tmp_path, 0.0)
+    job, log = submit(cluster, tmp_path / "job", str(JOBS / "slurm-smoke.sh"), str(config))
+    try:
+        assert finished(cluster, job, log, 120)["JobState"] == "COMPLETED", log.read_text()
+    finally:
+        shutil.rmtree(ROOT / f"smoke-{job}", ignore_errors=True)
+    assert "2 ranks = 1 group of 2 along time; 2 members" in log.read_text()
