@@ -34,6 +34,8 @@ from parampi.snapshot import COUNTS, Left
 FOLDER = "checkpoint"
 KEPT = 2
 """Rounds that a group keeps."""
+ELSEWHERE = ("parallel", "output", "checkpoint")
+"""Sections that say where and how, and do not decide the fields."""
 REMEDY = "start anew with parampi run and --overwrite"
 
 
@@ -46,7 +48,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def digest(config: dict[str, Any]) -> str:
     """Of what decides the fields; where and how a run is made does not."""
-    decides = {key: value for key, value in config.items() if key not in ("parallel", "output", "checkpoint")}
+    decides = {key: value for key, value in config.items() if key not in ELSEWHERE}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
@@ -280,15 +282,26 @@ class Keeper:
         return True
 
 
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Keys of what decides the fields that differ."""
+    sections = [name for name in new if name not in ELSEWHERE and old.get(name) != new[name]]
+    found = []
+    for name in sections:
+        before, after = old.get(name), new[name]
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += [f"{name}.{key}" for key in after if before.get(key) != after[key]]
+        else:
+            found.append(name)
+    return found
+
+
 def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> None:
     """ConfigError unless a checkpoint is of this configuration and of these inputs."""
     about = folder.about()
     if about["digest"] != digest(config):
-        old, new = about["config"], config
-        changed = [f"{a}.{b}" for a in new for b in new[a] if a not in ("parallel", "output", "checkpoint")
-                   and old.get(a, {}).get(b) != new[a][b]]  # fmt: skip
+        changed = ", ".join(differences(about["config"], config))
         raise ConfigError(
-            f"the checkpoint in {folder.path.parent} is of another configuration: {', '.join(changed)} differ; go on without "
+            f"the checkpoint in {folder.path.parent} is of another configuration: {changed} differ; go on without "
             f"these overrides, or {REMEDY}"
         )
     for name, value in inputs.items():
