@@ -207,6 +207,7 @@ class Job:
         template = self.template
         collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device)
         rounds, failure = np.zeros(self.layout.groups), None
+        self.report.serial_rounds *= len(self.batches())
         for batch in self.batches():
             drawn = self.draw(batch[self.layout.group(rank)], group, watch if rank == 0 else None)
             took, failure = collector.collect(drawn, batch, lambda state, member: self.take(state, member, keep))

@@ -41,7 +41,7 @@ class Report:
 
     rounds              length of the chain of dependent network evaluations: the longest of any group, batches added up
     evaluations         single-field network calls, all members
-    serial_rounds       rounds the serial sampler needs
+    serial_rounds       rounds the serial sampler needs, for as many batches
     serial_evaluations  single-field network calls of the serial sampler, all members
     outcome             "converged" when every member is, else what went wrong
     seconds             per rank: {"network", "communication", "output", "total"}

@@ -17,12 +17,14 @@ FOLDER = Path(__file__).parents[2] / "examples" / "02_downscaling"
 
 
 def load(name, monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.delitem(sys.modules, "model", raising=False)
+    # the scripts add to the path themselves
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    # both examples have a module of this name
+    sys.modules.pop("model", None)
     spec = importlib.util.spec_from_file_location(f"downscaling_{name}", FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.delitem(sys.modules, "model", raising=False)
+    sys.modules.pop("model", None)
     return module
 
 
