@@ -129,20 +129,30 @@ def verify(ensemble: Path, statistics: Path) -> int:
 @click.option("--variable", "variables", multiple=True, help="A channel, in the network's order (repeatable); all by default.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], overwrite: bool) -> int:
-    """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size."""
+    """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size, shared by ranks."""
 
     def work() -> None:
-        from parampi.fields import FileSamples, check_target
+        comm = world()
+        with together(comm):
+            from parampi.fields import FileSamples, check_target
+            from parampi.parallel.agree import Together, on_all, on_root
 
-        check_target(output, overwrite)
-        with FileSamples(data, variables) as samples:
-            found = samples.statistics()
-        found.save(output)
-        for name, mean, deviation, units in zip(found.names, found.mean, found.standard_deviation, found.units, strict=True):
-            print(f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, {found.samples} samples")
-        print(f"wrote {output}")
+            on_root(comm, lambda: check_target(output, overwrite))
+            with on_all(comm, FileSamples(data, variables).__enter__) as samples:
+                found = samples.statistics(Together(comm))
+            on_root(comm, lambda: found.save(output))
+            if launched_rank() == 0:
+                print(describe_statistics(found), f"wrote {output}", sep="\n", flush=True)
 
-    return ending(work, 0)
+    return ending(work, launched_rank())
+
+
+def describe_statistics(found: Any) -> str:
+    rows = zip(found.names, found.mean, found.standard_deviation, found.units, strict=True)
+    return "\n".join(
+        f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, {found.samples} samples"
+        for name, mean, deviation, units in rows
+    )
 
 
 @commands.group()

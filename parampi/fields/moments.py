@@ -1,6 +1,7 @@
 """Moments of a set of fields, read a block of samples at a time so that the set may be larger than memory."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,24 +60,63 @@ class Moments:
         return np.asarray(self.spectra.mean(0))
 
 
-def moments(fields: Samples) -> Moments:
-    """Moments of fields (N, C, H, W). Raises DataError for other axes, no samples, or values that are not finite."""
+class Team(Protocol):
+    """Processes that read a share of the samples each."""
+
+    rank: int
+    size: int
+
+    def add(self, work: Callable[[], Floats]) -> Floats:
+        """The sum over processes of what `work` gives on each, on all of them; a DataError of any is raised on all."""
+        ...
+
+
+class Single:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def add(self, work: Callable[[], Floats]) -> Floats:
+        return work()
+
+
+def moments(fields: Samples, team: Team | None = None) -> Moments:
+    """Moments of fields (N, C, H, W), with the same bits for any `team` that shares them. Raises DataError for other axes, no
+    samples, or values that are not finite."""
     if len(fields.shape) != 4 or 0 in fields.shape:
         raise DataError(f"fields have shape {tuple(fields.shape)}; expected (samples, channels, y, x), at least one of each")
-    means = np.concatenate([block.mean((2, 3)) for block in blocks(fields)])
-    parts = [about(means.mean(0), block) for block in blocks(fields)]
-    second, fourth, spectra = (np.concatenate(part) for part in zip(*parts, strict=True))
+    team = team or Single()
+    (means,) = shared(fields, team, lambda block: [block.mean((2, 3))])
+    mean = means.mean(0)
+    second, fourth, spectra = shared(fields, team, lambda block: about(mean, block))
     return Moments(means, second, fourth, spectra)
 
 
-def blocks(fields: Samples) -> Iterator[Floats]:
-    """Blocks of samples in float64, masked values as NaN. Raises DataError where a value is not finite."""
-    for start in range(0, fields.shape[0], BLOCK):
+def shared(fields: Samples, team: Team, of: Callable[[Floats], Sequence[Floats]]) -> list[Floats]:
+    """What `of` gives for each sample (N, ...), every process reading its share; adding zeros changes no bit."""
+    samples = fields.shape[0]
+    shapes = [part.shape[1:] for part in of(np.zeros((1, *fields.shape[1:])))]
+    widths = [math.prod(shape) for shape in shapes]
+
+    def mine() -> Floats:
+        rows = np.zeros((samples, sum(widths)))
+        for start, block in blocks(fields, team):
+            rows[start : start + len(block)] = np.concatenate([part.reshape(len(block), -1) for part in of(block)], axis=1)
+        return rows
+
+    parts = np.split(team.add(mine), np.cumsum(widths)[:-1], axis=1)
+    return [part.reshape(samples, *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def blocks(fields: Samples, team: Team) -> Iterator[tuple[int, Floats]]:
+    """Blocks of this process's share of samples in float64, masked values as NaN. Raises DataError where one is not finite."""
+    starts = range(0, fields.shape[0], BLOCK)
+    for start in starts[len(starts) * team.rank // team.size : len(starts) * (team.rank + 1) // team.size]:
         block = np.ma.filled(np.ma.asarray(fields[start : start + BLOCK], np.float64), np.nan)
         bad = np.flatnonzero(~np.isfinite(block).all((1, 2, 3)))
         if len(bad):
             raise DataError(f"sample {start + bad[0]} of the fields holds NaN, Inf or missing values; leave such samples out")
-        yield block
+        yield start, block
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.moments import Team
 from parampi.fields.netcdf import reading
 from parampi.fields.statistics import Statistics
 
@@ -61,13 +62,14 @@ class FileSamples:
                 block[row, channel] = np.ma.filled(np.ma.asarray(self.files[which][name][place], np.float64), np.nan)
         return block
 
-    def statistics(self) -> Statistics:
+    def statistics(self, team: Team | None = None) -> Statistics:
         """Of all samples, with names, units and coordinates as the first file has them. Raises DataError."""
         file, variables = self.files[0], [self.files[0][name] for name in self.names]
         (y, y_units), (x, x_units) = (axis(file, name) for name in variables[0].dimensions[-2:])
         units = [str(getattr(variable, "units", "1")) for variable in variables]
         long_names = [str(getattr(v, "long_name", name)) for v, name in zip(variables, self.names, strict=True)]
-        return Statistics.from_samples(self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units)
+        return Statistics.from_samples(self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units,
+                                       team=team)  # fmt: skip
 
 
 def fields_of(file: netCDF4.Dataset, path: Path) -> tuple[str, ...]:

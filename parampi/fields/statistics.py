@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
-from parampi.fields.moments import Samples, moments
+from parampi.fields.moments import Samples, Team, moments
 from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.spectrum import wavenumbers
 from parampi.fields.target import partial_name, put_in_place, writing
@@ -87,13 +87,14 @@ class Statistics:
     @classmethod
     def from_samples(
         cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
-        references: int = 16, *, x_units: str = "1", y_units: str = "1",
+        references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
     ) -> "Statistics":  # fmt: skip
         """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
+        A `team` of processes shares the reading.
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        found, samples = moments(fields), fields.shape[0]
+        found, samples = moments(fields, team), fields.shape[0]
         kept = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
         reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in kept.tolist()])
         return cls(

@@ -51,6 +51,23 @@ def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
     return result
 
 
+class Together:
+    """The ranks of a communicator, adding up what each found."""
+
+    def __init__(self, comm: "Comm | None"):
+        self.comm = comm
+        self.rank, self.size = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
+
+    def add(self, work: Callable[[], np.ndarray]) -> np.ndarray:
+        """The sum over ranks of what `work` gives on each, on every rank; a UserError on any rank is raised on every rank."""
+        mine = np.ascontiguousarray(on_all(self.comm, work))
+        if self.comm is None:
+            return mine
+        total = np.empty_like(mine)
+        self.comm.Allreduce(mine, total)
+        return total
+
+
 def on_all(comm: "Comm | None", work: Callable[[], T]) -> T:
     """What `work` gives on each rank; a UserError on any rank, the lowest one's, is raised on every rank."""
     value, trouble = None, None
