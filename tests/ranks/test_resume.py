@@ -94,17 +94,20 @@ def uninterrupted(folder: Path, **changes) -> dict[str, np.ndarray]:
 def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
     """Half of the kills of this file each: all processes at once, or one rank, on 1 to 3 ranks."""
     expected = uninterrupted(tmp_path / "whole", sampling__solver={"name": solver})
-    config, out = project(tmp_path, 0.12, sampling__solver={"name": solver}), tmp_path / "out"
+    config, out = project(tmp_path, 0.3, sampling__solver={"name": solver}), tmp_path / "out"
     chance, kills = random.Random(solver), 0
     while kills < KILLS // 2:
         ranks = chance.choice([1, 2, 3])
         going_on = (out / "checkpoint" / "run.json").is_file()
+        (out / "checkpoint" / "lock").unlink(missing_ok=True)
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
         until = time.monotonic() + 60
         while job.poll() is None and not (out / "checkpoint" / "lock").exists() and time.monotonic() < until:
             time.sleep(0.05)
-        time.sleep(chance.uniform(0.0, 4.0))
+        time.sleep(chance.uniform(0.0, 2.5))
         if job.poll() is not None:
+            told = ended(job)
+            assert job.returncode == 0, told
             break
         pids = ranks_of(job)
         kill([*pids, job.pid] if chance.random() < 0.5 else [chance.choice(pids)])
