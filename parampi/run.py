@@ -116,6 +116,7 @@ class Run:
             return self.members, {}
         same_run(self.folder, self.config.as_dict(), self.inputs())
         finished = self.folder.finished(self.members)
+        self.folder.sweep(finished)
         missing = [member for member in self.members if member not in finished]
         return missing, self.folder.places(missing)
 

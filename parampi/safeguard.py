@@ -1,6 +1,7 @@
 """What lets a run be cut and go on: checkpoints between rounds, and an orderly end when time is up or a signal comes."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +76,10 @@ class Safeguard:
                 verdict[0] = KEEP
         group.broadcast(verdict)
         if verdict[0] and self.keeper and isinstance(engine, Engine) and not engine.finished:
-            self.keeper.keep(engine, *snapshot.take(engine))
+            kept = self.keeper.keep(engine, *snapshot.take(engine))
+            if group.rank == 0 and not kept:
+                reason = self.keeper.trouble or "another rank could not write"
+                print(f"parampi: this round was not kept ({reason}); the run goes on", file=sys.stderr, flush=True)
         self.last = time.monotonic()
         self.stopped = bool(verdict[0] == STOP) and not engine.finished
         return self.stopped

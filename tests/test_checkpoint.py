@@ -169,6 +169,14 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
     run.run()
 
 
+def test_a_round_that_could_not_be_kept_is_told(folder, monkeypatch, capsys):
+    run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
+    run.advance()
+    monkeypatch.setattr(Keeper, "keep", lambda self, *_: False)
+    assert not Safeguard(Alarm(), Keeper(folder, 0.0)).after(run)
+    assert "this round was not kept (another rank could not write); the run goes on" in capsys.readouterr().err
+
+
 def test_writing_is_whole_or_not_at_all(tmp_path):
     write_whole(tmp_path / "a", b"one")
     with pytest.raises(OutputError, match=r"no such folder|No such file|is there such a folder"):
