@@ -18,7 +18,7 @@ from torch import Tensor
 import parampi
 from parampi import models
 from parampi.advice import advice
-from parampi.checkpoint import Folder, Keeper, same_run
+from parampi.checkpoint import Folder, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
@@ -28,6 +28,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
 from parampi.report import MemberReport, Report
+from parampi.rounds import Keeper
 from parampi.safeguard import Alarm, Safeguard
 from parampi.solvers import Spectral, check_solver
 

@@ -11,8 +11,8 @@ from types import FrameType
 import numpy as np
 
 from parampi import snapshot
-from parampi.checkpoint import Keeper, left
 from parampi.driver import Engine
+from parampi.rounds import Keeper, left
 from parampi.wavefront import Wavefront
 
 GO_ON, KEEP, STOP = 0, 1, 2

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from parampi import ConfigError, sigmas, snapshot
-from parampi.checkpoint import REMEDY, Folder, Keeper, digest, left, same_run, whole, write_whole
+from parampi.checkpoint import REMEDY, Folder, digest, same_run, whole, write_whole
 from parampi.errors import DataError, OutputError
 from parampi.report import MemberReport
+from parampi.rounds import Keeper, left
 from parampi.safeguard import Alarm, Safeguard
 from parampi.samplers import DDPM
 from parampi.solvers import Spectral
@@ -162,7 +163,7 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
     def full(path, data):
         raise OutputError(f"{path} cannot be written (No space left on device); is the disk full?")
 
-    monkeypatch.setattr("parampi.checkpoint.write_whole", full)
+    monkeypatch.setattr("parampi.rounds.write_whole", full)
     keeper = Keeper(folder, 0.0)
     assert not keeper.keep(run, *snapshot.take(run)) and "No space left" in keeper.trouble
     assert not list(folder.rounds.iterdir())

@@ -35,8 +35,9 @@ MAY_IMPORT = {
     "engines": SOLVING | {"account", "driver", "wavefront"},
     "report": BASE,
     "snapshot": ADVANCING,
-    "checkpoint": ADVANCING | {"report", "fields", "snapshot"},
-    "safeguard": ADVANCING | {"snapshot", "checkpoint"},
+    "checkpoint": BASE | {"report", "fields"},
+    "rounds": ADVANCING | {"fields", "snapshot", "checkpoint"},
+    "safeguard": ADVANCING | {"snapshot", "rounds"},
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},
     "progress": {"account", "driver"},
@@ -46,7 +47,8 @@ MAY_IMPORT = {
     "config": DRAWING,
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
-    "run": DRAWING | {"", "progress", "fields", "verify", "models", "advice", "config", "checkpoint", "safeguard", "report"},
+    "run": DRAWING
+    | {"", "progress", "fields", "verify", "models", "advice", "config", "checkpoint", "rounds", "safeguard", "report"},
     "rerun": DRAWING | {"", "run", "fields", "models", "config"},
     "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
