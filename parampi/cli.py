@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from parampi import __version__
+from parampi.alarm import Alarm
 from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
@@ -33,6 +34,13 @@ def ending(work: Callable[[], Any], rank: int) -> int:
     return 0
 
 
+def hearing() -> Alarm:
+    """An alarm for the rest of this process: a signal during start-up or while the last files are written kills no run."""
+    alarm = Alarm()
+    alarm.listen()
+    return alarm
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="parampi")
 def commands() -> None:
@@ -49,6 +57,7 @@ def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
 
     def work() -> None:
+        alarm = hearing()
         comm = world()
         with together(comm):
             from parampi.config import RunConfig, load
@@ -56,7 +65,7 @@ def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str
             from parampi.run import run as draw
 
             resolved = on_root(comm, lambda: load(config, overrides).as_dict())
-            draw(RunConfig.model_validate(resolved), comm, overwrite, progress)
+            draw(RunConfig.model_validate(resolved), comm, overwrite, progress, alarm=alarm)
 
     return ending(work, launched_rank())
 
@@ -70,6 +79,7 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
     """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
 
     def work() -> None:
+        alarm = hearing()
         comm = world()
         with together(comm):
             from parampi.checkpoint import Folder
@@ -83,7 +93,7 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
                 return resolved(tree, overrides, directory).as_dict()
 
             config = RunConfig.model_validate(on_root(comm, stored))
-            draw(config, comm, progress=progress, resume=True)
+            draw(config, comm, progress=progress, resume=True, alarm=alarm)
 
     return ending(work, launched_rank())
 

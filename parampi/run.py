@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from torch import Tensor
 import parampi
 from parampi import models
 from parampi.advice import advice
+from parampi.alarm import Alarm
 from parampi.checkpoint import Folder, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
@@ -29,7 +29,7 @@ from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
 from parampi.report import MemberReport, Report
 from parampi.rounds import Keeper
-from parampi.safeguard import Alarm, Safeguard
+from parampi.safeguard import Safeguard
 from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ class Run:
 
     def __init__(
         self, config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto",
-        resume: bool = False,
+        resume: bool = False, alarm: Alarm | None = None,
     ):  # fmt: skip
         self.config, self.comm, self.overwrite, self.progress, self.resume = config, comm, overwrite, progress, resume
-        self.alarm = Alarm(config.checkpoint.max_walltime)
+        self.alarm = alarm or Alarm()
+        self.alarm.seconds = config.checkpoint.max_walltime
         self.rank, self.ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
         self.directory = Path(config.output.directory)
         self.sigmas = build(config, "sigmas")
@@ -223,7 +224,6 @@ class Run:
             self.put_back()
             if not self.missing:
                 return self.nothing_left()
-            stack.enter_context(self.alarm.listening())
             try:
                 return sample(
                     self.denoiser, self.config.model.shape, self.missing, self.sigmas, self.sampler, self.solver,
@@ -323,15 +323,21 @@ class Run:
 
 
 def run(
-    config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto", resume: bool = False
-) -> Ensemble:
+    config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto", resume: bool = False,
+    alarm: Alarm | None = None,
+) -> Ensemble:  # fmt: skip
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
     finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a
-    signal came; with `resume` such a run goes on from its checkpoint.
+    signal came; with `resume` such a run goes on from its checkpoint. Signals are heard until this returns, or by `alarm`,
+    which listens already.
     """
-    job = Run(config, comm, overwrite, progress, resume)
+    with contextlib.nullcontext(alarm) if alarm else Alarm().listening() as hearing:
+        return go(Run(config, comm, overwrite, progress, resume, hearing))
+
+
+def go(job: Run) -> Ensemble:
     try:
         job.prepare()
         if job.rank == 0:
@@ -339,9 +345,8 @@ def run(
         ensemble = job.draw()
         if job.rank == 0:
             print(job.finish(ensemble), flush=True)
-            sys.stdout.flush()
     except InterruptionError as error:
-        raise InterruptionError(on_root(comm, job.farewell)) from error
+        raise InterruptionError(on_root(job.comm, job.farewell)) from error
     finally:
         job.folder.release()
     return ensemble

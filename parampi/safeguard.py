@@ -1,16 +1,14 @@
 """What lets a run be cut and go on: checkpoints between rounds, and an orderly end when time is up or a signal comes."""
 
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 
 import numpy as np
 
 from parampi import snapshot
+from parampi.alarm import Alarm
 from parampi.driver import Engine
 from parampi.rounds import Keeper, left
 from parampi.wavefront import Wavefront
@@ -18,31 +16,6 @@ from parampi.wavefront import Wavefront
 GO_ON, KEEP, STOP = 0, 1, 2
 AHEAD = 1.5
 """Rounds that must still fit into the time."""
-
-
-@dataclass
-class Alarm:
-    """Whether it is time to stop: a signal came, or the next round and a checkpoint would not fit into `seconds` any more."""
-
-    seconds: float | None = None
-    begin: float = field(default_factory=time.monotonic)
-    received: str = ""
-
-    def ring(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
-
-    def over(self, ahead: float) -> bool:
-        return self.seconds is not None and time.monotonic() - self.begin + ahead >= self.seconds
-
-    @contextmanager
-    def listening(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGUSR1)) -> Iterator["Alarm"]:
-        """Signals only set a mark meanwhile; what they did before is restored."""
-        before = {number: signal.signal(number, self.ring) for number in signals}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @dataclass

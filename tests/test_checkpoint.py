@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from parampi import ConfigError, sigmas, snapshot
+from parampi.alarm import Alarm
 from parampi.checkpoint import REMEDY, Folder, digest, same_run, whole, write_whole
 from parampi.errors import DataError, OutputError
 from parampi.report import MemberReport
 from parampi.rounds import Keeper, left
-from parampi.safeguard import Alarm, Safeguard
+from parampi.safeguard import Safeguard
 from parampi.samplers import DDPM
 from parampi.solvers import Spectral
 from tests.engines import REGIMES, chain, engine

@@ -34,10 +34,11 @@ MAY_IMPORT = {
     "wavefront": SOLVING | {"account"},
     "engines": SOLVING | {"account", "driver", "wavefront"},
     "report": BASE,
+    "alarm": set(),
     "snapshot": ADVANCING,
     "checkpoint": BASE | {"report", "fields"},
     "rounds": ADVANCING | {"fields", "snapshot", "checkpoint"},
-    "safeguard": ADVANCING | {"snapshot", "rounds"},
+    "safeguard": ADVANCING | {"alarm", "snapshot", "rounds"},
     "collect": ADVANCING | {"report"},
     "ensemble": ADVANCING | {"report", "collect"},
     "progress": {"account", "driver"},
@@ -48,9 +49,9 @@ MAY_IMPORT = {
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
     "run": DRAWING
-    | {"", "progress", "fields", "verify", "models", "advice", "config", "checkpoint", "rounds", "safeguard", "report"},
+    | {"", "progress", "alarm", "fields", "verify", "models", "advice", "config", "checkpoint", "rounds", "safeguard"},
     "rerun": DRAWING | {"", "run", "fields", "models", "config"},
-    "cli": DRAWING | {"", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
+    "cli": DRAWING | {"", "alarm", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}

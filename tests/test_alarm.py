@@ -1,0 +1,61 @@
+"""Signals: heard from the first moment of a run to its last."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from parampi.alarm import Alarm
+from parampi.config import load
+from parampi.errors import InterruptionError
+from parampi.run import Run, run
+from tests.small import write_project
+
+
+@pytest.fixture
+def deadly():
+    """Signals that would end this process are held back until the test is over."""
+    before = {number: signal.signal(number, lambda *_: pytest.fail("not heard")) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def signalled(monkeypatch, method, number):
+    """`Run`, which gets a signal when a method begins."""
+    original = getattr(Run, method)
+
+    def wrapped(self, *arguments):
+        os.kill(os.getpid(), number)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Run, method, wrapped)
+
+
+def test_a_signal_while_weights_are_loaded_stops_in_good_order(tmp_path, monkeypatch, deadly):
+    signalled(monkeypatch, "prepare", signal.SIGUSR1)
+    with pytest.raises(InterruptionError, match=r"stopped in good order \(SIGUSR1\); 0 of 4 members are finished"):
+        run(load(write_project(tmp_path)))
+
+
+def test_a_signal_while_files_are_finished_does_not_spoil_the_run(tmp_path, monkeypatch, deadly):
+    signalled(monkeypatch, "finish", signal.SIGTERM)
+    run(load(write_project(tmp_path)))
+    assert (tmp_path / "out" / "report.json").is_file()
+
+
+def test_what_signals_did_before_is_restored(deadly):
+    before = signal.getsignal(signal.SIGUSR1)
+    with Alarm().listening() as alarm:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert alarm.received == "SIGUSR1"
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_other_threads_cannot_listen_and_run_without():
+    heard = []
+    thread = threading.Thread(target=lambda: heard.append(Alarm().listen()))
+    thread.start()
+    thread.join()
+    assert heard == [{}]
