@@ -135,8 +135,11 @@ class Folder:
 
     def member(self, member: int) -> tuple[Tensor, MemberReport]:
         with safe_open(self.members / f"{member}.safetensors", "pt") as file:
-            facts = {name: json.loads(value) for name, value in file.metadata().items()}
-            return file.get_tensor("state"), MemberReport(**facts)
+            return file.get_tensor("state"), self.report(member)
+
+    def report(self, member: int) -> MemberReport:
+        with safe_open(self.members / f"{member}.safetensors", "pt") as file:
+            return MemberReport(**{name: json.loads(value) for name, value in file.metadata().items()})
 
     # ------------------------------------------------------------------ rounds
 

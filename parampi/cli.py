@@ -10,7 +10,7 @@ import click
 
 from parampi import __version__
 from parampi.alarm import Alarm
-from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
+from parampi.errors import DataError, InterruptionError, LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
 USER_ERROR, NETWORK_ERROR, INTERRUPTED = 2, 3, 75
@@ -115,6 +115,43 @@ def rerun(ensemble: Path, member: int, case: int | None) -> int:
                 print(found.table(), flush=True)
 
     return ending(work, launched_rank())
+
+
+@commands.command()
+@click.argument("ensemble", type=click.Path(path_type=Path))
+def check(ensemble: Path) -> int:
+    """Find what is wrong with the file ENSEMBLE: parts that are missing, truncated or foreign, members that are missing or have
+    gaps. Needs no MPI."""
+
+    def work() -> None:
+        from parampi.fields.examine import check as examine
+
+        found = examine(ensemble)
+        print(found.table(), flush=True)
+        if found.problems:
+            raise DataError(f"{ensemble} has {len(found.problems)} problem{'s' * (len(found.problems) > 1)}")
+        print("no problem was found")
+
+    return ending(work, 0)
+
+
+@commands.command()
+@click.argument("ensembles", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--compression", type=click.IntRange(0, 9), default=0, show_default=True, help="0 is none, 9 the slowest.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def merge(ensembles: tuple[Path, ...], output: Path, compression: int, overwrite: bool) -> int:
+    """Make one plain file of ENSEMBLES: of one in parts, or of several with different members, as a job array draws them. Needs
+    no MPI."""
+
+    def work() -> None:
+        from parampi.fields.merge import merge as join
+
+        found = join(ensembles, output, compression, overwrite)
+        left_out = f"; left out, as not true of all members: {', '.join(found.dropped)}" if found.dropped else ""
+        print(f"wrote {output}: {found.members} members, {found.finished} of {found.fields} fields finished{left_out}")
+
+    return ending(work, 0)
 
 
 @commands.command()

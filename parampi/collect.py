@@ -1,4 +1,4 @@
-"""The way of finished members to rank 0: one field at a time, straight from the rank that drives its group."""
+"""The way of finished members to who takes them: rank 0, one field at a time, or the rank that drives their group."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ After = Callable[[Engine | Wavefront], bool]
 Failure = NonFiniteError | InterruptionError | UserError
 FACTS = 5  # finished, rounds, evaluations, residual, error
 HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
+UNKEPT = "a member could not be kept"
 NOTHING, NETWORK, KEEPING, STOPPED = 0, 1, 2, 3
 
 
@@ -58,7 +59,7 @@ def failure(header: np.ndarray) -> NonFiniteError | InterruptionError | OutputEr
     if header[0] == STOPPED:
         return InterruptionError("stopped between two rounds")
     if header[0] == KEEPING:
-        return OutputError("rank 0 could not keep a member; it says why")
+        return OutputError(UNKEPT)
     return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))
 
 
@@ -83,46 +84,67 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Collector:
-    """`everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`."""
+    """`everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`. `spread`: they stay with the rank that drives
+    their group, and only what is known of them goes to rank 0."""
 
     everyone: Group
     layout: Layout
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
+    spread: bool = False
 
-    def collect(self, drawn: Drawn, batches: list[list[int]], take: Take) -> tuple[np.ndarray, Failure | None]:
-        """Hand every finished member of a batch to `take`, on rank 0; `batches` are the member numbers that each group drew.
+    def collect(
+        self, drawn: Drawn, batches: list[list[int]], take: Take, know: Callable[[MemberReport], None]
+    ) -> tuple[np.ndarray, Failure | None]:
+        """Hand every finished member of a batch to `take`, and what is known of it to `know` on rank 0; `batches` are the
+        member numbers that each group drew.
 
         Returns the rounds (groups,) each group needed, on rank 0, and on every rank the first failure: of a group's network, or
         of `take` (a full disk, say), after which members are received but no longer taken.
         """
         rounds, verdict, trouble = np.zeros(self.layout.groups), np.zeros(HEADER), Trouble(take)
+        group = self.layout.group(self.everyone.rank)
+        leads = self.everyone.rank == self.layout.leader(group)
+        if self.spread and leads:
+            self.take_own(drawn, batches[group], trouble)
         if self.everyone.rank == 0:
-            for group, ids in enumerate(batches):
-                header = self.take_from(self.layout.leader(group), drawn, ids, trouble.take)
-                rounds[group] = header[5]
-                if header[0] and not verdict[0]:
+            for other, ids in enumerate(batches):
+                header = self.take_from(self.layout.leader(other), drawn, ids, trouble.take, know)
+                rounds[other] = header[5]
+                if header[0] == KEEPING or (header[0] and not verdict[0]):
                     verdict[:] = header
             if trouble.error:
                 verdict[0] = KEEPING
-        elif self.everyone.rank == self.layout.leader(self.layout.group(self.everyone.rank)):
+        elif leads:
             self.send(drawn)
         everywhere = failure(self.everyone.broadcast(verdict))
         return rounds, trouble.error or everywhere
 
-    def take_from(self, leader: int, drawn: Drawn, ids: list[int], take: Take) -> np.ndarray:
+    def take_own(self, drawn: Drawn, ids: list[int], trouble: Trouble) -> None:
+        for k, number in enumerate(ids):
+            if drawn.facts[k, 0]:
+                trouble.take(drawn.fields[k], member_report(number, drawn.facts[k]))
+        if trouble.error:
+            drawn.header[0] = KEEPING
+
+    def take_from(
+        self, leader: int, drawn: Drawn, ids: list[int], take: Take, know: Callable[[MemberReport], None]
+    ) -> np.ndarray:  # fmt: skip
         mine = leader == 0
         header = drawn.header if mine else self.receive(leader, (HEADER,))
         facts = drawn.facts if mine else self.receive(leader, (len(ids), FACTS))
         for k, number in enumerate(ids):
             if facts[k, 0]:
-                take(drawn.fields[k] if mine else self.receive_field(leader), member_report(number, facts[k]))
+                know(member_report(number, facts[k]))
+                if not self.spread:
+                    take(drawn.fields[k] if mine else self.receive_field(leader), member_report(number, facts[k]))
         return header.numpy()
 
     def send(self, drawn: Drawn) -> None:
         messages = [(0, drawn.header), (0, drawn.facts)]
-        messages += [(0, field.contiguous()) for fact, field in zip(drawn.facts, drawn.fields, strict=True) if fact[0]]
+        finished = zip(drawn.facts, drawn.fields, strict=True) if not self.spread else ()
+        messages += [(0, field.contiguous()) for fact, field in finished if fact[0]]
         for message in messages:
             self.everyone.exchange([message], [])
 

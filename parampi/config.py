@@ -136,9 +136,12 @@ class Checkpoint(Strict):
 
 
 class Output(Strict):
-    """What is written, into one directory."""
+    """What is written, into one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that drives a
+    group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where there are
+    several groups, gather else."""
 
     directory: str
+    mode: Literal["auto", "gather", "virtual", "mpio"] = "auto"
     ensemble: str = "ensemble.nc"
     report: str = "report.json"
     figure: str | None = "report.png"

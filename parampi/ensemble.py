@@ -3,20 +3,21 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from parampi.account import Watch
-from parampi.collect import Collector, Drawn, Failure, Take
+from parampi.collect import UNKEPT, Collector, Drawn, Failure, Take
 from parampi.diffusion.denoiser import Denoiser
 from parampi.diffusion.network import Network
 from parampi.driver import Engine
 from parampi.engines import engine_for
-from parampi.errors import ConfigError, InterruptionError, NonFiniteError
+from parampi.errors import ConfigError, InterruptionError, NonFiniteError, UserError
 from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
+from parampi.parallel.agree import on_all
 from parampi.parallel.launch import together
 from parampi.report import MemberReport, Report, residual_history
 from parampi.samplers import DDIM, Sampler
@@ -75,6 +76,7 @@ def sample(
     network_batch: int | None = None,
     batch: int | None = None,
     keep: Take | None = None,
+    keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
     safeguard: Safeguard | None = None,
     condition: "Conditions | None" = None,
@@ -97,6 +99,7 @@ def sample(
     network_batch  most fields in one network call
     batch          most members swept at once by one group, None for its whole share
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
+    keep_on        where: rank 0, to which all fields then travel, or the rank that drives a group, for its own members
     watch          called on rank 0 after each round of its group
     condition      what the network is given of each member: `condition(numbers)` -> (m, ...) for a list of m member numbers,
                    which each group of ranks asks for its own members only. Then `denoiser` is D(x, sigma, condition)
@@ -108,6 +111,8 @@ def sample(
     """
     with together(comm):
         check(tol, mode, seed, shape, batch, sigma_data)
+        if keep_on == "groups" and keep is None:
+            raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
         network = Network(denoiser, network_batch, padded=mode == "bitwise")
         scale = float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
         step_map = (sampler or DDIM()).steps(sigmas)
@@ -115,7 +120,7 @@ def sample(
         numbers, everyone = member_numbers(members), as_group(comm)
         solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
         job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch,
-                  safeguard, condition)  # fmt: skip
+                  safeguard, condition, keep_on == "groups")  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with together(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)
@@ -124,6 +129,11 @@ def sample(
     if failure is not None:
         raise failure
     return ensemble
+
+
+def raised(reasons: list[UserError]) -> None:
+    if reasons:
+        raise reasons[0]
 
 
 def member_numbers(members: int | Sequence[int]) -> list[int]:
@@ -179,6 +189,7 @@ class Job:
     batch: int | None
     safeguard: Safeguard | None = None
     condition: "Conditions | None" = None
+    spread: bool = False
     output: float = 0.0
     fields: list[Tensor] = field(default_factory=list)
 
@@ -205,17 +216,20 @@ class Job:
         split = comm.Split(self.layout.group(rank)) if comm is not None and self.layout.groups > 1 else None
         group = as_group(split or comm) if self.layout.time_ranks > 1 else Alone()
         template = self.template
-        collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device)
+        collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device, self.spread)
         rounds, failure = np.zeros(self.layout.groups), None
         self.report.serial_rounds *= len(self.batches())
         for batch in self.batches():
             drawn = self.draw(batch[self.layout.group(rank)], group, watch if rank == 0 else None)
-            took, failure = collector.collect(drawn, batch, lambda state, member: self.take(state, member, keep))
+            took, failure = collector.collect(
+                drawn, batch, lambda state, member: self.take(state, keep, member), self.report.members.append
+            )
             rounds += took
             if failure is not None:
                 break
         if split is not None:
             split.Free()
+        failure = self.explained(failure, comm)
         self.report.rounds = int(rounds.max()) if rank == 0 else 0
         self.clock(group, time.perf_counter() - begin)
         if isinstance(failure, NonFiniteError):
@@ -223,6 +237,17 @@ class Job:
         if isinstance(failure, InterruptionError):
             self.report.outcome = "interrupted"
         return self.ensemble(keep), failure
+
+    def explained(self, failure: Failure | None, comm: "Comm | None") -> Failure | None:
+        """What kept a member from being kept, as the rank says that knows it, on every rank."""
+        if not isinstance(failure, UserError):
+            return failure
+        reasons = [failure] if str(failure) != UNKEPT else []
+        try:
+            on_all(comm, lambda: raised(reasons))
+        except UserError as reason:
+            return reason
+        return failure
 
     def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
         if not ids:
@@ -238,9 +263,8 @@ class Job:
             self.report.residuals |= {number: residual_history(engine.account.history, k) for k, number in enumerate(ids)}
         return drawn
 
-    def take(self, state: Tensor, member: MemberReport, keep: Take | None) -> None:
+    def take(self, state: Tensor, keep: Take | None, member: MemberReport) -> None:
         begin = time.perf_counter()
-        self.report.members.append(member)
         if keep is None:
             self.fields.append(state.cpu().clone())
         else:

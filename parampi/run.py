@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from parampi.checkpoint import Folder, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
-from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, NetCDFStore, Statistics, check_target
+from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, Outline, Places, Statistics, check_target, mpio
+from parampi.output import Output, choose_mode
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
@@ -69,7 +71,9 @@ class Run:
             self.members = self.numbered(self.conditions.cases.indices)
         self.missing, self.places = on_root(self.comm, self.take_up)
         self.layout = Layout.plan(self.ranks, max(len(self.missing), 1), self.time_ranks())
+        self.mode = choose_mode(self.config.output.mode, self.layout)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
+        self.statistics = on_all(self.comm, lambda: Statistics.from_file(Path(self.config.data.statistics)))
         self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
 
@@ -148,6 +152,8 @@ class Run:
                 check_target(self.directory / name, self.overwrite or self.resume)
         self.statistics = Statistics.from_file(Path(self.config.data.statistics))
         self.content().chosen(self.statistics.names)
+        if self.mode == "mpio":
+            mpio.require_parallel(self.content(), self.comm)
         found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
         if found != wanted:
             raise ConfigError(
@@ -160,7 +166,8 @@ class Run:
         """What is written of the ensemble."""
         output = self.config.output
         variables = None if output.variables is None else tuple(output.variables)
-        return Content(variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression)
+        return Content(variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression,
+                       self.mode != "mpio")  # fmt: skip
 
     def size(self) -> str:
         """Of the ensemble file, for the announcement."""
@@ -168,7 +175,12 @@ class Run:
         variables, points = len(content.chosen(self.statistics.names)), math.prod(self.config.model.shape[1:])
         number = content.size(len(self.members) // cases, cases, variables, points) / 1e6
         packing = " before compression" if content.compression else ""
-        return f"output: {number:.3g} MB{packing} in {self.directory / self.config.output.ensemble}"
+        ways = {
+            "virtual": f" and the parts of {self.layout.groups} ranks beside it",
+            "mpio": ", written by all groups of ranks",
+        }
+        target = self.directory / self.config.output.ensemble
+        return f"output: {number:.3g} MB{packing} in {target}{ways.get(self.mode, '')}"
 
     def describe(self) -> dict[str, str | int]:
         """What the ensemble file says about its making."""
@@ -176,6 +188,7 @@ class Run:
         return {
             "parampi_version": parampi.__version__,
             "parampi_config": json.dumps(self.config.as_dict()),
+            "parampi_ensemble": uuid.uuid4().hex,
             "weights_sha256": models.sha256(weights) if weights.is_file() else "",
             "rank_layout": self.layout.describe(),
             "ranks": self.ranks,
@@ -215,8 +228,7 @@ class Run:
         keeper = Keeper(self.folder, every) if every is not None else None
         guard = Safeguard(self.alarm, keeper, self.places)
         with contextlib.ExitStack() as stack:
-            store = on_all(self.comm, lambda: self.open_store() if self.rank == 0 else None)
-            self.store = stack.enter_context(store) if store is not None else None
+            self.output = stack.enter_context(self.open_output())
             kind = "window" if self.solver.ends(sampling.window, self.step_map) is None else "block"
             display = Progress(self.step_map.steps, self.window, kind, self.progress)
             progress = stack.enter_context(display) if self.rank == 0 else None
@@ -230,6 +242,7 @@ class Run:
                     sampling.window, sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
                     time_ranks=self.time_ranks(), mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
                     network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
+                    keep_on="groups" if self.output.everywhere else "root",
                     watch=progress.show if progress else None, safeguard=guard,
                     condition=self.given if self.conditions else None,
                 )  # fmt: skip
@@ -238,12 +251,15 @@ class Run:
                 raise
 
     def put_back(self) -> None:
-        """Members that an earlier run finished, into the store, on rank 0."""
-        self.earlier: list[MemberReport] = []
-        for member in (m for m in self.members if m not in self.missing) if self.rank == 0 else ():
-            state, report = self.folder.member(member)
-            self.earlier.append(report)
-            self.store_member(state, report)
+        """Members that an earlier run finished, into the files of this one."""
+        finished = [member for member in self.members if member not in self.missing]
+        self.earlier = [self.folder.report(member) for member in finished] if self.rank == 0 else []
+
+        def write_mine() -> None:
+            for member in self.output.put_back:
+                self.write(*self.folder.member(member))
+
+        on_all(self.comm, write_mine)
 
     def farewell(self) -> str:
         """What to say when a run stops early."""
@@ -272,24 +288,25 @@ class Run:
             self.write_report(error.ensemble)
             print(f"kept {len(kept)} finished members in {self.directory / self.config.output.ensemble}", flush=True)
 
-    def open_store(self) -> NetCDFStore:
+    def open_output(self) -> Output:
         target, cases = self.directory / self.config.output.ensemble, self.conditions.cases if self.conditions else None
-        return NetCDFStore(
-            target, self.statistics, self.members, self.config.sampling.seed, self.attributes, self.overwrite or self.resume,
-            cases, self.content(),
+        places = Places(self.members, cases)
+        outline = Outline(self.statistics, places, self.config.sampling.seed, self.attributes, self.content())
+        finished = [member for member in self.members if member not in self.missing]
+        return Output(
+            target, outline, self.comm, self.layout, self.mode, finished, self.missing, self.attributes["parampi_ensemble"],
+            self.overwrite or self.resume,
         )  # fmt: skip
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
         if self.config.checkpoint.every is not None:
             self.folder.keep(state, member)
-        self.store_member(state, member)
+        self.write(state, member)
 
-    def store_member(self, state: Tensor, member: MemberReport) -> None:
-        assert self.store is not None
+    def write(self, state: Tensor, member: MemberReport) -> None:
         fields = self.statistics.restore(state.cpu().double().numpy())
-        self.store.write(
-            member.member, fields, MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual)
-        )
+        facts = MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual)
+        self.output.write(member.member, fields, facts)
 
     def write_report(self, ensemble: Ensemble) -> None:
         facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import torch
 import yaml
@@ -19,7 +20,7 @@ import torch
 
 class White(torch.nn.Module):
     """F of EDM's preconditioning for data that are white noise: 0. `bend` makes it nonlinear, `bad` NaN below a level;
-    a call takes `pause` seconds."""
+    a call takes `pause` seconds. A condition's first channel adds to it."""
 
     def __init__(self, bend=0.3, bad=-1.0e9, channels=None, crop=False, pause=0.0):
         super().__init__()
@@ -27,14 +28,15 @@ class White(torch.nn.Module):
         self.pause = pause
         self.weight = torch.nn.Parameter(torch.zeros(2))
 
-    def forward(self, x, noise):
+    def forward(self, x, noise, condition=None):
         time.sleep(self.pause)
         if self.channels is not None and x.shape[1] != self.channels:
             raise RuntimeError(f"expected {self.channels} channels, got {x.shape[1]}")
         if self.crop:
             return x[..., 1:]
         wrong = torch.where(noise < self.bad, torch.nan, 0.0).to(x.dtype)
-        return self.weight.sum() + self.bend * torch.tanh(x.roll(1, -1)) + wrong[:, None, None, None]
+        given = 0.0 if condition is None else 0.2 * torch.tanh(condition[:, :1])
+        return given + self.weight.sum() + self.bend * torch.tanh(x.roll(1, -1)) + wrong[:, None, None, None]
 '''
 
 
@@ -44,6 +46,20 @@ def write_statistics(path: Path, size: int = 8) -> None:
     Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m").save(
         path
     )
+
+
+def write_conditions(path: Path, times: int = 3, size: int = 8) -> None:
+    """Vorticity (time, y, x), every six hours."""
+    fields = np.random.default_rng(5).normal(1.0, 2.0, (times, size, size))
+    with netCDF4.Dataset(path, "w") as file:
+        for name, length in (("time", times), ("y", size), ("x", size)):
+            file.createDimension(name, length)
+        time = file.createVariable("time", "f8", ("time",))
+        time.setncatts({"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"})
+        time[:] = 6.0 * np.arange(times)
+        variable = file.createVariable("vorticity", "f4", ("time", "y", "x"))
+        variable.setncatts({"units": "s-1", "standard_name": "atmosphere_relative_vorticity"})
+        variable[:] = fields
 
 
 def write_project(folder: Path, **changes: Any) -> Path:

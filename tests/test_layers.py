@@ -48,8 +48,22 @@ MAY_IMPORT = {
     "config": DRAWING,
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
+    "output": DRAWING | {"fields"},
     "run": DRAWING
-    | {"", "progress", "alarm", "fields", "verify", "models", "advice", "config", "checkpoint", "rounds", "safeguard"},
+    | {
+        "output",
+        "",
+        "progress",
+        "alarm",
+        "fields",
+        "verify",
+        "models",
+        "advice",
+        "config",
+        "checkpoint",
+        "rounds",
+        "safeguard",
+    },
     "rerun": DRAWING | {"", "run", "fields", "models", "config"},
     "cli": DRAWING | {"", "alarm", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},

@@ -10,23 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.places import Cases
 from parampi.fields.samples import FileSamples
 from parampi.fields.statistics import Statistics
 
 Floats = NDArray[np.floating[Any]]
-PER_CASE = 1 << 16
-"""Members that a case can have: member r of case t has the number `t * PER_CASE + r`, whatever the others are."""
 COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
-
-
-@dataclass(frozen=True)
-class Cases:
-    """The axis of cases of an ensemble: name, coordinates and attributes as the files have them; `indices` in the files."""
-
-    name: str
-    values: Floats
-    attributes: dict[str, str]
-    indices: list[int]
 
 
 @dataclass

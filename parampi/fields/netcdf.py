@@ -40,9 +40,11 @@ def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what:
         raise DataError(f"{path} is not {what}: it has no {', '.join(missing)}; it has {present}")
 
 
-def write_axis(file: netCDF4.Dataset, name: str, values: Floats, units: str) -> None:
-    """The dimension `y` or `x` with its coordinate variable."""
+def write_axis(file: netCDF4.Dataset, axis: str, values: Floats, units: str, name: str = "") -> None:
+    """The dimension along `axis` (y or x) with its coordinate variable, of that name if no other is given."""
+    name = name or axis
     file.createDimension(name, len(values))
     variable = file.createVariable(name, "f8", (name,))
-    variable.setncatts({"long_name": f"{name} coordinate", "units": units, "axis": name.upper(), **KNOWN_UNITS.get(units, {})})
+    told = {"long_name": f"{axis} coordinate", "units": units, "axis": axis.upper(), **KNOWN_UNITS.get(units, {})}
+    variable.setncatts(told)
     variable[:] = values

@@ -68,8 +68,11 @@ class FileSamples:
         (y, y_units), (x, x_units) = (axis(file, name) for name in variables[0].dimensions[-2:])
         units = [str(getattr(variable, "units", "1")) for variable in variables]
         long_names = [str(getattr(v, "long_name", name)) for v, name in zip(variables, self.names, strict=True)]
-        return Statistics.from_samples(self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units,
-                                       team=team)  # fmt: skip
+        standard_names = [str(getattr(variable, "standard_name", "")) for variable in variables]
+        return Statistics.from_samples(
+            self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units, team=team,
+            standard_names=standard_names, axes=variables[0].dimensions[-2:],
+        )  # fmt: skip
 
 
 def fields_of(file: netCDF4.Dataset, path: Path) -> tuple[str, ...]:

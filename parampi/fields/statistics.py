@@ -29,6 +29,7 @@ LONG_NAMES = {
     "wavenumber": "radial wavenumber in cycles per domain, to the nearest integer",
 }
 STRINGS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
+OPTIONAL = {"channel_standard_name": "standard_names"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class Statistics:
     reference                  (S, C, H, W) float32, some of the samples
     y, x                       (H,) and (W,), evenly spaced, in y_units and x_units
     samples                    how many there were
+    standard_names             of the CF conventions, one per channel, "" where there is none
+    axes                       what the files call y and x
 
     Raises DataError where shapes do not belong together or a channel cannot be normalised.
     """
@@ -60,13 +63,17 @@ class Statistics:
     y_units: str
     x_units: str
     samples: int
+    standard_names: tuple[str, ...] = ()
+    axes: tuple[str, str] = ("y", "x")
 
     def __post_init__(self) -> None:
+        if not self.standard_names:
+            object.__setattr__(self, "standard_names", ("",) * len(self.names))
         sizes = {"channel": len(self.names), "wavenumber": len(wavenumbers(*self.grid)), "sample": len(self.reference)}
         sizes |= {"y": len(self.y), "x": len(self.x)}
         for name, axes in AXES.items():
             expect(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
-        for name in STRINGS.values():
+        for name in (*STRINGS.values(), *OPTIONAL.values()):
             expect(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
         if len(set(self.names)) < len(self.names):
             raise DataError(f"channels are named {', '.join(self.names)}; give each its own name")
@@ -88,6 +95,7 @@ class Statistics:
     def from_samples(
         cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
         references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
+        standard_names: Sequence[str] = (), axes: tuple[str, str] = ("y", "x"),
     ) -> "Statistics":  # fmt: skip
         """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
         A `team` of processes shares the reading.
@@ -100,7 +108,7 @@ class Statistics:
         return cls(
             tuple(names), tuple(units), tuple(long_names), found.mean, found.standard_deviation, found.kurtosis, found.spectrum,
             wavenumbers(*fields.shape[2:]), reference, np.asarray(y, np.float64), np.asarray(x, np.float64), y_units, x_units,
-            samples,
+            samples, tuple(standard_names), axes,
         )  # fmt: skip
 
     def normalise(self, fields: Floats) -> Floats:
@@ -112,6 +120,10 @@ class Statistics:
         """Normalised fields (..., C, H, W) in physical units, in the dtype they come in: the inverse of `normalise`."""
         mean, deviation = self.columns(fields)
         return (fields * deviation + mean).astype(fields.dtype)
+
+    def mean_of(self, names: Sequence[str]) -> Floats:
+        """Means (c,) of some of the channels."""
+        return self.mean[[self.names.index(name) for name in names]]
 
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
         if fields.shape[-3:] != self.shape:
@@ -133,6 +145,8 @@ class Statistics:
             file.set_auto_mask(False)
             found: dict[str, Any] = {field: tuple(map(str, file[name][:])) for name, field in STRINGS.items()}
             found |= {name: file[name][:] for name in AXES}
+            found |= {field: tuple(map(str, file[name][:])) for name, field in OPTIONAL.items() if name in file.variables}
+            found["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
             found |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
             try:
                 return cls(**found, samples=int(getattr(file, "samples", 0)))
@@ -155,7 +169,9 @@ def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
     file.createDimension("wavenumber", len(statistics.wavenumber))
     write_axis(file, "y", statistics.y, statistics.y_units)
     write_axis(file, "x", statistics.x, statistics.x_units)
-    for name, field in STRINGS.items():
+    for axis, name in zip(("y", "x"), statistics.axes, strict=True):
+        file[axis].setncattr("input_name", name)
+    for name, field in (STRINGS | OPTIONAL).items():
         variable = file.createVariable(name, str, ("channel",))
         variable.long_name = name.replace("_", " ")
         variable[:] = np.array(getattr(statistics, field), object)

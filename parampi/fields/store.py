@@ -32,8 +32,9 @@ class MemberFacts:
 class Store(Protocol):
     """Takes the members of one ensemble, in any order."""
 
-    def write(self, member: int, fields: Floats, facts: MemberFacts) -> None:
-        """Keep a finished member, its fields (C, H, W) in physical units; a member written again replaces itself."""
+    def write(self, member: int, fields: Floats, facts: MemberFacts, lead: int = 0) -> None:
+        """Keep a finished member, its fields (C, H, W) in physical units; a member written again replaces itself. In a
+        roll-out a member has fields for each lead time."""
 
     def close(self, complete: bool) -> None:
         """Finish the ensemble, marked as complete if `complete` and no member is missing. A second call does nothing."""
@@ -46,26 +47,28 @@ class Store(Protocol):
 class Keeper(ABC):
     """What every store does alike: it knows its members and refuses others, counts the finished ones, and closes once."""
 
-    def __init__(self, members: Sequence[int], shape: tuple[int, ...]):
+    def __init__(self, members: Sequence[int], shape: tuple[int, ...], leads: int = 1):
         self.rows = {int(member): row for row, member in enumerate(members)}
-        self.shape, self.finished, self.is_open = shape, set[int](), True
+        self.shape, self.leads, self.finished, self.is_open = shape, leads, set[tuple[int, int]](), True
         if not self.rows or len(self.rows) < len(members):
             raise OutputError(f"members = {list(members)}; give different numbers, at least one")
 
-    def write(self, member: int, fields: Floats, facts: MemberFacts) -> None:
+    def write(self, member: int, fields: Floats, facts: MemberFacts, lead: int = 0) -> None:
         if not self.is_open:
             raise OutputError(f"member {member} comes after the store was closed")
         if member not in self.rows:
             raise OutputError(f"member {member} is not one of this ensemble's members {', '.join(map(str, self.rows))}")
         if np.shape(fields) != self.shape:
             raise OutputError(f"member {member} has fields of shape {np.shape(fields)}; expected {self.shape}")
-        self.put(member, np.asarray(fields), facts)
-        self.finished.add(member)
+        if not 0 <= lead < self.leads:
+            raise OutputError(f"member {member} has no lead time {lead}; there are {self.leads}")
+        self.put(member, lead, np.asarray(fields, np.float32), facts)
+        self.finished.add((member, lead))
 
     def close(self, complete: bool) -> None:
         if self.is_open:
             self.is_open = False
-            self.finish(complete and len(self.finished) == len(self.rows))
+            self.finish(complete and len(self.finished) == len(self.rows) * self.leads)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +81,7 @@ class Keeper(ABC):
             self.discard()
 
     @abstractmethod
-    def put(self, member: int, fields: Floats, facts: MemberFacts) -> None: ...
+    def put(self, member: int, lead: int, fields: Floats, facts: MemberFacts) -> None: ...
 
     @abstractmethod
     def finish(self, complete: bool) -> None: ...
@@ -89,16 +92,21 @@ class Keeper(ABC):
 
 
 class MemoryStore(Keeper):
-    """An ensemble in memory: `fields` and `facts` by member, and `complete`, None until the store is closed."""
+    """An ensemble in memory: `fields` (float32) and `facts` by member, those of lead times 1, 2, ... by (member, lead) in
+    `later`; `complete`, None until the store is closed."""
 
-    def __init__(self, statistics: Statistics, members: Sequence[int]):
-        super().__init__(members, statistics.shape)
+    def __init__(self, statistics: Statistics, members: Sequence[int], leads: int = 1):
+        super().__init__(members, statistics.shape, leads)
         self.fields: dict[int, Floats] = {}
         self.facts: dict[int, MemberFacts] = {}
+        self.later: dict[tuple[int, int], tuple[Floats, MemberFacts]] = {}
         self.complete: bool | None = None
 
-    def put(self, member: int, fields: Floats, facts: MemberFacts) -> None:
-        self.fields[member], self.facts[member] = fields.astype(np.float32), facts
+    def put(self, member: int, lead: int, fields: Floats, facts: MemberFacts) -> None:
+        if lead:
+            self.later[member, lead] = fields.copy(), facts
+        else:
+            self.fields[member], self.facts[member] = fields.copy(), facts
 
     def finish(self, complete: bool) -> None:
         self.complete = complete

@@ -113,13 +113,29 @@ def test_unknown_channels(tmp_path, statistics):
         NetCDFStore(tmp_path / "e.nc", statistics, [0], 1, content=Content(("q",)))
 
 
+def moments_of(parts, shift):
+    """What `Running` has of values that came in several places."""
+    first, *others = [Running((1, 1, 1), np.array([shift])) for _ in parts]
+    for running, values in zip((first, *others), parts, strict=True):
+        for value in values:
+            running.add(np.array([[[value]]]))
+    for other in others:
+        first.merge(other.count, other.table)
+    return {kind: first.value(kind)[0, 0, 0] for kind in ("mean", "standard_deviation", "minimum", "maximum")}
+
+
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
-def test_running_moments(values):
-    running = Running((1,))
-    for value in values:
-        running.add(np.array([value]))
-    scale = max(map(abs, values)) + 1e-12
-    assert abs(running.value("mean")[0] - np.mean(values)) <= 1e-12 * scale
-    assert abs(running.value("standard_deviation")[0] - np.std(values, ddof=1)) <= 1e-7 * scale
-    assert running.value("minimum")[0] == min(values) and running.value("maximum")[0] == max(values)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20), st.floats(-10, 10))
+def test_running_moments(values, shift):
+    found = moments_of([values], shift)
+    scale = max(map(abs, [*values, shift])) + 1e-12
+    assert abs(found["mean"] - np.mean(values)) <= 1e-12 * scale
+    assert abs(found["standard_deviation"] - np.std(values, ddof=1)) <= 1e-7 * scale
+    assert found["minimum"] == min(values) and found["maximum"] == max(values)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=2, max_size=12), st.randoms(), st.integers(0, 12))
+def test_order_and_place_change_no_bit(values, random, cut):
+    shuffled = random.sample(values, len(values))
+    assert moments_of([values], 1.0) == moments_of([shuffled[:cut], shuffled[cut:]], 1.0)

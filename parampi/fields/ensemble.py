@@ -1,0 +1,35 @@
+"""Ensemble files as they are read, however they were written."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError
+from parampi.fields.netcdf import reading, require
+
+
+@contextmanager
+def open_ensemble(path: str | Path) -> Iterator[netCDF4.Dataset]:
+    """An ensemble file open for reading. Raises DataError for any other."""
+    with reading(path) as file:
+        require(file, path, ["realization", "complete"], "an ensemble of members")
+        yield file
+
+
+def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+    """Finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations; where there
+    are cases or lead times, those of all of them, member by member.
+
+    Raises DataError naming variables that are missing, and where no member is finished.
+    """
+    with reading(path) as file:
+        require(file, path, [*names, "realization", "complete"], "an ensemble of " + ", ".join(names))
+        rows = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
+        if len(rows[0]) == 0:
+            raise DataError(f"{path} holds no finished member")
+        fields = np.stack([np.ma.filled(file[name][:], np.nan)[rows] for name in names], axis=1)
+        return fields, [int(member) for member in file["realization"][:][rows[0]]]

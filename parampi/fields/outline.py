@@ -1,0 +1,164 @@
+"""What an ensemble file has besides its fields' values: the same for every way of writing them. After CF 1.11."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import OutputError
+from parampi.fields.netcdf import CONVENTIONS, write_axis
+from parampi.fields.places import Places
+from parampi.fields.statistics import Statistics
+from parampi.fields.summary import METHODS, Content
+
+Attributes = Mapping[str, str | float]
+LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
+ANCILLARY = "seed rounds evaluations residual complete"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One variable (member, [time], [lead_time], y, x) per channel, float32, NaN where a member is missing; per member its
+    number `realization`, its `seed`, `rounds`, `evaluations`, `residual` and whether it is `complete`; statistics over members;
+    `attributes` among the global ones."""
+
+    statistics: Statistics
+    places: Places
+    seed: int
+    attributes: Attributes = field(default_factory=dict)
+    content: Content = field(default_factory=Content)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Channels that are written."""
+        return self.content.chosen(self.statistics.names)
+
+    def select(self, fields: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The chosen ones of a member's channels."""
+        return fields[[self.statistics.names.index(name) for name in self.chosen]]
+
+    @property
+    def grid(self) -> tuple[str, str]:
+        return self.statistics.axes
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Of a channel's variable."""
+        return (*self.places.names, *self.grid)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.places.shape, *self.statistics.grid)
+
+    def write(self, file: netCDF4.Dataset, fields: bool = True) -> None:
+        """All of it, into an empty file; without the variables of `fields` where others add them."""
+        self.describe(file)
+        self.create_axes(file)
+        self.create_facts(file)
+        for name in self.statistics.names:
+            self.refuse_taken(file, name)
+        for name in self.chosen if fields and self.content.members else ():
+            self.create_field(file, name)
+        self.create_summary(file)
+
+    def describe(self, file: netCDF4.Dataset) -> None:
+        """Global attributes and grid."""
+        statistics, now = self.statistics, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        file.setncattr("title", f"Ensemble of {', '.join(statistics.long_names)}, drawn from a diffusion model")
+        file.setncattr("history", f"{now}: drawn by parampi")
+        for name, value in self.attributes.items():
+            file.setncattr(name, attribute(value))
+        file.setncatts({"Conventions": CONVENTIONS, "parampi_complete": np.int32(0)})
+        write_axis(file, "y", statistics.y, statistics.y_units, self.grid[0])
+        write_axis(file, "x", statistics.x, statistics.x_units, self.grid[1])
+
+    def create_axes(self, file: netCDF4.Dataset) -> None:
+        cases, leads = self.places.cases, self.places.leads
+        file.createDimension("member", self.places.shape[0])
+        if cases is not None:
+            if cases.name in file.variables or cases.name in file.dimensions:
+                raise OutputError(f"the axis of cases cannot be named {cases.name!r}, which ensemble files use; rename it")
+            file.createDimension(cases.name, len(cases.values))
+            axis = file.createVariable(cases.name, "f8", (cases.name,))
+            axis.setncatts(cases.attributes)
+            axis[:] = cases.values
+        if leads is not None:
+            file.createDimension("lead_time", len(leads.values))
+            axis = file.createVariable("lead_time", "f8", ("lead_time",))
+            axis.setncatts({"standard_name": "forecast_period", "long_name": "time since the start", "units": leads.units})
+            axis[:] = leads.values
+
+    def create_facts(self, file: netCDF4.Dataset) -> None:
+        """What is known per member. Integers have no fill value, which would make readers turn them into floats."""
+        numbers = "i4" if max(self.places.realizations) <= LARGEST_INT32 else "i8"
+        seeds = "i8" if self.seed <= LARGEST_INT64 else "u8"
+        flags = {"flag_values": np.array([0, 1], "i1"), "flag_meanings": "missing finished"}
+        for name, kind, values, attributes in (
+            ("realization", numbers, self.places.realizations, {"standard_name": "realization",
+             "long_name": "number of the member", "units": "1"}),
+            ("seed", seeds, self.seed, {"long_name": "seed of the ensemble's noise", "units": "1"}),
+            ("rounds", "i8", 0, {"long_name": "dependent batched network evaluations", "units": "1"}),
+            ("evaluations", "i8", 0, {"long_name": "network evaluations of single fields", "units": "1"}),
+            ("residual", "f8", np.nan, {"long_name": "relative residual of the last sweep", "units": "1"}),
+            ("complete", "i1", 0, {"long_name": "whether the member was finished", **flags}),
+        ):  # fmt: skip
+            axes = ("member",) if name in ("realization", "seed") else self.places.names
+            variable = file.createVariable(name, kind, axes, fill_value=np.nan if kind == "f8" else None)
+            variable.setncatts(attributes)
+            variable[:] = np.broadcast_to(np.array(values, kind), variable.shape)
+
+    def refuse_taken(self, file: netCDF4.Dataset, name: str) -> None:
+        if name in file.variables or name in file.dimensions:
+            raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
+
+    def field_attributes(self, name: str) -> dict[str, str]:
+        told = {"units": "units", "long_name": "long_names", "standard_name": "standard_names"}
+        channel = self.statistics.names.index(name)
+        found = {key: getattr(self.statistics, source)[channel] for key, source in told.items()}
+        return {k: v for k, v in found.items() if v} | {"coordinates": "realization", "ancillary_variables": ANCILLARY}
+
+    def create_field(self, file: netCDF4.Dataset, name: str) -> None:
+        """A chunk is a member's field, so that writing one touches no other; checksums tell damaged ones."""
+        chunks = (*[1] * len(self.places.names), *self.statistics.grid)
+        variable = file.createVariable(
+            name, "f4", self.axes, fill_value=np.nan, chunksizes=chunks, fletcher32=self.content.checksums,
+            **compressed(self.content),
+        )  # fmt: skip
+        variable.setncatts(self.field_attributes(name))
+
+    def create_summary(self, file: netCDF4.Dataset) -> None:
+        """A variable ([time], [lead_time], y, x) per channel and statistic, quantiles with an axis of their own in front."""
+        content, statistics = self.content, self.statistics
+        if "quantiles" in content.summary:
+            file.createDimension("quantile", len(content.quantiles))
+            axis = file.createVariable("quantile", "f8", ("quantile",))
+            axis.setncatts({"long_name": "share of the members below", "units": "1"})
+            axis[:] = content.quantiles
+        for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
+            for kind in content.summary if name in self.chosen else ():
+                axes = ("quantile", *self.axes[1:]) if kind == "quantiles" else self.axes[1:]
+                variable = file.createVariable(f"{name}_{kind}", "f4", axes, fill_value=np.nan, **compressed(content))
+                told = {"long_name": f"{kind.replace('_', ' ')} of {long_name} over members", "units": units}
+                variable.setncatts(told | ({"cell_methods": f"realization: {METHODS[kind]}"} if kind in METHODS else {}))
+
+
+def compressed(content: Content) -> dict[str, Any]:
+    return {"compression": "zlib", "complevel": content.compression, "shuffle": True} if content.compression else {}
+
+
+def attribute(value: str | float) -> str | float | np.int32:
+    """A number or string as NetCDF can hold it: truth as 0 and 1, integers beyond 64 bits as text."""
+    if isinstance(value, bool):
+        return np.int32(value)
+    return str(value) if isinstance(value, int) and abs(value) > LARGEST_INT64 else value
+
+
+def parts_folder(path: str | Path) -> Path:
+    """Where the files of an ensemble's parts are, beside the joint file."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.parts")

@@ -1,0 +1,188 @@
+"""Where the finished members of a run go: into one file by rank 0, or by every rank that drives a group of ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from parampi.errors import InterruptionError, NonFiniteError, UserError
+from parampi.fields import MemberFacts, NetCDFStore
+from parampi.fields import mpio as parallel_file
+from parampi.fields import virtual as joint_file
+from parampi.fields.outline import Outline
+from parampi.fields.store import Floats, Keeper
+from parampi.fields.summary import Summary
+from parampi.fields.target import partial_name, put_in_place
+from parampi.parallel import Layout, as_group, split
+from parampi.parallel.agree import Together, on_all, on_root
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+Mode = Literal["gather", "virtual", "mpio"]
+SHARED = (UserError, NonFiniteError, InterruptionError)
+"""Errors that all ranks raise alike."""
+
+
+def choose_mode(wanted: str, layout: Layout) -> Mode:
+    """`auto` is one file by each rank that drives a group, where there are several."""
+    if wanted == "auto":
+        return "virtual" if layout.groups > 1 else "gather"
+    return wanted  # type: ignore[return-value]
+
+
+@dataclass
+class Output:
+    """One rank's part in writing an ensemble. Entered and left by all ranks of `comm` together; only `write` is a rank's own.
+
+    `earlier`: members of an interrupted run, which are written again; `missing`: those to be drawn, in the order in which
+    `layout` shares them; `ensemble`: a name that no other run has.
+    """
+
+    path: Path
+    outline: Outline
+    comm: "Comm | None"
+    layout: Layout
+    mode: Mode
+    earlier: Sequence[int]
+    missing: Sequence[int]
+    ensemble: str
+    overwrite: bool = False
+    store: Keeper | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.everyone = as_group(self.comm)
+        self.rank, self.group = self.everyone.rank, self.layout.group(self.everyone.rank)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every rank that drives a group writes."""
+        return self.mode != "gather"
+
+    @property
+    def writes(self) -> bool:
+        return self.rank == (self.layout.leader(self.group) if self.everywhere else 0)
+
+    @property
+    def put_back(self) -> list[int]:
+        """Members of an interrupted run that this rank writes."""
+        if not self.writes:
+            return []
+        share = split(len(self.earlier), self.layout.groups, self.group) if self.everywhere else range(len(self.earlier))
+        return [self.earlier[k] for k in share]
+
+    @property
+    def mine(self) -> list[int]:
+        """All members that this rank writes."""
+        share = self.layout.share(self.group) if self.everywhere else range(len(self.missing))
+        return self.put_back + ([self.missing[k] for k in share if k < len(self.missing)] if self.writes else [])
+
+    @property
+    def part(self) -> Path:
+        return joint_file.part_name(self.path, self.ensemble, self.group)
+
+    def __enter__(self) -> Self:
+        if self.mode == "mpio":
+            self.enter_parallel()
+        else:
+            self.store = on_all(self.comm, self.open_serial)
+        return self
+
+    def open_serial(self) -> Keeper | None:
+        if not self.mine:
+            return None
+        outline, joint = self.outline, self.mode == "virtual"
+        numbers = sorted(self.mine, key=list(outline.places.numbers).index)
+        return NetCDFStore(
+            self.part if joint else self.path, outline.statistics, numbers, outline.seed, outline.attributes,
+            self.overwrite or joint, outline.places.cases, outline.content, outline.places.leads, summarised=not joint,
+        )  # fmt: skip
+
+    def enter_parallel(self) -> None:
+        assert self.comm is not None
+        on_root(self.comm, lambda: parallel_file.create(self.path, self.outline))
+        self.writers = self.comm.Split(0 if self.mine else 1, self.rank)
+        self.store = on_all(self.comm, self.open_parallel)
+
+    def open_parallel(self) -> Keeper | None:
+        return parallel_file.ParallelStore(self.path, self.outline, self.mine, self.writers) if self.mine else None
+
+    def write(self, member: int, fields: Floats, facts: MemberFacts, lead: int = 0) -> None:
+        """A member that this rank keeps, in physical units."""
+        assert self.store is not None
+        self.store.write(member, fields, facts, lead)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None and not issubclass(kind, SHARED):
+            # this rank is alone with its trouble: nobody would answer
+            if self.store is not None and self.mode != "mpio":
+                self.store.__exit__(kind, error, trace)
+            return
+        self.close(whole=kind is None)
+
+    def close(self, whole: bool) -> None:
+        """Finish the files, or leave none behind where nothing was finished before an error."""
+        finished = Together(self.comm).add(lambda: np.array([len(self.store.finished) if self.store else 0], np.int64))
+        if not whole and not finished[0]:
+            on_all(self.comm, lambda: self.store.discard() if self.store else None)
+            on_root(self.comm, self.discard)
+            return
+        on_all(self.comm, lambda: self.close_mine(whole))
+        if self.everywhere:
+            summary = self.summed()
+            on_root(self.comm, lambda: self.complete(summary))
+        if self.mode != "virtual":
+            on_root(self.comm, lambda: joint_file.sweep(self.path, []))
+
+    def close_mine(self, whole: bool) -> None:
+        if self.store is None:
+            return
+        if self.mode == "virtual" and not self.store.finished:
+            self.store.is_open = False
+            self.store.discard()
+        else:
+            self.store.close(complete=whole)
+
+    def discard(self) -> None:
+        if self.mode == "mpio":
+            partial_name(self.path).unlink(missing_ok=True)
+        if self.mode == "virtual" and not self.path.exists():
+            joint_file.sweep(self.path, [])
+
+    def complete(self, summary: Summary) -> None:
+        """On rank 0, after all ranks have closed theirs."""
+        if self.mode == "mpio":
+            parallel_file.complete(self.path, self.outline, summary)
+            put_in_place(self.path, self.overwrite)
+        else:
+            names = [joint_file.part_name(self.path, self.ensemble, group) for group in range(self.layout.groups)]
+            joint_file.join(self.path, self.outline, names, summary, self.overwrite)
+
+    def summed(self) -> Summary:
+        """Statistics over the members of all ranks, on rank 0; one map of sums travels at a time."""
+        import torch
+
+        outline = self.outline
+        total = Summary(outline.content, outline.chosen, outline.statistics.mean_of(outline.chosen))
+        mine = getattr(self.store, "summary", None)
+        if not outline.content.summary:
+            return total
+        shape = (len(outline.chosen), *outline.statistics.grid)
+        for place in np.ndindex(outline.places.shape[1:]):
+            running = mine.columns.get(place) if mine else None
+            counts = np.zeros(self.everyone.size)
+            counts[self.rank] = running.count if running else 0
+            counts = self.everyone.broadcast(self.everyone.sum_to_root(counts))
+            for rank in np.flatnonzero(counts):
+                if rank == 0 and running and self.rank == 0:
+                    total.column(place, shape).merge(running.count, running.table)
+                elif self.rank == rank and running:
+                    self.everyone.exchange([(0, torch.from_numpy(running.table))], [])
+                elif self.rank == 0:
+                    table = torch.empty((6, *shape), dtype=torch.float64)
+                    self.everyone.exchange([], [(int(rank), table)])
+                    total.column(place, shape).merge(int(counts[rank]), table.numpy())
+        return total

@@ -1,0 +1,147 @@
+"""A joint file of parts against the one file that one process would have written: the same header, the same bits."""
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import xarray
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFStore, Outline, Places
+from parampi.fields.outline import parts_folder
+from parampi.fields.summary import Summary
+from parampi.fields.virtual import boxes, join, part_name
+
+TIME = {"units": "hours since 2001-01-01", "calendar": "standard"}
+CASES = Cases("time", np.array([0.0, 6.0, 12.0]), TIME, [0, 3, 4])
+LEADS = Leads((6.0, 12.0), "hours")
+NUMBERS = {
+    "members": (list(range(9)), None, None),
+    "cases": ([c * PER_CASE + m for c in CASES.indices for m in range(3)], CASES, None),
+    "lead times": (list(range(4, 13)), None, LEADS),
+    "cases and lead times": ([c * PER_CASE + m for c in CASES.indices for m in range(3)], CASES, LEADS),
+}
+KINDS = ("mean", "standard_deviation", "minimum", "maximum", "quantiles")
+
+
+def facts(number, lead):
+    return MemberFacts(5, number % 7 + 1, number % 11 + lead, 1e-3 * (number % 5 + 1))
+
+
+def written(folder, statistics, which, parts, left_out=(), content=None, name="e.nc"):
+    """The joint file of members that are dealt to parts like cards."""
+    numbers, cases, leads = NUMBERS[which]
+    content = content or Content(summary=KINDS)
+    outline = Outline(statistics, Places(numbers, cases, leads), 5, {"model": "täst"}, content)
+    summary = Summary(content, outline.chosen, statistics.mean_of(outline.chosen))
+    files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
+    for part, path in enumerate(files):
+        mine = numbers[part::parts]
+        store = NetCDFStore(path, statistics, mine, 5, {}, False, cases, content, leads, summarised=False)
+        fill(store, mine, leads, left_out)
+        for place, running in store.summary.columns.items():
+            summary.column(place, running.minimum.shape).merge(running.count, running.table)
+    complete = join(folder / name, outline, files, summary)
+    return folder / name, complete
+
+
+def fill(store, numbers, leads, left_out):
+    for number in reversed(numbers):
+        for lead in range(len(leads.values) if leads else 1):
+            if (number, lead) not in left_out:
+                fields = np.random.default_rng([number, lead]).normal(280, 3, store.shape)
+                store.write(number, fields, facts(number, lead), lead)
+    store.close(complete=True)
+
+
+def gathered(folder, statistics, which, left_out=(), content=None):
+    numbers, cases, leads = NUMBERS[which]
+    content = content or Content(summary=KINDS)
+    fill(NetCDFStore(folder / "g.nc", statistics, numbers, 5, {"model": "täst"}, False, cases, content, leads), numbers, leads,
+         left_out)  # fmt: skip
+    return folder / "g.nc"
+
+
+def header(path):
+    with netCDF4.Dataset(path) as file:
+        variables = {
+            name: (v.dimensions, v.shape, str(v.dtype), {k: str(v.getncattr(k)) for k in v.ncattrs()})
+            for name, v in file.variables.items()
+        }
+        told = {k: file.getncattr(k) for k in file.ncattrs() if k != "history"}
+        return {name: len(d) for name, d in file.dimensions.items()}, variables, told
+
+
+def assert_equal(one, other):
+    assert header(one) == header(other)
+    with netCDF4.Dataset(one) as a, netCDF4.Dataset(other) as b:
+        a.set_auto_mask(False), b.set_auto_mask(False)
+        for name in a.variables:
+            assert np.asarray(a[name][...]).tobytes() == np.asarray(b[name][...]).tobytes(), name
+
+
+@pytest.mark.parametrize("which", NUMBERS)
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_the_same_as_one_file(tmp_path, statistics, which, parts):
+    path, complete = written(tmp_path, statistics, which, parts)
+    assert complete
+    assert_equal(path, gathered(tmp_path, statistics, which))
+
+
+@pytest.mark.parametrize("which", NUMBERS)
+def test_members_that_are_missing(tmp_path, statistics, which):
+    numbers = NUMBERS[which][0]
+    left_out = [(numbers[1], 0), (numbers[4], 0), (numbers[4], 1), *((n, lead) for n in numbers[2::3] for lead in (0, 1))]
+    path, complete = written(tmp_path, statistics, which, 3, left_out)
+    assert not complete
+    assert_equal(path, gathered(tmp_path, statistics, which, left_out))
+
+
+def test_subsets_and_members_left_out(tmp_path, statistics):
+    for content in (Content(("T",)), Content(members=False, summary=("mean", "maximum")), Content(compression=4)):
+        folder = tmp_path / str(hash(content))
+        folder.mkdir()
+        path, _ = written(folder, statistics, "cases", 2, content=content)
+        assert_equal(path, gathered(folder, statistics, "cases", content=content))
+
+
+def test_xarray_and_h5py_open_it_as_an_ordinary_file_from_anywhere(tmp_path, statistics, monkeypatch):
+    path, _ = written(tmp_path, statistics, "members", 3)
+    monkeypatch.chdir("/")
+    with xarray.open_dataset(path) as file:
+        assert file["u"].dims == ("member", "y", "x") and np.isfinite(file["u"].values).all()
+        assert file["u"].attrs["units"] == "m s-1"
+    with h5py.File(path) as file:
+        assert np.isfinite(file["T"][...]).all() and file["T"].dims[1][0].name == "/y"
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    path.rename(moved / "e.nc")
+    parts_folder(path).rename(moved / "e.parts")
+    with xarray.open_dataset(moved / "e.nc") as file:
+        assert np.isfinite(file["u"].values).all()
+
+
+def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
+    path, _ = written(tmp_path, statistics, "members", 3)
+    old, foreign = part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"
+    old.write_text("old")
+    foreign.write_text("mine")
+    outline = Outline(statistics, Places(NUMBERS["members"][0]), 5)
+    kept = [part_name(path, "abcdefgh", part) for part in range(2)]
+    join(path, outline, kept, Summary(Content(), outline.chosen, statistics.mean), overwrite=True)
+    assert sorted(parts_folder(path).iterdir()) == sorted([*kept, foreign])
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)))
+def test_boxes_cover_what_is_true_once(mask):
+    found = np.zeros(mask.shape, int)
+    for box in boxes(mask):
+        found[box] += 1
+    assert np.array_equal(found, mask.astype(int))
+
+
+@given(st.integers(1, 6), st.integers(1, 4))
+def test_one_box_where_all_is_there(rows, columns):
+    assert len(list(boxes(np.ones((rows, columns), bool)))) == 1

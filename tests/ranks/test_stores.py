@@ -1,0 +1,81 @@
+"""The ways of writing an ensemble, by real MPI jobs: the same variables, bit for bit."""
+
+import subprocess
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+
+from tests.ranks.launch import ROOT, environment, mpiexec
+from tests.small import parampi_command, write_conditions, write_project
+
+SUMMARY = ["mean", "standard_deviation", "minimum", "maximum", "quantiles"]
+PARALLEL = h5py.get_config().mpi
+
+
+def draw(ranks, *arguments, code=0):
+    command = [mpiexec()[0], "-n", str(ranks), *parampi_command(*arguments, "--progress", "lines")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=ROOT, env=environment(140))
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def values(path):
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_mask(False)
+        assert file.parampi_complete == 1
+        return {name: (v.dimensions, np.asarray(v[...]).tobytes()) for name, v in file.variables.items()}
+
+
+def modes():
+    return ["virtual", *(["mpio"] if PARALLEL else [])]
+
+
+def test_members(tmp_path):
+    config = write_project(tmp_path, sampling__members=7, parallel__mode="bitwise", output__summary=SUMMARY)
+    draw(1, "run", config, f"output.directory={tmp_path / 'one'}")
+    expected = values(tmp_path / "one" / "ensemble.nc")
+    for mode, ranks, time_ranks in [("gather", 4, 2), *((mode, 4, time_ranks) for mode in modes() for time_ranks in (1, 2, 4))]:
+        out = tmp_path / f"{mode}-{time_ranks}"
+        told = draw(ranks, "run", config, f"output.directory={out}", f"output.mode={mode}", f"parallel.time_ranks={time_ranks}")
+        assert values(out / "ensemble.nc") == expected, (mode, time_ranks)
+        assert ("beside it" in told) is (mode == "virtual")
+        assert len(list(out.glob("ensemble.parts/*.nc"))) == (4 // time_ranks if mode == "virtual" else 0)
+
+
+def test_members_of_cases(tmp_path):
+    write_conditions(tmp_path / "cond.nc")
+    config = write_project(
+        tmp_path, sampling__members=3, parallel__mode="bitwise", output__summary=SUMMARY,
+        condition__files="cond.nc", condition__variables=["vorticity"], condition__select=[2, 0],
+    )  # fmt: skip
+    draw(1, "run", config, f"output.directory={tmp_path / 'one'}")
+    expected = values(tmp_path / "one" / "ensemble.nc")
+    for mode in modes():
+        out = tmp_path / mode
+        draw(4, "run", config, f"output.directory={out}", f"output.mode={mode}")
+        assert values(out / "ensemble.nc") == expected, mode
+
+
+def test_several_groups_write_their_own_files_by_default(tmp_path):
+    config = write_project(tmp_path)
+    draw(2, "run", config)
+    assert len(list((tmp_path / "out" / "ensemble.parts").iterdir())) == 2
+    draw(1, "run", config, "--overwrite")
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file.parampi_complete == 1
+    assert not (tmp_path / "out" / "ensemble.parts").exists()
+
+
+@pytest.mark.skipif(PARALLEL, reason="this h5py can write in parallel")
+def test_a_library_that_cannot_write_in_parallel_is_refused_before_sampling(tmp_path):
+    told = draw(2, "run", write_project(tmp_path), "output.mode=mpio", code=2)
+    assert "needs h5py with parallel HDF5, which the installed one lacks" in told and "HDF5_MPI=ON" in told
+    assert "round 1" not in told and "Traceback" not in told
+
+
+@pytest.mark.skipif(not PARALLEL, reason="needs h5py with parallel HDF5")
+def test_compressing_in_parallel_is_refused(tmp_path):
+    told = draw(2, "run", write_project(tmp_path), "output.mode=mpio", "output.compression=4", code=2)
+    assert "parallel HDF5 cannot compress" in told
