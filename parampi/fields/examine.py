@@ -73,9 +73,9 @@ def trouble(path: Path, part: Any, ensemble: str) -> list[str]:
                 return [f"{path} is of another ensemble than the joint file; restore the file that was there"]
             if part.dset_name not in file.variables:
                 return [f"{path} has no variable {part.dset_name}; restore the file that was there"]
-            extent = part.src_space.get_simple_extent_dims()
-            if file[part.dset_name].shape != extent:
-                return [f"{path}: {part.dset_name} has shape {file[part.dset_name].shape}; the joint file expects {extent}"]
+            shape, extent = file[part.dset_name].shape, part.src_space.get_simple_extent_dims()
+            if len(shape) != len(extent) or any(size < wanted for size, wanted in zip(shape, extent, strict=True)):
+                return [f"{path}: {part.dset_name} has shape {shape}; the joint file reads {extent} of it"]
     except OSError as error:
         return [f"{path} is damaged or truncated ({error.strerror or error}): its members read as NaN; restore it"]
     return []

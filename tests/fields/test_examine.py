@@ -1,0 +1,199 @@
+"""`parampi check` and `parampi merge`: what is wrong with an ensemble is found, and one plain file is the same ensemble."""
+
+import shutil
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray
+
+from parampi.cli import USER_ERROR, commands
+from parampi.errors import DataError, OutputError
+from parampi.fields import MemberFacts, NetCDFStore, Outline, Places
+from parampi.fields.examine import check
+from parampi.fields.merge import merge
+from parampi.fields.outline import parts_folder
+from parampi.fields.summary import Content, Summary
+from parampi.fields.virtual import join, part_name
+from tests.fields.test_virtual import assert_equal, gathered, header, written
+
+FACTS = MemberFacts(5, 2, 3, 1e-3)
+
+
+@pytest.fixture
+def joint(tmp_path, statistics):
+    """Nine members in three parts, the parts marked as those of one ensemble."""
+    numbers, told = list(range(9)), {"parampi_ensemble": "abcdefghijk"}
+    outline = Outline(statistics, Places(numbers), 5, told)
+    parts = [part_name(tmp_path / "e.nc", "abcdefgh", part) for part in range(3)]
+    for k, path in enumerate(parts):
+        with NetCDFStore(path, statistics, numbers[3 * k : 3 * k + 3], 5, told, summarised=False) as store:
+            for number in numbers[3 * k : 3 * k + 3]:
+                store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
+    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.chosen, statistics.mean))
+    return tmp_path / "e.nc", parts
+
+
+def test_nothing_is_wrong(joint):
+    found = check(joint[0])
+    assert found.problems == [] and found.facts[0].endswith("u, T; 9 of 9 fields finished")
+    assert len(found.facts) == 4 and "e.parts/abcdefgh-00002.nc" in found.facts[3]
+
+
+def problem(path):
+    problems = check(path).problems
+    with pytest.raises(DataError, match="cannot be merged"):
+        merge([path], path.with_name("m.nc"))
+    assert not path.with_name("m.nc").exists()
+    return problems
+
+
+def test_a_part_that_is_missing(joint):
+    path, parts = joint
+    parts[1].unlink()
+    first, *others = problem(path)
+    assert first == f"{parts[1]} is missing: its members read as NaN; copy the folder of parts along with the joint file"
+    assert others == [
+        "u of member 3; member 4; member 5 is NaN everywhere",
+        "T of member 3; member 4; member 5 is NaN everywhere",
+    ]
+
+
+def test_a_joint_file_without_its_parts(joint):
+    shutil.rmtree(parts_folder(joint[0]))
+    assert len(problem(joint[0])) == 5
+
+
+def test_a_part_that_is_truncated(joint):
+    path, parts = joint
+    data = parts[2].read_bytes()
+    parts[2].write_bytes(data[: len(data) // 2])
+    assert problem(path)[0].startswith(f"{parts[2]} is damaged or truncated (")
+
+
+def test_a_part_that_is_empty(joint):
+    path, parts = joint
+    parts[0].write_bytes(b"")
+    assert "is damaged or truncated" in problem(path)[0]
+
+
+def test_a_part_of_another_ensemble(joint, statistics):
+    path, parts = joint
+    with NetCDFStore(parts[0], statistics, [0, 1, 2], 5, {"parampi_ensemble": "other"}, overwrite=True) as store:
+        store.write(0, np.zeros(statistics.shape), FACTS)
+    assert f"{parts[0]} is of another ensemble than the joint file; restore the file that was there" in problem(path)
+
+
+def test_a_part_of_another_shape(joint, statistics):
+    path, parts = joint
+    with NetCDFStore(parts[0], statistics, [0, 1], 5, {"parampi_ensemble": "abcdefghijk"}, overwrite=True) as store:
+        store.write(0, np.zeros(statistics.shape), FACTS)
+    assert any("u has shape (2, 6, 8); the joint file reads (3, 6, 8) of it" in told for told in problem(path))
+
+
+def test_damaged_values_are_found_by_their_checksum(joint):
+    path, parts = joint
+    with netCDF4.Dataset(parts[1]) as file:
+        value = file["u"][1].tobytes()
+    data = parts[1].read_bytes()
+    assert data.count(value) == 1
+    at = data.index(value) + 17
+    parts[1].write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    assert check(path).problems == ["u of member 4 cannot be read: its data are damaged"]
+
+
+def test_members_that_were_never_finished(tmp_path, statistics):
+    with pytest.raises(RuntimeError), NetCDFStore(tmp_path / "e.nc", statistics, [0, 1, 2], 5) as store:
+        store.write(1, np.zeros(statistics.shape), FACTS)
+        raise RuntimeError
+    assert check(tmp_path / "e.nc").problems == ["2 fields were never finished"]
+
+
+def test_holes(tmp_path, statistics):
+    with NetCDFStore(tmp_path / "e.nc", statistics, [0, 1, 2], 5) as store:
+        for number in (0, 1, 2):
+            fields = np.ones(statistics.shape)
+            fields[:, 0] = np.nan
+            fields[0, 3, number] = np.nan if number else 1.0
+            store.write(number, fields, FACTS)
+    assert check(tmp_path / "e.nc").problems == [
+        "u of member 1; member 2 lacks values where other members have them, or has values where they lack"
+    ]
+
+
+def test_the_command(joint, capsys):
+    path, parts = joint
+    assert commands.main(["check", str(path)], standalone_mode=False) == 0
+    assert capsys.readouterr().out.endswith("no problem was found\n")
+    parts[1].unlink()
+    assert commands.main(["check", str(path)], standalone_mode=False) == USER_ERROR
+    told = capsys.readouterr()
+    assert "problem: " in told.out and told.err == f"parampi: {path} has 3 problems\n"
+    assert commands.main(["check", str(parts[0].with_name("no.nc"))], standalone_mode=False) == USER_ERROR
+
+
+@pytest.mark.parametrize("which", ["members", "cases and lead times"])
+def test_one_plain_file(tmp_path, statistics, which):
+    path, _ = written(tmp_path, statistics, which, 3)
+    found = merge([path], tmp_path / "m.nc")
+    assert (found.dropped, found.finished) == ([], found.fields)
+    shutil.rmtree(parts_folder(path))
+    assert_equal(tmp_path / "m.nc", gathered(tmp_path, statistics, which))
+
+
+def test_compressed(tmp_path, statistics):
+    path, _ = written(tmp_path, statistics, "members", 3)
+    merge([path], tmp_path / "m.nc", compression=5)
+    with netCDF4.Dataset(tmp_path / "m.nc") as file:
+        assert file["u"].filters()["zlib"] and file["u"].filters()["complevel"] == 5 and file["u"].filters()["fletcher32"]
+
+
+def ensemble(path, statistics, numbers, **told):
+    with NetCDFStore(path, statistics, numbers, told.pop("seed", 5), told, content=Content(summary=("mean",))) as store:
+        for number in numbers:
+            store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
+    return path
+
+
+def test_the_parts_of_a_job_array(tmp_path, statistics, capsys):
+    config = '{"sampling": {"members": %s}}'
+    first = ensemble(tmp_path / "a.nc", statistics, [0, 1], parampi_config=config % "[0, 1]", ranks=2)
+    second = ensemble(tmp_path / "b.nc", statistics, [5, 4], parampi_config=config % "[5, 4]", ranks=4)
+    assert commands.main(["merge", str(first), str(second), "--output", str(tmp_path / "m.nc")], standalone_mode=False) == 0
+    told = capsys.readouterr().out
+    assert "4 members, 4 of 4 fields finished; left out, as not true of all members: u_mean, T_mean" in told
+    with xarray.open_dataset(tmp_path / "m.nc") as file:
+        assert file["realization"].values.tolist() == [0, 1, 5, 4] and "u_mean" not in file
+        assert file.attrs["parampi_config"] == '{"sampling": {"members": [0, 1, 5, 4]}}' and file.attrs["parampi_complete"] == 1
+        expected = np.random.default_rng(4).normal(size=statistics.shape).astype(np.float32)
+        np.testing.assert_array_equal(file["T"].values[3], expected[1])
+    assert not check(tmp_path / "m.nc").problems
+    assert header(tmp_path / "m.nc")[0]["member"] == 4
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told", "words"),
+    [
+        ([1, 2], {}, r"member 1 is in .*a\.nc and in .*b\.nc; merge files of different members"),
+        ([2, 3], {"weights_sha256": "x"}, r"b\.nc has another weights_sha256 than .*a\.nc"),
+    ],
+)
+def test_what_does_not_fit_together(tmp_path, statistics, numbers, told, words):
+    first = ensemble(tmp_path / "a.nc", statistics, [0, 1], **({"weights_sha256": "y"} if told else {}))
+    second = ensemble(tmp_path / "b.nc", statistics, numbers, **told)
+    with pytest.raises(DataError, match=words):
+        merge([first, second], tmp_path / "m.nc")
+
+
+def test_other_variables(tmp_path, statistics):
+    first = ensemble(tmp_path / "a.nc", statistics, [0])
+    with NetCDFStore(tmp_path / "b.nc", statistics, [1], 5, content=Content(("u",))) as store:
+        store.write(1, np.zeros(statistics.shape), FACTS)
+    with pytest.raises(DataError, match=r"b\.nc has no T, which .*a\.nc has; merge ensembles of one kind"):
+        merge([first, tmp_path / "b.nc"], tmp_path / "m.nc")
+
+
+def test_an_output_that_exists(tmp_path, statistics):
+    first = ensemble(tmp_path / "a.nc", statistics, [0])
+    with pytest.raises(OutputError, match=r"a\.nc exists; allow overwriting"):
+        merge([first], first)
