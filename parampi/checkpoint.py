@@ -116,54 +116,57 @@ class Folder:
 
     # ------------------------------------------------------------------ finished members
 
+    def place(self, member: int, lead: int = 0) -> Path:
+        """A member's file; in a roll-out one for each lead time."""
+        return self.members / (f"{member}-{lead}.safetensors" if lead else f"{member}.safetensors")
+
     def keep(self, state: Tensor, report: MemberReport) -> None:
         facts = {name: json.dumps(value) for name, value in vars(report).items()}
-        write_whole(self.members / f"{report.member}.safetensors", save({"state": state.cpu().contiguous()}, facts))
+        write_whole(self.place(report.member, report.lead), save({"state": state.cpu().contiguous()}, facts))
 
-    def finished(self, members: Sequence[int]) -> list[int]:
+    def finished(self, members: Sequence[int], lead: int = 0) -> list[int]:
         """Those of the members that are finished and whole."""
         found = []
         for member in members:
-            path = self.members / f"{member}.safetensors"
             try:
-                with safe_open(path, "pt") as file:
+                with safe_open(self.place(member, lead), "pt") as file:
                     if "state" in file.keys():  # noqa: SIM118 (no mapping)
                         found.append(member)
             except (OSError, SafetensorError):
                 continue
         return found
 
-    def member(self, member: int) -> tuple[Tensor, MemberReport]:
-        with safe_open(self.members / f"{member}.safetensors", "pt") as file:
-            return file.get_tensor("state"), self.report(member)
+    def member(self, member: int, lead: int = 0) -> tuple[Tensor, MemberReport]:
+        with safe_open(self.place(member, lead), "pt") as file:
+            return file.get_tensor("state"), self.report(member, lead)
 
-    def report(self, member: int) -> MemberReport:
-        with safe_open(self.members / f"{member}.safetensors", "pt") as file:
+    def report(self, member: int, lead: int = 0) -> MemberReport:
+        with safe_open(self.place(member, lead), "pt") as file:
             return MemberReport(**{name: json.loads(value) for name, value in file.metadata().items()})
 
     # ------------------------------------------------------------------ rounds
 
-    def places(self, members: Sequence[int]) -> dict[str, list[Any]]:
+    def places(self, members: Sequence[int], lead: int = 0) -> dict[str, list[Any]]:
         """For members that a round was kept of, by number: folder, column and ranks of the one that is furthest. Rounds that
         are not whole or damaged are passed over."""
         found: dict[str, list[Any]] = {}
         furthest: dict[int, float] = {}
         for folder in sorted(self.rounds.iterdir()) if self.rounds.is_dir() else []:
             done = whole(folder)
-            for column, member in enumerate(done["members"] if done else []):
+            for column, member in enumerate(done["members"] if done and done.get("lead", 0) == lead else []):
                 rounds = done["rounds"][column] if done else 0.0
                 if member in members and rounds > furthest.get(member, 0.0):
                     furthest[member], found[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
         return found
 
-    def sweep(self, finished: Sequence[int]) -> None:
-        """Remove rounds whose members are all finished."""
+    def sweep(self, finished: Sequence[int], lead: int = 0) -> None:
+        """Remove rounds whose members are all finished, and those of earlier lead times."""
         for folder in self.rounds.iterdir() if self.rounds.is_dir() else []:
             try:
                 done = json.loads((folder / "done.json").read_text())
             except (OSError, ValueError):
                 continue
-            if set(done["members"]) <= set(finished):
+            if done.get("lead", 0) < lead or set(done["members"]) <= set(finished):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_type_hints
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 from torch import Tensor
 
 from parampi.diffusion import sigmas
@@ -26,7 +26,7 @@ SCHEDULES: dict[str, Callable[..., Tensor]] = {
 REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
 PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),
-         ("condition", "statistics"), ("output", "directory"))  # fmt: skip
+         ("condition", "statistics"), ("condition", "static"), ("output", "directory"))  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -95,13 +95,29 @@ def seconds(given: Any) -> Any:
 class Condition(Strict):
     """What a conditional network is given: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order.
     Each time is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what
-    normalises the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place."""
+    normalises the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place.
+    `static` and `static_variables`: a file of fields (y, x) that every case is given behind the others. `lead_times`: forecasts
+    in a row, each from the one before, whose channels take the places of the variables of `feed` (by default those of the same
+    name); `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
 
     files: str | list[str]
     variables: list[str] = Field(min_length=1)
     select: list[Annotated[int, Field(ge=0)]] | None = None
     statistics: str | None = None
     missing: Literal["refuse", "mean"] = "refuse"
+    static: str | None = None
+    static_variables: list[str] = []
+    lead_times: int | None = Field(None, ge=1)
+    lead_step: str | None = None
+    feed: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> "Condition":
+        if bool(self.static) != bool(self.static_variables):
+            raise ValueError("static and static_variables belong together; give both or neither")
+        if self.lead_times is None and (self.lead_step or self.feed):
+            raise ValueError("lead_step and feed are of roll-outs; give lead_times too")
+        return self
 
 
 class Sampling(Strict):

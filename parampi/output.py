@@ -27,35 +27,41 @@ SHARED = (UserError, NonFiniteError, InterruptionError)
 """Errors that all ranks raise alike."""
 
 
-def choose_mode(wanted: str, layout: Layout) -> Mode:
+def choose_mode(wanted: str, layouts: Sequence[Layout]) -> Mode:
     """`auto` is one file by each rank that drives a group, where there are several."""
     if wanted == "auto":
-        return "virtual" if layout.groups > 1 else "gather"
+        return "virtual" if any(layout.groups > 1 for layout in layouts) else "gather"
     return wanted  # type: ignore[return-value]
+
+
+def writers(mode: Mode, layouts: Sequence[Layout]) -> list[int]:
+    """Ranks that write: rank 0, or those that drive a group in any of the layouts of a run."""
+    if mode == "gather":
+        return [0]
+    return sorted({layout.leader(group) for layout in layouts for group in range(layout.groups)})
 
 
 @dataclass
 class Output:
     """One rank's part in writing an ensemble. Entered and left by all ranks of `comm` together; only `write` is a rank's own.
 
-    `earlier`: members of an interrupted run, which are written again; `missing`: those to be drawn, in the order in which
-    `layout` shares them; `ensemble`: a name that no other run has.
+    `writers`: ranks that write, each any members; `earlier`: lead time and number of what an interrupted run finished, which is
+    written again; `ensemble`: a name that no other run has.
     """
 
     path: Path
     outline: Outline
     comm: "Comm | None"
-    layout: Layout
     mode: Mode
-    earlier: Sequence[int]
-    missing: Sequence[int]
+    writers: Sequence[int]
+    earlier: Sequence[tuple[int, int]]
     ensemble: str
     overwrite: bool = False
     store: Keeper | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.everyone = as_group(self.comm)
-        self.rank, self.group = self.everyone.rank, self.layout.group(self.everyone.rank)
+        self.rank = self.everyone.rank
 
     @property
     def everywhere(self) -> bool:
@@ -64,25 +70,18 @@ class Output:
 
     @property
     def writes(self) -> bool:
-        return self.rank == (self.layout.leader(self.group) if self.everywhere else 0)
+        return self.rank in self.writers
 
     @property
-    def put_back(self) -> list[int]:
-        """Members of an interrupted run that this rank writes."""
+    def put_back(self) -> list[tuple[int, int]]:
+        """This rank's share of what an interrupted run finished."""
         if not self.writes:
             return []
-        share = split(len(self.earlier), self.layout.groups, self.group) if self.everywhere else range(len(self.earlier))
-        return [self.earlier[k] for k in share]
-
-    @property
-    def mine(self) -> list[int]:
-        """All members that this rank writes."""
-        share = self.layout.share(self.group) if self.everywhere else range(len(self.missing))
-        return self.put_back + ([self.missing[k] for k in share if k < len(self.missing)] if self.writes else [])
+        return [self.earlier[k] for k in split(len(self.earlier), len(self.writers), list(self.writers).index(self.rank))]
 
     @property
     def part(self) -> Path:
-        return joint_file.part_name(self.path, self.ensemble, self.group)
+        return joint_file.part_name(self.path, self.ensemble, self.rank)
 
     def __enter__(self) -> Self:
         if self.mode == "mpio":
@@ -92,23 +91,22 @@ class Output:
         return self
 
     def open_serial(self) -> Keeper | None:
-        if not self.mine:
+        if not self.writes:
             return None
         outline, joint = self.outline, self.mode == "virtual"
-        numbers = sorted(self.mine, key=list(outline.places.numbers).index)
         return NetCDFStore(
-            self.part if joint else self.path, outline.statistics, numbers, outline.seed, outline.attributes,
+            self.part if joint else self.path, outline.statistics, outline.places.numbers, outline.seed, outline.attributes,
             self.overwrite or joint, outline.places.cases, outline.content, outline.places.leads, summarised=not joint,
         )  # fmt: skip
 
     def enter_parallel(self) -> None:
         assert self.comm is not None
         on_root(self.comm, lambda: parallel_file.create(self.path, self.outline))
-        self.writers = self.comm.Split(0 if self.mine else 1, self.rank)
+        self.hands = self.comm.Split(0 if self.writes else 1, self.rank)
         self.store = on_all(self.comm, self.open_parallel)
 
     def open_parallel(self) -> Keeper | None:
-        return parallel_file.ParallelStore(self.path, self.outline, self.mine, self.writers) if self.mine else None
+        return parallel_file.ParallelStore(self.path, self.outline, self.hands) if self.writes else None
 
     def write(self, member: int, fields: Floats, facts: MemberFacts, lead: int = 0) -> None:
         """A member that this rank keeps, in physical units."""
@@ -158,7 +156,7 @@ class Output:
             parallel_file.complete(self.path, self.outline, summary)
             put_in_place(self.path, self.overwrite)
         else:
-            names = [joint_file.part_name(self.path, self.ensemble, group) for group in range(self.layout.groups)]
+            names = [joint_file.part_name(self.path, self.ensemble, rank) for rank in self.writers]
             joint_file.join(self.path, self.outline, names, summary, self.overwrite)
 
     def summed(self) -> Summary:

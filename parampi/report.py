@@ -16,6 +16,7 @@ class MemberReport:
     residual     largest relative change, in the last sweep, of the points accepted with it
     error        estimate of the final field's relative L2 error against the serial sampler
     outcome      "converged", or "nonfinite" where the network returned NaN or Inf
+    lead         which of the lead times of a roll-out
     """
 
     member: int
@@ -24,6 +25,7 @@ class MemberReport:
     residual: float
     error: float
     outcome: str
+    lead: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,31 @@ class Report:
     def add_earlier(self, members: list[MemberReport]) -> None:
         """Count members in that a run before this one finished."""
         if members:
-            self.members = sorted([*members, *self.members], key=lambda member: member.member)
+            self.members = sorted([*members, *self.members], key=lambda member: (member.lead, member.member))
             self.evaluations = sum(member.evaluations for member in self.members)
             self.rounds = max(self.rounds, *(member.rounds for member in members))
             each = self.serial_evaluations // max(len(self.members) - len(members), 1)
             self.serial_evaluations = each * len(self.members)
 
+    def follow(self, later: "Report") -> None:
+        """Count in what came after this: the next lead time of a roll-out. Residuals stay those of the first."""
+        self.members += later.members
+        self.outcome = later.outcome
+        for name in ("rounds", "evaluations", "serial_rounds", "serial_evaluations"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        for rank, more in zip(self.seconds, later.seconds, strict=True):
+            for name, value in more.items():
+                rank[name] += value
+
+    def counted(self) -> str:
+        leads = len({member.lead for member in self.members})
+        times = f" of {leads} lead times" if leads > 1 else ""
+        return f"{len(self.members) // max(leads, 1)} members{times}"
+
     def summary(self) -> str:
         worst = max((m.error for m in self.members), default=float("nan"))
         return (
-            f"{len(self.members)} members: {self.rounds} rounds (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
+            f"{self.counted()}: {self.rounds} rounds (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
             f"{self.evaluations} evaluations (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
             f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e})"
         )

@@ -14,6 +14,8 @@ from parampi.config import RunConfig, resolved
 from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Statistics, open_ensemble
+from parampi.given import Given, lead_seed
+from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.run import Run
@@ -90,35 +92,52 @@ def held(path: Path, member: int, case: int | None, names: tuple[str, ...]) -> d
             if case not in cases:
                 raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
             row += (cases.index(case),)
-        if not file["complete"][row]:
+        if not np.all(file["complete"][row]):
             raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
         return {name: np.ma.filled(file[name][row], np.nan) for name in names}
 
 
 def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
-    """The member's fields by variable, float32, on rank 0; nothing is written."""
-    job, kept = Run(config, comm), dict[str, Floats]()
+    """The member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
+    job = prepared(config, comm)
+    number = member if case is None else case * PER_CASE + member
+    job.members = [number]
+    if job.conditions is not None:
+        job.given = Given(job.conditions, job.statistics, None, group=as_group(comm))
+    job.denoiser = on_all(comm, lambda: same_weights(job, weights))
+    kept: list[Floats] = []
+
+    def keep(state: torch.Tensor, _: Any) -> None:
+        if job.given:
+            job.given.remember(number, state)
+        kept.append(job.statistics.restore(state.cpu().double().numpy()).astype(np.float32))
+
+    for lead in range(job.leads):
+        if job.given:
+            job.given.lead = lead
+        sampling, parallel = config.sampling, config.parallel
+        sample(
+            job.denoiser, config.model.shape, [number], job.sigmas, job.sampler, job.solver, sampling.window,
+            sampling.tolerance, lead_seed(sampling.seed, lead), comm, sigma_data=config.model.sigma_data, mode=parallel.mode,
+            dtype=getattr(torch, parallel.dtype), network_batch=parallel.network_batch, keep=keep, condition=job.given,
+        )  # fmt: skip
+    if not kept:
+        return {}
+    fields = np.stack(kept, axis=1) if job.conditions and job.conditions.leads else kept[0]
+    return dict(zip(job.statistics.names, fields, strict=True))
+
+
+def prepared(config: RunConfig, comm: "Comm | None") -> Run:
+    """A run as far as it is needed to draw one member."""
+    job = Run(config, comm)
     job.local_rank, job.ranks_here = place_on_node(comm)
     job.step_map = job.sampler.steps(job.sigmas)
     check_solver(job.solver, job.step_map, tuple(config.model.shape))
     job.statistics = on_all(comm, lambda: Statistics.from_file(config.data.statistics))
     job.conditions = on_all(comm, job.open_conditions)
+    job.leads = len(job.conditions.leads.values) if job.conditions and job.conditions.leads else 1
     job.solver = on_all(comm, job.informed)
-    number = member if case is None else case * PER_CASE + member
-    job.members = [number]
-    job.denoiser = on_all(comm, lambda: same_weights(job, weights))
-
-    def keep(state: torch.Tensor, _: Any) -> None:
-        fields = job.statistics.restore(state.cpu().double().numpy()).astype(np.float32)
-        kept.update(zip(job.statistics.names, fields, strict=True))
-
-    sampling, parallel = config.sampling, config.parallel
-    sample(
-        job.denoiser, config.model.shape, [number], job.sigmas, job.sampler, job.solver, sampling.window, sampling.tolerance,
-        sampling.seed, comm, sigma_data=config.model.sigma_data, mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
-        network_batch=parallel.network_batch, keep=keep, condition=job.given if job.conditions else None,
-    )  # fmt: skip
-    return kept
+    return job
 
 
 def same_weights(job: Run, expected: str) -> Any:

@@ -72,11 +72,13 @@ class Keeper:
     """Keeps the rounds of one group. `keep` is collective over the group.
 
     every  least seconds from one checkpoint to the next; it is longer where writing would take more than `share` of the time
+    lead   of the lead times of a roll-out, the one that is drawn
     """
 
     folder: Folder
     every: float
     share: float = 0.05
+    lead: int = 0
     last: float = field(default_factory=time.monotonic)
     cost: float = 0.0
     kept: list[Path] = field(default_factory=list)
@@ -111,7 +113,7 @@ class Keeper:
     def seal(self, path: Path, members: list[int], engine: Engine, hashes: np.ndarray) -> bool:
         digests = [bytes(row[:32].astype(np.uint8)).hex() for row in hashes]
         rounds = engine.account.rounds.tolist()
-        done = {"members": members, "rounds": rounds, "ranks": len(digests), "sha256": digests}
+        done = {"members": members, "lead": self.lead, "rounds": rounds, "ranks": len(digests), "sha256": digests}
         try:
             write_whole(path / "done.json", json.dumps(done).encode())
         except OutputError as error:

@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,10 @@ from parampi.checkpoint import Folder, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
-from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, Outline, Places, Statistics, check_target, mpio
-from parampi.output import Output, choose_mode
-from parampi.parallel import Layout
+from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, Outline, Places, Rollout, Statistics, check_target, mpio
+from parampi.given import Given, lead_seed
+from parampi.output import Output, choose_mode, writers
+from parampi.parallel import Alone, Group, Layout, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, mpi_version, place_on_node
 from parampi.progress import Progress
@@ -56,7 +58,9 @@ class Run:
         self.members = member_numbers(config.sampling.members)
         self.folder = Folder(self.directory)
         self.conditions: Conditions | None = None
-        self.missing, self.places = self.members, dict[str, list[Any]]()
+        self.given: Given | None = None
+        self.lead, self.leads = 0, 1
+        self.done, self.places = list[list[int]](), dict[str, list[Any]]()
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
@@ -69,11 +73,16 @@ class Run:
         self.conditions = on_all(self.comm, self.open_conditions)
         if self.conditions is not None:
             self.members = self.numbered(self.conditions.cases.indices)
-        self.missing, self.places = on_root(self.comm, self.take_up)
-        self.layout = Layout.plan(self.ranks, max(len(self.missing), 1), self.time_ranks())
-        self.mode = choose_mode(self.config.output.mode, self.layout)
+            self.leads = len(self.conditions.leads.values) if self.conditions.leads else 1
+        self.done, self.places = on_root(self.comm, self.take_up)
+        self.layouts = [self.layout_of(lead) for lead in range(self.leads)]
+        self.layout = self.layouts[0]
+        self.mode = choose_mode(self.config.output.mode, self.layouts)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.statistics = on_all(self.comm, lambda: Statistics.from_file(Path(self.config.data.statistics)))
+        if self.conditions is not None:
+            folder = self.folder if self.config.checkpoint.every is not None else None
+            self.given = Given(self.conditions, self.statistics, folder)
         self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
 
@@ -85,18 +94,16 @@ class Run:
         statistics = Statistics.from_file(Path(wanted.statistics or self.config.data.statistics))
         files = [wanted.files] if isinstance(wanted.files, str) else wanted.files
         paths = [Path(path) for pattern in files for path in sorted(glob.glob(pattern)) or [pattern]]
-        return Conditions(paths, wanted.variables, statistics, wanted.select, wanted.missing)
+        static = (Path(wanted.static), wanted.static_variables) if wanted.static else None
+        rollout = Rollout(wanted.lead_times, wanted.lead_step, wanted.feed) if wanted.lead_times else None
+        channels = Statistics.from_file(Path(self.config.data.statistics)).names if rollout else ()
+        return Conditions(paths, wanted.variables, statistics, wanted.select, wanted.missing, static, rollout, channels)
 
     def numbered(self, cases: list[int]) -> list[int]:
         """Numbers of the members of all cases; they do not depend on how many others there are."""
         if max(self.members) >= PER_CASE or max(cases) >= PER_CASE:
             raise ConfigError(f"with a condition, members and cases are numbered below {PER_CASE}; draw them in several runs")
         return [case * PER_CASE + member for case in cases for member in self.members]
-
-    def given(self, numbers: list[int]) -> Tensor:
-        """Conditions of members."""
-        assert self.conditions is not None
-        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers]))
 
     def informed(self) -> Any:
         """The solver; a spectral one in Fourier modes that names no statistics gets those of the data."""
@@ -105,8 +112,9 @@ class Run:
             return self.solver
         return replace(self.solver, statistics=parampi.Statistics.from_file(self.config.data.statistics))
 
-    def take_up(self) -> tuple[list[int], dict[str, list[Any]]]:
-        """Members that are still to be drawn, and where those are that were begun; on rank 0, which keeps other jobs out."""
+    def take_up(self) -> tuple[list[list[int]], dict[str, list[Any]]]:
+        """Members that an earlier run finished, for each lead time, and where others are that were begun; on rank 0, which
+        keeps other jobs out."""
         if self.resume:
             self.folder.about()
         elif self.folder.exists and not self.overwrite:
@@ -114,28 +122,34 @@ class Run:
                 f"{self.directory} holds an unfinished run; go on with it (parampi resume {self.directory}), or begin anew "
                 f"(--overwrite)"
             )
+        nothing: list[list[int]] = [[] for _ in range(self.leads)]
         if self.config.checkpoint.every is None and not self.resume:
-            return self.members, {}
+            return nothing, {}
         check_target(self.directory / self.config.output.ensemble, self.overwrite or self.resume)
         self.folder.lock()
         if not self.resume:
-            return self.members, {}
+            return nothing, {}
         same_run(self.folder, self.config.as_dict(), self.inputs())
-        finished = self.folder.finished(self.members)
-        self.folder.sweep(finished)
-        missing = [member for member in self.members if member not in finished]
-        return missing, self.folder.places(missing)
+        done = [self.folder.finished(self.members, lead) for lead in range(self.leads)]
+        lead = next((lead for lead, found in enumerate(done) if len(found) < len(self.members)), 0)
+        self.folder.sweep(done[lead], lead)
+        return done, self.folder.places(self.missing_of(done[lead]), lead)
+
+    def missing_of(self, done: list[int]) -> list[int]:
+        """Members that are still to be drawn."""
+        finished = set(done)
+        return [member for member in self.members if member not in finished]
+
+    def layout_of(self, lead: int) -> Layout:
+        """As configured; for the few members that a resumed run lacks only where there are enough of them."""
+        missing, given = max(len(self.missing_of(self.done[lead])), 1), self.config.parallel.time_ranks
+        return Layout.plan(self.ranks, missing, None if self.resume and given and self.ranks // given > missing else given)
 
     def begin(self) -> None:
         """From here on a run that is cut can go on. On rank 0."""
         if self.config.checkpoint.every is not None and not self.resume:
             self.folder.empty()
             self.folder.begin(self.config.as_dict(), self.inputs())
-
-    def time_ranks(self) -> int | None:
-        """As configured; for the few members of a resumed run only where there are enough of them."""
-        given, missing = self.config.parallel.time_ranks, max(len(self.missing), 1)
-        return None if self.resume and given and self.ranks // given > missing else given
 
     def inputs(self) -> dict[str, str]:
         """Digests of the files that decide the fields."""
@@ -152,6 +166,11 @@ class Run:
                 check_target(self.directory / name, self.overwrite or self.resume)
         self.statistics = Statistics.from_file(Path(self.config.data.statistics))
         self.content().chosen(self.statistics.names)
+        if self.leads > 1 and self.mode == "gather" and self.layout.groups > 1 and self.config.checkpoint.every is None:
+            raise ConfigError(
+                "checkpoint.every = null and output.mode = gather: results would be with rank 0 alone, and other ranks could "
+                "not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
+            )
         if self.mode == "mpio":
             mpio.require_parallel(self.content(), self.comm)
         found, wanted = self.statistics.reference.shape[1:], tuple(self.config.model.shape)
@@ -173,7 +192,7 @@ class Run:
         """Of the ensemble file, for the announcement."""
         content, cases = self.content(), len(self.conditions.cases.indices) if self.conditions else 1
         variables, points = len(content.chosen(self.statistics.names)), math.prod(self.config.model.shape[1:])
-        number = content.size(len(self.members) // cases, cases, variables, points) / 1e6
+        number = content.size(len(self.members) // cases, cases * self.leads, variables, points) / 1e6
         packing = " before compression" if content.compression else ""
         ways = {
             "virtual": f" and the parts of {self.layout.groups} ranks beside it",
@@ -204,15 +223,16 @@ class Run:
         models.load_weights(network, Path(model.weights))
         denoiser = models.build_denoiser(network, model.predicts, model.sigma_data, device)
         models.probe(denoiser, model.shape, float(self.sigmas[0]), getattr(torch, self.config.parallel.dtype), device,
-                     self.given(self.members[:1]) if self.conditions else None)  # fmt: skip
+                     self.given(self.members[:1]) if self.given else None)  # fmt: skip
         return denoiser
 
     def announce(self) -> str:
         solver, sampling = self.solver, self.config.sampling
+        times = f" for {self.leads} lead times" if self.leads > 1 else ""
         device = next(self.denoiser.parameters()).device
         lines = [
             f"parampi {parampi.__version__}: {self.layout.describe()}; MPI: {mpi_version()}",
-            f"drawing {len(self.members)} members of {self.config.model.shape} with {self.sampler}, "
+            f"drawing {len(self.members)} members{times} of {self.config.model.shape} with {self.sampler}, "
             f"{self.step_map.steps} points from sigma {self.sigmas[0]:.4g} to {self.sigmas[-1]:.4g}",
             f"solver {solver}, window {self.window}, tolerance {sampling.tolerance:g}, {self.config.parallel.mode} mode, "
             f"on {device} with {torch.get_num_threads()} thread(s) per rank",
@@ -223,51 +243,93 @@ class Run:
 
     def draw(self) -> Ensemble:
         """Sample, writing each member as it comes. When the network fails, the finished members' file and report are kept."""
-        sampling, parallel = self.config.sampling, self.config.parallel
-        every = self.config.checkpoint.every
-        keeper = Keeper(self.folder, every) if every is not None else None
-        guard = Safeguard(self.alarm, keeper, self.places)
+        whole: Ensemble | None = None
         with contextlib.ExitStack() as stack:
             self.output = stack.enter_context(self.open_output())
+            on_root(self.comm, self.begin)
+            self.put_back()
+            for lead, done in enumerate(self.done):
+                if missing := self.missing_of(done):
+                    self.begin_lead(lead)
+                    ensemble, failure = self.draw_lead(missing)
+                    whole = self.counted(whole, ensemble)
+                    if failure is not None:
+                        failure.ensemble = whole
+                        self.salvage(failure)
+                        raise failure
+        return whole or self.nothing_left()
+
+    def begin_lead(self, lead: int) -> None:
+        self.lead = lead
+        leads = self.conditions.leads if self.conditions else None
+        if leads and self.rank == 0:
+            print(f"lead time {lead + 1} of {self.leads}: {leads.values[lead]:g} {leads.units}", flush=True)
+
+    def draw_lead(self, missing: list[int]) -> tuple[Ensemble, NonFiniteError | InterruptionError | None]:
+        """Members for one lead time (the only one where there is no roll-out), and what ended it early."""
+        sampling, parallel, layout = self.config.sampling, self.config.parallel, self.layouts[self.lead]
+        every = self.config.checkpoint.every
+        keeper = Keeper(self.folder, every, lead=self.lead) if every is not None else None
+        guard, self.places = Safeguard(self.alarm, keeper, self.places), {}
+        with contextlib.ExitStack() as stack:
             kind = "window" if self.solver.ends(sampling.window, self.step_map) is None else "block"
             display = Progress(self.step_map.steps, self.window, kind, self.progress)
             progress = stack.enter_context(display) if self.rank == 0 else None
-            on_root(self.comm, self.begin)
-            self.put_back()
-            if not self.missing:
-                return self.nothing_left()
+            if self.given:
+                self.given.lead = self.lead
+                self.given.group = stack.enter_context(self.group_of(layout))
             try:
                 return sample(
-                    self.denoiser, self.config.model.shape, self.missing, self.sigmas, self.sampler, self.solver,
-                    sampling.window, sampling.tolerance, sampling.seed, self.comm, sigma_data=self.config.model.sigma_data,
-                    time_ranks=self.time_ranks(), mode=parallel.mode, dtype=getattr(torch, parallel.dtype),
-                    network_batch=parallel.network_batch, batch=parallel.batch, keep=self.keep,
-                    keep_on="groups" if self.output.everywhere else "root",
-                    watch=progress.show if progress else None, safeguard=guard,
-                    condition=self.given if self.conditions else None,
-                )  # fmt: skip
+                    self.denoiser, self.config.model.shape, missing, self.sigmas, self.sampler, self.solver, sampling.window,
+                    sampling.tolerance, lead_seed(sampling.seed, self.lead), self.comm,
+                    sigma_data=self.config.model.sigma_data, time_ranks=layout.time_ranks, mode=parallel.mode,
+                    dtype=getattr(torch, parallel.dtype), network_batch=parallel.network_batch, batch=parallel.batch,
+                    keep=self.keep, keep_on="groups" if self.output.everywhere else "root",
+                    watch=progress.show if progress else None, safeguard=guard, condition=self.given,
+                ), None  # fmt: skip
             except (NonFiniteError, InterruptionError) as error:
-                self.salvage(error)
-                raise
+                assert error.ensemble is not None
+                return error.ensemble, error
+
+    @contextlib.contextmanager
+    def group_of(self, layout: Layout) -> Iterator[Group]:
+        """The ranks that share this rank's members."""
+        if self.comm is None or layout.time_ranks == 1:
+            yield Alone()
+            return
+        split = self.comm.Split(layout.group(self.rank), self.rank)
+        yield as_group(split)
+        split.Free()
+
+    def counted(self, whole: Ensemble | None, ensemble: Ensemble) -> Ensemble:
+        """One report for all lead times."""
+        report = ensemble.report
+        report.members = [replace(member, lead=self.lead) for member in report.members]
+        if whole is None:
+            return ensemble
+        whole.report.follow(report)
+        return whole
 
     def put_back(self) -> None:
         """Members that an earlier run finished, into the files of this one."""
-        finished = [member for member in self.members if member not in self.missing]
-        self.earlier = [self.folder.report(member) for member in finished] if self.rank == 0 else []
+        finished = self.output.earlier if self.rank == 0 else []
+        self.earlier = [self.folder.report(member, lead) for lead, member in finished]
 
         def write_mine() -> None:
-            for member in self.output.put_back:
-                self.write(*self.folder.member(member))
+            for lead, member in self.output.put_back:
+                self.write(*self.folder.member(member, lead))
 
         on_all(self.comm, write_mine)
 
     def farewell(self) -> str:
         """What to say when a run stops early."""
-        finished = self.folder.finished(self.members)
+        finished = [self.folder.finished(self.members, lead) for lead in range(self.leads)]
+        count = sum(map(len, finished))
         reason = self.alarm.received or f"checkpoint.max_walltime = {self.config.checkpoint.max_walltime:g} s"
         remedy = f"go on with parampi resume {self.directory}" if self.config.checkpoint.every is not None else (
             "nothing was kept of the others, as checkpoint.every is null")  # fmt: skip
-        return f"stopped in good order ({reason}); {len(finished)} of {len(self.members)} members are finished; {remedy}"
+        what = "members" if self.leads == 1 else "fields"
+        return f"stopped in good order ({reason}); {count} of {len(self.members) * self.leads} {what} are finished; {remedy}"
 
     def nothing_left(self) -> Ensemble:
         """All members were finished before; only the files are left to be written."""
@@ -281,32 +343,38 @@ class Run:
             self.folder.clear()
 
     def salvage(self, error: NonFiniteError | InterruptionError) -> None:
-        kept = error.ensemble.members if error.ensemble is not None else None
         if isinstance(error, NonFiniteError) and self.rank == 0:
             self.forget()
-        if kept:
+        report = error.ensemble.report if error.ensemble else None
+        if self.rank == 0 and report and report.members:
             self.write_report(error.ensemble)
-            print(f"kept {len(kept)} finished members in {self.directory / self.config.output.ensemble}", flush=True)
+            what = "members" if self.leads == 1 else "fields"
+            target = self.directory / self.config.output.ensemble
+            print(f"kept {len(report.members)} finished {what} in {target}", flush=True)
 
     def open_output(self) -> Output:
-        target, cases = self.directory / self.config.output.ensemble, self.conditions.cases if self.conditions else None
-        places = Places(self.members, cases)
+        target = self.directory / self.config.output.ensemble
+        cases, leads = (self.conditions.cases, self.conditions.leads) if self.conditions else (None, None)
+        places = Places(self.members, cases, leads)
         outline = Outline(self.statistics, places, self.config.sampling.seed, self.attributes, self.content())
-        finished = [member for member in self.members if member not in self.missing]
+        finished = [(lead, member) for lead, members in enumerate(self.done) for member in members]
         return Output(
-            target, outline, self.comm, self.layout, self.mode, finished, self.missing, self.attributes["parampi_ensemble"],
-            self.overwrite or self.resume,
+            target, outline, self.comm, self.mode, writers(self.mode, self.layouts), finished,
+            self.attributes["parampi_ensemble"], self.overwrite or self.resume,
         )  # fmt: skip
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
+        member = replace(member, lead=self.lead)
         if self.config.checkpoint.every is not None:
             self.folder.keep(state, member)
+        if self.given:
+            self.given.remember(member.member, state)
         self.write(state, member)
 
     def write(self, state: Tensor, member: MemberReport) -> None:
         fields = self.statistics.restore(state.cpu().double().numpy())
         facts = MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual)
-        self.output.write(member.member, fields, facts)
+        self.output.write(member.member, fields, facts, member.lead)
 
     def write_report(self, ensemble: Ensemble) -> None:
         facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}

@@ -49,22 +49,11 @@ MAY_IMPORT = {
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
     "output": DRAWING | {"fields"},
+    "given": DRAWING | {"fields", "checkpoint"},
     "run": DRAWING
-    | {
-        "output",
-        "",
-        "progress",
-        "alarm",
-        "fields",
-        "verify",
-        "models",
-        "advice",
-        "config",
-        "checkpoint",
-        "rounds",
-        "safeguard",
-    },
-    "rerun": DRAWING | {"", "run", "fields", "models", "config"},
+    | {"", "alarm", "output", "given", "progress", "fields", "verify", "models", "advice", "config", "checkpoint"}
+    | {"rounds", "safeguard"},
+    "rerun": DRAWING | {"", "run", "given", "fields", "models", "config"},
     "cli": DRAWING | {"", "alarm", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.places import Cases
+from parampi.fields.rollout import Rollout
 from parampi.fields.samples import FileSamples
 from parampi.fields.statistics import Statistics
+from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
 COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
@@ -27,6 +29,8 @@ class Conditions:
     statistics  of these variables: mean, standard deviation, units
     select      indices of the cases to draw; None for all
     missing     "refuse" missing values (DataError), or give the "mean" in their place
+    static      a file and its variables (y, x) that are given to every case, behind the others
+    rollout     forecasts in a row; `channels` are then the names of what is drawn
     """
 
     paths: Sequence[Path]
@@ -34,25 +38,59 @@ class Conditions:
     statistics: Statistics
     select: Sequence[int] | None = None
     missing: Literal["refuse", "mean"] = "refuse"
+    static: tuple[Path, Sequence[str]] | None = None
+    rollout: Rollout | None = None
+    channels: Sequence[str] = ()
     samples: FileSamples = field(init=False)
     shape: tuple[int, ...] = field(init=False)
     cases: Cases = field(init=False)
 
     def __post_init__(self) -> None:
         self.samples = FileSamples(self.paths, self.names, least=2)
-        unknown = [name for name in self.names if name not in self.statistics.names]
+        self.mean, self.deviation, units = self.scales(self.names)
+        if self.rollout:
+            self.rollout.connect(self.names, self.channels)
+        with self.samples as opened:
+            self.shape = opened.shape[1:]
+            self.check_units(units)
+            self.cases = self.axis_of_cases()
+            self.check_forcing()
+        self.constant = self.read_static() if self.static else None
+        self.leads = self.rollout.leads(self.cases, self.spacing) if self.rollout else None
+
+    def scales(self, names: Sequence[str]) -> tuple[Floats, Floats, list[str]]:
+        """Means and standard deviations (C, 1, 1) and units."""
+        unknown = [name for name in names if name not in self.statistics.names]
         if unknown:
             raise DataError(
                 f"there are no statistics of {', '.join(unknown)} to normalise it with; the statistics file has "
                 f"{', '.join(self.statistics.names)}; name another one (condition.statistics)"
             )
-        rows = [self.statistics.names.index(name) for name in self.names]
-        self.mean = self.statistics.mean[rows][:, None, None]
-        self.deviation = self.statistics.standard_deviation[rows][:, None, None]
-        with self.samples as opened:
-            self.shape = opened.shape[1:]
-            self.check_units([self.statistics.units[row] for row in rows])
-            self.cases = self.axis_of_cases()
+        rows = [self.statistics.names.index(name) for name in names]
+        mean, deviation = self.statistics.mean[rows], self.statistics.standard_deviation[rows]
+        return mean[:, None, None], deviation[:, None, None], [self.statistics.units[row] for row in rows]
+
+    def check_forcing(self) -> None:
+        """In a roll-out variables that no result replaces are needed at each of its times."""
+        forcing, steps = self.rollout.unfed(self.names) if self.rollout else [], self.rollout.steps if self.rollout else 1
+        last, total = max(self.cases.indices) + steps - 1, self.samples.shape[0]
+        if forcing and last >= total:
+            raise DataError(
+                f"{steps} lead times from case {max(self.cases.indices)} need {', '.join(forcing)} up to index {last}, but the "
+                f"files end at {total - 1}; take fewer lead times or earlier cases, or files that go on"
+            )
+
+    def read_static(self) -> Floats:
+        assert self.static
+        path, names = self.static
+        mean, deviation, _ = self.scales(names)
+        with FileSamples([path], names, least=2) as opened:
+            if opened.shape[0] != 1 or opened.shape[2:] != self.shape[1:]:
+                raise DataError(
+                    f"{path}: {', '.join(names)} have shape {opened.leading[0] + opened.shape[2:]}; expected static fields "
+                    f"{self.shape[1:]} like those of {self.paths[0]}"
+                )
+            return self.filled((opened[0:1][0] - mean) / deviation, names, f"in {path}")
 
     def check_units(self, expected: Sequence[str]) -> None:
         for path, file in zip(self.paths, self.samples.files, strict=True):
@@ -77,6 +115,11 @@ class Conditions:
             what = f"{wrong} of condition.select are" if wrong else f"condition.select = {chosen} is"
             raise DataError(f"{what} not among the {total} cases of the files; give different indices from 0 to {total - 1}")
         name, values, attributes = self.coordinate()
+        self.spacing = np.diff(values)
+        if self.rollout and unit_of(attributes.get("units", "")):
+            attributes = {key: value for key, value in attributes.items() if key not in ("axis", "long_name")}
+            name = "forecast_reference_time"
+            attributes |= {"standard_name": name, "long_name": "start of the forecast"}
         return Cases(name, values[chosen], attributes, chosen)
 
     def coordinate(self) -> tuple[str, Floats, dict[str, str]]:
@@ -98,22 +141,35 @@ class Conditions:
         values = np.concatenate([np.ma.filled(part, np.nan) for part in parts])
         return name, values, told[0]
 
-    def __call__(self, cases: Sequence[int]) -> Floats:
-        """Normalised conditions (m, C, y, x) of cases, by their indices in the files; each is read once."""
+    def __call__(self, cases: Sequence[int], lead: int = 0, results: Floats | None = None) -> Floats:
+        """Normalised conditions (m, C, y, x) of cases, by their indices in the files; each is read once. At a later `lead` of a
+        roll-out, `results` (m, channels, y, x) in physical units are those of the lead before."""
+        steady = lead > 0 and self.rollout is not None and not self.rollout.unfed(self.names)
+        found: dict[int, Floats] = {}
         with ExitStack() as stack:
-            opened = stack.enter_context(self.samples)
-            found = {case: self.normalised(opened[case : case + 1][0], case) for case in sorted(set(cases))}
-        return np.stack([found[case] for case in cases])
+            opened = stack.enter_context(self.samples) if not steady else None
+            for case in sorted(set(cases)):
+                at = case + lead
+                raw = opened[at : at + 1][0] if opened else np.zeros(self.shape)
+                scaled = (raw - self.mean) / self.deviation
+                scaled[[row for row, _ in self.rollout.places] if lead and self.rollout else []] = 0.0
+                found[case] = self.filled(scaled, self.names, f"of case {at} in {', '.join(map(str, self.paths))}")
+        made = np.stack([found[case] for case in cases])
+        if lead and self.rollout and results is not None:
+            for row, channel in self.rollout.places:
+                made[:, row] = (results[:, channel] - self.mean[row]) / self.deviation[row]
+        if self.constant is None:
+            return made
+        return np.concatenate([made, np.broadcast_to(self.constant, (len(made), *self.constant.shape))], axis=1)
 
-    def normalised(self, raw: Floats, case: int) -> Floats:
-        fields = (raw - self.mean) / self.deviation
+    def filled(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
+        """Normalised fields with the mean in the place of gaps. Raises DataError where that is not wanted, or all is gap."""
         gaps = ~np.isfinite(fields)
         if gaps.any():
             channel = int(gaps.any(axis=(1, 2)).argmax())
             if self.missing == "refuse" or gaps[channel].all():
-                files, count = ", ".join(map(str, self.paths)), int(gaps[channel].sum())
                 raise DataError(
-                    f"{self.names[channel]} of case {case} in {files} has {count} missing values of {gaps[channel].size}; fill "
+                    f"{names[channel]} {where} has {int(gaps[channel].sum())} missing values of {gaps[channel].size}; fill "
                     f"them, or give the mean in the place of some (condition.missing: mean)"
                 )
         return np.where(gaps, 0.0, fields)

@@ -47,14 +47,14 @@ def create(path: str | Path, outline: Outline) -> None:
 
 class ParallelStore(Keeper):
     """One rank's hand in a file that all ranks of `comm` write; opened and closed by all of them together, after `create`.
+    The file keeps its partial name until `complete` is done with it."""
 
-    `members` are those that this rank writes. `close` leaves the file under its partial name for `complete`.
-    """
-
-    def __init__(self, path: str | Path, outline: Outline, members: list[int], comm: "Comm"):
+    def __init__(self, path: str | Path, outline: Outline, comm: "Comm"):
         import h5py
 
-        super().__init__(members, outline.statistics.shape, len(outline.places.leads.values) if outline.places.leads else 1)
+        super().__init__(
+            outline.places.numbers, outline.statistics.shape, len(outline.places.leads.values) if outline.places.leads else 1
+        )
         self.path, self.outline = Path(path), outline
         self.summary = Summary(outline.content, outline.chosen, outline.statistics.mean_of(outline.chosen))
         with writing(path):

@@ -92,6 +92,11 @@ class Outline:
             axis = file.createVariable("lead_time", "f8", ("lead_time",))
             axis.setncatts({"standard_name": "forecast_period", "long_name": "time since the start", "units": leads.units})
             axis[:] = leads.values
+        if (valid := self.places.valid_times) is not None and cases is not None:
+            axis = file.createVariable("valid_time", "f8", (cases.name, "lead_time"))
+            told = {key: value for key, value in cases.attributes.items() if key in ("units", "calendar")}
+            axis.setncatts({"standard_name": "time", "long_name": "time that a forecast is for", **told})
+            axis[:] = valid
 
     def create_facts(self, file: netCDF4.Dataset) -> None:
         """What is known per member. Integers have no fill value, which would make readers turn them into floats."""
@@ -120,7 +125,8 @@ class Outline:
         told = {"units": "units", "long_name": "long_names", "standard_name": "standard_names"}
         channel = self.statistics.names.index(name)
         found = {key: getattr(self.statistics, source)[channel] for key, source in told.items()}
-        return {k: v for k, v in found.items() if v} | {"coordinates": "realization", "ancillary_variables": ANCILLARY}
+        coordinates = "realization" + (" valid_time" if self.places.valid_times is not None else "")
+        return {k: v for k, v in found.items() if v} | {"coordinates": coordinates, "ancillary_variables": ANCILLARY}
 
     def create_field(self, file: netCDF4.Dataset, name: str) -> None:
         """A chunk is a member's field, so that writing one touches no other; checksums tell damaged ones."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parampi.fields.times import unit_of
+
 Floats = NDArray[np.floating[Any]]
 PER_CASE = 1 << 16
 """Members that a case can have: member r of case t has the number `t * PER_CASE + r`, whatever the others are."""
@@ -53,6 +55,13 @@ class Places:
     def shape(self) -> tuple[int, ...]:
         cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.leads.values),) if self.leads else ()
         return (len(self.realizations), *cases, *leads)
+
+    @property
+    def valid_times(self) -> Floats | None:
+        """Times (cases, lead times) that forecasts are for, in the units of the cases; None where starts have no time."""
+        if self.cases is None or self.leads is None or unit_of(self.cases.attributes.get("units", "")) != self.leads.units:
+            return None
+        return np.asarray(np.add.outer(self.cases.values, np.array(self.leads.values)), np.float64)
 
     @property
     def expected(self) -> int:

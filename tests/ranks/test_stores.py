@@ -58,6 +58,22 @@ def test_members_of_cases(tmp_path):
         assert values(out / "ensemble.nc") == expected, mode
 
 
+def test_roll_outs(tmp_path):
+    write_conditions(tmp_path / "cond.nc")
+    config = write_project(
+        tmp_path, sampling__members=3, parallel__mode="bitwise", parallel__network_batch=4, output__summary=["mean"],
+        condition__files="cond.nc", condition__variables=["vorticity"], condition__select=[1], condition__lead_times=2,
+    )  # fmt: skip
+    draw(1, "run", config, f"output.directory={tmp_path / 'one'}")
+    expected = values(tmp_path / "one" / "ensemble.nc")
+    for mode, time_ranks, every in [("virtual", 2, "30"), ("gather", 2, "30"), ("virtual", 4, "null"), ("auto", 1, "null")]:
+        out = tmp_path / f"{mode}-{time_ranks}"
+        ranks = 3 if time_ranks == 1 else 4
+        draw(ranks, "run", config, f"output.directory={out}", f"output.mode={mode}", f"parallel.time_ranks={time_ranks}",
+             f"checkpoint.every={every}")  # fmt: skip
+        assert values(out / "ensemble.nc") == expected, (mode, time_ranks)
+
+
 def test_several_groups_write_their_own_files_by_default(tmp_path):
     config = write_project(tmp_path)
     draw(2, "run", config)
