@@ -118,6 +118,31 @@ def rerun(ensemble: Path, member: int, case: int | None) -> int:
 
 
 @commands.command()
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--channel", "channels", multiple=True, help="What the network draws, in its order (repeatable).")
+@click.option("--condition", "condition", multiple=True, help="What it is given, in its order (repeatable).")
+@click.option("--predicts", type=click.Choice(["edm", "epsilon", "velocity", "data", "score"]), help="As model.predicts.")
+@click.option("--sigma-data", type=float, help="As model.sigma_data.")
+def card(
+    weights: Path, channels: tuple[str, ...], condition: tuple[str, ...], predicts: str | None, sigma_data: float | None
+) -> int:
+    """Show what the file WEIGHTS says of its network's channels, or write it there. Runs then match variables by name."""
+
+    def work() -> None:
+        from parampi import card as cards
+
+        given = cards.Card(channels or None, condition or None, predicts, sigma_data)
+        if given != cards.Card():
+            cards.write(weights, given)
+        if not weights.is_file():
+            raise DataError(f"there is no file {weights}")
+        found = cards.read(weights)
+        print("\n".join(f"{name}: {value}" for name, value in vars(found).items() if value is not None) or "no card")
+
+    return ending(work, launched_rank())
+
+
+@commands.command()
 @click.argument("ensemble", type=click.Path(path_type=Path))
 def check(ensemble: Path) -> int:
     """Find what is wrong with the file ENSEMBLE: parts that are missing, truncated or foreign, members that are missing or have

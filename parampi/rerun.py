@@ -133,7 +133,8 @@ def prepared(config: RunConfig, comm: "Comm | None") -> Run:
     job.local_rank, job.ranks_here = place_on_node(comm)
     job.step_map = job.sampler.steps(job.sigmas)
     check_solver(job.solver, job.step_map, tuple(config.model.shape))
-    job.statistics = on_all(comm, lambda: Statistics.from_file(config.data.statistics))
+    job.read_card()
+    job.statistics = on_all(comm, job.read_statistics)
     job.conditions = on_all(comm, job.open_conditions)
     job.leads = len(job.conditions.leads.values) if job.conditions and job.conditions.leads else 1
     job.solver = on_all(comm, job.informed)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import parampi
-from parampi import models
+from parampi import card, models
 from parampi.advice import advice
 from parampi.alarm import Alarm
 from parampi.checkpoint import Folder, same_run
@@ -70,6 +70,7 @@ class Run:
         self.step_map = self.sampler.steps(self.sigmas)
         check_solver(self.solver, self.step_map, tuple(self.config.model.shape))
         self.window = self.solver.window(self.config.sampling.window, self.step_map)
+        self.read_card()
         self.conditions = on_all(self.comm, self.open_conditions)
         if self.conditions is not None:
             self.members = self.numbered(self.conditions.cases.indices)
@@ -79,12 +80,20 @@ class Run:
         self.layout = self.layouts[0]
         self.mode = choose_mode(self.config.output.mode, self.layouts)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
-        self.statistics = on_all(self.comm, lambda: Statistics.from_file(Path(self.config.data.statistics)))
+        self.statistics = on_all(self.comm, self.read_statistics)
         if self.conditions is not None:
             folder = self.folder if self.config.checkpoint.every is not None else None
             self.given = Given(self.conditions, self.statistics, folder)
         self.solver = on_all(self.comm, self.informed)
         self.denoiser = on_all(self.comm, self.load)
+
+    def read_card(self) -> None:
+        """What the weights say of their network, on every rank."""
+        model = self.config.model
+        self.card = on_all(self.comm, lambda: card.read(model.weights))
+        on_all(self.comm, lambda: self.card.agree(model.predicts, model.sigma_data))
+        if self.config.condition is None and self.card.condition:
+            on_all(self.comm, lambda: self.card.order_given([]))
 
     def open_conditions(self) -> Conditions | None:
         """What the files say, on every rank; fields are read when members are drawn."""
@@ -96,8 +105,17 @@ class Run:
         paths = [Path(path) for pattern in files for path in sorted(glob.glob(pattern)) or [pattern]]
         static = (Path(wanted.static), wanted.static_variables) if wanted.static else None
         rollout = Rollout(wanted.lead_times, wanted.lead_step, wanted.feed) if wanted.lead_times else None
-        channels = Statistics.from_file(Path(self.config.data.statistics)).names if rollout else ()
-        return Conditions(paths, wanted.variables, statistics, wanted.select, wanted.missing, static, rollout, channels)
+        order = self.card.order_given([*wanted.variables, *wanted.static_variables])
+        channels = self.read_statistics().names if rollout else ()
+        return Conditions(
+            paths, wanted.variables, statistics, wanted.select, wanted.missing, static, rollout, order, channels
+        )  # fmt: skip
+
+    def read_statistics(self) -> Statistics:
+        """Of the data, with the network's channels in the network's order."""
+        path = Path(self.config.data.statistics)
+        found = Statistics.from_file(path)
+        return found.select(self.card.order(found.names, f"data.statistics = {path}"))
 
     def numbered(self, cases: list[int]) -> list[int]:
         """Numbers of the members of all cases; they do not depend on how many others there are."""
@@ -110,7 +128,7 @@ class Run:
         fourier = isinstance(self.solver, Spectral) and self.solver.basis in (None, "fourier")
         if not fourier or self.solver.statistics is not None:
             return self.solver
-        return replace(self.solver, statistics=parampi.Statistics.from_file(self.config.data.statistics))
+        return replace(self.solver, statistics=parampi.Statistics.of_data(self.statistics))
 
     def take_up(self) -> tuple[list[list[int]], dict[str, list[Any]]]:
         """Members that an earlier run finished, for each lead time, and where others are that were begun; on rank 0, which
@@ -164,7 +182,7 @@ class Run:
         for name in (self.config.output.ensemble, self.config.output.report, self.config.output.figure):
             if name:
                 check_target(self.directory / name, self.overwrite or self.resume)
-        self.statistics = Statistics.from_file(Path(self.config.data.statistics))
+        self.statistics = self.read_statistics()
         self.content().chosen(self.statistics.names)
         if self.leads > 1 and self.mode == "gather" and self.layout.groups > 1 and self.config.checkpoint.every is None:
             raise ConfigError(

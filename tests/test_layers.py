@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "engines": SOLVING | {"account", "driver", "wavefront"},
     "report": BASE,
     "alarm": set(),
+    "card": BASE | {"fields"},
     "snapshot": ADVANCING,
     "checkpoint": BASE | {"report", "fields"},
     "rounds": ADVANCING | {"fields", "snapshot", "checkpoint"},
@@ -51,10 +52,10 @@ MAY_IMPORT = {
     "output": DRAWING | {"fields"},
     "given": DRAWING | {"fields", "checkpoint"},
     "run": DRAWING
-    | {"", "alarm", "output", "given", "progress", "fields", "verify", "models", "advice", "config", "checkpoint"}
+    | {"", "alarm", "card", "output", "given", "progress", "fields", "verify", "models", "advice", "config", "checkpoint"}
     | {"rounds", "safeguard"},
     "rerun": DRAWING | {"", "run", "given", "fields", "models", "config"},
-    "cli": DRAWING | {"", "alarm", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
+    "cli": DRAWING | {"", "alarm", "card", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }
 ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}

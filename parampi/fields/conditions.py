@@ -30,6 +30,7 @@ class Conditions:
     select      indices of the cases to draw; None for all
     missing     "refuse" missing values (DataError), or give the "mean" in their place
     static      a file and its variables (y, x) that are given to every case, behind the others
+    order       where the network's conditions are among `names` and the static ones; None where they are in this order
     rollout     forecasts in a row; `channels` are then the names of what is drawn
     """
 
@@ -40,6 +41,7 @@ class Conditions:
     missing: Literal["refuse", "mean"] = "refuse"
     static: tuple[Path, Sequence[str]] | None = None
     rollout: Rollout | None = None
+    order: Sequence[int] | None = None
     channels: Sequence[str] = ()
     samples: FileSamples = field(init=False)
     shape: tuple[int, ...] = field(init=False)
@@ -158,9 +160,9 @@ class Conditions:
         if lead and self.rollout and results is not None:
             for row, channel in self.rollout.places:
                 made[:, row] = (results[:, channel] - self.mean[row]) / self.deviation[row]
-        if self.constant is None:
-            return made
-        return np.concatenate([made, np.broadcast_to(self.constant, (len(made), *self.constant.shape))], axis=1)
+        if self.constant is not None:
+            made = np.concatenate([made, np.broadcast_to(self.constant, (len(made), *self.constant.shape))], axis=1)
+        return made if self.order is None else made[:, list(self.order)]
 
     def filled(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
         """Normalised fields with the mean in the place of gaps. Raises DataError where that is not wanted, or all is gap."""

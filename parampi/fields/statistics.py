@@ -1,7 +1,7 @@
 """Statistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,15 @@ class Statistics:
         """Normalised fields (..., C, H, W) in physical units, in the dtype they come in: the inverse of `normalise`."""
         mean, deviation = self.columns(fields)
         return (fields * deviation + mean).astype(fields.dtype)
+
+    def select(self, names: Sequence[str]) -> "Statistics":
+        """Those of some of the channels, in the order of `names`."""
+        rows = [self.names.index(name) for name in names]
+        texts: dict[str, Any] = {
+            field: tuple(getattr(self, field)[row] for row in rows) for field in (*STRINGS.values(), *OPTIONAL.values())
+        }
+        numbers = {field: getattr(self, field)[rows] for field in ("mean", "standard_deviation", "kurtosis", "spectrum")}
+        return replace(self, **texts, **numbers, reference=self.reference[:, rows])
 
     def mean_of(self, names: Sequence[str]) -> Floats:
         """Means (c,) of some of the channels."""
