@@ -102,7 +102,8 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.option("--member", type=int, required=True, help="Its number, as in the variable realization.")
 @click.option("--case", type=int, help="With conditions: the index of the case in their files.")
-def rerun(ensemble: Path, member: int, case: int | None) -> int:
+@click.option("--variable", "variables", multiple=True, help="Compare this one (repeatable); all by default.")
+def rerun(ensemble: Path, member: int, case: int | None, variables: tuple[str, ...]) -> int:
     """Draw one member of ENSEMBLE again, from the file's own attributes, and compare it with what is stored."""
 
     def work() -> None:
@@ -110,7 +111,7 @@ def rerun(ensemble: Path, member: int, case: int | None) -> int:
         with together(comm):
             from parampi.rerun import rerun as again
 
-            found = again(ensemble, member, case, comm)
+            found = again(ensemble, member, case, comm, variables)
             if launched_rank() == 0:
                 print(found.table(), flush=True)
 

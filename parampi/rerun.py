@@ -1,6 +1,7 @@
 """One member of an ensemble file drawn once more, from what the file says of its making, and compared with what it holds."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from parampi import models
 from parampi.config import RunConfig, resolved
 from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
-from parampi.fields import PER_CASE, Statistics, open_ensemble
+from parampi.fields import PER_CASE, open_ensemble
+from parampi.fields.examine import channels
 from parampi.given import Given, lead_seed
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
@@ -50,15 +52,18 @@ class Comparison:
         return "\n".join(lines)
 
 
-def rerun(path: Path, member: int, case: int | None = None, comm: "Comm | None" = None) -> Comparison:
-    """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare. Every rank makes the same call.
+def rerun(
+    path: Path, member: int, case: int | None = None, comm: "Comm | None" = None, variables: Sequence[str] = ()
+) -> Comparison:
+    """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare what the file has of it, or some
+    `variables`. Every rank makes the same call.
 
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
     where weights or statistics are no longer what they were.
     """
     tree, weights = on_root(comm, lambda: described(path))
     config = resolved(tree, [], path)
-    stored = on_all(comm, lambda: held(path, member, case, Statistics.from_file(config.data.statistics).names))
+    stored = on_all(comm, lambda: held(path, member, case, variables))
     fields = drawn(config, weights, member, case, comm)
     differences = on_root(comm, lambda: compared(stored, fields))
     found = Comparison(member, case, differences, config.sampling.tolerance)
@@ -79,9 +84,14 @@ def described(path: Path) -> list[Any]:
         return [json.loads(file.parampi_config), getattr(file, "weights_sha256", "")]
 
 
-def held(path: Path, member: int, case: int | None, names: tuple[str, ...]) -> dict[str, Floats]:
-    """Fields of a finished member by variable."""
+def held(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
+    """Fields of a finished member by variable; all that the file has, if none are named."""
     with open_ensemble(path) as file:
+        names = channels(file)
+        lacking = [name for name in variables if name not in names]
+        if lacking or not names:
+            has = f"it has {', '.join(names)}" if names else "it has statistics over members alone"
+            raise DataError(f"{path} has no fields of members{' of ' + ', '.join(lacking) if lacking else ''}; {has}")
         realizations = file["realization"][:].tolist()
         if member not in realizations:
             raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
@@ -94,7 +104,7 @@ def held(path: Path, member: int, case: int | None, names: tuple[str, ...]) -> d
             row += (cases.index(case),)
         if not np.all(file["complete"][row]):
             raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
-        return {name: np.ma.filled(file[name][row], np.nan) for name in names}
+        return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
 def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:

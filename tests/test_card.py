@@ -97,7 +97,7 @@ def test_conditions_are_matched_by_name(tmp_path, project, names):
         (
             Card(("T", "v")),
             {},
-            r"data.statistics = .*statistics\.nc has no v: it has u, T, and the network draws T, v \(the card",
+            r"data.statistics = .*statistics\.nc has no v: it has u, T, and the network draws T, v \(the",
         ),
         (Card(predicts="edm"), {}, r"model.predicts = data, but the card in the network's weights says edm; put it right"),
         (Card(sigma_data=0.5), {}, r"model.sigma_data = 1.0, but the card in the network's weights says 0.5; put it right"),

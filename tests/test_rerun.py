@@ -39,6 +39,15 @@ def test_a_fast_run_is_the_same_to_the_tolerance(tmp_path):
     assert found.same and found.differences["vorticity"] < 1e-5
 
 
+def test_some_variables_or_what_the_file_has(tmp_path, ensemble):
+    assert rerun(ensemble, 1, variables=["vorticity"]).same
+    with pytest.raises(DataError, match=r"has no fields of members of q; it has vorticity"):
+        rerun(ensemble, 1, variables=["q"])
+    run(load(tmp_path / "run.yaml", ["output.members=false", "output.summary=[mean]"]), overwrite=True)
+    with pytest.raises(DataError, match=r"has no fields of members; it has statistics over members alone"):
+        rerun(ensemble, 1)
+
+
 def test_a_changed_field_is_found_out(ensemble):
     with netCDF4.Dataset(ensemble, "a") as file:
         file["vorticity"][1, 0, 0] += 1.0

@@ -124,9 +124,8 @@ class Statistics:
     def select(self, names: Sequence[str]) -> "Statistics":
         """Those of some of the channels, in the order of `names`."""
         rows = [self.names.index(name) for name in names]
-        texts: dict[str, Any] = {
-            field: tuple(getattr(self, field)[row] for row in rows) for field in (*STRINGS.values(), *OPTIONAL.values())
-        }
+        columns = (*STRINGS.values(), *OPTIONAL.values())
+        texts: dict[str, Any] = {field: tuple(getattr(self, field)[row] for row in rows) for field in columns}
         numbers = {field: getattr(self, field)[rows] for field in ("mean", "standard_deviation", "kurtosis", "spectrum")}
         return replace(self, **texts, **numbers, reference=self.reference[:, rows])
 
