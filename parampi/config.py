@@ -26,7 +26,7 @@ SCHEDULES: dict[str, Callable[..., Tensor]] = {
 REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
 PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),
-         ("condition", "statistics"), ("condition", "static"), ("output", "directory"))  # fmt: skip
+         ("condition", "statistics"), ("condition", "static"), ("output", "directory"), ("output", "grid"))  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -154,7 +154,8 @@ class Checkpoint(Strict):
 class Output(Strict):
     """What is written, into one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that drives a
     group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where there are
-    several groups, gather else."""
+    several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over; where its
+    variable `mask` is 0 or missing, fields are."""
 
     directory: str
     mode: Literal["auto", "gather", "virtual", "mpio"] = "auto"
@@ -166,6 +167,16 @@ class Output(Strict):
     summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []
     quantiles: list[float] = [0.05, 0.5, 0.95]
     compression: int = Field(0, ge=0, le=9)
+    digits: int | None = Field(None, ge=1, le=6)
+    grid: str | None = None
+    grid_variables: list[str] = []
+    mask: str | None = None
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> "Output":
+        if self.grid is None and (self.grid_variables or self.mask):
+            raise ValueError("grid_variables and mask name variables of a file; give it as output.grid")
+        return self
 
 
 class RunConfig(Strict):

@@ -97,6 +97,7 @@ class Output:
         return NetCDFStore(
             self.part if joint else self.path, outline.statistics, outline.places.numbers, outline.seed, outline.attributes,
             self.overwrite or joint, outline.places.cases, outline.content, outline.places.leads, summarised=not joint,
+            cells=outline.cells,
         )  # fmt: skip
 
     def enter_parallel(self) -> None:

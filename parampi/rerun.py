@@ -66,7 +66,8 @@ def rerun(
     stored = on_all(comm, lambda: held(path, member, case, variables))
     fields = drawn(config, weights, member, case, comm)
     differences = on_root(comm, lambda: compared(stored, fields))
-    found = Comparison(member, case, differences, config.sampling.tolerance)
+    rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
+    found = Comparison(member, case, differences, config.sampling.tolerance + rounding)
     if not found.same:
         raise DataError(
             f"{path} does not hold what is drawn again: {found.table()}, but two runs to a tolerance of {found.tolerance:g} "
@@ -120,7 +121,7 @@ def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: 
     def keep(state: torch.Tensor, _: Any) -> None:
         if job.given:
             job.given.remember(number, state)
-        kept.append(job.statistics.restore(state.cpu().double().numpy()).astype(np.float32))
+        kept.append(job.cells.masked(job.statistics.restore(state.cpu().double().numpy())).astype(np.float32))
 
     for lead in range(job.leads):
         if job.given:
@@ -145,6 +146,7 @@ def prepared(config: RunConfig, comm: "Comm | None") -> Run:
     check_solver(job.solver, job.step_map, tuple(config.model.shape))
     job.read_card()
     job.statistics = on_all(comm, job.read_statistics)
+    job.cells = on_all(comm, job.read_cells)
     job.conditions = on_all(comm, job.open_conditions)
     job.leads = len(job.conditions.leads.values) if job.conditions and job.conditions.leads else 1
     job.solver = on_all(comm, job.informed)
@@ -159,10 +161,12 @@ def same_weights(job: Run, expected: str) -> Any:
 
 
 def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:
+    """Relative L2 differences by variable; what is masked in both counts as equal."""
     found = {}
     for name, old in stored.items():
         new = fields[name]
-        apart, size = (float(np.linalg.norm(np.ravel(values))) for values in (new.astype(np.float64) - old, old))
-        gap = apart / max(size, 1e-300)
-        found[name] = 0.0 if np.array_equal(new, old) else max(gap, 1e-300)
+        apart = np.where(np.isnan(new) & np.isnan(old), 0.0, new.astype(np.float64) - old)
+        size = float(np.linalg.norm(np.nan_to_num(old).ravel()))
+        gap = float(np.linalg.norm(apart.ravel())) / max(size, 1e-300)
+        found[name] = 0.0 if np.array_equal(new, old, equal_nan=True) else max(gap, 1e-300)
     return found

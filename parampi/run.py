@@ -25,6 +25,7 @@ from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
 from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, Outline, Places, Rollout, Statistics, check_target, mpio
+from parampi.fields.grid import Grid, read_grid
 from parampi.given import Given, lead_seed
 from parampi.output import Output, choose_mode, writers
 from parampi.parallel import Alone, Group, Layout, as_group
@@ -81,6 +82,7 @@ class Run:
         self.mode = choose_mode(self.config.output.mode, self.layouts)
         self.attributes: dict[str, Any] = on_root(self.comm, self.check_files)
         self.statistics = on_all(self.comm, self.read_statistics)
+        self.cells = on_all(self.comm, self.read_cells)
         if self.conditions is not None:
             folder = self.folder if self.config.checkpoint.every is not None else None
             self.given = Given(self.conditions, self.statistics, folder)
@@ -199,12 +201,19 @@ class Run:
             )
         return self.describe()
 
+    def read_cells(self) -> Grid:
+        """What the ensemble file takes over from a file of the grid."""
+        output = self.config.output
+        if output.grid is None:
+            return Grid()
+        return read_grid(Path(output.grid), self.statistics.axes, self.statistics.grid, output.grid_variables, output.mask)
+
     def content(self) -> Content:
         """What is written of the ensemble."""
         output = self.config.output
         variables = None if output.variables is None else tuple(output.variables)
         return Content(variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression,
-                       self.mode != "mpio")  # fmt: skip
+                       self.mode != "mpio", output.digits)  # fmt: skip
 
     def size(self) -> str:
         """Of the ensemble file, for the announcement."""
@@ -374,7 +383,7 @@ class Run:
         target = self.directory / self.config.output.ensemble
         cases, leads = (self.conditions.cases, self.conditions.leads) if self.conditions else (None, None)
         places = Places(self.members, cases, leads)
-        outline = Outline(self.statistics, places, self.config.sampling.seed, self.attributes, self.content())
+        outline = Outline(self.statistics, places, self.config.sampling.seed, self.attributes, self.content(), self.cells)
         finished = [(lead, member) for lead, members in enumerate(self.done) for member in members]
         return Output(
             target, outline, self.comm, self.mode, writers(self.mode, self.layouts), finished,
@@ -392,7 +401,7 @@ class Run:
     def write(self, state: Tensor, member: MemberReport) -> None:
         fields = self.statistics.restore(state.cpu().double().numpy())
         facts = MemberFacts(self.config.sampling.seed, member.rounds, member.evaluations, member.residual)
-        self.output.write(member.member, fields, facts, member.lead)
+        self.output.write(member.member, self.cells.masked(fields), facts, member.lead)
 
     def write_report(self, ensemble: Ensemble) -> None:
         facts = {"config": self.config.as_dict(), **self.attributes, **ensemble.report.as_dict()}

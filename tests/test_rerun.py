@@ -48,6 +48,12 @@ def test_some_variables_or_what_the_file_has(tmp_path, ensemble):
         rerun(ensemble, 1)
 
 
+def test_a_rounded_field_is_the_same(tmp_path, ensemble):
+    run(load(tmp_path / "run.yaml", ["output.compression=3", "output.digits=3"]), overwrite=True)
+    found = rerun(ensemble, 1)
+    assert found.same and 0 < found.differences["vorticity"] < 1e-2
+
+
 def test_a_changed_field_is_found_out(ensemble):
     with netCDF4.Dataset(ensemble, "a") as file:
         file["vorticity"][1, 0, 0] += 1.0

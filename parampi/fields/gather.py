@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from parampi.fields.grid import Grid
 from parampi.fields.outline import Attributes, Outline
 from parampi.fields.places import Cases, Leads, Places
 from parampi.fields.statistics import Statistics
@@ -33,10 +34,11 @@ class NetCDFStore(Keeper):
     def __init__(
         self, path: str | Path, statistics: Statistics, members: Sequence[int], seed: int, attributes: Attributes | None = None,
         overwrite: bool = False, cases: Cases | None = None, content: Content | None = None, leads: Leads | None = None,
-        summarised: bool = True,
+        summarised: bool = True, cells: Grid | None = None,
     ):  # fmt: skip
         super().__init__(members, statistics.shape, len(leads.values) if leads else 1)
-        outline = Outline(statistics, Places(list(self.rows), cases, leads), seed, attributes or {}, content or Content())
+        places = Places(list(self.rows), cases, leads)
+        outline = Outline(statistics, places, seed, attributes or {}, content or Content(), cells or Grid())
         self.path, self.outline, self.overwrite, self.summarised = Path(path), outline, overwrite, summarised
         self.summary = Summary(outline.content, outline.chosen, statistics.mean_of(outline.chosen))
         check_target(path, overwrite)

@@ -32,7 +32,7 @@ def require_parallel(content: Content, comm: "Comm | None") -> None:
         raise OutputError(WHEEL)
     if comm is None:
         raise OutputError("output.mode = mpio is for several ranks, and this is one process; use output.mode = gather")
-    if content.compression:
+    if content.compression or content.digits:
         raise OutputError(
             f"output.compression = {content.compression}: members of a file that several ranks write come one by one, which "
             f"parallel HDF5 cannot compress; use output.mode = virtual, or compress later (parampi merge --compression)"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
+from parampi.fields.grid import Grid
 from parampi.fields.netcdf import CONVENTIONS, write_axis
 from parampi.fields.places import Places
 from parampi.fields.statistics import Statistics
@@ -32,6 +33,7 @@ class Outline:
     seed: int
     attributes: Attributes = field(default_factory=dict)
     content: Content = field(default_factory=Content)
+    cells: Grid = field(default_factory=Grid)
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -76,6 +78,7 @@ class Outline:
         file.setncatts({"Conventions": CONVENTIONS, "parampi_complete": np.int32(0)})
         write_axis(file, "y", statistics.y, statistics.y_units, self.grid[0])
         write_axis(file, "x", statistics.x, statistics.x_units, self.grid[1])
+        self.cells.write(file)
 
     def create_axes(self, file: netCDF4.Dataset) -> None:
         cases, leads = self.places.cases, self.places.leads
@@ -125,15 +128,17 @@ class Outline:
         told = {"units": "units", "long_name": "long_names", "standard_name": "standard_names"}
         channel = self.statistics.names.index(name)
         found = {key: getattr(self.statistics, source)[channel] for key, source in told.items()}
-        coordinates = "realization" + (" valid_time" if self.places.valid_times is not None else "")
-        return {k: v for k, v in found.items() if v} | {"coordinates": coordinates, "ancillary_variables": ANCILLARY}
+        coordinates = ["realization", *(["valid_time"] if self.places.valid_times is not None else []), *self.cells.coordinates]
+        mapping = {"grid_mapping": self.cells.mapping} if self.cells.mapping else {}
+        told = {"coordinates": " ".join(coordinates), "ancillary_variables": ANCILLARY}
+        return {k: v for k, v in found.items() if v} | told | mapping
 
     def create_field(self, file: netCDF4.Dataset, name: str) -> None:
         """A chunk is a member's field, so that writing one touches no other; checksums tell damaged ones."""
         chunks = (*[1] * len(self.places.names), *self.statistics.grid)
         variable = file.createVariable(
             name, "f4", self.axes, fill_value=np.nan, chunksizes=chunks, fletcher32=self.content.checksums,
-            **compressed(self.content),
+            **compressed(self.content), **rounded(self.content),
         )  # fmt: skip
         variable.setncatts(self.field_attributes(name))
 
@@ -155,6 +160,11 @@ class Outline:
 
 def compressed(content: Content) -> dict[str, Any]:
     return {"compression": "zlib", "complevel": content.compression, "shuffle": True} if content.compression else {}
+
+
+def rounded(content: Content) -> dict[str, Any]:
+    """Zeros in the place of bits that are not significant (Kouznetsov 2021, Geosci. Model Dev. 14)."""
+    return {"significant_digits": content.digits, "quantize_mode": "GranularBitRound"} if content.digits else {}
 
 
 def attribute(value: str | float) -> str | float | np.int32:

@@ -26,6 +26,7 @@ class Content:
     quantiles    for the summary "quantiles", by linear interpolation between members
     compression  0 (none) to 9, lossless
     checksums    of members' fields, by which damaged ones are found
+    digits       significant decimal digits that are kept; None for all of float32. Fewer compress better
     """
 
     variables: tuple[str, ...] | None = None
@@ -34,12 +35,18 @@ class Content:
     quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
     compression: int = 0
     checksums: bool = True
+    digits: int | None = None
 
     def __post_init__(self) -> None:
         if not self.members and not self.summary:
             raise OutputError("neither members nor a summary would be written; leave output.members true, or name a summary")
         if not self.members and "quantiles" in self.summary:
             raise OutputError("quantiles need the members in the file; leave output.members true, or the quantiles out")
+        if self.digits is not None and not self.compression:
+            raise OutputError(
+                f"output.digits = {self.digits} without output.compression makes fields less exact but no file smaller; "
+                f"compress too, or leave the digits out"
+            )
         if not all(0 <= q <= 1 for q in self.quantiles) or list(self.quantiles) != sorted(set(self.quantiles)):
             raise OutputError(f"quantiles = {list(self.quantiles)}; give increasing numbers from 0 to 1")
 

@@ -114,6 +114,10 @@ def add_fields(
             for axis, scale in enumerate(outline.axes):
                 variable.dims[axis].attach_scale(file[scale])
             variable.attrs["_FillValue"] = np.array([np.nan], np.float32)
+            if outline.content.digits:
+                variable.attrs["_QuantizeGranularBitRoundNumberOfSignificantDigits"] = np.array(
+                    [outline.content.digits], np.int32
+                )
             for key, value in outline.field_attributes(name).items():
                 variable.attrs[key] = text(value)
 

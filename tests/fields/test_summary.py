@@ -1,5 +1,6 @@
 """What of an ensemble is written: statistics over members against NumPy's, subsets, compression, sizes."""
 
+import h5py
 import netCDF4
 import numpy as np
 import pytest
@@ -88,6 +89,20 @@ def test_compression_loses_nothing(tmp_path, statistics):
         assert np.array_equal(file["u"][:], np.stack([one[0] for one in made.values()]))
 
 
+def test_fewer_digits_make_smaller_files_that_are_nearly_the_same(tmp_path, statistics):
+    for digits in (None, 3):
+        RNG.bit_generator.state = np.random.default_rng(4).bit_generator.state
+        made = stored(tmp_path / f"{digits}.nc", statistics, Content(compression=4, digits=digits))
+    sizes = {}
+    for digits in (None, 3):
+        with h5py.File(tmp_path / f"{digits}.nc") as file:
+            sizes[digits] = file["u"].id.get_storage_size()
+    with netCDF4.Dataset(tmp_path / "3.nc") as file:
+        found, exact = file["u"][:], np.stack([one[0] for one in made.values()])
+        assert file["u"].quantization() == (3, "GranularBitRound")
+    assert sizes[3] < sizes[None] and 0 < np.abs(found / exact - 1).max() < 5e-3
+
+
 def test_sizes():
     assert Content().size(10, 2, 3, 100) == 4 * 10 * 2 * 3 * 100
     assert Content(summary=("mean", "quantiles")).size(10, 1, 1, 100) == 4 * (10 + 1 + 3) * 100
@@ -100,6 +115,7 @@ def test_sizes():
         ({"members": False}, "neither members nor a summary would be written; leave output.members true"),
         ({"members": False, "summary": ("quantiles",)}, "quantiles need the members in the file"),
         ({"quantiles": (0.5, 0.1)}, r"quantiles = \[0\.5, 0\.1\]; give increasing numbers from 0 to 1"),
+        ({"digits": 3}, r"output\.digits = 3 without output\.compression makes fields less exact but no file smaller"),
         ({"quantiles": (0.5, 1.5)}, "give increasing numbers from 0 to 1"),
     ],
 )

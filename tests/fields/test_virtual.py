@@ -100,7 +100,12 @@ def test_members_that_are_missing(tmp_path, statistics, which):
 
 
 def test_subsets_and_members_left_out(tmp_path, statistics):
-    for content in (Content(("T",)), Content(members=False, summary=("mean", "maximum")), Content(compression=4)):
+    for content in (
+        Content(("T",)),
+        Content(members=False, summary=("mean", "maximum")),
+        Content(compression=4),
+        Content(compression=1, digits=3),
+    ):
         folder = tmp_path / str(hash(content))
         folder.mkdir()
         path, _ = written(folder, statistics, "cases", 2, content=content)

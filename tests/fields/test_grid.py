@@ -1,0 +1,113 @@
+"""Coordinates, static fields and masks of a grid file, in the ensemble file."""
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray
+
+from parampi.config import load
+from parampi.errors import ConfigError, DataError
+from parampi.fields.examine import check
+from parampi.rerun import rerun
+from parampi.run import run
+from tests.fields.test_cf import findings
+from tests.small import write_project
+
+WANTED = ["lat", "lon", "orography", "crs"]
+
+
+def write_grid(path, y="rlat", x="rlon", size=8, mask=None):
+    with netCDF4.Dataset(path, "w") as file:
+        for name, length in ((y, size), (x, 8), ("corner", 4)):
+            file.createDimension(name, length)
+        for name, word in ((y, "latitude"), (x, "longitude")):
+            axis = file.createVariable(name, "f8", (name,))
+            axis.setncatts({"standard_name": f"grid_{word}", "long_name": f"{word} in rotated pole grid", "units": "degrees"})
+            axis[:] = 0.5 * np.arange(len(file.dimensions[name]))
+        for name, units, long_name in (("lat", "degrees_north", "latitude"), ("lon", "degrees_east", "longitude")):
+            variable = file.createVariable(name, "f8", (y, x))
+            variable.setncatts({"units": units, "standard_name": long_name, "bounds": f"{name}_bnds"})
+            variable[:] = np.add.outer(np.arange(size), np.arange(8.0))
+            file.createVariable(f"{name}_bnds", "f8", (y, x, "corner"))[:] = variable[:][:, :, None] + [-0.5, 0.5, 0.5, -0.5]
+        height = file.createVariable("orography", "i2", (y, x), fill_value=-999)
+        height.setncatts({"units": "m", "standard_name": "surface_altitude", "scale_factor": 0.5})
+        height[:] = np.ma.masked_equal(np.arange(size * 8).reshape(size, 8), 5)
+        file.createVariable("crs", "i4", ()).setncatts(
+            {
+                "grid_mapping_name": "rotated_latitude_longitude",
+                "grid_north_pole_latitude": 40.0,
+                "grid_north_pole_longitude": 0.0,
+            }
+        )
+        sea = file.createVariable("sea", "f4", (y, x), fill_value=-1.0)
+        sea[:] = np.ma.masked_less(np.add.outer(np.arange(size), np.arange(8)) % 3 if mask is None else mask, 0)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path):
+    write_grid(tmp_path / "grid.nc")
+    return write_project(
+        tmp_path, parallel__mode="bitwise", output__grid="grid.nc", output__grid_variables=WANTED, output__mask="sea"
+    )
+
+
+def test_what_is_taken_over(tmp_path, project):
+    run(load(project))
+    with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file, xarray.open_dataset(tmp_path / "grid.nc") as grid:
+        for name in ("lat", "lon", "orography", "lat_bnds", "lon_bnds"):
+            np.testing.assert_array_equal(file[name].values, grid[name].values)
+            assert file[name].dims[:2] == ("y", "x")
+        assert file["y"].attrs["standard_name"] == "grid_latitude" and file["orography"].attrs["units"] == "m"
+        assert {"lat", "lon"} <= set(file["vorticity"].coords) and file["vorticity"].attrs["grid_mapping"] == "crs"
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file["vorticity"].coordinates == "realization lat lon"
+    assert not findings(tmp_path / "out" / "ensemble.nc")["high"]
+
+
+def test_the_mask(tmp_path, project):
+    run(load(project, ["output.summary=[mean]"]))
+    kept = np.add.outer(np.arange(8), np.arange(8)) % 3 != 0
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        fields = np.ma.filled(file["vorticity"][:], np.nan)
+        mean = np.ma.filled(file["vorticity_mean"][:], np.nan)
+    assert np.isfinite(fields[:, kept]).all() and np.isnan(fields[:, ~kept]).all() and np.array_equal(np.isfinite(mean), kept)
+    assert check(tmp_path / "out" / "ensemble.nc").problems == []
+    assert rerun(tmp_path / "out" / "ensemble.nc", 2).differences == {"vorticity": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kind", "words"),
+    [
+        (["output.grid=no.nc"], DataError, r"no\.nc does not exist"),
+        (["output.grid_variables=[height]"], DataError, r"grid\.nc has no variable height; it has rlat, rlon, lat, "),
+        (["output.mask=land"], DataError, r"grid\.nc has no variable land; it has"),
+        (
+            ["output.mask=rlat", "output.grid_variables=[lat]"],
+            DataError,
+            r"output\.mask = rlat has the axes \(rlat\)",
+        ),
+        (
+            ["output.mask=crs", "output.grid_variables=[]"],
+            DataError,
+            r"has neither the axes y, x nor a variable \(y, x\)",
+        ),
+        (["output.grid=null"], ConfigError, r"grid_variables and mask name variables of a file; give it as output\.grid"),
+    ],
+    ids=str,
+)
+def test_what_is_refused(project, overrides, kind, words):
+    with pytest.raises(kind, match=words):
+        run(load(project, overrides))
+
+
+def test_another_grid(tmp_path, project):
+    write_grid(tmp_path / "grid.nc", size=9)
+    with pytest.raises(DataError, match=r"has 9 x 8 points along rlat and rlon, the fields have 8 x 8; give the file"):
+        run(load(project))
+
+
+def test_a_mask_that_leaves_nothing(tmp_path, project):
+    write_grid(tmp_path / "grid.nc", mask=np.zeros((8, 8)))
+    with pytest.raises(DataError, match=r"output\.mask = sea is 0 or missing everywhere, so that nothing would be written"):
+        run(load(project))
