@@ -201,8 +201,8 @@ def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> 
     if about["digest"] != digest(config):
         changed = ", ".join(differences(about["config"], config))
         raise ConfigError(
-            f"the checkpoint in {folder.path.parent} is of another configuration: {changed} differ; go on without "
-            f"these overrides, or {REMEDY}"
+            f"the checkpoint in {folder.path.parent} is of another configuration: other values of {changed}; go on "
+            f"without these overrides, or {REMEDY}"
         )
     for name, value in inputs.items():
         if about["inputs"].get(name) != value:

@@ -83,7 +83,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
     problems = mismatches(network.state_dict(), state)
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise DataError(f"model.weights: {path} does not fit {type(network).__name__}: {'; '.join(problems[:3])}{more}")
+        raise DataError(
+            f"model.weights: {path} does not fit {type(network).__name__}: {'; '.join(problems[:3])}{more} "
+            f"(check model.network, model.arguments and model.weights)"
+        )
     network.load_state_dict(state)
 
 

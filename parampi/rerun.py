@@ -46,7 +46,7 @@ class Comparison:
     def table(self) -> str:
         which = f"member {self.member}" + ("" if self.case is None else f" of case {self.case}")
         lines = [
-            f"{which}: {name} is {'identical to the last bit' if not difference else f'within {difference:.1e}'}"
+            f"{which}: {name} is {'identical to the last bit' if not difference else f'different by {difference:.1e}'}"
             for name, difference in self.differences.items()
         ]
         return "\n".join(lines)
@@ -166,7 +166,7 @@ def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, 
     for name, old in stored.items():
         new = fields[name]
         apart = np.where(np.isnan(new) & np.isnan(old), 0.0, new.astype(np.float64) - old)
-        size = float(np.linalg.norm(np.nan_to_num(old).ravel()))
+        size = max(float(np.linalg.norm(np.nan_to_num(values).ravel())) for values in (old, new))
         gap = float(np.linalg.norm(apart.ravel())) / max(size, 1e-300)
         found[name] = 0.0 if np.array_equal(new, old, equal_nan=True) else max(gap, 1e-300)
     return found

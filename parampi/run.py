@@ -23,7 +23,7 @@ from parampi.alarm import Alarm
 from parampi.checkpoint import Folder, same_run
 from parampi.config import RunConfig, build
 from parampi.ensemble import Ensemble, member_numbers, sample
-from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
+from parampi.errors import ConfigError, DataError, InterruptionError, NonFiniteError, OutputError
 from parampi.fields import PER_CASE, Conditions, Content, MemberFacts, Outline, Places, Rollout, Statistics, check_target, mpio
 from parampi.fields.grid import Grid, read_grid
 from parampi.given import Given, lead_seed
@@ -39,6 +39,14 @@ from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
+
+
+def fitting(pattern: str) -> list[str]:
+    """Files that a pattern stands for, or the one of that name. Raises DataError where a pattern fits none."""
+    found = sorted(glob.glob(pattern))
+    if not found and glob.has_magic(pattern):
+        raise DataError(f"condition.files: no file fits {pattern}; is the folder right?")
+    return found or [pattern]
 
 
 class Run:
@@ -104,7 +112,7 @@ class Run:
             return None
         statistics = Statistics.from_file(Path(wanted.statistics or self.config.data.statistics))
         files = [wanted.files] if isinstance(wanted.files, str) else wanted.files
-        paths = [Path(path) for pattern in files for path in sorted(glob.glob(pattern)) or [pattern]]
+        paths = [Path(path) for pattern in files for path in fitting(pattern)]
         static = (Path(wanted.static), wanted.static_variables) if wanted.static else None
         rollout = Rollout(wanted.lead_times, wanted.lead_step, wanted.feed) if wanted.lead_times else None
         order = self.card.order_given([*wanted.variables, *wanted.static_variables])

@@ -113,7 +113,7 @@ def test_what_decides_the_fields_is_in_the_digest():
 
 def test_another_configuration_is_refused(folder):
     same_run(folder, CONFIG, INPUTS)
-    with pytest.raises(ConfigError, match=r"is of another configuration: sampling\.seed differ; go on without these overrides"):
+    with pytest.raises(ConfigError, match=r"is of another configuration: other values of sampling\.seed; go on without these"):
         same_run(folder, {**CONFIG, "sampling": {"seed": 2, "members": 3}}, INPUTS)
     with pytest.raises(ConfigError, match=r"model\.weights is not the file that the checkpoint in .* began with; start anew"):
         same_run(folder, CONFIG, {"model.weights": "abd"})

@@ -57,7 +57,9 @@ def test_a_rounded_field_is_the_same(tmp_path, ensemble):
 def test_a_changed_field_is_found_out(ensemble):
     with netCDF4.Dataset(ensemble, "a") as file:
         file["vorticity"][1, 0, 0] += 1.0
-    with pytest.raises(DataError, match=r"does not hold what is drawn again: member 1: vorticity is within .*or changed\?"):
+    with pytest.raises(
+        DataError, match=r"does not hold what is drawn again: member 1: vorticity is different by .*or changed\?"
+    ):
         rerun(ensemble, 1)
     assert rerun(ensemble, 0).same
 

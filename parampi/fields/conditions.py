@@ -114,8 +114,11 @@ class Conditions:
         chosen = list(range(total)) if self.select is None else [int(index) for index in self.select]
         wrong = [index for index in chosen if not 0 <= index < total]
         if wrong or not chosen or len(set(chosen)) < len(chosen):
-            what = f"{wrong} of condition.select are" if wrong else f"condition.select = {chosen} is"
-            raise DataError(f"{what} not among the {total} cases of the files; give different indices from 0 to {total - 1}")
+            what = f"{wrong} are beyond" if wrong else "this names a case twice, or none, of"
+            raise DataError(
+                f"condition.select = {chosen}: {what} the {total} cases of the files; give different indices from 0 to "
+                f"{total - 1}"
+            )
         name, values, attributes = self.coordinate()
         self.spacing = np.diff(values)
         if self.rollout and unit_of(attributes.get("units", "")):

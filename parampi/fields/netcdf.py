@@ -25,9 +25,12 @@ def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
     try:
         file = netCDF4.Dataset(path)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist") from error
+        raise DataError(f"{path} does not exist; is the name right, and is the file on a disk that all ranks see?") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read as NetCDF ({error.strerror or error})") from error
+        raise DataError(
+            f"{path} cannot be read as NetCDF ({error.strerror or error}); it is truncated, damaged or of another format: "
+            f"copy or make it again"
+        ) from error
     with file:
         yield file
 

@@ -20,6 +20,10 @@ def check_target(path: str | Path, overwrite: bool = False) -> None:
         # permission bits say nothing to root or on a read-only file system: try it
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".parampi-") as trial:
             trial.write(b"parampi")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.filename} is no folder); remove it, or choose another folder"
+        ) from error
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path} cannot be written ({reason}); choose a folder that you may write to") from error

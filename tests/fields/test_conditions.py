@@ -98,7 +98,7 @@ BAD = {
     ),
     "a case that is not there": (
         lambda p: ([write(p / "a.nc")], ("u",), {"select": [0, 6]}),
-        r"\[6\] of condition\.select are not among the 6 cases of the files; give different indices from 0 to 5",
+        r"condition\.select = \[0, 6\]: \[6\] are beyond the 6 cases of the files; give different indices from 0 to 5",
     ),
     "a case twice": (lambda p: ([write(p / "a.nc")], ("u",), {"select": [1, 1]}), r"condition\.select = \[1, 1\]"),
     "no case": (lambda p: ([write(p / "a.nc")], ("u",), {"select": []}), r"condition\.select = \[\]"),
