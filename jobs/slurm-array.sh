@@ -3,6 +3,7 @@
 # member depends on the seed and its own number alone, so the parts together are the ensemble of one large job.
 #
 #     sbatch --array=0-7 jobs/slurm-array.sh scratch/parts examples/01_turbulence/run.yaml
+#     parampi merge scratch/parts/part-*/ensemble.nc --output scratch/ensemble.nc
 #
 #SBATCH --job-name=parampi
 #SBATCH --nodes=1

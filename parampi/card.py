@@ -1,6 +1,7 @@
 """A model's card: what its weights file says of the network's channels, by name. Kept in the metadata of safetensors."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,4 +101,5 @@ def write(path: str | Path, card: Card) -> None:
     metadata |= {name: json.dumps(value) for name, value in asdict(card).items() if value is not None}
     with writing(path):
         save_file(weights, partial_name(path), metadata)
+        shutil.copymode(path, partial_name(path))
         put_in_place(path, overwrite=True)

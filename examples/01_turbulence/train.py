@@ -21,6 +21,9 @@ from safetensors.torch import save_file
 LOG_SIGMA = (0.0, 1.6)  # mean and standard deviation of log sigma in training, for data of unit variance
 HELD_OUT = 2  # trajectories for validation
 
+# what `parampi run` matches variables with, by name
+CARD = {"channels": ["vorticity"], "predicts": "edm", "sigma_data": 1.0}
+
 
 def load(path):
     """Normalised training and validation fields (samples, 1, H, W), and the standard deviation in s-1."""
@@ -74,7 +77,7 @@ def validate(network, fields, batches=16, size=32):
 
 def save(network, path, facts):
     state = {k: v.contiguous() for k, v in network.state_dict().items()}
-    save_file(state, path, metadata={k: json.dumps(v) for k, v in facts.items()})
+    save_file(state, path, metadata={k: json.dumps(v) for k, v in (CARD | facts).items()})
 
 
 def fit(train, held_out, options, std):
