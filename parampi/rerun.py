@@ -17,11 +17,9 @@ from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, open_ensemble
 from parampi.fields.examine import channels
 from parampi.given import Given, lead_seed
+from parampi.inputs import Inputs
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
-from parampi.parallel.launch import place_on_node
-from parampi.run import Run
-from parampi.solvers import check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -110,54 +108,37 @@ def held(path: Path, member: int, case: int | None, variables: Sequence[str] = (
 
 def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
     """The member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
-    job = prepared(config, comm)
+    inputs = Inputs(config, comm)
+    inputs.read()
     number = member if case is None else case * PER_CASE + member
-    job.members = [number]
-    if job.conditions is not None:
-        job.given = Given(job.conditions, job.statistics, None, group=as_group(comm))
-    job.denoiser = on_all(comm, lambda: same_weights(job, weights))
+    inputs.members = [number]
+    conditions, statistics = inputs.conditions, inputs.statistics
+    given = Given(conditions, statistics, None, group=as_group(comm)) if conditions is not None else None
+    on_all(comm, lambda: same_weights(config, weights))
+    inputs.load(given)
     kept: list[Floats] = []
 
     def keep(state: torch.Tensor, _: Any) -> None:
-        if job.given:
-            job.given.remember(number, state)
-        kept.append(job.cells.masked(job.statistics.restore(state.cpu().double().numpy())).astype(np.float32))
+        if given:
+            given.remember(number, state)
+        kept.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
 
-    for lead in range(job.leads):
-        if job.given:
-            job.given.lead = lead
-        sampling, parallel = config.sampling, config.parallel
+    for lead in range(inputs.leads):
+        if given:
+            given.lead = lead
         sample(
-            job.denoiser, config.model.shape, [number], job.sigmas, job.sampler, job.solver, sampling.window,
-            sampling.tolerance, lead_seed(sampling.seed, lead), comm, sigma_data=config.model.sigma_data, mode=parallel.mode,
-            dtype=getattr(torch, parallel.dtype), network_batch=parallel.network_batch, keep=keep, condition=job.given,
+            members=[number], seed=lead_seed(config.sampling.seed, lead), keep=keep, condition=given, **inputs.arguments()
         )  # fmt: skip
     if not kept:
         return {}
-    fields = np.stack(kept, axis=1) if job.conditions and job.conditions.leads else kept[0]
-    return dict(zip(job.statistics.names, fields, strict=True))
+    fields = np.stack(kept, axis=1) if conditions and conditions.leads else kept[0]
+    return dict(zip(statistics.names, fields, strict=True))
 
 
-def prepared(config: RunConfig, comm: "Comm | None") -> Run:
-    """A run as far as it is needed to draw one member."""
-    job = Run(config, comm)
-    job.local_rank, job.ranks_here = place_on_node(comm)
-    job.step_map = job.sampler.steps(job.sigmas)
-    check_solver(job.solver, job.step_map, tuple(config.model.shape))
-    job.read_card()
-    job.statistics = on_all(comm, job.read_statistics)
-    job.cells = on_all(comm, job.read_cells)
-    job.conditions = on_all(comm, job.open_conditions)
-    job.leads = len(job.conditions.leads.values) if job.conditions and job.conditions.leads else 1
-    job.solver = on_all(comm, job.informed)
-    return job
-
-
-def same_weights(job: Run, expected: str) -> Any:
-    path = Path(job.config.model.weights)
+def same_weights(config: RunConfig, expected: str) -> None:
+    path = Path(config.model.weights)
     if path.is_file() and expected and models.sha256(path) != expected:
         raise ConfigError(f"{path} is not the file of weights that the ensemble was drawn with (its SHA-256 is another one)")
-    return job.load()
 
 
 def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:

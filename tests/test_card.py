@@ -86,7 +86,7 @@ def test_conditions_are_matched_by_name(tmp_path, project, names):
     job = Run(load(project(("u", "T"), told, condition__files="c.nc", condition__variables=names)))
     job.prepare()
     job.folder.release()
-    given = job.conditions([0])[0, :, 0, 0]
+    given = job.inputs.conditions([0])[0, :, 0, 0]
     statistics = Statistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
     assert np.allclose(given, (np.array([283.0, 101.0]) - statistics.mean) / statistics.standard_deviation)
 

@@ -50,11 +50,14 @@ MAY_IMPORT = {
     "bench": DRAWING | {"models", "config"},
     "": DRAWING,  # parampi/__init__.py
     "output": DRAWING | {"fields"},
+    "inputs": DRAWING | {"", "card", "config", "fields", "models"},
+    "about": DRAWING | {"", "advice", "config", "fields", "inputs", "models", "output"},
+    "results": DRAWING | {"checkpoint", "config", "fields", "inputs", "verify"},
     "given": DRAWING | {"fields", "checkpoint"},
     "run": DRAWING
-    | {"", "alarm", "card", "output", "given", "progress", "fields", "verify", "models", "advice", "config", "checkpoint"}
-    | {"rounds", "safeguard"},
-    "rerun": DRAWING | {"", "run", "given", "fields", "models", "config"},
+    | {"about", "alarm", "checkpoint", "config", "fields", "given", "inputs", "output", "progress", "results", "rounds"}
+    | {"safeguard"},
+    "rerun": DRAWING | {"", "inputs", "given", "fields", "models", "config"},
     "cli": DRAWING | {"", "alarm", "card", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }

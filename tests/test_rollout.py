@@ -54,12 +54,12 @@ def test_each_lead_time_starts_from_the_one_before(drawn):
         job.folder.release()
         numbers = [2 * PER_CASE + 1]
         before = torch.from_numpy(np.asarray(found[1, 0, lead - 1], np.float64)[None, None]) if lead else None
-        given = torch.from_numpy(job.conditions([2], lead, None if before is None else before.numpy()))
+        given = torch.from_numpy(job.inputs.conditions([2], lead, None if before is None else before.numpy()))
         alone = parampi.sample(
-            job.denoiser, [1, 8, 8], numbers, job.sigmas, job.sampler, job.solver, tol=1e-4, seed=lead_seed(3, lead),
-            mode="bitwise", network_batch=4, condition=lambda _, given=given: given,
+            members=numbers, seed=lead_seed(3, lead), **job.inputs.arguments(),
+            condition=lambda _, given=given: given,
         )  # fmt: skip
-        again = job.statistics.restore(alone.fields[0].numpy())[0]
+        again = job.inputs.statistics.restore(alone.fields[0].numpy())[0]
         assert np.allclose(again, found[1, 0, lead], rtol=1e-3, atol=1e-3)
     assert np.abs(found[:, :, 0] - found[:, :, 1]).min() > 1e-9
 
@@ -148,11 +148,11 @@ def test_forcing_is_read_anew_and_results_are_fed(tmp_path):
     job.prepare()
     job.folder.release()
     result = np.random.default_rng(2).normal(size=(1, 1, 8, 8))
-    made = job.conditions([0], 2, result)
+    made = job.inputs.conditions([0], 2, result)
     with netCDF4.Dataset(tmp_path / "cond.nc") as file:
-        sst = (file["sst"][2] - job.conditions.mean[1]) / job.conditions.deviation[1]
+        sst = (file["sst"][2] - job.inputs.conditions.mean[1]) / job.inputs.conditions.deviation[1]
     assert np.allclose(made[0, 1], sst) and np.allclose(
-        made[0, 0], (result[0, 0] - job.conditions.mean[0]) / job.conditions.deviation[0]
+        made[0, 0], (result[0, 0] - job.inputs.conditions.mean[0]) / job.inputs.conditions.deviation[0]
     )
 
 
@@ -205,7 +205,7 @@ def test_static_fields_are_given_to_every_case(tmp_path):
     job = Run(load(config, told))
     job.prepare()
     job.folder.release()
-    made = job.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
+    made = job.inputs.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
     raw = np.arange(64.0).reshape(8, 8)
     statistics = Statistics.from_file(tmp_path / "cstat.nc")
     assert made.shape == (2, 2, 8, 8)

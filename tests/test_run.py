@@ -33,9 +33,9 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
         parampi.denoisers.Elucidated(network, sigma_data=1.0),
         (1, 8, 8),
         4,
-        job.sigmas,
-        job.sampler,
-        job.solver,
+        job.inputs.sigmas,
+        job.inputs.sampler,
+        job.inputs.solver,
         tol=1e-4,
         seed=3,
     )
@@ -120,7 +120,7 @@ def test_nan_keeps_the_members_finished_before_and_says_where(tmp_path: Path, ca
 
     def keep_and_spoil(state: torch.Tensor, member: Any) -> None:
         keep(state, member)
-        job.denoiser.network.bad = -0.4
+        job.inputs.denoiser.network.bad = -0.4
 
     job.keep = keep_and_spoil  # type: ignore[method-assign]
     with pytest.raises(NonFiniteError) as failure:

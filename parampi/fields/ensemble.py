@@ -20,9 +20,9 @@ def open_ensemble(path: str | Path) -> Iterator[netCDF4.Dataset]:
         yield file
 
 
-def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+def read_members(path: str | Path, names: Sequence[str], most: int | None = None) -> tuple[NDArray[np.float32], list[int]]:
     """Finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations; where there
-    are cases or lead times, those of all of them, member by member.
+    are cases or lead times, those of all of them, member by member. No more than `most`.
 
     Raises DataError naming variables that are missing, and where no member is finished.
     """
@@ -31,5 +31,7 @@ def read_members(path: str | Path, names: Sequence[str]) -> tuple[NDArray[np.flo
         rows = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
         if len(rows[0]) == 0:
             raise DataError(f"{path} holds no finished member")
-        fields = np.stack([np.ma.filled(file[name][:], np.nan)[rows] for name in names], axis=1)
-        return fields, [int(member) for member in file["realization"][:][rows[0]]]
+        places = list(zip(*(axis.tolist() for axis in rows), strict=True))[:most]
+        fields = np.stack([[np.ma.filled(file[name][place], np.nan) for name in names] for place in places])
+        numbers = file["realization"][:]
+        return fields, [int(numbers[place[0]]) for place in places]
