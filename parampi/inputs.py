@@ -84,9 +84,9 @@ class Inputs:
         paths = [Path(path) for pattern in files for path in fitting(pattern)]
         static = (Path(wanted.static), wanted.static_variables) if wanted.static else None
         rollout = Rollout(wanted.lead_times, wanted.lead_step, wanted.feed) if wanted.lead_times else None
-        order = self.card.order_given([*wanted.variables, *wanted.static_variables])
         return Conditions(
-            paths, wanted.variables, statistics, wanted.select, wanted.missing, static, rollout, order, self.statistics.names
+            paths, wanted.variables, statistics, wanted.select, wanted.missing, static, rollout, self.card.order_given,
+            self.statistics.names,
         )  # fmt: skip
 
     def numbered(self, cases: list[int]) -> list[int]:

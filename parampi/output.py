@@ -165,7 +165,7 @@ class Output:
         import torch
 
         outline = self.outline
-        total = Summary(outline.content, outline.chosen, outline.statistics.mean_of(outline.chosen))
+        total = Summary(outline.content, outline.homes, outline.statistics.mean_of(outline.chosen))
         mine = getattr(self.store, "summary", None)
         if not outline.content.summary:
             return total

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from parampi import models
+from parampi import about, models
 from parampi.config import RunConfig, resolved
 from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, open_ensemble
 from parampi.fields.examine import channels
+from parampi.fields.levels import Group, grouped
 from parampi.given import Given, lead_seed
 from parampi.inputs import Inputs
 from parampi.parallel import as_group
@@ -132,7 +133,16 @@ def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: 
     if not kept:
         return {}
     fields = np.stack(kept, axis=1) if conditions and conditions.leads else kept[0]
-    return dict(zip(statistics.names, fields, strict=True))
+    chosen = about.content(config.output, "gather").chosen(statistics.names)
+    fields = fields[[statistics.names.index(name) for name in chosen]]
+    return {group.variable: of_group(fields, group) for group in grouped(chosen)}
+
+
+def of_group(fields: Floats, group: Group) -> Floats:
+    """Channels (C, [lead time], y, x) of one variable as the file has them, levels in front of y and x."""
+    if group.levels is None:
+        return np.asarray(fields[group.channels[0]])
+    return np.stack([fields[channel] for channel in group.channels], axis=-3)
 
 
 def same_weights(config: RunConfig, expected: str) -> None:

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "run": DRAWING
     | {"about", "alarm", "checkpoint", "config", "fields", "given", "inputs", "output", "progress", "results", "rounds"}
     | {"safeguard"},
-    "rerun": DRAWING | {"", "inputs", "given", "fields", "models", "config"},
+    "rerun": DRAWING | {"", "about", "inputs", "given", "fields", "models", "config"},
     "cli": DRAWING | {"", "alarm", "card", "fields", "verify", "models", "config", "bench", "run", "checkpoint", "rerun"},
     "__main__": {"cli"},
 }

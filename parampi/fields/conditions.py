@@ -1,6 +1,6 @@
 """What a conditional network is given, from NetCDF or HDF5 files: one case per time, one read per case."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,8 @@ class Conditions:
     select      indices of the cases to draw; None for all
     missing     "refuse" missing values (DataError), or give the "mean" in their place
     static      a file and its variables (y, x) that are given to every case, behind the others
-    order       where the network's conditions are among `names` and the static ones; None where they are in this order
+    by_name     where the network's conditions are among names (those of the files, then static ones), which it is called with;
+                None where they are in this order
     rollout     forecasts in a row; `channels` are then the names of what is drawn
     """
 
@@ -41,7 +42,7 @@ class Conditions:
     missing: Literal["refuse", "mean"] = "refuse"
     static: tuple[Path, Sequence[str]] | None = None
     rollout: Rollout | None = None
-    order: Sequence[int] | None = None
+    by_name: Callable[[Sequence[str]], Sequence[int]] | None = None
     channels: Sequence[str] = ()
     samples: FileSamples = field(init=False)
     shape: tuple[int, ...] = field(init=False)
@@ -49,6 +50,9 @@ class Conditions:
 
     def __post_init__(self) -> None:
         self.samples = FileSamples(self.paths, self.names, least=2)
+        with self.samples as opened:
+            self.names = opened.names
+        self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
         self.mean, self.deviation, units = self.scales(self.names)
         if self.rollout:
             self.rollout.connect(self.names, self.channels)
@@ -95,9 +99,9 @@ class Conditions:
             return self.filled((opened[0:1][0] - mean) / deviation, names, f"in {path}")
 
     def check_units(self, expected: Sequence[str]) -> None:
-        for path, file in zip(self.paths, self.samples.files, strict=True):
-            for name, wanted in zip(self.names, expected, strict=True):
-                units = str(getattr(file[name], "units", wanted))
+        for path, variables in zip(self.paths, self.samples.variables, strict=True):
+            for name, (variable, _), wanted in zip(self.names, variables, expected, strict=True):
+                units = str(getattr(variable, "units", wanted))
                 if units != wanted:
                     raise DataError(
                         f"{path}: {name} is in {units!r}, its statistics in {wanted!r}; convert the one or the other"
@@ -106,9 +110,10 @@ class Conditions:
     def axis_of_cases(self) -> Cases:
         leading = self.samples.leading
         if any(len(shape) > 1 for shape in leading):
-            dimensions = ", ".join(self.samples.files[0][self.names[0]].dimensions)
+            dimensions = ", ".join(self.samples.variables[0][0][0].dimensions)
             raise DataError(
-                f"{self.paths[0]}: {self.names[0]} has the axes ({dimensions}); a condition has (time, y, x) or (y, x)"
+                f"{self.paths[0]}: {self.names[0]} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of "
+                f"an axis of levels one is named, such as {self.names[0]}@500"
             )
         total = self.samples.shape[0]
         chosen = list(range(total)) if self.select is None else [int(index) for index in self.select]
@@ -129,10 +134,10 @@ class Conditions:
 
     def coordinate(self) -> tuple[str, Floats, dict[str, str]]:
         """Name, values and attributes of the first axis, in all files; their indices where it has no coordinate."""
-        first = self.samples.files[0][self.names[0]]
+        first, timed = self.samples.variables[0][0][0], len(self.samples.leading[0]) == 1
         total = self.samples.shape[0]
-        name = first.dimensions[0] if first.ndim > 2 else "case"
-        if first.ndim < 3 or any(name not in file.variables for file in self.samples.files):
+        name = first.dimensions[0] if timed else "case"
+        if not timed or any(name not in file.variables for file in self.samples.files):
             return name, np.arange(total, dtype=np.float64), {"long_name": "index of the condition", "units": "1"}
         told = [described(file[name]) for file in self.samples.files]
         for path, attributes in zip(self.paths, told, strict=True):

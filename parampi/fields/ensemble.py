@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.levels import index_of, split
 from parampi.fields.netcdf import reading, require
 
 
@@ -27,11 +29,18 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
     Raises DataError naming variables that are missing, and where no member is finished.
     """
     with reading(path) as file:
-        require(file, path, [*names, "realization", "complete"], "an ensemble of " + ", ".join(names))
+        require(file, path, ["realization", "complete"], "an ensemble of members")
+        require(file, path, [split(name)[0] for name in names], "an ensemble of " + ", ".join(names))
         rows = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
         if len(rows[0]) == 0:
             raise DataError(f"{path} holds no finished member")
         places = list(zip(*(axis.tolist() for axis in rows), strict=True))[:most]
-        fields = np.stack([[np.ma.filled(file[name][place], np.nan) for name in names] for place in places])
+        homes = [index_of(file, path, name) for name in names]
+        fields = np.stack([[field_at(variable, place, level) for variable, level in homes] for place in places])
         numbers = file["realization"][:]
         return fields, [int(numbers[place[0]]) for place in places]
+
+
+def field_at(variable: Any, place: tuple[int, ...], level: int | None) -> NDArray[np.float32]:
+    at = place if level is None else (*place, level)
+    return np.asarray(np.ma.filled(variable[at], np.nan))

@@ -40,7 +40,7 @@ class NetCDFStore(Keeper):
         places = Places(list(self.rows), cases, leads)
         outline = Outline(statistics, places, seed, attributes or {}, content or Content(), cells or Grid())
         self.path, self.outline, self.overwrite, self.summarised = Path(path), outline, overwrite, summarised
-        self.summary = Summary(outline.content, outline.chosen, statistics.mean_of(outline.chosen))
+        self.summary = Summary(outline.content, outline.homes, statistics.mean_of(outline.chosen))
         check_target(path, overwrite)
         with writing(path):
             self.file = netCDF4.Dataset(partial_name(path), "w")
@@ -73,8 +73,8 @@ class NetCDFStore(Keeper):
 
 def put(file: Any, outline: Outline, place: tuple[int, ...], fields: Floats, facts: MemberFacts) -> None:
     """A member's fields and facts, into a file of either library."""
-    for name, field in zip(outline.chosen, outline.select(fields), strict=True) if outline.content.members else ():
-        file[name][place] = field
+    for (name, level), field in zip(outline.homes, outline.select(fields), strict=True) if outline.content.members else ():
+        file[name][(*place, *level)] = field
     for name, value in vars(facts).items():
         file[name][place if name != "seed" else place[:1]] = value
     file["complete"][place] = 1

@@ -56,7 +56,7 @@ class ParallelStore(Keeper):
             outline.places.numbers, outline.statistics.shape, len(outline.places.leads.values) if outline.places.leads else 1
         )
         self.path, self.outline = Path(path), outline
-        self.summary = Summary(outline.content, outline.chosen, outline.statistics.mean_of(outline.chosen))
+        self.summary = Summary(outline.content, outline.homes, outline.statistics.mean_of(outline.chosen))
         with writing(path):
             self.file = h5py.File(partial_name(path), "r+", driver="mpio", comm=comm)
 

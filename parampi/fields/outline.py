@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import OutputError
 from parampi.fields.grid import Grid
+from parampi.fields.levels import Group, LevelAxis, grouped, split
 from parampi.fields.netcdf import CONVENTIONS, write_axis
 from parampi.fields.places import Places
 from parampi.fields.statistics import Statistics
@@ -44,18 +46,44 @@ class Outline:
         """The chosen ones of a member's channels."""
         return fields[[self.statistics.names.index(name) for name in self.chosen]]
 
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The chosen channels by variable; `channels` of a group count among the chosen."""
+        return grouped(self.chosen)
+
+    @cached_property
+    def homes(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Of every chosen channel its variable, and its index along the variable's levels, if it has any."""
+        found = {
+            channel: (group.variable, () if group.levels is None else (level,))
+            for group in self.groups
+            for level, channel in enumerate(group.channels)
+        }
+        return [found[channel] for channel in range(len(self.chosen))]
+
+    @cached_property
+    def level_names(self) -> dict[tuple[float, ...], str]:
+        """Axes of levels by their values, named as in the data; a second one of that name is numbered."""
+        found: dict[tuple[float, ...], str] = {}
+        for group in self.groups:
+            if group.levels is not None and group.levels not in found:
+                name = self.statistics.level_axes.get(group.variable, LevelAxis()).name
+                taken = [other for other in found.values() if other.partition("_of_")[0] == name]
+                found[group.levels] = f"{name}_of_{group.variable}" if taken else name
+        return found
+
     @property
     def grid(self) -> tuple[str, str]:
         return self.statistics.axes
 
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Of a channel's variable."""
-        return (*self.places.names, *self.grid)
+    def axes(self, group: Group) -> tuple[str, ...]:
+        """Of a variable."""
+        levels = () if group.levels is None else (self.level_names[group.levels],)
+        return (*self.places.names, *levels, *self.grid)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.places.shape, *self.statistics.grid)
+    def shape(self, group: Group) -> tuple[int, ...]:
+        levels = () if group.levels is None else (len(group.levels),)
+        return (*self.places.shape, *levels, *self.statistics.grid)
 
     def write(self, file: netCDF4.Dataset, fields: bool = True) -> None:
         """All of it, into an empty file; without the variables of `fields` where others add them."""
@@ -63,9 +91,10 @@ class Outline:
         self.create_axes(file)
         self.create_facts(file)
         for name in self.statistics.names:
-            self.refuse_taken(file, name)
-        for name in self.chosen if fields and self.content.members else ():
-            self.create_field(file, name)
+            self.refuse_taken(file, split(name)[0])
+        self.create_levels(file)
+        for group in self.groups if fields and self.content.members else ():
+            self.create_field(file, group)
         self.create_summary(file)
 
     def describe(self, file: netCDF4.Dataset) -> None:
@@ -101,6 +130,16 @@ class Outline:
             axis.setncatts({"standard_name": "time", "long_name": "time that a forecast is for", **told})
             axis[:] = valid
 
+    def create_levels(self, file: netCDF4.Dataset) -> None:
+        for group in self.groups:
+            if group.levels is None or (name := self.level_names[group.levels]) in file.dimensions:
+                continue
+            file.createDimension(name, len(group.levels))
+            axis = file.createVariable(name, "f8", (name,))
+            told = dict(self.statistics.level_axes.get(group.variable, LevelAxis()).attributes)
+            axis.setncatts({"long_name": "level", "units": "1", "axis": "Z"} | told)
+            axis[:] = group.levels
+
     def create_facts(self, file: netCDF4.Dataset) -> None:
         """What is known per member. Integers have no fill value, which would make readers turn them into floats."""
         numbers = "i4" if max(self.places.realizations) <= LARGEST_INT32 else "i8"
@@ -124,38 +163,47 @@ class Outline:
         if name in file.variables or name in file.dimensions:
             raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
 
-    def field_attributes(self, name: str) -> dict[str, str]:
+    def of_channel(self, group: Group) -> dict[str, str]:
+        """Units and names, of a group's first channel."""
         told = {"units": "units", "long_name": "long_names", "standard_name": "standard_names"}
-        channel = self.statistics.names.index(name)
+        channel = self.statistics.names.index(self.chosen[group.channels[0]])
         found = {key: getattr(self.statistics, source)[channel] for key, source in told.items()}
+        return {key: value for key, value in found.items() if value}
+
+    def field_attributes(self, group: Group) -> dict[str, str]:
         coordinates = ["realization", *(["valid_time"] if self.places.valid_times is not None else []), *self.cells.coordinates]
         mapping = {"grid_mapping": self.cells.mapping} if self.cells.mapping else {}
         told = {"coordinates": " ".join(coordinates), "ancillary_variables": ANCILLARY}
-        return {k: v for k, v in found.items() if v} | told | mapping
+        return self.of_channel(group) | told | mapping
 
-    def create_field(self, file: netCDF4.Dataset, name: str) -> None:
+    def create_field(self, file: netCDF4.Dataset, group: Group) -> None:
         """A chunk is a member's field, so that writing one touches no other; checksums tell damaged ones."""
-        chunks = (*[1] * len(self.places.names), *self.statistics.grid)
+        axes = self.axes(group)
+        chunks = (*[1] * (len(axes) - 2), *self.statistics.grid)
         variable = file.createVariable(
-            name, "f4", self.axes, fill_value=np.nan, chunksizes=chunks, fletcher32=self.content.checksums,
+            group.variable, "f4", axes, fill_value=np.nan, chunksizes=chunks, fletcher32=self.content.checksums,
             **compressed(self.content), **rounded(self.content),
         )  # fmt: skip
-        variable.setncatts(self.field_attributes(name))
+        variable.setncatts(self.field_attributes(group))
 
     def create_summary(self, file: netCDF4.Dataset) -> None:
-        """A variable ([time], [lead_time], y, x) per channel and statistic, quantiles with an axis of their own in front."""
-        content, statistics = self.content, self.statistics
+        """A variable ([time], [lead_time], [level], y, x) per variable and statistic, quantiles with an axis of their own in
+        front."""
+        content = self.content
         if "quantiles" in content.summary:
             file.createDimension("quantile", len(content.quantiles))
             axis = file.createVariable("quantile", "f8", ("quantile",))
             axis.setncatts({"long_name": "share of the members below", "units": "1"})
             axis[:] = content.quantiles
-        for name, units, long_name in zip(statistics.names, statistics.units, statistics.long_names, strict=True):
-            for kind in content.summary if name in self.chosen else ():
-                axes = ("quantile", *self.axes[1:]) if kind == "quantiles" else self.axes[1:]
-                variable = file.createVariable(f"{name}_{kind}", "f4", axes, fill_value=np.nan, **compressed(content))
-                told = {"long_name": f"{kind.replace('_', ' ')} of {long_name} over members", "units": units}
-                variable.setncatts(told | ({"cell_methods": f"realization: {METHODS[kind]}"} if kind in METHODS else {}))
+        for group in self.groups:
+            told, axes = self.of_channel(group), self.axes(group)[1:]
+            for kind in content.summary:
+                variable = file.createVariable(
+                    f"{group.variable}_{kind}", "f4", ("quantile", *axes) if kind == "quantiles" else axes, fill_value=np.nan,
+                    **compressed(content),
+                )  # fmt: skip
+                named = {"long_name": f"{kind.replace('_', ' ')} of {told['long_name']} over members", "units": told["units"]}
+                variable.setncatts(named | ({"cell_methods": f"realization: {METHODS[kind]}"} if kind in METHODS else {}))
 
 
 def compressed(content: Content) -> dict[str, Any]:

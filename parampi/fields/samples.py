@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.levels import axis_of, expanded, index_of
 from parampi.fields.moments import Team
 from parampi.fields.netcdf import reading
 from parampi.fields.statistics import Statistics
@@ -22,7 +23,7 @@ BOUND = ("bounds", "climatology")
 class FileSamples:
     """Variables (..., y, x) of one or more files as samples (N, C, H, W): every index before y and x is a sample, every
     variable a channel, in the order given. Without names, all variables with the axes of the first that has three or more; with
-    names they need no more than `least` axes."""
+    names they need no more than `least` axes. A name `t@500` is the level 500 of t (..., level, y, x), `t@*` all its levels."""
 
     def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = (), least: int = 3):
         if not paths:
@@ -32,7 +33,7 @@ class FileSamples:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.files = [stack.enter_context(reading(path)) for path in self.paths]
-            self.names = self.names or fields_of(self.files[0], self.paths[0])
+            self.names = tuple(expanded(self.files[0], self.paths[0], self.names)) or fields_of(self.files[0], self.paths[0])
             shapes = [shape_of(file, path, self.names, self.least) for file, path in zip(self.files, self.paths, strict=True)]
             for path, shape in zip(self.paths, shapes, strict=True):
                 if shape[-2:] != shapes[0][-2:]:
@@ -40,6 +41,9 @@ class FileSamples:
                         f"{path} has fields of {shape[-2]} x {shape[-1]} points, {self.paths[0]} of {shapes[0][-2]} x "
                         f"{shapes[0][-1]}; all files must have the same grid"
                     )
+            self.variables = [
+                [index_of(file, path, name) for name in self.names] for file, path in zip(self.files, self.paths, strict=True)
+            ]
             self.leading = [shape[:-2] for shape in shapes]
             self.starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self.leading)])
             self.shape = (int(self.starts[-1]), len(self.names), *shapes[0][-2:])
@@ -58,13 +62,14 @@ class FileSamples:
         for row, sample in enumerate(chosen):
             which = int(np.searchsorted(self.starts, sample, side="right")) - 1
             place = np.unravel_index(sample - self.starts[which], self.leading[which])
-            for channel, name in enumerate(self.names):
-                block[row, channel] = np.ma.filled(np.ma.asarray(self.files[which][name][place], np.float64), np.nan)
+            for channel, (variable, level) in enumerate(self.variables[which]):
+                at = place if level is None else (*place, level)
+                block[row, channel] = np.ma.filled(np.ma.asarray(variable[at], np.float64), np.nan)
         return block
 
     def statistics(self, team: Team | None = None) -> Statistics:
         """Of all samples, with names, units and coordinates as the first file has them. Raises DataError."""
-        file, variables = self.files[0], [self.files[0][name] for name in self.names]
+        file, variables = self.files[0], [variable for variable, _ in self.variables[0]]
         (y, y_units), (x, x_units) = (axis(file, name) for name in variables[0].dimensions[-2:])
         units = [str(getattr(variable, "units", "1")) for variable in variables]
         long_names = [str(getattr(v, "long_name", name)) for v, name in zip(variables, self.names, strict=True)]
@@ -72,6 +77,7 @@ class FileSamples:
         return Statistics.from_samples(
             self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units, team=team,
             standard_names=standard_names, axes=variables[0].dimensions[-2:],
+            level_axes={variable.name: axis_of(file, variable) for variable, level in self.variables[0] if level is not None},
         )  # fmt: skip
 
 
@@ -91,10 +97,10 @@ def fields_of(file: netCDF4.Dataset, path: Path) -> tuple[str, ...]:
 
 def shape_of(file: netCDF4.Dataset, path: Path, names: Sequence[str], least: int) -> tuple[int, ...]:
     """The shape that all the variables have."""
+    shapes = {}
     for name in names:
-        if name not in file.variables:
-            raise DataError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'no variables'}")
-    shapes = {name: tuple(file[name].shape) for name in names}
+        variable, level = index_of(file, path, name)
+        shapes[name] = tuple(variable.shape) if level is None else (*variable.shape[:-3], *variable.shape[-2:])
     first = shapes[names[0]]
     for name, shape in shapes.items():
         if len(shape) < least or shape != first:

@@ -1,7 +1,8 @@
 """Statistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
+from parampi.fields.levels import LevelAxis
 from parampi.fields.moments import Samples, Team, moments
 from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.spectrum import wavenumbers
@@ -45,6 +47,7 @@ class Statistics:
     samples                    how many there were
     standard_names             of the CF conventions, one per channel, "" where there is none
     axes                       what the files call y and x
+    level_axes                 per variable of channels such as t@500, the axis of levels in the files
 
     Raises DataError where shapes do not belong together or a channel cannot be normalised.
     """
@@ -65,6 +68,7 @@ class Statistics:
     samples: int
     standard_names: tuple[str, ...] = ()
     axes: tuple[str, str] = ("y", "x")
+    level_axes: Mapping[str, LevelAxis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.standard_names:
@@ -96,6 +100,7 @@ class Statistics:
         cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
         references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
         standard_names: Sequence[str] = (), axes: tuple[str, str] = ("y", "x"),
+        level_axes: Mapping[str, LevelAxis] | None = None,
     ) -> "Statistics":  # fmt: skip
         """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
         A `team` of processes shares the reading.
@@ -108,7 +113,7 @@ class Statistics:
         return cls(
             tuple(names), tuple(units), tuple(long_names), found.mean, found.standard_deviation, found.kurtosis, found.spectrum,
             wavenumbers(*fields.shape[2:]), reference, np.asarray(y, np.float64), np.asarray(x, np.float64), y_units, x_units,
-            samples, tuple(standard_names), axes,
+            samples, tuple(standard_names), axes, level_axes or {},
         )  # fmt: skip
 
     def normalise(self, fields: Floats) -> Floats:
@@ -155,6 +160,10 @@ class Statistics:
             found |= {name: file[name][:] for name in AXES}
             found |= {field: tuple(map(str, file[name][:])) for name, field in OPTIONAL.items() if name in file.variables}
             found["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
+            found["level_axes"] = {
+                name: LevelAxis(axis, tuple(map(tuple, told)))
+                for name, (axis, told) in json.loads(getattr(file, "level_axes", "{}")).items()
+            }
             found |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
             try:
                 return cls(**found, samples=int(getattr(file, "samples", 0)))
@@ -172,6 +181,8 @@ def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
     """All of them, into an empty file."""
     file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
     file.setncattr("samples", np.int64(statistics.samples))
+    if statistics.level_axes:
+        file.setncattr("level_axes", json.dumps({name: [a.name, a.attributes] for name, a in statistics.level_axes.items()}))
     for name, size in (("channel", len(statistics.names)), ("sample", len(statistics.reference))):
         file.createDimension(name, size)
     file.createDimension("wavenumber", len(statistics.wavenumber))
@@ -179,10 +190,10 @@ def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
     write_axis(file, "x", statistics.x, statistics.x_units)
     for axis, name in zip(("y", "x"), statistics.axes, strict=True):
         file[axis].setncattr("input_name", name)
-    for name, field in (STRINGS | OPTIONAL).items():
+    for name, source in (STRINGS | OPTIONAL).items():
         variable = file.createVariable(name, str, ("channel",))
         variable.long_name = name.replace("_", " ")
-        variable[:] = np.array(getattr(statistics, field), object)
+        variable[:] = np.array(getattr(statistics, source), object)
     for name, long_name in LONG_NAMES.items():
         kind = {"reference": "f4", "wavenumber": "i4"}.get(name, "f8")
         variable = file.createVariable(name, kind, AXES[name], compression="zlib" if name == "reference" else None)

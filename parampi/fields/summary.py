@@ -1,6 +1,6 @@
 """Statistics over the members of an ensemble: moments and extremes as members come, quantiles from the members at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
+from parampi.fields.levels import split
 
 Floats = NDArray[np.floating[Any]]
 Kind = Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]
@@ -20,7 +21,7 @@ SLAB = 1 << 22
 class Content:
     """What of an ensemble is written.
 
-    variables    names of channels; None for all
+    variables    names of channels, or of variables for all their levels; None for all
     members      whether the members themselves are
     summary      statistics over members; standard deviations are those of a sample (divided by members - 1)
     quantiles    for the summary "quantiles", by linear interpolation between members
@@ -52,10 +53,11 @@ class Content:
 
     def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The channels to write, in the order of the statistics. Raises OutputError for unknown ones."""
-        unknown = [name for name in self.variables or () if name not in names]
+        wanted = self.variables
+        unknown = [name for name in wanted or () if name not in names and name not in [split(known)[0] for known in names]]
         if unknown:
             raise OutputError(f"output.variables names {', '.join(unknown)}; there are {', '.join(names)}")
-        return names if self.variables is None else tuple(name for name in names if name in self.variables)
+        return names if wanted is None else tuple(name for name in names if name in wanted or split(name)[0] in wanted)
 
     def size(self, members: int, cases: int, variables: int, points: int) -> int:
         """Bytes, before compression."""
@@ -118,10 +120,11 @@ def accumulate(pair: Floats, addend: Floats) -> None:
 
 
 class Summary:
-    """Statistics over members of the `chosen` channels, for each case and lead time; `means` (C,) of the data."""
+    """Statistics over members, for each case and lead time. `homes`: of each channel its variable and its index along the
+    variable's levels, if it has any; `means` (C,) of the data."""
 
-    def __init__(self, content: Content, chosen: tuple[str, ...], means: Floats):
-        self.content, self.chosen, self.means = content, chosen, means
+    def __init__(self, content: Content, homes: Sequence[tuple[str, tuple[int, ...]]], means: Floats):
+        self.content, self.homes, self.means = content, homes, means
         self.columns: dict[tuple[int, ...], Running] = {}
         self.counted = set[tuple[int, int]]()
 
@@ -137,20 +140,20 @@ class Summary:
     def write(self, file: Any) -> None:
         """Into an ensemble file that has all members."""
         for place, running in self.columns.items():
-            for channel, name in enumerate(self.chosen):
+            for channel, (name, level) in enumerate(self.homes):
                 for kind in self.content.summary:
                     if kind != "quantiles":
-                        file[f"{name}_{kind}"][(*place, ...)] = running.value(kind)[channel]
+                        file[f"{name}_{kind}"][(*place, *level, ...)] = running.value(kind)[channel]
                     elif running.count:
-                        self.write_quantiles(file, name, place)
+                        self.write_quantiles(file, name, place, level)
 
-    def write_quantiles(self, file: Any, name: str, place: tuple[int, ...]) -> None:
+    def write_quantiles(self, file: Any, name: str, place: tuple[int, ...], level: tuple[int, ...]) -> None:
         """Those of finished members, a few rows of the grid at a time."""
         finished = np.flatnonzero(np.ma.filled(file["complete"][(slice(None), *place)], 0) == 1)
         source, target = file[name], file[f"{name}_quantiles"]
         for rows in slabs(len(finished), *source.shape[-2:]):
-            values = np.ma.filled(source[(slice(None), *place, rows)], np.nan)[finished]
-            target[(slice(None), *place, rows)] = np.quantile(values.astype(np.float64), self.content.quantiles, axis=0)
+            values = np.ma.filled(source[(slice(None), *place, *level, rows)], np.nan)[finished]
+            target[(slice(None), *place, *level, rows)] = np.quantile(values.astype(np.float64), self.content.quantiles, axis=0)
 
 
 def slabs(members: int, rows: int, columns: int) -> Iterator[slice]:

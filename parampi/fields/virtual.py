@@ -102,8 +102,8 @@ def add_fields(
     import h5py  # here alone: the start of thousands of ranks need not load it
 
     with h5py.File(target, "r+") as file:
-        for name in outline.chosen:
-            layout = h5py.VirtualLayout(outline.shape, np.float32)
+        for group in outline.groups:
+            name, layout = group.variable, h5py.VirtualLayout(outline.shape(group), np.float32)
             for part, pairs in zip(parts, boxes, strict=True):
                 with h5py.File(part) as held:
                     shape = held[name].shape
@@ -111,14 +111,14 @@ def add_fields(
                 for here, there in pairs:
                     layout[there] = source[here]
             variable = file.create_virtual_dataset(name, layout, fillvalue=np.float32(np.nan))
-            for axis, scale in enumerate(outline.axes):
+            for axis, scale in enumerate(outline.axes(group)):
                 variable.dims[axis].attach_scale(file[scale])
             variable.attrs["_FillValue"] = np.array([np.nan], np.float32)
             if outline.content.digits:
                 variable.attrs["_QuantizeGranularBitRoundNumberOfSignificantDigits"] = np.array(
                     [outline.content.digits], np.int32
                 )
-            for key, value in outline.field_attributes(name).items():
+            for key, value in outline.field_attributes(group).items():
                 variable.attrs[key] = text(value)
 
 

@@ -81,7 +81,7 @@ BAD = {
     "no file": (lambda p: ([p / "none.nc"], ("u",), {}), r"none\.nc does not exist"),
     "an empty file": (lambda p: ([empty(p)], ("u",), {}), r"empty\.nc cannot be read as NetCDF"),
     "a truncated file": (lambda p: ([truncated(p)], ("u",), {}), r"a\.nc cannot be read as NetCDF"),
-    "no such variable": (lambda p: ([write(p / "a.nc")], ("q",), {}), "there are no statistics of q .* has u, v; name another"),
+    "no such variable": (lambda p: ([write(p / "a.nc")], ("q",), {}), "has no variable q; it has time, u, v, w"),
     "not in the file": (lambda p: ([write(p / "a.nc", names=("v",))], ("u",), {}), "has no variable u; it has time, v"),
     "other units": (
         lambda p: ([write(p / "a.nc", units={"u": "km h-1"})], ("u",), {}),

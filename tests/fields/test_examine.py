@@ -30,7 +30,7 @@ def joint(tmp_path, statistics):
         with NetCDFStore(path, statistics, numbers[3 * k : 3 * k + 3], 5, told, summarised=False) as store:
             for number in numbers[3 * k : 3 * k + 3]:
                 store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
-    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.chosen, statistics.mean))
+    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.homes, statistics.mean))
     return tmp_path / "e.nc", parts
 
 

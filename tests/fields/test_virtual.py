@@ -35,7 +35,7 @@ def written(folder, statistics, which, parts, left_out=(), content=None, name="e
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
     outline = Outline(statistics, Places(numbers, cases, leads), 5, {"model": "täst"}, content)
-    summary = Summary(content, outline.chosen, statistics.mean_of(outline.chosen))
+    summary = Summary(content, outline.homes, statistics.mean_of(outline.chosen))
     files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
     for part, path in enumerate(files):
         mine = numbers[part::parts]
@@ -135,7 +135,7 @@ def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
     foreign.write_text("mine")
     outline = Outline(statistics, Places(NUMBERS["members"][0]), 5)
     kept = [part_name(path, "abcdefgh", part) for part in range(2)]
-    join(path, outline, kept, Summary(Content(), outline.chosen, statistics.mean), overwrite=True)
+    join(path, outline, kept, Summary(Content(), outline.homes, statistics.mean), overwrite=True)
     assert sorted(parts_folder(path).iterdir()) == sorted([*kept, foreign])
 
 
