@@ -1,6 +1,7 @@
 """Checks of `parampi.sample` on any number of ranks."""
 
 import functools
+import itertools
 import os
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from parampi import sample, sigmas
 from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError, OutputError
-from parampi.parallel import Transport
+from parampi.parallel import Layout, Transport
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
 from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, WINDOWS, Case, assert_same, facts, solvers_for
@@ -108,7 +109,7 @@ def members_are_kept_on_rank_0_as_they_are_finished(comm):
 
 
 def a_member_that_cannot_be_kept_is_everybodys_trouble(comm):
-    """Rank 0 says why, the others learn of it, and no further batch is drawn."""
+    """All learn why, and no further batch is drawn."""
     kept = []
 
     def keep(field, member):
@@ -119,10 +120,39 @@ def a_member_that_cannot_be_kept_is_everybodys_trouble(comm):
     try:
         CASES["batches"].draw("fast", comm, keep=keep, batch=1, time_ranks=comm.Get_size())
     except OutputError as error:
-        assert ("the disk is full" if comm.Get_rank() == 0 else "rank 0 could not keep") in str(error)
+        assert "the disk is full" in str(error)
     else:
         raise AssertionError("a member was lost and nobody heard of it")
     assert kept == ([0, 1, 2] if comm.Get_rank() == 0 else [])
+    assert comm.allreduce(1) == comm.Get_size()
+
+
+def members_are_kept_by_the_ranks_that_drive_their_groups(comm):
+    case, kept = CASES["batches"], {}
+    drawn = case.draw("bitwise", comm, keep=lambda field, member: kept.update({member.member: field.clone()}), keep_on="groups")
+    numbers = comm.gather(sorted(kept))
+    wanted = expected("batches", "bitwise")["fields"]
+    assert drawn.fields is None and all(field.equal(wanted[number]) for number, field in kept.items())
+    if comm.Get_rank() == 0:
+        assert sorted(itertools.chain(*numbers)) == drawn.members == list(range(7))
+        assert [member.member for member in drawn.report.members] == list(range(7))
+        assert sum(map(bool, numbers)) == drawn.report.layout["groups"]
+
+
+def a_member_that_one_group_cannot_keep_is_everybodys_trouble(comm):
+    layout = Layout.plan(comm.Get_size(), 7)
+    last = layout.leader(layout.groups - 1)
+
+    def keep(field, member):
+        if comm.Get_rank() == last:
+            raise OutputError("the disk of the last rank is full")
+
+    try:
+        CASES["batches"].draw("fast", comm, keep=keep, keep_on="groups", batch=1)
+    except OutputError as error:
+        assert "the disk of the last rank is full" in str(error)
+    else:
+        raise AssertionError("a member was lost and nobody heard of it")
     assert comm.allreduce(1) == comm.Get_size()
 
 
@@ -211,7 +241,8 @@ CHECKS = [
     *(check_of(name) for name in CASES), every_window_by_every_advance, every_solver,
     samplers_that_read_several_points, two_ranks_along_time, every_message_staged,
     some_ranks_in_reverse_order,
-    members_are_kept_on_rank_0_as_they_are_finished, a_member_that_cannot_be_kept_is_everybodys_trouble,
+    members_are_kept_on_rank_0_as_they_are_finished, members_are_kept_by_the_ranks_that_drive_their_groups,
+    a_member_that_one_group_cannot_keep_is_everybodys_trouble, a_member_that_cannot_be_kept_is_everybodys_trouble,
     rank_0_watches_every_round_of_its_group, mistakes_are_everybodys,
     nan_on_one_rank_is_told_alike_on_all, what_was_finished_before_nan_is_kept, other_groups_members_survive_nan,
 ]  # fmt: skip
