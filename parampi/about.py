@@ -12,7 +12,7 @@ import torch
 
 import parampi
 from parampi import models
-from parampi.advice import advice
+from parampi.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.config import Output as OutputConfig
 from parampi.config import RunConfig
 from parampi.fields import Content
@@ -20,6 +20,7 @@ from parampi.inputs import Inputs
 from parampi.output import Mode
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
+from parampi.samplers.collocation import CollocationMap
 
 
 def content(output: OutputConfig, mode: Mode) -> Content:
@@ -51,6 +52,7 @@ def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) ->
     """What is about to happen, and what is likely to be a waste."""
     config, sampling = inputs.config, inputs.config.sampling
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
+    serial = OTHER_SERIAL if isinstance(inputs.step_map, CollocationMap) else SERIAL
     device, sigmas = next(inputs.denoiser.parameters()).device, inputs.sigmas
     lines = [
         f"parampi {parampi.__version__}: {layout.describe()}; MPI: {mpi_version()}",
@@ -59,7 +61,7 @@ def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) ->
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {torch.get_num_threads()} thread(s) per rank",
         size(inputs, layout, mode),
-        advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type),
+        advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
     ]
     return "\n".join(line for line in lines if line)
 

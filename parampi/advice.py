@@ -3,13 +3,16 @@
 from parampi.parallel import Layout
 
 SERIAL = "sampling.solver.name=serial sampling.window=null"
+OTHER_SERIAL = f"sampling.sampler.name=dpmpp_2m {SERIAL}"
+"""For collocation, which no serial solver can run."""
 
 
-def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str) -> str:
+def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str, serial: str = SERIAL) -> str:
     """One line to print before sampling, or nothing.
 
     ranks_here  ranks that share this node and its `cores`
     device      where the network runs: "cpu", or another type as torch names it
+    serial      what would make the run serial
     """
     if layout.time_ranks > window:
         idle = layout.time_ranks - window
@@ -19,11 +22,11 @@ def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str
     if layout.time_ranks == 1:
         return (
             "note: one rank per group: sweeping several points at once pays only if the device evaluates a batch of "
-            f"{window} fields faster than one by one (a GPU with room); on a CPU, {SERIAL} costs less"
+            f"{window} fields faster than one by one (a GPU with room); on a CPU, {serial} costs less"
         )
     if device == "cpu" and ranks_here > cores:
         return (
             f"note: {ranks_here} ranks share the {cores} cores of this node: rounds are as few as with a core each, but every "
-            f"one takes longer; {SERIAL} parallel.time_ranks=1 is likely to end sooner here"
+            f"one takes longer; {serial} parallel.time_ranks=1 is likely to end sooner here"
         )
     return ""

@@ -86,8 +86,15 @@ class Output:
     def __enter__(self) -> Self:
         if self.mode == "mpio":
             self.enter_parallel()
-        else:
-            self.store = on_all(self.comm, self.open_serial)
+            return self
+        opened: list[Keeper | None] = []
+        try:
+            on_all(self.comm, lambda: opened.append(self.open_serial()))
+        except UserError:
+            for store in filter(None, opened):  # another rank could not
+                store.discard()
+            raise
+        self.store = opened[0]
         return self
 
     def open_serial(self) -> Keeper | None:

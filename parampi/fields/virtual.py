@@ -6,6 +6,7 @@ channels' variables. It names its parts relative to its own folder, so that both
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from parampi.fields.outline import Outline, parts_folder
 from parampi.fields.summary import Summary
 from parampi.fields.target import partial_name, put_in_place, writing
 
-FACTS = ("seed", "rounds", "evaluations", "residual", "complete")
+FACTS = ("rounds", "evaluations", "residual", "complete")
 Box = tuple[slice, ...]
 
 
@@ -36,12 +37,12 @@ def join(path: str | Path, outline: Outline, parts: Sequence[Path], summary: Sum
     with writing(path):
         with netCDF4.Dataset(partial_name(path), "w") as file:
             outline.write(file, fields=False)
-            boxes = [copy_facts(file, part, outline) for part in parts]
+            found = [copy_facts(file, part, outline) for part in parts]
             finished = int((file["complete"][:] == 1).sum())
             complete = finished == outline.places.expected
             file.setncattr("parampi_complete", np.int32(complete))
         if outline.content.members:
-            add_fields(partial_name(path), path.parent, outline, parts, boxes)
+            add_fields(partial_name(path), path.parent, outline, found)
         with netCDF4.Dataset(partial_name(path), "a") as file:
             summary.write(file)
         put_in_place(path, overwrite)
@@ -49,23 +50,28 @@ def join(path: str | Path, outline: Outline, parts: Sequence[Path], summary: Sum
     return complete
 
 
-def copy_facts(file: netCDF4.Dataset, part: Path, outline: Outline) -> list[tuple[Box, Box]]:
-    """A part's facts, into the joint file; the boxes of finished members, in the part and in the joint file."""
+@dataclass(frozen=True)
+class Part:
+    """A file of one writer: how many members it has room for, and boxes of finished ones, in it and in the joint file."""
+
+    path: Path
+    members: int
+    boxes: list[tuple[Box, Box]]
+
+
+def copy_facts(file: netCDF4.Dataset, path: Path, outline: Outline) -> Part:
+    """Into the joint file what a part knows of its finished members."""
     rows = {realization: row for row, realization in enumerate(outline.places.realizations)}
-    with netCDF4.Dataset(part) as source:
+    with netCDF4.Dataset(path) as source:
         source.set_auto_mask(False)
         file.set_auto_mask(False)
         here = np.array([rows[int(realization)] for realization in source["realization"][:]])
         finished = source["complete"][:] == 1
         for name in FACTS:
-            held = source[name][:]
-            if name == "seed":
-                file[name][here] = held
-                continue
-            for row, target in enumerate(here):
-                values = file[name][target]
-                file[name][target] = np.where(finished[row], held[row], values)
-    return placed(finished, here)
+            values = file[name][:]
+            values[here] = np.where(finished, source[name][:], values[here])
+            file[name][:] = values
+    return Part(path, len(here), placed(finished, here))
 
 
 def placed(finished: NDArray[np.bool_], rows: NDArray[np.intp]) -> list[tuple[Box, Box]]:
@@ -95,20 +101,19 @@ def boxes(mask: NDArray[np.bool_]) -> Iterator[Box]:
             yield (slice(start, stop),)
 
 
-def add_fields(
-    target: Path, folder: Path, outline: Outline, parts: Sequence[Path], boxes: Sequence[list[tuple[Box, Box]]]
-) -> None:
+def add_fields(target: Path, folder: Path, outline: Outline, parts: Sequence[Part]) -> None:
     """Virtual variables of all chosen channels, which read as NaN where no part has a member."""
     import h5py  # here alone: the start of thousands of ranks need not load it
 
     with h5py.File(target, "r+") as file:
         for group in outline.groups:
-            name, layout = group.variable, h5py.VirtualLayout(outline.shape(group), np.float32)
-            for part, pairs in zip(parts, boxes, strict=True):
-                with h5py.File(part) as held:
-                    shape = held[name].shape
-                source = h5py.VirtualSource(str(part.relative_to(folder)), name, shape, np.float32)
-                for here, there in pairs:
+            name, shape = group.variable, outline.shape(group)
+            layout = h5py.VirtualLayout(shape, np.float32)
+            for part in parts:
+                source = h5py.VirtualSource(
+                    str(part.path.relative_to(folder)), name, (part.members, *shape[1:]), np.float32
+                )  # fmt: skip
+                for here, there in part.boxes:
                     layout[there] = source[here]
             variable = file.create_virtual_dataset(name, layout, fillvalue=np.float32(np.nan))
             for axis, scale in enumerate(outline.axes(group)):
@@ -131,9 +136,11 @@ def text(value: str) -> Any:
 
 
 def sweep(path: Path, parts: Sequence[Path]) -> None:
-    """Remove parts that the joint file does not name."""
-    folder = parts_folder(path)
-    for other in folder.glob(f"{'?' * 8}-{'[0-9]' * 5}.nc") if folder.is_dir() else ():
+    """Remove parts that the joint file does not name, and what a killed job left of its own."""
+    folder, name = parts_folder(path), f"{'?' * 8}-{'[0-9]' * 5}.nc"
+    for other in folder.glob(f".{name}.partial") if folder.is_dir() else ():
+        other.unlink(missing_ok=True)
+    for other in folder.glob(name) if folder.is_dir() else ():
         if other not in parts:
             other.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):

@@ -12,6 +12,7 @@ import netCDF4
 import numpy as np
 import pytest
 
+from parampi.fields.examine import check
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.small import parampi_command, write_project
 
@@ -76,6 +77,7 @@ def variables(path: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same(path: Path, expected: dict[str, np.ndarray]) -> None:
+    assert not list(path.parent.rglob(".*.partial")) and not check(path).problems
     found = variables(path)
     for name, values in expected.items():
         assert np.array_equal(found[name], values), name
