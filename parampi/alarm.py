@@ -1,5 +1,6 @@
 """When to stop: a signal came, or time is up."""
 
+import os
 import signal
 import threading
 import time
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 @dataclass
@@ -21,6 +22,9 @@ class Alarm:
 
     def ring(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
+        if number == signal.SIGINT:  # Ctrl-C
+            signal.signal(number, signal.default_int_handler)
+            os.write(2, b"\nstopping after this round; Ctrl-C once more stops at once\n")
 
     def over(self, ahead: float) -> bool:
         return self.seconds is not None and time.monotonic() - self.begin + ahead >= self.seconds

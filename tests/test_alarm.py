@@ -45,6 +45,15 @@ def test_a_signal_while_files_are_finished_does_not_spoil_the_run(tmp_path, monk
     assert (tmp_path / "out" / "report.json").is_file()
 
 
+def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
+    with Alarm().listening() as alarm:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert alarm.received == "SIGINT" and "Ctrl-C once more stops at once" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_what_signals_did_before_is_restored(deadly):
     before = signal.getsignal(signal.SIGUSR1)
     with Alarm().listening() as alarm:
