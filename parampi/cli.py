@@ -200,8 +200,15 @@ def verify(ensemble: Path, statistics: Path) -> int:
     "--output", type=click.Path(path_type=Path), default=Path("statistics.nc"), show_default=True, help="File to write."
 )
 @click.option("--variable", "variables", multiple=True, help="A channel, in the network's order (repeatable); all by default.")
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "mean"]),
+    default="refuse",
+    show_default=True,
+    help="Missing values: refuse them, or leave them out, with the mean in their place for the spectrum.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], overwrite: bool) -> int:
+def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, overwrite: bool) -> int:
     """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size, shared by ranks."""
 
     def work() -> None:
@@ -212,7 +219,7 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], over
 
             on_root(comm, lambda: check_target(output, overwrite))
             with on_all(comm, FileSamples(data, variables).__enter__) as samples:
-                found = samples.statistics(Together(comm))
+                found = samples.statistics(Together(comm), missing)
             on_root(comm, lambda: found.save(output))
             if launched_rank() == 0:
                 print(describe_statistics(found), f"wrote {output}", sep="\n", flush=True)

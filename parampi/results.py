@@ -34,6 +34,7 @@ def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
     number = next(iter(report.residuals))
     history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
     fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
+    fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
     title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
     target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
     with writing(target):

@@ -136,15 +136,16 @@ def copy_of(variable: Any, renamed: dict[str, str]) -> Copied:
 
 
 def mask_of(file: netCDF4.Dataset, path: Path, name: str, axes: tuple[str, str]) -> NDArray[np.bool_]:
-    """True where the variable is neither 0 nor missing."""
+    """True where a variable (y, x) is neither 0 nor missing, or the first of the fields (..., y, x) of one is not missing."""
     variable = file[name]
-    if variable.dimensions != axes:
+    if variable.dimensions[-2:] != axes:
         raise DataError(
             f"{path}: output.mask = {name} has the axes ({', '.join(variable.dimensions)}); expected ({', '.join(axes)})"
         )
     variable.set_auto_maskandscale(True)
-    kept = np.ma.filled(np.ma.asarray(variable[:], np.float64), 0.0)
-    mask = (kept != 0) & np.isfinite(kept)
+    first = variable[(0,) * (variable.ndim - 2)] if variable.ndim > 2 else variable[:]
+    kept = np.ma.filled(np.ma.asarray(first, np.float64), np.nan)
+    mask = np.isfinite(kept) & (kept != 0 if variable.ndim == 2 else True)
     if not mask.any():
         raise DataError(f"{path}: output.mask = {name} is 0 or missing everywhere, so that nothing would be written")
     return np.asarray(mask)

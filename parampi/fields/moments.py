@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from parampi.errors import DataError
 from parampi.fields.spectrum import radial_spectrum
 
 Floats = NDArray[np.floating[Any]]
+Missing = Literal["refuse", "mean"]
 BLOCK = 64
 
 
@@ -80,19 +81,20 @@ class Single:
         return work()
 
 
-def moments(fields: Samples, team: Team | None = None) -> Moments:
-    """Moments of fields (N, C, H, W), with the same bits for any `team` that shares them. Raises DataError for other axes, no
-    samples, or values that are not finite."""
+def moments(fields: Samples, team: Team | None = None, missing: Missing = "refuse") -> Moments:
+    """Moments of fields (N, C, H, W), with the same bits for any `team` that shares them. `missing` values are refused, or left
+    out of the moments and given the mean for the spectrum. Raises DataError for other axes, no samples, or values that are not
+    finite."""
     if len(fields.shape) != 4 or 0 in fields.shape:
         raise DataError(f"fields have shape {tuple(fields.shape)}; expected (samples, channels, y, x), at least one of each")
     team = team or Single()
-    (means,) = shared(fields, team, lambda block: [block.mean((2, 3))])
+    (means,) = shared(fields, team, missing, lambda block: [present_mean(block)])
     mean = means.mean(0)
-    second, fourth, spectra = shared(fields, team, lambda block: about(mean, block))
+    second, fourth, spectra = shared(fields, team, missing, lambda block: about(mean, block))
     return Moments(means, second, fourth, spectra)
 
 
-def shared(fields: Samples, team: Team, of: Callable[[Floats], Sequence[Floats]]) -> list[Floats]:
+def shared(fields: Samples, team: Team, missing: Missing, of: Callable[[Floats], Sequence[Floats]]) -> list[Floats]:
     """What `of` gives for each sample (N, ...), every process reading its share; adding zeros changes no bit."""
     samples = fields.shape[0]
     shapes = [part.shape[1:] for part in of(np.zeros((1, *fields.shape[1:])))]
@@ -100,7 +102,7 @@ def shared(fields: Samples, team: Team, of: Callable[[Floats], Sequence[Floats]]
 
     def mine() -> Floats:
         rows = np.zeros((samples, sum(widths)))
-        for start, block in blocks(fields, team):
+        for start, block in blocks(fields, team, missing):
             rows[start : start + len(block)] = np.concatenate([part.reshape(len(block), -1) for part in of(block)], axis=1)
         return rows
 
@@ -108,15 +110,30 @@ def shared(fields: Samples, team: Team, of: Callable[[Floats], Sequence[Floats]]
     return [part.reshape(samples, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def blocks(fields: Samples, team: Team) -> Iterator[tuple[int, Floats]]:
-    """Blocks of this process's share of samples in float64, masked values as NaN. Raises DataError where one is not finite."""
+def blocks(fields: Samples, team: Team, missing: Missing) -> Iterator[tuple[int, Floats]]:
+    """Blocks of this process's share of samples in float64, missing values as NaN. Raises DataError where there are any, or, if
+    they are allowed, where a channel of a sample has nothing else."""
     starts = range(0, fields.shape[0], BLOCK)
     for start in starts[len(starts) * team.rank // team.size : len(starts) * (team.rank + 1) // team.size]:
         block = np.ma.filled(np.ma.asarray(fields[start : start + BLOCK], np.float64), np.nan)
-        bad = np.flatnonzero(~np.isfinite(block).all((1, 2, 3)))
-        if len(bad):
-            raise DataError(f"sample {start + bad[0]} of the fields holds NaN, Inf or missing values; leave such samples out")
-        yield start, block
+        finite = np.isfinite(block)
+        good = finite.all((1, 2, 3)) if missing == "refuse" else np.any(finite, axis=(2, 3)).all(axis=1)
+        if not good.all():
+            sample = start + int(np.flatnonzero(~good)[0])
+            raise DataError(
+                f"sample {sample} of the fields holds NaN, Inf or missing values; leave such samples out, or use --missing mean"
+                if missing == "refuse"
+                else f"sample {sample} of the fields has a channel without any value; leave such samples out"
+            )
+        yield start, np.where(finite, block, np.nan) if missing == "mean" else block
+
+
+def present_mean(fields: Floats) -> Floats:
+    """Means (n, C) over the points that have values."""
+    there = np.isfinite(fields)
+    if there.all():
+        return np.asarray(fields.mean((2, 3)))
+    return np.asarray(np.where(there, fields, 0.0).sum((2, 3)) / there.sum((2, 3)))
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -130,4 +147,5 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 def about(mean: Floats, block: Floats) -> tuple[Floats, Floats, Floats]:
     """`second`, `fourth` and `spectra` of a block of samples."""
     square = (block - mean[:, None, None]) ** 2
-    return square.mean((2, 3)), (square**2).mean((2, 3)), radial_spectrum(block)
+    whole = np.where(np.isnan(block), mean[:, None, None], block)
+    return present_mean(square), present_mean(square**2), radial_spectrum(whole)

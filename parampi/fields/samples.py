@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.levels import axis_of, expanded, index_of
-from parampi.fields.moments import Team
+from parampi.fields.moments import Missing, Team
 from parampi.fields.netcdf import reading
 from parampi.fields.statistics import Statistics
 
@@ -67,7 +67,7 @@ class FileSamples:
                 block[row, channel] = np.ma.filled(np.ma.asarray(variable[at], np.float64), np.nan)
         return block
 
-    def statistics(self, team: Team | None = None) -> Statistics:
+    def statistics(self, team: Team | None = None, missing: Missing = "refuse") -> Statistics:
         """Of all samples, with names, units and coordinates as the first file has them. Raises DataError."""
         file, variables = self.files[0], [variable for variable, _ in self.variables[0]]
         (y, y_units), (x, x_units) = (axis(file, name) for name in variables[0].dimensions[-2:])
@@ -76,7 +76,7 @@ class FileSamples:
         standard_names = [str(getattr(variable, "standard_name", "")) for variable in variables]
         return Statistics.from_samples(
             self, self.names, units, long_names, x, y, x_units=x_units, y_units=y_units, team=team,
-            standard_names=standard_names, axes=variables[0].dimensions[-2:],
+            missing=missing, standard_names=standard_names, axes=variables[0].dimensions[-2:],
             level_axes={variable.name: axis_of(file, variable) for variable, level in self.variables[0] if level is not None},
         )  # fmt: skip
 

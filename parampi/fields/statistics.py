@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
 from parampi.fields.levels import LevelAxis
-from parampi.fields.moments import Samples, Team, moments
+from parampi.fields.moments import Missing, Samples, Team, moments
 from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
 from parampi.fields.spectrum import wavenumbers
 from parampi.fields.target import partial_name, put_in_place, writing
@@ -100,16 +100,18 @@ class Statistics:
         cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
         references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
         standard_names: Sequence[str] = (), axes: tuple[str, str] = ("y", "x"),
-        level_axes: Mapping[str, LevelAxis] | None = None,
+        level_axes: Mapping[str, LevelAxis] | None = None, missing: Missing = "refuse",
     ) -> "Statistics":  # fmt: skip
         """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
-        A `team` of processes shares the reading.
+        A `team` of processes shares the reading. `missing` values are refused, or left out ("mean": the spectrum and the kept
+        samples have the mean in their place).
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        found, samples = moments(fields, team), fields.shape[0]
+        found, samples = moments(fields, team, missing), fields.shape[0]
         kept = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
         reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in kept.tolist()])
+        reference = np.where(np.isfinite(reference), reference, found.mean[:, None, None].astype(np.float32))
         return cls(
             tuple(names), tuple(units), tuple(long_names), found.mean, found.standard_deviation, found.kurtosis, found.spectrum,
             wavenumbers(*fields.shape[2:]), reference, np.asarray(y, np.float64), np.asarray(x, np.float64), y_units, x_units,

@@ -127,16 +127,25 @@ def compare(ensemble: str | Path, statistics: str | Path, quarter: int | None = 
         raise DataError(f"{ensemble}: {error}") from error
 
 
+def masked(fields: Samples) -> bool:
+    """Whether members lack values, all of them at the same points."""
+    lacking = np.isnan(np.asarray(fields[0:1]))
+    same = (np.array_equal(np.isnan(np.asarray(fields[k : k + 1])), lacking) for k in range(1, fields.shape[0]))
+    return bool(lacking.any()) and all(same)
+
+
 def compare_fields(fields: Samples, statistics: Statistics, quarter: int | None = None) -> Comparison:
-    """Score fields (M, C, H, W) in physical units by the data's statistics, as `compare` does."""
+    """Score fields (M, C, H, W) in physical units by the data's statistics, as `compare` does. Points that a mask takes from
+    all members alike are left out."""
     last = quarter_of(statistics) if quarter is None else quarter
     if not 1 <= last < len(statistics.wavenumber):
         raise ConfigError(f"quarter = {last}; give the last shell to compare, from 1 to {len(statistics.wavenumber) - 1}")
     if tuple(fields.shape[1:]) != statistics.shape:
         raise DataError(f"members have shape {tuple(fields.shape[1:])}, the data of the statistics {statistics.shape}")
+    found = moments(fields, missing="mean" if masked(fields) else "refuse")
     return Comparison(
         statistics.names, statistics.units, fields.shape[0], statistics.samples,
-        *scores(moments(fields), statistics, slice(1, last + 1)), statistics.wavenumber[1 : last + 1],
+        *scores(found, statistics, slice(1, last + 1)), statistics.wavenumber[1 : last + 1],
     )  # fmt: skip
 
 

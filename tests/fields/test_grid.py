@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray
 
+from parampi.cli import commands
 from parampi.config import load
 from parampi.errors import ConfigError, DataError
 from parampi.fields.examine import check
@@ -76,6 +77,18 @@ def test_the_mask(tmp_path, project):
     assert rerun(tmp_path / "out" / "ensemble.nc", 2).differences == {"vorticity": 0.0}
 
 
+def test_a_mask_of_the_cells_that_a_field_lacks(tmp_path, project):
+    with netCDF4.Dataset(tmp_path / "grid.nc", "a") as file:
+        file.createDimension("time", 2)
+        sst = file.createVariable("sst", "f4", ("time", "rlat", "rlon"), fill_value=-1e9)
+        values = np.zeros((2, 8, 8))
+        sst[:] = np.ma.array(values, mask=np.broadcast_to(np.eye(8, dtype=bool), values.shape))
+    run(load(project, ["output.mask=sst", f"output.figure={'report.png'}"]))
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert np.array_equal(np.isnan(np.ma.filled(file["vorticity"][0], np.nan)), np.eye(8, dtype=bool))
+    assert (tmp_path / "out" / "report.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("overrides", "kind", "words"),
     [
@@ -111,3 +124,20 @@ def test_a_mask_that_leaves_nothing(tmp_path, project):
     write_grid(tmp_path / "grid.nc", mask=np.zeros((8, 8)))
     with pytest.raises(DataError, match=r"output\.mask = sea is 0 or missing everywhere, so that nothing would be written"):
         run(load(project))
+
+
+def test_a_masked_ensemble_is_compared_with_masked_data(tmp_path, project, capsys):
+    with netCDF4.Dataset(tmp_path / "data.nc", "w") as file:
+        for name, size in (("time", 30), ("y", 8), ("x", 8)):
+            file.createDimension(name, size)
+        variable = file.createVariable("vorticity", "f8", ("time", "y", "x"))
+        variable.units = "s-1"
+        kept = np.add.outer(np.arange(8), np.arange(8)) % 3 != 0
+        variable[:] = np.where(kept, np.random.default_rng(0).normal(1.0, 2.0, (30, 8, 8)), np.nan)
+    told = ["stats", str(tmp_path / "data.nc"), "--output", str(tmp_path / "statistics.nc"), "--missing", "mean", "--overwrite"]
+    assert commands.main(told, standalone_mode=False) == 0
+    run(load(project))
+    capsys.readouterr()
+    told = ["verify", str(tmp_path / "out" / "ensemble.nc"), "--statistics", str(tmp_path / "statistics.nc")]
+    assert commands.main(told, standalone_mode=False) == 0
+    assert "nan" not in capsys.readouterr().out

@@ -52,3 +52,26 @@ def test_a_sample_that_is_not_finite_is_named(fields, bad):
 def test_other_shapes_are_refused(shape):
     with pytest.raises(DataError, match="samples, channels, y, x"):
         moments(np.zeros(shape))
+
+
+def test_missing_values_are_left_out():
+    rng = np.random.default_rng(3)
+    fields = rng.normal(5.0, 2.0, (70, 2, 6, 8))
+    land = rng.random((6, 8)) < 0.3
+    gappy = np.where(land, np.nan, fields)
+    found = moments(gappy, missing="mean")
+    sea = fields[..., ~land]
+    assert np.allclose(found.mean, sea.mean((0, 2))) and np.allclose(found.standard_deviation, sea.std((0, 2)))
+    whole = moments(np.where(land, found.mean[:, None, None], fields))
+    assert np.allclose(found.spectrum, whole.spectrum)
+    with pytest.raises(DataError, match=r"sample 0 of the fields holds NaN, Inf or missing values; .* or use --missing mean"):
+        moments(gappy)
+    gappy[66, 1] = np.nan
+    with pytest.raises(DataError, match=r"sample 66 of the fields has a channel without any value; leave such samples out"):
+        moments(gappy, missing="mean")
+
+
+def test_whole_fields_have_the_same_bits_either_way():
+    fields = np.random.default_rng(4).normal(size=(9, 1, 6, 8))
+    one, other = moments(fields), moments(fields, missing="mean")
+    assert np.array_equal(one.spectra, other.spectra) and np.array_equal(one.second, other.second)
