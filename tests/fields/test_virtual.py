@@ -13,8 +13,9 @@ from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFS
 from parampi.fields.outline import parts_folder
 from parampi.fields.summary import Summary
 from parampi.fields.virtual import boxes, join, part_name
+from tests.fields.test_cf import findings
 
-TIME = {"units": "hours since 2001-01-01", "calendar": "standard"}
+TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
 CASES = Cases("time", np.array([0.0, 6.0, 12.0]), TIME, [0, 3, 4])
 LEADS = Leads((6.0, 12.0), "hours")
 NUMBERS = {
@@ -126,6 +127,10 @@ def test_xarray_and_h5py_open_it_as_an_ordinary_file_from_anywhere(tmp_path, sta
     parts_folder(path).rename(moved / "e.parts")
     with xarray.open_dataset(moved / "e.nc") as file:
         assert np.isfinite(file["u"].values).all()
+
+
+def test_the_cf_checker_finds_no_error(tmp_path, statistics):
+    assert not findings(written(tmp_path, statistics, "cases and lead times", 2)[0])["high"]
 
 
 def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parampi.fields.merge import merge
 from tests.jobs.cluster import Cluster, missing
 from tests.ranks.launch import ROOT, mpiexec
 from tests.ranks.test_resume import assert_same, project, uninterrupted, variables
@@ -88,6 +89,8 @@ def test_an_array_draws_the_members_of_one_ensemble(cluster, tmp_path):
     parts = [variables(out / f"part-{task}" / "ensemble.nc") for task in (0, 1)]
     found = np.concatenate([part["vorticity"] for part in parts])
     assert np.array_equal(found[:12], expected["vorticity"])
+    merged = merge([out / f"part-{task}" / "ensemble.nc" for task in (0, 1)], tmp_path / "all.nc")
+    assert merged.finished == merged.fields == len(found)
 
 
 def test_the_smoke_test(cluster, tmp_path):
