@@ -122,7 +122,7 @@ class Output:
         self.store.write(member, fields, facts, lead)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None and not issubclass(kind, SHARED):
+        if kind is not None and not issubclass(kind, SHARED) and self.everyone.size > 1:
             # this rank is alone with its trouble: nobody would answer
             if self.store is not None and self.mode != "mpio":
                 self.store.__exit__(kind, error, trace)
@@ -133,7 +133,7 @@ class Output:
         """Finish the files, or leave none behind where nothing was finished before an error."""
         finished = Together(self.comm).add(lambda: np.array([len(self.store.finished) if self.store else 0], np.int64))
         if not whole and not finished[0]:
-            on_all(self.comm, lambda: self.store.discard() if self.store else None)
+            on_all(self.comm, self.discard_mine)
             on_root(self.comm, self.discard)
             return
         on_all(self.comm, lambda: self.close_mine(whole))
@@ -147,10 +147,14 @@ class Output:
         if self.store is None:
             return
         if self.mode == "virtual" and not self.store.finished:
-            self.store.is_open = False
-            self.store.discard()
+            self.discard_mine()
         else:
             self.store.close(complete=whole)
+
+    def discard_mine(self) -> None:
+        if self.store is not None:
+            self.store.is_open = False
+            self.store.discard()
 
     def discard(self) -> None:
         if self.mode == "mpio":

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from parampi.errors import OutputError
-from parampi.fields import MemberFacts, MemoryStore, NetCDFStore
+from parampi.fields import MemberFacts, MemoryStore, NetCDFStore, Outline, Places
 from parampi.fields.netcdf import reading
+from parampi.output import Output
 
 MEMBERS = [4, 0, 7]
 FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
@@ -39,7 +40,31 @@ class Gather:
             return fields, facts, bool(file.parampi_complete)
 
 
-@pytest.fixture(params=[Memory, Gather])
+class Joint(Gather):
+    """A joint file of parts, as a run writes them: here of one part, which one process writes."""
+
+    def __init__(self, statistics, folder, members=MEMBERS):
+        self.path, self.names = folder / "ensemble.nc", statistics.names
+        self.output = Output(
+            self.path, Outline(statistics, Places(members), 11), None, "virtual", [0], [], "abcdefgh"
+        ).__enter__()
+        self.store = self
+
+    def write(self, member, fields, facts):
+        self.output.write(member, fields, facts)
+
+    def close(self, complete):
+        if self.output.store.is_open:
+            self.output.close(complete)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.output.__exit__(*error)
+
+
+@pytest.fixture(params=[Memory, Gather, Joint])
 def kind(request):
     return request.param
 
