@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.fields import MemberFacts, NetCDFStore
@@ -131,17 +132,23 @@ class Output:
 
     def close(self, whole: bool) -> None:
         """Finish the files, or leave none behind where nothing was finished before an error."""
-        finished = Together(self.comm).add(lambda: np.array([len(self.store.finished) if self.store else 0], np.int64))
-        if not whole and not finished[0]:
+        finished = Together(self.comm).add(self.count)
+        if not whole and not finished.any():
             on_all(self.comm, self.discard_mine)
             on_root(self.comm, self.discard)
             return
         on_all(self.comm, lambda: self.close_mine(whole))
         if self.everywhere:
             summary = self.summed()
-            on_root(self.comm, lambda: self.complete(summary))
+            on_root(self.comm, lambda: self.complete(summary, finished))
         if self.mode != "virtual":
             on_root(self.comm, lambda: joint_file.sweep(self.path, []))
+
+    def count(self) -> NDArray[np.int64]:
+        """Fields that this rank has written, in its place among all ranks."""
+        counts = np.zeros(self.everyone.size, np.int64)
+        counts[self.rank] = len(self.store.finished) if self.store else 0
+        return counts
 
     def close_mine(self, whole: bool) -> None:
         if self.store is None:
@@ -162,13 +169,13 @@ class Output:
         if self.mode == "virtual" and not self.path.exists():
             joint_file.sweep(self.path, [])
 
-    def complete(self, summary: Summary) -> None:
-        """On rank 0, after all ranks have closed theirs."""
+    def complete(self, summary: Summary, finished: NDArray[np.int64]) -> None:
+        """On rank 0, after all ranks have closed theirs; `finished` (ranks,) says who wrote how much."""
         if self.mode == "mpio":
             parallel_file.complete(self.path, self.outline, summary)
             put_in_place(self.path, self.overwrite)
         else:
-            names = [joint_file.part_name(self.path, self.ensemble, rank) for rank in self.writers]
+            names = [joint_file.part_name(self.path, self.ensemble, rank) for rank in self.writers if finished[rank]]
             joint_file.join(self.path, self.outline, names, summary, self.overwrite)
 
     def summed(self) -> Summary:

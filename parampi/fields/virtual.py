@@ -4,8 +4,10 @@ The joint file is an ordinary NetCDF-4 file with HDF5's virtual datasets (HDF5 1
 channels' variables. It names its parts relative to its own folder, so that both can be moved together.
 """
 
+import os
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +17,15 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from parampi.errors import OutputError
 from parampi.fields.outline import Outline, parts_folder
 from parampi.fields.summary import Summary
 from parampi.fields.target import partial_name, put_in_place, writing
 
 FACTS = ("rounds", "evaluations", "residual", "complete")
 Box = tuple[slice, ...]
+PATIENCE = 60.0
+"""Seconds to wait for another rank's file."""
 
 
 def part_name(path: str | Path, ensemble: str, writer: int) -> Path:
@@ -29,11 +34,14 @@ def part_name(path: str | Path, ensemble: str, writer: int) -> Path:
 
 
 def join(path: str | Path, outline: Outline, parts: Sequence[Path], summary: Summary, overwrite: bool = False) -> bool:
-    """Write the joint file of parts, which exist where a writer finished anything. Whether no member is missing.
+    """Write the joint file of parts. Whether no member is missing.
 
-    Raises OutputError. What an earlier ensemble of this name left in the folder of parts is removed.
+    Raises OutputError, for a part that cannot be seen too. What an earlier ensemble of this name left in the folder of parts is
+    removed.
     """
-    path, parts = Path(path), [part for part in parts if part.is_file()]
+    path = Path(path)
+    for part in parts:
+        await_file(part)
     with writing(path):
         with netCDF4.Dataset(partial_name(path), "w") as file:
             outline.write(file, fields=False)
@@ -48,6 +56,19 @@ def join(path: str | Path, outline: Outline, parts: Sequence[Path], summary: Sum
         put_in_place(path, overwrite)
         sweep(path, parts)
     return complete
+
+
+def await_file(path: Path, seconds: float = PATIENCE) -> None:
+    """Until a file that another node wrote can be seen: network file systems remember for a while that it was not there."""
+    until = time.monotonic() + seconds
+    while not path.is_file():
+        if time.monotonic() > until:
+            raise OutputError(
+                f"{path} was written by another rank but cannot be seen by rank 0; all ranks must write to one file system"
+            )
+        with suppress(OSError):
+            os.listdir(path.parent)  # has some file systems look again
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)
