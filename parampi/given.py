@@ -13,6 +13,7 @@ from torch import Tensor
 from parampi.checkpoint import Folder
 from parampi.errors import DataError
 from parampi.fields import PER_CASE, Conditions, Statistics
+from parampi.fields.target import await_file
 from parampi.parallel import Alone, Group
 
 Floats = NDArray[np.floating[Any]]
@@ -52,6 +53,7 @@ class Given:
     def result(self, number: int) -> Tensor:
         if self.folder is None:
             return self.results[number, self.lead - 1]
+        await_file(self.folder.place(number, self.lead - 1))
         try:
             return self.folder.member(number, self.lead - 1)[0]
         except Exception as error:

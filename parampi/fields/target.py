@@ -2,11 +2,15 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parampi.errors import OutputError
+
+PATIENCE = 60.0
+"""Seconds to wait for another rank's file."""
 
 
 def check_target(path: str | Path, overwrite: bool = False) -> None:
@@ -75,3 +79,16 @@ def synchronise(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def await_file(path: Path, seconds: float = PATIENCE) -> None:
+    """Until a file that another node wrote can be seen: network file systems remember for a while that it was not there."""
+    until = time.monotonic() + seconds
+    while not path.is_file():
+        if time.monotonic() > until:
+            raise OutputError(
+                f"{path} was written by another rank but cannot be seen by this one; all ranks must share a file system"
+            )
+        with suppress(OSError):
+            os.listdir(path.parent)  # has some file systems look again
+        time.sleep(0.1)

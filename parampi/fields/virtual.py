@@ -4,10 +4,8 @@ The joint file is an ordinary NetCDF-4 file with HDF5's virtual datasets (HDF5 1
 channels' variables. It names its parts relative to its own folder, so that both can be moved together.
 """
 
-import os
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,15 +15,12 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.errors import OutputError
 from parampi.fields.outline import Outline, parts_folder
 from parampi.fields.summary import Summary
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields.target import await_file, partial_name, put_in_place, writing
 
 FACTS = ("rounds", "evaluations", "residual", "complete")
 Box = tuple[slice, ...]
-PATIENCE = 60.0
-"""Seconds to wait for another rank's file."""
 
 
 def part_name(path: str | Path, ensemble: str, writer: int) -> Path:
@@ -56,19 +51,6 @@ def join(path: str | Path, outline: Outline, parts: Sequence[Path], summary: Sum
         put_in_place(path, overwrite)
         sweep(path, parts)
     return complete
-
-
-def await_file(path: Path, seconds: float = PATIENCE) -> None:
-    """Until a file that another node wrote can be seen: network file systems remember for a while that it was not there."""
-    until = time.monotonic() + seconds
-    while not path.is_file():
-        if time.monotonic() > until:
-            raise OutputError(
-                f"{path} was written by another rank but cannot be seen by rank 0; all ranks must write to one file system"
-            )
-        with suppress(OSError):
-            os.listdir(path.parent)  # has some file systems look again
-        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import errno
 import os
 import tempfile
+import threading
 
 import pytest
 
 from parampi.errors import OutputError
 from parampi.fields import check_target
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields.target import await_file, partial_name, put_in_place, writing
 
 
 def test_a_good_target_leaves_its_folder_and_nothing_else(tmp_path):
@@ -78,3 +79,11 @@ def test_errors_while_writing_name_the_file_and_the_cause(error):
     causes = r"\((No space left on device|NetCDF: HDF error)\)"
     with pytest.raises(OutputError, match=r"e\.nc cannot be written " + causes), writing("e.nc"):
         raise error
+
+
+def test_a_file_of_another_rank_that_cannot_be_seen_yet_is_waited_for(tmp_path):
+    path = tmp_path / "late.nc"
+    threading.Timer(0.3, lambda: path.write_text("here")).start()
+    await_file(path, 20.0)
+    with pytest.raises(OutputError, match=r"never\.nc was written by another rank but cannot be seen by this one; all ranks"):
+        await_file(tmp_path / "never.nc", 0.2)

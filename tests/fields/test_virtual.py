@@ -1,7 +1,5 @@
 """A joint file of parts against the one file that one process would have written: the same header, the same bits."""
 
-import threading
-
 import h5py
 import netCDF4
 import numpy as np
@@ -11,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parampi.errors import OutputError
 from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFStore, Outline, Places
 from parampi.fields.outline import parts_folder
 from parampi.fields.summary import Summary
-from parampi.fields.virtual import await_file, boxes, join, part_name
+from parampi.fields.virtual import boxes, join, part_name
 from tests.fields.test_cf import findings
 
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
@@ -134,16 +131,6 @@ def test_xarray_and_h5py_open_it_as_an_ordinary_file_from_anywhere(tmp_path, sta
 
 def test_the_cf_checker_finds_no_error(tmp_path, statistics):
     assert not findings(written(tmp_path, statistics, "cases and lead times", 2)[0])["high"]
-
-
-def test_a_part_that_cannot_be_seen_yet_is_waited_for(tmp_path):
-    path = tmp_path / "late.nc"
-    threading.Timer(0.3, lambda: path.write_text("here")).start()
-    await_file(path, 20.0)
-    with pytest.raises(
-        OutputError, match=r"never\.nc was written by another rank but cannot be seen by rank 0; all ranks must"
-    ):
-        await_file(tmp_path / "never.nc", 0.2)
 
 
 def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
