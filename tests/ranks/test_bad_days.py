@@ -33,7 +33,7 @@ def fields(path):
 def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here ({done.stderr.strip()})")
     yield folder
@@ -43,12 +43,12 @@ def small_disk(tmp_path):
 def test_a_disk_that_fills_up_while_all_groups_write(tmp_path, small_disk):
     out = small_disk / "out"
     config = write_project(
-        tmp_path, sampling__members=120, parallel__batch=4, parallel__mode="bitwise", parallel__network_batch=8
+        tmp_path, sampling__members=60, parallel__batch=4, parallel__mode="bitwise", parallel__network_batch=8
     )
     done = parampi(3, "run", config, f"output.directory={out}")
     assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
     assert "No space left on device" in done.stderr or "is the disk full" in done.stderr, done.stderr
-    assert 0 < kept(out) < 120
+    assert 0 < kept(out) < 60
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
     again = parampi(2, "resume", out)
     assert again.returncode == 0, again.stderr
@@ -60,7 +60,7 @@ def test_conditions_that_vanish_while_ranks_draw(tmp_path):
     write_conditions(tmp_path / "cond.nc")
     config, out = write_project(
         tmp_path, model__arguments={"pause": 0.1}, sampling__members=4, parallel__batch=1, parallel__mode="bitwise",
-        condition__files="cond.nc", condition__variables=["vorticity"], checkpoint__every=0.0,
+        parallel__network_batch=12, condition__files="cond.nc", condition__variables=["vorticity"], checkpoint__every=0.0,
     ), tmp_path / "out"  # fmt: skip
     job = start(2, "run", config)
     while job.poll() is None and not kept(out):
@@ -73,7 +73,7 @@ def test_conditions_that_vanish_while_ranks_draw(tmp_path):
     os.rename(tmp_path / "hidden.nc", tmp_path / "cond.nc")
     again = parampi(2, "resume", out)
     assert again.returncode == 0 and kept(out) == 0, again.stderr
-    done = parampi(1, "run", config, f"output.directory={tmp_path / 'whole'}")
+    done = parampi(1, "run", config, f"output.directory={tmp_path / 'whole'}", "model.arguments.pause=0.0")
     assert done.returncode == 0
     assert np.array_equal(fields(out / "ensemble.nc"), fields(tmp_path / "whole" / "ensemble.nc"))
 
@@ -81,7 +81,7 @@ def test_conditions_that_vanish_while_ranks_draw(tmp_path):
 def test_damaged_members_of_a_checkpoint_are_drawn_again(tmp_path):
     config, out = write_project(
         tmp_path, sampling__members=6, parallel__batch=1, parallel__mode="bitwise", model__arguments={"pause": 0.1},
-        checkpoint__every=0.0,
+        parallel__network_batch=12, checkpoint__every=0.0,
     ), tmp_path / "out"  # fmt: skip
     job = start(2, "run", config)
     while job.poll() is None and kept(out) < 3:
@@ -93,5 +93,5 @@ def test_damaged_members_of_a_checkpoint_are_drawn_again(tmp_path):
     members[1].write_bytes(b"")
     again = parampi(3, "resume", out)
     assert again.returncode == 0, again.stderr
-    parampi(1, "run", config, f"output.directory={tmp_path / 'whole'}")
+    parampi(1, "run", config, f"output.directory={tmp_path / 'whole'}", "model.arguments.pause=0.0")
     assert np.array_equal(fields(out / "ensemble.nc"), fields(tmp_path / "whole" / "ensemble.nc"))
