@@ -1,6 +1,22 @@
 """`python -m parampi`, the same as the console script."""
 
-from parampi.cli import main
+import sys
+
+from parampi import alarm
+
+GO_ON = ("run", "resume")
+"""Commands that a signal stops in good order."""
+
+
+def main() -> None:
+    """Hear signals before anything that takes seconds to load is loaded, then do what the command line says."""
+    if sys.argv[1:2] and sys.argv[1] in GO_ON:
+        alarm.early = alarm.Alarm()
+        alarm.early.listen()
+    from parampi.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -44,3 +44,7 @@ class Alarm:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+early: Alarm | None = None
+"""That of a command line, which listens from the start of its process to its end."""

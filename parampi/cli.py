@@ -3,13 +3,13 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from parampi import __version__
-from parampi.alarm import Alarm
+from parampi import __version__, alarm
 from parampi.errors import DataError, InterruptionError, LaunchError, NonFiniteError, UserError
 from parampi.parallel.launch import launched_rank, mpi_version, together, world
 
@@ -34,11 +34,9 @@ def ending(work: Callable[[], Any], rank: int) -> int:
     return 0
 
 
-def hearing() -> Alarm:
-    """An alarm for the rest of this process: a signal during start-up or while the last files are written kills no run."""
-    alarm = Alarm()
-    alarm.listen()
-    return alarm
+def hearing() -> AbstractContextManager[alarm.Alarm]:
+    """An alarm that hears signals: that of this process, if it has had one from its start."""
+    return nullcontext(alarm.early) if alarm.early else alarm.Alarm().listening()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,15 +55,14 @@ def run(config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
 
     def work() -> None:
-        alarm = hearing()
         comm = world()
-        with together(comm):
+        with hearing() as heard, together(comm):
             from parampi.config import RunConfig, load
             from parampi.parallel.agree import on_root
             from parampi.run import run as draw
 
             resolved = on_root(comm, lambda: load(config, overrides).as_dict())
-            draw(RunConfig.model_validate(resolved), comm, overwrite, progress, alarm=alarm)
+            draw(RunConfig.model_validate(resolved), comm, overwrite, progress, alarm=heard)
 
     return ending(work, launched_rank())
 
@@ -79,9 +76,8 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
     """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
 
     def work() -> None:
-        alarm = hearing()
         comm = world()
-        with together(comm):
+        with hearing() as heard, together(comm):
             from parampi.checkpoint import Folder
             from parampi.config import RunConfig, resolved
             from parampi.parallel.agree import on_root
@@ -93,7 +89,7 @@ def resume(directory: Path, overrides: tuple[str, ...], progress: str) -> int:
                 return resolved(tree, overrides, directory).as_dict()
 
             config = RunConfig.model_validate(on_root(comm, stored))
-            draw(config, comm, progress=progress, resume=True, alarm=alarm)
+            draw(config, comm, progress=progress, resume=True, alarm=heard)
 
     return ending(work, launched_rank())
 

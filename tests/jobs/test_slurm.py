@@ -69,7 +69,7 @@ def test_the_time_limit_requeues_a_job_that_goes_on(cluster, tmp_path):
     expected = uninterrupted(tmp_path / "whole")
     config, out = project(tmp_path, 2.0), tmp_path / "out"
     job, log = submit(
-        cluster, tmp_path / "job", "--time=1", "--signal=USR1@45", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
+        cluster, tmp_path / "job", "--time=1", "--signal=USR1@30", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
     )
     state = finished(cluster, job, log, 400)
     told = log.read_text()
