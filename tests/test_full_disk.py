@@ -10,19 +10,13 @@ import netCDF4
 import pytest
 
 from tests.ranks.launch import ROOT, environment
-from tests.small import parampi_command, write_project
+from tests.small import parampi_command, small_disk, write_project
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, of 160 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here ({done.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+@pytest.fixture(name="small_disk")
+def mounted(tmp_path):
+    with small_disk(tmp_path / "disk", "160k") as folder:
+        yield folder
 
 
 def parampi(*arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -11,7 +11,7 @@ import pytest
 
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.ranks.test_resume import ended, start
-from tests.small import parampi_command, write_conditions, write_project
+from tests.small import parampi_command, small_disk, write_conditions, write_project
 
 
 def parampi(ranks, *arguments):
@@ -29,15 +29,10 @@ def fields(path):
         return np.ma.filled(file["vorticity"][:], np.nan)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here ({done.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+@pytest.fixture(name="small_disk")
+def mounted(tmp_path):
+    with small_disk(tmp_path / "disk", "300k") as folder:
+        yield folder
 
 
 def test_a_disk_that_fills_up_while_all_groups_write(tmp_path, small_disk):
