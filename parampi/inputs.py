@@ -15,7 +15,6 @@ from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Conditions, Rollout, Statistics
 from parampi.fields.grid import Grid, read_grid
 from parampi.parallel.agree import on_all
-from parampi.parallel.launch import place_on_node
 from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -109,9 +108,8 @@ class Inputs:
             return self.solver
         return replace(self.solver, statistics=parampi.Statistics.of_data(self.statistics))
 
-    def load(self, given: Any = None) -> None:
+    def load(self, local_rank: int, given: Any = None) -> None:
         """The denoiser on this rank's device, asked for one field, of what is `given` if it is conditional."""
-        local_rank, _ = place_on_node(self.comm)
         self.denoiser = on_all(self.comm, lambda: self.loaded(local_rank, given))
 
     def loaded(self, local_rank: int, given: Any) -> Any:

@@ -21,6 +21,7 @@ from parampi.given import Given, lead_seed
 from parampi.inputs import Inputs
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
+from parampi.parallel.launch import place_on_node
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -116,7 +117,7 @@ def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: 
     conditions, statistics = inputs.conditions, inputs.statistics
     given = Given(conditions, statistics, None, group=as_group(comm)) if conditions is not None else None
     on_all(comm, lambda: same_weights(config, weights))
-    inputs.load(given)
+    inputs.load(place_on_node(comm)[0], given)
     kept: list[Floats] = []
 
     def keep(state: torch.Tensor, _: Any) -> None:

@@ -10,7 +10,6 @@ from parampi.checkpoint import write_whole
 from parampi.config import RunConfig
 from parampi.ensemble import Ensemble
 from parampi.fields import read_members
-from parampi.fields.target import writing
 from parampi.inputs import Inputs
 
 SHOWN = 64
@@ -37,5 +36,4 @@ def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
     fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
     title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
     target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
-    with writing(target):
-        report_figure(target, fields, inputs.statistics, history, sigmas, inputs.config.sampling.tolerance, title)
+    report_figure(target, fields, inputs.statistics, history, sigmas, inputs.config.sampling.tolerance, title)

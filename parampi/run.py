@@ -52,7 +52,7 @@ class Run:
 
     def prepare(self) -> None:
         """Everything that can go wrong before sampling goes wrong here, on all ranks alike."""
-        _, self.ranks_here = place_on_node(self.comm)
+        local_rank, self.ranks_here = place_on_node(self.comm)
         if threads := fair_threads(self.ranks_here):
             torch.set_num_threads(threads)
         self.inputs.read()
@@ -65,7 +65,7 @@ class Run:
         if self.inputs.conditions is not None:
             folder = self.folder if self.config.checkpoint.every is not None else None
             self.given = Given(self.inputs.conditions, self.inputs.statistics, folder)
-        self.inputs.load(self.given)
+        self.inputs.load(local_rank, self.given)
 
     def take_up(self) -> tuple[list[list[int]], dict[str, list[Any]]]:
         """Members that an earlier run finished, for each lead time, and where others are that were begun; on rank 0, which

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError, OutputError
-from parampi.fields.netcdf import reading
+from parampi.fields.netcdf import reading, variable_of
 
 CELLS = ("latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate")
 
@@ -87,8 +87,7 @@ def read_grid(path: Path, axes: tuple[str, str], shape: tuple[int, int], copy: S
     """What is asked for of a file whose y and x have `shape`; the ensemble calls them `axes`. Raises DataError."""
     with reading(path) as file:
         for name in [*copy, *([mask] if mask else [])]:
-            if name not in file.variables:
-                raise DataError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'no variables'}")
+            variable_of(file, path, name)
         names = axes_of(file, path, axes, [*copy, *([mask] if mask else [])])
         found = tuple(len(file.dimensions[name]) for name in names)
         if found != shape:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from parampi.errors import DataError
+from parampi.fields.netcdf import variable_of
 
 MARK, ALL = "@", "*"
 
@@ -61,9 +62,7 @@ def index_of(file: Any, path: Any, name: str) -> tuple[Any, int | None]:
     if name in file.variables:
         return file[name], None
     variable, level = split(name)
-    if variable not in file.variables:
-        raise DataError(f"{path} has no variable {variable}; it has {', '.join(file.variables) or 'no variables'}")
-    found = file[variable]
+    found = variable_of(file, path, variable)
     values = values_of(file, found) if found.ndim > 2 else np.zeros(0)
     hits = np.flatnonzero(np.isclose(values, level if level is not None else np.nan))
     if len(hits) != 1:
@@ -89,11 +88,10 @@ def expanded(file: Any, path: Any, names: Iterable[str]) -> list[str]:
         if not mark or level != ALL:
             found.append(name)
             continue
-        if variable not in file.variables:
-            raise DataError(f"{path} has no variable {variable}; it has {', '.join(file.variables) or 'no variables'}")
-        if file[variable].ndim < 3:
-            raise DataError(f"{path}: {variable} has the axes ({', '.join(file[variable].dimensions)}), none of them of levels")
-        found += [f"{variable}{MARK}{value:g}" for value in values_of(file, file[variable])]
+        held = variable_of(file, path, variable)
+        if held.ndim < 3:
+            raise DataError(f"{path}: {variable} has the axes ({', '.join(held.dimensions)}), none of them of levels")
+        found += [f"{variable}{MARK}{value:g}" for value in values_of(file, held)]
     return found
 
 

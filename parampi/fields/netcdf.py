@@ -43,6 +43,13 @@ def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what:
         raise DataError(f"{path} is not {what}: it has no {', '.join(missing)}; it has {present}")
 
 
+def variable_of(file: netCDF4.Dataset, path: str | Path, name: str) -> Any:
+    """The variable of that name. Raises DataError with those that there are."""
+    if name not in file.variables:
+        raise DataError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'no variables'}")
+    return file[name]
+
+
 def write_axis(file: netCDF4.Dataset, axis: str, values: Floats, units: str, name: str = "") -> None:
     """The dimension along `axis` (y or x) with its coordinate variable, of that name if no other is given."""
     name = name or axis
