@@ -11,42 +11,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parampi import samplers, solvers
-    from parampi.diffusion import denoiser as denoisers
-    from parampi.diffusion import exact, guidance, noise, posterior, sigmas
+    from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
     from parampi.ensemble import Ensemble, sample
-    from parampi.errors import ConfigError, DataError, LaunchError, NonFiniteError, OutputError, UserError
+    from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError
+    from parampi.errors import UserError as UserError
     from parampi.report import MemberReport, Report
-    from parampi.statistics import Statistics
+    from parampi.solvers.spectral.prior import SpectralPrior as Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ConfigError", "DataError", "Ensemble", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
+    "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
     "Statistics", "UserError",
     "denoisers", "exact", "guidance", "noise", "posterior", "sample", "samplers", "sigmas", "solvers",
 ]  # fmt: skip
 
 MODULES = {
-    "denoisers": "diffusion.denoiser", "exact": "diffusion.exact", "guidance": "diffusion.guidance", "noise": "diffusion.noise",
-    "posterior": "diffusion.posterior", "sigmas": "diffusion.sigmas",
+    **{name: f"diffusion.{name}" for name in ("denoisers", "exact", "guidance", "noise", "posterior", "sigmas")},
     **{name: name for name in ("basis", "diffusion", "fields", "parallel", "samplers", "solvers", "verify")},
-}  # fmt: skip
-HOMES = {
-    "ensemble": ("Ensemble", "sample"), "report": ("MemberReport", "Report"), "statistics": ("Statistics",),
-    "errors": ("ConfigError", "DataError", "LaunchError", "NonFiniteError", "OutputError", "UserError"),
-}  # fmt: skip
+}
+NAMES = {
+    **{name: ("ensemble", name) for name in ("Ensemble", "sample")},
+    **{name: ("report", name) for name in ("MemberReport", "Report")},
+    **{name: ("errors", name) for name in ("ConfigError", "DataError", "InterruptionError", "LaunchError", "NonFiniteError")},
+    **{name: ("errors", name) for name in ("OutputError", "UserError")},
+    "Statistics": ("solvers.spectral.prior", "SpectralPrior"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in MODULES:
-        found: Any = import_module(f"parampi.{MODULES[name]}")
+        value: Any = import_module(f"parampi.{MODULES[name]}")
+    elif name in NAMES:
+        module, attribute = NAMES[name]
+        value = getattr(import_module(f"parampi.{module}"), attribute)
     else:
-        home = next((module for module, names in HOMES.items() if name in names), None)
-        if home is None:
-            raise AttributeError(f"module 'parampi' has no attribute {name!r}")
-        found = getattr(import_module(f"parampi.{home}"), name)
-    globals()[name] = found
-    return found
+        raise AttributeError(f"module 'parampi' has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 
-from parampi import alarm
+from parampi.run import stop_request
 
 GO_ON = ("run", "resume")
 """Commands that a signal stops in good order."""
@@ -11,9 +11,9 @@ GO_ON = ("run", "resume")
 def main() -> None:
     """Hear signals before anything that takes seconds to load is loaded, then do what the command line says."""
     if sys.argv[1:2] and sys.argv[1] in GO_ON:
-        alarm.early = alarm.Alarm()
-        alarm.early.listen()
-    from parampi.cli import main as command_line
+        stop_request.early = stop_request.StopRequest()
+        stop_request.early.listen()
+    from parampi.commands.main import main as command_line
 
     command_line()
 

@@ -9,35 +9,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.account import Watch
-from parampi.collect import UNKEPT, Collector, Drawn, Failure, Take
-from parampi.diffusion.denoiser import Denoiser
-from parampi.diffusion.network import Network
-from parampi.driver import Engine
-from parampi.engines import engine_for
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import Denoiser
+from parampi.engine.blocks import Wavefront
+from parampi.engine.choice import engine_for
+from parampi.engine.delivery import NOT_STORED, Collector, Failure, GroupResult, MemberSink
+from parampi.engine.history import Watch
+from parampi.engine.problem import SamplingProblem
+from parampi.engine.windows import Engine
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, UserError
-from parampi.parallel import MODES, Alone, Group, Layout, Mode, as_group
+from parampi.parallel import MODES, Group, Layout, Mode, SerialGroup, as_group
 from parampi.parallel.agree import on_all
-from parampi.parallel.launch import together
+from parampi.parallel.launch import abort_on_error
 from parampi.report import MemberReport, Report, residual_history
 from parampi.samplers import DDIM, Sampler
-from parampi.samplers.chain import Chain
 from parampi.samplers.collocation import CollocationMap
 from parampi.solvers import Picard, Solver, Spectral, check_solver
-from parampi.wavefront import Wavefront
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-NUMBERS = 2**32
+MAX_MEMBERS = 2**32
 
 
 Conditions = Callable[[list[int]], Tensor]
 """What the network is given of members, (m, ...) for m numbers."""
 
 
-class Safeguard(Protocol):
-    """What may keep the rounds of a group and stop it; see `parampi.safeguard`. Both calls are collective over the group."""
+class RoundHook(Protocol):
+    """What may keep the rounds of a group and stop it; see `parampi.run.checkpoint.hook`. Both calls are collective over the
+    group."""
 
     def restore(self, engine: Engine | Wavefront, members: Sequence[int]) -> None:
         """Bring an engine that has not begun to where its members were left."""
@@ -75,10 +76,10 @@ def sample(
     dtype: torch.dtype = torch.float64,
     network_batch: int | None = None,
     batch: int | None = None,
-    keep: Take | None = None,
+    keep: MemberSink | None = None,
     keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
-    safeguard: Safeguard | None = None,
+    safeguard: RoundHook | None = None,
     condition: "Conditions | None" = None,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
@@ -109,20 +110,20 @@ def sample(
     when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`; all on all ranks alike. Any
     other exception on one rank ends the whole job.
     """
-    with together(comm):
+    with abort_on_error(comm):
         check(tol, mode, seed, shape, batch, sigma_data)
         if keep_on == "groups" and keep is None:
             raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
-        network = Network(denoiser, network_batch, padded=mode == "bitwise")
+        network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         scale = float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
         step_map = (sampler or DDIM()).steps(sigmas)
-        template = Chain(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
+        template = SamplingProblem(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
         numbers, everyone = member_numbers(members), as_group(comm)
         solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
         job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch,
                   safeguard, condition, keep_on == "groups")  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
-    with together(comm, alike=False):
+    with abort_on_error(comm, alike=False):
         ensemble, failure = job.run(comm, keep, watch)
     if isinstance(failure, NonFiniteError | InterruptionError):
         failure.ensemble = ensemble
@@ -139,14 +140,14 @@ def raised(reasons: list[UserError]) -> None:
 def member_numbers(members: int | Sequence[int]) -> list[int]:
     if isinstance(members, int | np.integer):
         members = int(members)
-        if not 1 <= members <= NUMBERS:
+        if not 1 <= members <= MAX_MEMBERS:
             raise ConfigError(
-                f"members = {members}; between 1 and {NUMBERS} members can be drawn (they are numbered by 32 bits)"
+                f"members = {members}; between 1 and {MAX_MEMBERS} members can be drawn (they are numbered by 32 bits)"
             )
         return list(range(members))
     numbers = [int(m) for m in members]
-    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= NUMBERS:
-        raise ConfigError(f"members = {numbers}; give different numbers from 0 to {NUMBERS - 1}, at least one")
+    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= MAX_MEMBERS:
+        raise ConfigError(f"members = {numbers}; give different numbers from 0 to {MAX_MEMBERS - 1}, at least one")
     return numbers
 
 
@@ -179,15 +180,15 @@ class Job:
 
     numbers: list[int]
     everyone: Group
-    network: Network
-    template: Chain
+    network: BatchedDenoiser
+    template: SamplingProblem
     solver: Solver
     window: int | None
     tol: float
     mode: Mode
     time_ranks: int | None
     batch: int | None
-    safeguard: Safeguard | None = None
+    safeguard: RoundHook | None = None
     condition: "Conditions | None" = None
     spread: bool = False
     output: float = 0.0
@@ -210,11 +211,11 @@ class Job:
         shares = [[self.numbers[k] for k in self.layout.share(group)] for group in range(self.layout.groups)]
         return [[share[start : start + size] for share in shares] for start in range(0, most, size)]
 
-    def run(self, comm: "Comm | None", keep: Take | None, watch: Watch | None) -> tuple[Ensemble, Failure | None]:
+    def run(self, comm: "Comm | None", keep: MemberSink | None, watch: Watch | None) -> tuple[Ensemble, Failure | None]:
         """The ensemble, as far as it was finished, and what ended it early, the same on all ranks."""
         begin, rank = time.perf_counter(), self.everyone.rank
         split = comm.Split(self.layout.group(rank)) if comm is not None and self.layout.groups > 1 else None
-        group = as_group(split or comm) if self.layout.time_ranks > 1 else Alone()
+        group = as_group(split or comm) if self.layout.time_ranks > 1 else SerialGroup()
         template = self.template
         collector = Collector(self.everyone, self.layout, template.shape, template.dtype, template.device, self.spread)
         rounds, failure = np.zeros(self.layout.groups), None
@@ -242,28 +243,28 @@ class Job:
         """What kept a member from being kept, as the rank says that knows it, on every rank."""
         if not isinstance(failure, UserError):
             return failure
-        reasons = [failure] if str(failure) != UNKEPT else []
+        reasons = [failure] if str(failure) != NOT_STORED else []
         try:
             on_all(comm, lambda: raised(reasons))
         except UserError as reason:
             return reason
         return failure
 
-    def draw(self, ids: list[int], group: Group, watch: Watch | None) -> Drawn:
+    def draw(self, ids: list[int], group: Group, watch: Watch | None) -> GroupResult:
         if not ids:
-            return Drawn.nothing()
+            return GroupResult.nothing()
         conditions = None if self.condition is None else checked(self.condition(ids), len(ids)).to(self.template.device)
         chain = replace(self.template, members=torch.tensor(ids), conditions=conditions)
         engine = engine_for(chain, self.solver, group, self.requested, self.tol, self.mode, watch)
         guard = self.safeguard
         if guard:
             guard.restore(engine, ids)
-        drawn = Drawn.run(engine, guard.after if guard else lambda engine: False)
+        drawn = GroupResult.run(engine, guard.after if guard else lambda engine: False)
         if self.everyone.rank == 0:
             self.report.residuals |= {number: residual_history(engine.account.history, k) for k, number in enumerate(ids)}
         return drawn
 
-    def take(self, state: Tensor, keep: Take | None, member: MemberReport) -> None:
+    def take(self, state: Tensor, keep: MemberSink | None, member: MemberReport) -> None:
         begin = time.perf_counter()
         if keep is None:
             self.fields.append(state.cpu().clone())
@@ -279,7 +280,7 @@ class Job:
         names = ("network", "communication", "output", "total")
         self.report.seconds = [dict(zip(names, map(float, row), strict=True)) for row in self.everyone.sum_to_root(table)]
 
-    def ensemble(self, keep: Take | None) -> Ensemble:
+    def ensemble(self, keep: MemberSink | None) -> Ensemble:
         if self.everyone.rank != 0:
             return Ensemble(None, None, self.report)
         order = {number: k for k, number in enumerate(self.numbers)}

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from parampi.checkpoint import Folder
-from parampi.config import load
 from parampi.errors import InterruptionError
-from parampi.fields import Statistics
-from parampi.run import run
+from parampi.fields import DatasetStatistics
+from parampi.run.checkpoint.folder import Folder
+from parampi.run.config import load
+from parampi.run.job import run
 from tests.small import write_conditions, write_project
 
 RUN = ("run", "{folder}/run.yaml")
@@ -80,7 +80,7 @@ def spoilt(name: str, variable: str, values: object) -> Callable[[Path], object]
 
 def other_grid(folder: Path) -> None:
     fields = np.random.default_rng(0).normal(size=(20, 1, 16, 8))
-    Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["vorticity"], np.arange(8.0), np.arange(16.0)).save(
+    DatasetStatistics.from_samples(fields, ["vorticity"], ["s-1"], ["vorticity"], np.arange(8.0), np.arange(16.0)).save(
         folder / "statistics.nc"
     )
 

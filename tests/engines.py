@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, Gaussian, GaussianMixture
-from parampi.diffusion.network import Network
-from parampi.driver import Engine
-from parampi.engines import engine_for
-from parampi.parallel import Alone, Mode
+from parampi.engine.choice import engine_for
+from parampi.engine.problem import SamplingProblem
+from parampi.engine.windows import Engine
+from parampi.parallel import Mode, SerialGroup
 from parampi.samplers import SAMPLERS, Sampler
-from parampi.samplers.chain import Chain
 from parampi.solvers import Serial, Solver
 
 GAUSSIAN = Gaussian(torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 4), 0.3)
@@ -20,18 +20,20 @@ CAUSAL = {name: kind for name, kind in SAMPLERS.items() if not getattr(kind, "tw
 """Samplers that can be run one step after another."""
 
 
-def chain(problem, sampler: Sampler, grid: Tensor, members=3, mode: Mode = "bitwise", seed=0, dtype=torch.float64) -> Chain:
+def chain(
+    problem, sampler: Sampler, grid: Tensor, members=3, mode: Mode = "bitwise", seed=0, dtype=torch.float64
+) -> SamplingProblem:
     """`members` is a number of members or a list of their numbers."""
     numbers = torch.arange(members) if isinstance(members, int) else torch.tensor(members)
-    network = Network(problem, padded=mode == "bitwise")
-    return Chain(network, sampler.steps(grid), numbers, problem.shape, seed, problem.sigma_data, dtype)
+    network = BatchedDenoiser(problem, padded=mode == "bitwise")
+    return SamplingProblem(network, sampler.steps(grid), numbers, problem.shape, seed, problem.sigma_data, dtype)
 
 
-def engine(chain: Chain, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
-    return engine_for(chain, solver, Alone(), window, tolerance, mode)
+def engine(chain: SamplingProblem, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
+    return engine_for(chain, solver, SerialGroup(), window, tolerance, mode)
 
 
-def trajectory(chain: Chain, mode: Mode = "bitwise") -> Tensor:
+def trajectory(chain: SamplingProblem, mode: Mode = "bitwise") -> Tensor:
     """All states (N + 1, m, *shape) of the serial solver."""
     serial = engine(chain, Serial(), mode=mode)
     states = [serial.result.clone()]

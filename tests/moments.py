@@ -54,9 +54,9 @@ def one_step(step_map: StepMap, problem: CorrelatedGaussian, i: int, centre: Ten
     for tap in range(taps):
         if i >= tap:
             gain = problem.gain(float(step_map.sigmas[i - tap]))
-            drift = float(step_map.drift[i, tap])
-            slope[:d, tap * d : (tap + 1) * d] = float(step_map.state[i, tap]) * unit + drift * gain
-            offset[:d] += drift * (centre - gain @ centre)
+            denoised_weight = float(step_map.denoised_weight[i, tap])
+            slope[:d, tap * d : (tap + 1) * d] = float(step_map.state[i, tap]) * unit + denoised_weight * gain
+            offset[:d] += denoised_weight * (centre - gain @ centre)
     for tap in range(draws):
         at = (taps + tap) * d
         slope[:d, at : at + d] = float(step_map.noise[i, tap]) * unit

@@ -1,8 +1,8 @@
 """The reference that the engine is judged by: DDIM(eta) one step after another, written from the paper's formulas alone.
 
 It shares nothing with the engine but the noise numbers, whose only definition is `parampi.diffusion.noise.normal`. For equal
-bits it computes in the same order (state * x, + drift * D, + noise * xi) and takes torch's square root, which may differ from
-others in the last bit.
+bits it computes in the same order (state * x, + denoised_weight * D, + noise * xi) and takes torch's square root, which may
+differ from others in the last bit.
 """
 
 import torch

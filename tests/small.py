@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from parampi.fields import Statistics
+from parampi.fields import DatasetStatistics
 
 NETWORK = '''
 import time
@@ -47,9 +47,9 @@ class White(torch.nn.Module):
 def write_statistics(path: Path, size: int = 8) -> None:
     fields = np.random.default_rng(0).normal(1.0, 2.0, (20, 1, size, size))
     axis = np.arange(size) * 0.5
-    Statistics.from_samples(fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m").save(
-        path
-    )
+    DatasetStatistics.from_samples(
+        fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m"
+    ).save(path)
 
 
 def write_conditions(path: Path, times: int = 3, size: int = 8) -> None:

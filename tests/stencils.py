@@ -26,7 +26,7 @@ class Made:
 def loop(denoiser, step_map, shape, member, seed=0, sigma_data=1.0, dtype=F64):
     """All states (N + 1, *shape) of one member, one step after another:
 
-        x[i+1] = sum_l state[i,l] x[i-l] + drift[i,l] D(x[i-l]) + sum_q noise[i,q] xi[i-q]
+        x[i+1] = sum_l state[i,l] x[i-l] + denoised_weight[i,l] D(x[i-l]) + sum_q noise[i,q] xi[i-q]
 
     For equal bits it adds up in the engine's order. Points and steps before the first are not read, numbers of 0 are left out.
     """
@@ -40,9 +40,11 @@ def loop(denoiser, step_map, shape, member, seed=0, sigma_data=1.0, dtype=F64):
             said[i] = denoiser(states[i][None], sigmas[i][None].to(dtype))[0]
         return said[i]
 
-    for i, (state, drift, noise) in enumerate(zip(step_map.state, step_map.drift, step_map.noise, strict=True)):
+    for i, (state, denoised_weight, noise) in enumerate(
+        zip(step_map.state, step_map.denoised_weight, step_map.noise, strict=True)
+    ):
         x = torch.zeros(shape, dtype=dtype)
-        for tap, (keeps, moves) in enumerate(zip(state.tolist(), drift.tolist(), strict=True)):
+        for tap, (keeps, moves) in enumerate(zip(state.tolist(), denoised_weight.tolist(), strict=True)):
             if keeps:
                 x = x + keeps * states[i - tap]
             if moves:
@@ -85,31 +87,31 @@ def random_stencil(seed, steps, taps=1, noises=1, blind=0.0, stochastic=True):
 
     sigmas = levels(steps)
     ratio = sigmas[1:] / sigmas[:-1]
-    state, drift = 0.2 * (uniform(steps, taps) - 0.5), 0.3 * (uniform(steps, taps) - 0.5)
+    state, denoised_weight = 0.2 * (uniform(steps, taps) - 0.5), 0.3 * (uniform(steps, taps) - 0.5)
     state[:, 0] += ratio
-    drift[:, 0] += 1 - ratio
+    denoised_weight[:, 0] += 1 - ratio
     for i in (torch.nonzero(uniform(steps - 1) < blind).flatten() + 1).tolist():
         for tap in range(min(taps, steps - i)):
-            drift[i + tap, tap] = 0
+            denoised_weight[i + tap, tap] = 0
     noise = 0.1 * (uniform(steps, noises) + 0.2) if stochastic else torch.zeros(steps, noises, dtype=F64)
-    return StepMap(sigmas, inside(state), inside(drift), inside(noise))
+    return StepMap(sigmas, inside(state), inside(denoised_weight), inside(noise))
 
 
 def heun(grid):
     """Heun's method for the probability-flow ODE (Karras et al. 2022, algorithm 1) on a grid of levels: its predictor is a
     point of its own, at the next level; the last step, to 0, is Euler's."""
     grid = grid.tolist()
-    sigmas, state, drift = [grid[0]], [], []
+    sigmas, state, denoised_weight = [grid[0]], [], []
     for k, (a, b) in enumerate(pairwise(grid)):
         sigmas.append(b)
         state.append([b / a, 0.0])
-        drift.append([1 - b / a, 0.0])
+        denoised_weight.append([1 - b / a, 0.0])
         if k + 2 < len(grid):
             # x = x_a + (b - a) ((x_a - D_a) / a + (x_b - D_b) / b) / 2
             sigmas.append(b)
             state.append([(b - a) / (2 * b), 1 + (b - a) / (2 * a)])
-            drift.append([(a - b) / (2 * b), (a - b) / (2 * a)])
-    return StepMap(*(torch.tensor(n, dtype=F64) for n in (sigmas, state, drift)), torch.zeros(len(state), dtype=F64))
+            denoised_weight.append([(a - b) / (2 * b), (a - b) / (2 * a)])
+    return StepMap(*(torch.tensor(n, dtype=F64) for n in (sigmas, state, denoised_weight)), torch.zeros(len(state), dtype=F64))
 
 
 def multistep(grid, noise=0.0):
@@ -119,23 +121,23 @@ def multistep(grid, noise=0.0):
     ratio = grid[1:] / grid[:-1]
     back = torch.cat([torch.zeros(1, dtype=F64), h[1:] / (2 * h[:-1])])
     state = torch.stack([ratio, torch.zeros_like(ratio)], dim=1)
-    drift = (1 - ratio)[:, None] * torch.stack([1 + back, -back], dim=1)
-    return StepMap(grid, state, drift, noise * grid[1:])
+    denoised_weight = (1 - ratio)[:, None] * torch.stack([1 + back, -back], dim=1)
+    return StepMap(grid, state, denoised_weight, noise * grid[1:])
 
 
 def langevin(count, taps=2, step=0.4, friction=0.7, level=0.5):
     """Positions and velocities in turn, x_0, v_0, x_1, v_1, ...: underdamped Langevin dynamics whose force is `D - x`. No step
     reads the denoised field of a velocity. A velocity takes the noise of its own step and of the step before."""
     steps, a = 2 * count, friction
-    state, drift, noise = (torch.zeros(steps, max(taps, 2), dtype=F64) for _ in range(3))
+    state, denoised_weight, noise = (torch.zeros(steps, max(taps, 2), dtype=F64) for _ in range(3))
     noise = noise[:, :2]
     for i in range(0, steps, 2):
         # point i is a position; the next one is the velocity that leaves it
-        state[i, 0], drift[i, 0], noise[i] = -step, step, torch.tensor([0.3, 0.1 if i else 0.0])
+        state[i, 0], denoised_weight[i, 0], noise[i] = -step, step, torch.tensor([0.3, 0.1 if i else 0.0])
         state[i, 1] = a if i else 0.0
         # and the one after is the next position, by the velocity
         state[i + 1, 0], state[i + 1, 1], noise[i + 1, 0] = step, 1.0, 0.05
-    return StepMap(torch.full((steps + 1,), level, dtype=F64), state, drift, noise)
+    return StepMap(torch.full((steps + 1,), level, dtype=F64), state, denoised_weight, noise)
 
 
 def stencils():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from parampi.advice import advice
 from parampi.parallel import Layout
+from parampi.run.advice import advice
 
 
 @pytest.mark.parametrize(

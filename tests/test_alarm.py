@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from parampi.alarm import Alarm
-from parampi.config import load
 from parampi.errors import InterruptionError
-from parampi.run import Run, run
+from parampi.run.config import load
+from parampi.run.job import Run, run
+from parampi.run.stop_request import StopRequest
 from tests.small import write_project
 
 
@@ -46,7 +46,7 @@ def test_a_signal_while_files_are_finished_does_not_spoil_the_run(tmp_path, monk
 
 
 def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
-    with Alarm().listening() as alarm:
+    with StopRequest().listening() as alarm:
         os.kill(os.getpid(), signal.SIGINT)
         assert alarm.received == "SIGINT" and "Ctrl-C once more stops at once" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
@@ -56,7 +56,7 @@ def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
 
 def test_what_signals_did_before_is_restored(deadly):
     before = signal.getsignal(signal.SIGUSR1)
-    with Alarm().listening() as alarm:
+    with StopRequest().listening() as alarm:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert alarm.received == "SIGUSR1"
     assert signal.getsignal(signal.SIGUSR1) is before
@@ -64,7 +64,7 @@ def test_what_signals_did_before_is_restored(deadly):
 
 def test_other_threads_cannot_listen_and_run_without():
     heard = []
-    thread = threading.Thread(target=lambda: heard.append(Alarm().listen()))
+    thread = threading.Thread(target=lambda: heard.append(StopRequest().listen()))
     thread.start()
     thread.join()
     assert heard == [{}]

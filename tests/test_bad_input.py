@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from parampi.cli import USER_ERROR, commands
+from parampi.commands.main import USER_ERROR, commands
 from tests.bad_input import HELD, MISTAKES, prepare
 from tests.ranks.launch import ROOT
 

@@ -7,14 +7,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from parampi import card
-from parampi.card import Card
-from parampi.cli import USER_ERROR, commands
-from parampi.config import load
+from parampi.commands.main import USER_ERROR, commands
 from parampi.errors import ConfigError, DataError
-from parampi.fields import Statistics
-from parampi.rerun import rerun
-from parampi.run import Run, run
+from parampi.fields import DatasetStatistics
+from parampi.run import card
+from parampi.run.card import Card
+from parampi.run.config import load
+from parampi.run.job import Run, run
+from parampi.run.rerun import rerun
 from tests.small import write_project
 
 NET = '''
@@ -46,7 +46,7 @@ def project(tmp_path):
         rng = np.random.default_rng(0)
         fields = np.stack([rng.normal(means[name], 1.0, (20, 8, 8)) for name in names], 1)
         axis = np.arange(8.0)
-        Statistics.from_samples(fields, names, ["1"] * len(names), names, axis, axis).save(tmp_path / "statistics.nc")
+        DatasetStatistics.from_samples(fields, names, ["1"] * len(names), names, axis, axis).save(tmp_path / "statistics.nc")
         save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
         if told:
             card.write(tmp_path / "weights.safetensors", told)
@@ -64,7 +64,7 @@ def drawn(folder):
 def test_channels_are_matched_by_name(tmp_path, project, names):
     """The network draws T first: 0.1 standard deviations above its mean."""
     run(load(project(names, Card(("T", "u")))))
-    found, statistics = drawn(tmp_path), Statistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
+    found, statistics = drawn(tmp_path), DatasetStatistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
     for row, name in enumerate(("T", "u")):
         expected = statistics.mean[row] + 0.1 * (row + 1) * statistics.standard_deviation[row]
         assert np.allclose(found[name], expected, rtol=1e-4), name
@@ -87,7 +87,7 @@ def test_conditions_are_matched_by_name(tmp_path, project, names):
     job.prepare()
     job.folder.release()
     given = job.inputs.conditions([0])[0, :, 0, 0]
-    statistics = Statistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
+    statistics = DatasetStatistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
     assert np.allclose(given, (np.array([283.0, 101.0]) - statistics.mean) / statistics.standard_deviation)
 
 

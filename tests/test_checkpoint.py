@@ -8,13 +8,14 @@ import sys
 import pytest
 import torch
 
-from parampi import ConfigError, sigmas, snapshot
-from parampi.alarm import Alarm
-from parampi.checkpoint import REMEDY, Folder, digest, same_run, whole, write_whole
+from parampi import ConfigError, sigmas
+from parampi.engine import snapshot
 from parampi.errors import DataError, OutputError
 from parampi.report import MemberReport
-from parampi.rounds import Keeper, left
-from parampi.safeguard import Safeguard
+from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run, whole, write_whole
+from parampi.run.checkpoint.hook import CheckpointHook
+from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
+from parampi.run.stop_request import StopRequest
 from parampi.samplers import DDPM
 from parampi.solvers import Spectral
 from tests.engines import REGIMES, chain, engine
@@ -36,7 +37,7 @@ def folder(tmp_path):
 def kept(folder, rounds):
     """An engine after some rounds, each of them kept."""
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=[4, 2]), Spectral())
-    keeper = Keeper(folder, 0.0)
+    keeper = CheckpointWriter(folder, 0.0)
     for _ in range(rounds):
         run.advance()
         assert keeper.keep(run, *snapshot.take(run)), keeper.trouble
@@ -65,7 +66,7 @@ def test_two_rounds_are_kept_and_the_latest_is_taken(folder):
     places = folder.places([2, 4, 9])
     assert set(places) == {"2", "4"} and places["4"][0] == str(keeper.kept[-1])
     again = engine(run.chain, Spectral())
-    snapshot.restore(again, [left(places["4"]), left(places["2"])])
+    snapshot.restore(again, [read_snapshot(places["4"]), read_snapshot(places["2"])])
     assert (again.first == run.first).all() and (again.account.rounds == run.account.rounds).all()
     assert torch.equal(again.run(), run.run())
 
@@ -99,9 +100,9 @@ def test_a_damaged_round_is_passed_over_for_the_one_before(folder, damage):
 
 def test_rounds_of_finished_members_are_removed(folder):
     kept(folder, 2)
-    folder.sweep([4])
+    folder.prune_rounds([4])
     assert len(list(folder.rounds.iterdir())) == 2
-    folder.sweep([4, 2])
+    folder.prune_rounds([4, 2])
     assert not list(folder.rounds.iterdir())
 
 
@@ -136,7 +137,7 @@ def test_what_is_drawn_must_be_readable(folder, text, told):
 
 HOLD = """
 import sys
-from parampi.checkpoint import Folder
+from parampi.run.checkpoint.folder import Folder
 folder = Folder(sys.argv[1])
 folder.lock()
 print("held", flush=True)
@@ -164,8 +165,8 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
     def full(path, data):
         raise OutputError(f"{path} cannot be written (No space left on device); is the disk full?")
 
-    monkeypatch.setattr("parampi.rounds.write_whole", full)
-    keeper = Keeper(folder, 0.0)
+    monkeypatch.setattr("parampi.run.checkpoint.writer.write_whole", full)
+    keeper = CheckpointWriter(folder, 0.0)
     assert not keeper.keep(run, *snapshot.take(run)) and "No space left" in keeper.trouble
     assert not list(folder.rounds.iterdir())
     run.run()
@@ -174,8 +175,8 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
 def test_a_round_that_could_not_be_kept_is_told(folder, monkeypatch, capsys):
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
     run.advance()
-    monkeypatch.setattr(Keeper, "keep", lambda self, *_: False)
-    assert not Safeguard(Alarm(), Keeper(folder, 0.0)).after(run)
+    monkeypatch.setattr(CheckpointWriter, "keep", lambda self, *_: False)
+    assert not CheckpointHook(StopRequest(), CheckpointWriter(folder, 0.0)).after(run)
     assert "this round was not kept (another rank could not write); the run goes on" in capsys.readouterr().err
 
 
@@ -187,7 +188,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
 
 
 def test_checkpoints_take_a_small_share_of_the_time(folder):
-    keeper = Keeper(folder, every=0.0)
+    keeper = CheckpointWriter(folder, every=0.0)
     keeper.cost, keeper.last = 10.0, keeper.last - 100.0
     assert not keeper.due()
     keeper.last -= 101.0
@@ -195,9 +196,9 @@ def test_checkpoints_take_a_small_share_of_the_time(folder):
 
 
 def test_time_is_up_before_a_round_would_not_fit():
-    alarm = Alarm(seconds=10.0)
-    assert not alarm.over(1.0) and alarm.over(10.5) and not Alarm().over(1e9)
-    guard = Safeguard(Alarm(seconds=1e-9))
+    alarm = StopRequest(seconds=10.0)
+    assert not alarm.over(1.0) and alarm.over(10.5) and not StopRequest().over(1e9)
+    guard = CheckpointHook(StopRequest(seconds=1e-9))
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
     run.advance()
     assert guard.after(run) and guard.stopped

@@ -5,9 +5,9 @@ from dataclasses import fields
 import pytest
 import torch
 
-from parampi.coefficients import Coefficients
-from parampi.diffusion.network import Network
-from parampi.samplers.chain import Chain
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.engine.coefficients import Coefficients
+from parampi.engine.problem import SamplingProblem
 from parampi.solvers import ParaSolver, Picard
 from tests.engines import GAUSSIAN
 from tests.stencils import stencils
@@ -18,7 +18,7 @@ every_stencil = pytest.mark.parametrize("step_map", STENCILS.values(), ids=list(
 
 
 def whole(step_map, solver=None):
-    chain = Chain(Network(GAUSSIAN), step_map, torch.arange(2), GAUSSIAN.shape, 0, GAUSSIAN.sigma_data)
+    chain = SamplingProblem(BatchedDenoiser(GAUSSIAN), step_map, torch.arange(2), GAUSSIAN.shape, 0, GAUSSIAN.sigma_data)
     return Coefficients.of(chain, solver or Picard())
 
 

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from parampi import ConfigError, sample, sigmas
-from parampi.diffusion.denoiser import Data, Elucidated, Epsilon, Score, Velocity
+from parampi.diffusion.denoisers import (
+    DataDenoiser,
+    EDMDenoiser,
+    EpsilonDenoiser,
+    ScoreDenoiser,
+    VelocityDenoiser,
+)
 from parampi.samplers import DDIM, DDPM, Heun
 from parampi.solvers import SOLVERS, Newton, Serial
 
@@ -62,7 +68,7 @@ def test_derivatives_are_conditional_too():
     assert drawn.report.rounds < 8
 
 
-@pytest.mark.parametrize("kind", [Elucidated, Epsilon, Velocity, Data, Score])
+@pytest.mark.parametrize("kind", [EDMDenoiser, EpsilonDenoiser, VelocityDenoiser, DataDenoiser, ScoreDenoiser])
 def test_wrappers_hand_the_condition_on_in_the_networks_dtype(kind):
     seen = []
 
@@ -80,7 +86,7 @@ def test_classes_are_whole_numbers():
         assert condition.dtype == torch.int64
         return x
 
-    Epsilon(network)(torch.zeros(2, *SHAPE), torch.ones(2), torch.tensor([1, 2]))
+    EpsilonDenoiser(network)(torch.zeros(2, *SHAPE), torch.ones(2), torch.tensor([1, 2]))
 
 
 def test_too_few_conditions():

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from parampi import ConfigError, samplers, sigmas, solvers
-from parampi.config import RunConfig, build, load
+from parampi.run.config import RunConfig, build, load
 
 EXAMPLE: dict[str, Any] = {
     "model": {"network": "net.py:Net", "weights": "w.safetensors", "predicts": "edm", "shape": [1, 8, 8]},

@@ -101,8 +101,10 @@ def test_spectrum_per_shell(eta):
 def spectral_power(step_map, spectrum):
     """Variance of every mode at the end: modes of a Gaussian field do not mix."""
     power = (step_map.sigmas[0] ** 2 + 1) * torch.ones_like(spectrum)
-    for sigma, state, drift, noise in zip(step_map.sigmas[:-1], step_map.state, step_map.drift, step_map.noise, strict=True):
-        power = (state + drift * spectrum / (spectrum + sigma**2)) ** 2 * power + noise**2
+    for sigma, state, denoised_weight, noise in zip(
+        step_map.sigmas[:-1], step_map.state, step_map.denoised_weight, step_map.noise, strict=True
+    ):
+        power = (state + denoised_weight * spectrum / (spectrum + sigma**2)) ** 2 * power + noise**2
     return power
 
 

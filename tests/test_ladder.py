@@ -97,7 +97,7 @@ def test_started_at_the_answer_nothing_changes(problem, eta, solver):
         assert torch.equal(states(run), expected)
     run.advance()
     assert run.finished and torch.equal(run.result, expected[-1])
-    assert not run.account.residual.any() and not run.account.lacking.any()
+    assert not run.account.residual.any() and not run.account.error_estimate.any()
 
 
 @pytest.mark.parametrize("mode", ["fast", "bitwise"])
@@ -132,7 +132,7 @@ def excess(name, eta, window, tolerance, solver, members=2, seed=0):
     given = chain(PROBLEMS[name](), DDIM(eta), sigmas.vp_linear(STEPS), members, "fast", seed)
     run = engine(given, solver, window, tolerance, "fast")
     errors, account = relative_errors(run.run(), ends(name, eta, members, seed)), run.account
-    assert (account.lacking <= tolerance).all()
+    assert (account.error_estimate <= tolerance).all()
     assert (account.rounds <= STEPS).all()
     assert (account.evaluations >= STEPS).all()
     return errors / tolerance
@@ -179,4 +179,4 @@ def test_windows_of_members_are_independent(eta):
         assert torch.equal(alone.run()[0], fields[m])
         assert alone.account.rounds[0] == together.account.rounds[m]
         assert alone.account.evaluations[0] == together.account.evaluations[m]
-        assert alone.account.lacking[0] == together.account.lacking[m]
+        assert alone.account.error_estimate[0] == together.account.error_estimate[m]

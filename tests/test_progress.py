@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from parampi.account import Round
-from parampi.progress import Progress
+from parampi.engine.history import Round
+from parampi.run.progress import Progress
 
 
 def rounds(reached: list[int]) -> list[Round]:

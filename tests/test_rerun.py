@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from parampi.config import load
 from parampi.errors import ConfigError, DataError
-from parampi.rerun import rerun
-from parampi.run import run
+from parampi.run.config import load
+from parampi.run.job import run
+from parampi.run.rerun import rerun
 from tests.small import parampi_command, write_project
 
 

@@ -9,13 +9,14 @@ import torch
 import xarray
 
 import parampi
-from parampi.cli import commands
-from parampi.config import load
+from parampi.commands.main import commands
 from parampi.errors import ConfigError, DataError, InterruptionError
-from parampi.fields import PER_CASE, Statistics
-from parampi.given import lead_seed
-from parampi.rerun import rerun
-from parampi.run import Run, run
+from parampi.fields import PER_CASE, DatasetStatistics
+from parampi.run.checkpoint.hook import CheckpointHook
+from parampi.run.condition_source import lead_seed
+from parampi.run.config import load
+from parampi.run.job import Run, run
+from parampi.run.rerun import rerun
 from tests.fields.test_cf import findings
 from tests.small import write_conditions, write_project
 
@@ -100,9 +101,8 @@ def test_the_report_counts_all_lead_times(drawn):
 
 @pytest.mark.parametrize("rounds", [3, 8, 14])
 def test_going_on_where_it_was_cut(drawn, rounds, monkeypatch):
-    from parampi.safeguard import Safeguard
 
-    original, count = Safeguard.after, []
+    original, count = CheckpointHook.after, []
 
     def after(self, engine):
         count.append(1)
@@ -110,11 +110,11 @@ def test_going_on_where_it_was_cut(drawn, rounds, monkeypatch):
             self.alarm.received = "SIGUSR1"
         return original(self, engine)
 
-    monkeypatch.setattr(Safeguard, "after", after)
+    monkeypatch.setattr(CheckpointHook, "after", after)
     cut = load(drawn / "run.yaml", ["checkpoint.every=0", "parallel.batch=4", "output.directory=" + str(drawn / "cut")])
     with pytest.raises(InterruptionError, match=r"of 18 fields are finished; go on with parampi resume"):
         run(cut)
-    monkeypatch.setattr(Safeguard, "after", original)
+    monkeypatch.setattr(CheckpointHook, "after", original)
     assert commands.main(["resume", str(drawn / "cut")], standalone_mode=False) == 0
     assert np.array_equal(fields(drawn / "cut" / "ensemble.nc"), fields(drawn / "out" / "ensemble.nc"))
 
@@ -137,9 +137,9 @@ def forced(folder, times=5):
     config = project(folder, condition__variables=["vorticity", "sst"], condition__statistics="cstat.nc")
     write_forcing(folder / "cond.nc", times)
     samples = np.random.default_rng(1).normal([[[[1.0]], [[2.0]]]], 2.0, (20, 2, 8, 8))
-    Statistics.from_samples(samples, ["vorticity", "sst"], ["s-1", "K"], ["a", "b"], np.arange(8.0), np.arange(8.0)).save(
-        folder / "cstat.nc"
-    )
+    DatasetStatistics.from_samples(
+        samples, ["vorticity", "sst"], ["s-1", "K"], ["a", "b"], np.arange(8.0), np.arange(8.0)
+    ).save(folder / "cstat.nc")
     return config
 
 
@@ -207,7 +207,7 @@ def test_static_fields_are_given_to_every_case(tmp_path):
     job.folder.release()
     made = job.inputs.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
     raw = np.arange(64.0).reshape(8, 8)
-    statistics = Statistics.from_file(tmp_path / "cstat.nc")
+    statistics = DatasetStatistics.from_file(tmp_path / "cstat.nc")
     assert made.shape == (2, 2, 8, 8)
     for row in (0, 1):
         assert np.allclose(made[row, 1], (raw - statistics.mean[1]) / statistics.standard_deviation[1])

@@ -11,10 +11,11 @@ import xarray
 from safetensors.torch import save_file
 
 import parampi
-from parampi import ConfigError, DataError, NonFiniteError, OutputError, models
-from parampi.cli import NETWORK_ERROR, USER_ERROR, commands
-from parampi.config import load
-from parampi.run import Run, run
+from parampi import ConfigError, DataError, NonFiniteError, OutputError
+from parampi.commands.main import NETWORK_ERROR, USER_ERROR, commands
+from parampi.run import model_loading
+from parampi.run.config import load
+from parampi.run.job import Run, run
 from tests.small import write_project
 
 
@@ -28,9 +29,9 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
     config = load(write_project(tmp_path))
     run(config)
     job = Run(config)
-    network = models.build_network(config.model.network, {})
+    network = model_loading.build_network(config.model.network, {})
     again = parampi.sample(
-        parampi.denoisers.Elucidated(network, sigma_data=1.0),
+        parampi.denoisers.EDMDenoiser(network, sigma_data=1.0),
         (1, 8, 8),
         4,
         job.inputs.sigmas,
@@ -50,14 +51,14 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
         assert file["rounds"].values.tolist() == [m.rounds for m in again.report.members]
         assert file["evaluations"].values.tolist() == [m.evaluations for m in again.report.members]
         assert json.loads(file.attrs["parampi_config"]) == config.as_dict()
-        assert file.attrs["weights_sha256"] == models.sha256(tmp_path / "weights.safetensors")
+        assert file.attrs["weights_sha256"] == model_loading.sha256(tmp_path / "weights.safetensors")
         assert file.attrs["rank_layout"].startswith("1 rank = 1 group")
 
 
 def parampi_statistics(folder: Path) -> Any:
-    from parampi.fields import Statistics
+    from parampi.fields import DatasetStatistics
 
-    return Statistics.from_file(folder / "statistics.nc")
+    return DatasetStatistics.from_file(folder / "statistics.nc")
 
 
 def test_the_report_tells_rounds_evaluations_residuals_and_seconds(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 import parampi
 from parampi import sample, sigmas
-from parampi.diffusion.denoiser import Elucidated
+from parampi.diffusion.denoisers import EDMDenoiser
 from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM, StepMap
@@ -41,7 +41,7 @@ class Small(nn.Module):
 
 @pytest.fixture(scope="module")
 def network():
-    wrapped = Elucidated(Small(), sigma_data=0.5)
+    wrapped = EDMDenoiser(Small(), sigma_data=0.5)
     wrapped.shape = Small.shape
     return wrapped
 
@@ -96,7 +96,7 @@ def test_report_is_plain_json():
 def test_natural_blocks_of_a_sampler_are_solved_one_after_another():
     """Also where the window, the longest of them, is named in the report."""
     plain = multistep(levels(12))
-    step_map = StepMap(plain.sigmas, plain.state, plain.drift, plain.noise, blocks=torch.tensor([2, 5, 12]))
+    step_map = StepMap(plain.sigmas, plain.state, plain.denoised_weight, plain.noise, blocks=torch.tensor([2, 5, 12]))
     seen = []
     report = sample(
         MIXTURE,

@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from parampi import ConfigError, sigmas, snapshot
+from parampi import ConfigError, sigmas
 from parampi.bench.known import known_statistics
-from parampi.driver import Engine
+from parampi.engine import snapshot
+from parampi.engine.windows import Engine
 from parampi.samplers import DDPM, Collocation, DPMpp3M, Heun
 from parampi.solvers import PIADM, ParaSolver, ParaTAA, Picard, Serial, Spectral
 from tests.engines import REGIMES, chain, engine
@@ -40,7 +41,7 @@ def taken_up(held, numbers, column):
 
     rule = {name[5:]: values[column].numpy() for name, values in numbers.items() if name.startswith("rule.")}
     facts = {name: float(numbers[name][column]) for name in snapshot.COUNTS}
-    return snapshot.Left(int(numbers["first"][column]), facts, rule, names, rows, lambda: held["latest"][column])
+    return snapshot.MemberSnapshot(int(numbers["first"][column]), facts, rule, names, rows, lambda: held["latest"][column])
 
 
 @pytest.mark.parametrize("solver, sampler, window", CASES, ids=lambda value: getattr(type(value), "__name__", str(value)))

@@ -9,15 +9,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import Gaussian, GaussianMixture
-from parampi.diffusion.network import Network
-from parampi.driver import Engine
+from parampi.engine.problem import SamplingProblem
+from parampi.engine.windows import Engine
 from parampi.errors import NonFiniteError
-from parampi.parallel import Alone
+from parampi.parallel import SerialGroup
 from parampi.samplers import StepMap
-from parampi.samplers.chain import Chain
 from parampi.solvers import Newton, Picard, Serial
-from parampi.solvers.stop import VARIANCES
+from parampi.solvers.stop_rules import VARIANCES
 from tests.crew import crew
 from tests.engines import GAUSSIAN, states
 from tests.stencils import heun, langevin, levels, loops, multistep, random_stencil, stencils
@@ -42,13 +42,13 @@ def step_maps(draw, most=12):
 
 
 def chain(step_map, members=MEMBERS, problem=SMALL, mode="bitwise", dtype=F64, seed=0):
-    network = Network(problem, padded=mode == "bitwise")
-    return Chain(network, step_map, torch.tensor(members), problem.shape, seed, problem.sigma_data, dtype)
+    network = BatchedDenoiser(problem, padded=mode == "bitwise")
+    return SamplingProblem(network, step_map, torch.tensor(members), problem.shape, seed, problem.sigma_data, dtype)
 
 
 def engine(step_map, solver, window=None, tolerance=1e-3, group=None, **options):
     mode = options.get("mode", "bitwise")
-    return Engine(chain(step_map, **options), solver, group or Alone(), window, tolerance, mode)
+    return Engine(chain(step_map, **options), solver, group or SerialGroup(), window, tolerance, mode)
 
 
 # Rung 2
@@ -129,7 +129,7 @@ def test_started_at_the_answer_nothing_changes(step_map, solver):
         assert not run.sweep().any()
         assert torch.equal(states(run), expected[: n + 1])
     run.advance()
-    assert (run.first == n).all() and not run.account.residual.any() and not run.account.lacking.any()
+    assert (run.first == n).all() and not run.account.residual.any() and not run.account.error_estimate.any()
 
 
 @pytest.mark.parametrize("mode", ["bitwise", "fast"])
@@ -149,7 +149,7 @@ def test_a_point_that_moved_shows(mode):
 def facts(run):
     """What must not depend on the ranks."""
     account = run.account
-    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.lacking])
+    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.error_estimate])
     return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in account.history)]
 
 
@@ -215,8 +215,8 @@ def test_the_account_bounds_the_error_for_gaussian_data(step_map, solver, window
     problem = spread(variance)
     run = engine(step_map, solver, window, tolerance, problem=problem, mode="fast")
     error = (run.run() - loops(problem, step_map, MEMBERS)[-1]).flatten(1).square().mean(1).sqrt() / problem.sigma_data
-    assert (error.numpy() <= run.account.lacking * (1 + 1e-9) + 1e-13).all()
-    assert (run.account.lacking <= tolerance).all() and (run.account.rounds <= step_map.steps).all()
+    assert (error.numpy() <= run.account.error_estimate * (1 + 1e-9) + 1e-13).all()
+    assert (run.account.error_estimate <= tolerance).all() and (run.account.rounds <= step_map.steps).all()
 
 
 @every_stencil
@@ -228,7 +228,7 @@ def test_within_tolerance_of_the_plain_loop(step_map, solver, window):
     for tolerance in (1e-2, 1e-5):
         run = engine(step_map, solver, window, tolerance, mode="fast")
         error = (run.run() - expected).flatten(1).square().mean(1).sqrt() / SMALL.sigma_data
-        assert (error <= tolerance).all() and (run.account.lacking <= tolerance).all()
+        assert (error <= tolerance).all() and (run.account.error_estimate <= tolerance).all()
 
 
 # Points at which the network is not asked
@@ -253,7 +253,7 @@ def test_the_network_is_asked_only_where_a_step_reads_it_and_all_is_counted(step
     network = Counted()
     run = engine(step_map, solver, None if isinstance(solver, Serial) else 5, problem=network)
     run.run()
-    read = [(step_map.drift[i:, :].diagonal()[: step_map.taps] != 0).any() for i in range(step_map.steps)]
+    read = [(step_map.denoised_weight[i:, :].diagonal()[: step_map.taps] != 0).any() for i in range(step_map.steps)]
     assert step_map.evaluated.tolist() == read and step_map.evaluations == sum(read)
     allowed = {level.item() for level, asked in zip(step_map.sigmas, step_map.evaluated, strict=False) if asked}
     assert set(network.levels) <= allowed
@@ -329,8 +329,10 @@ def check_noise(own, step_map):
 def test_noise_that_is_kept_is_not_made_again(monkeypatch):
     """Sliding by one point makes one field of noise per member, not a window of them."""
     made = []
-    noise = Chain.noise
-    monkeypatch.setattr(Chain, "noise", lambda self, steps, columns: made.append(len(steps)) or noise(self, steps, columns))
+    noise = SamplingProblem.noise
+    monkeypatch.setattr(
+        SamplingProblem, "noise", lambda self, steps, columns: made.append(len(steps)) or noise(self, steps, columns)
+    )
     step_map = random_stencil(8, 12, 2, 3)
     run = engine(step_map, Picard(), 5, 1e-300)
     run.run()
@@ -339,13 +341,13 @@ def test_noise_that_is_kept_is_not_made_again(monkeypatch):
 
 @pytest.mark.parametrize("noises", [1, 2, 3])
 def test_noise_taps_are_those_of_steps_before(noises):
-    """With no drift a path is its noises: the last point is a sum of them with known numbers."""
+    """With no denoised_weight a path is its noises: the last point is a sum of them with known numbers."""
     steps = 7
     generator = torch.Generator().manual_seed(0)
     reach = torch.arange(steps)[:, None] >= torch.arange(noises)
     noise = torch.where(reach, torch.randn(steps, noises, generator=generator, dtype=F64), 0.0)
-    state, drift = torch.ones(steps, dtype=F64), torch.full((steps,), 1e-12, dtype=F64)
-    step_map = StepMap(levels(steps), state, drift, noise)
+    state, denoised_weight = torch.ones(steps, dtype=F64), torch.full((steps,), 1e-12, dtype=F64)
+    step_map = StepMap(levels(steps), state, denoised_weight, noise)
     run = engine(step_map, Picard(), 3, problem=GAUSSIAN)
     xi = run.chain.noise(torch.arange(steps).repeat(2), torch.tensor([0] * steps + [1] * steps)).view(2, steps, *GAUSSIAN.shape)
     total = run.chain.start()
@@ -360,7 +362,7 @@ def test_noise_taps_are_those_of_steps_before(noises):
 
 def test_the_start_has_its_own_noise_level():
     plain = heun(levels(5))
-    churned = StepMap(plain.sigmas, plain.state, plain.drift, plain.noise, start=7.0)
+    churned = StepMap(plain.sigmas, plain.state, plain.denoised_weight, plain.noise, start=7.0)
     assert plain.start_level == plain.sigmas[0] and churned.start_level == 7.0
     ratio = (chain(churned).start() / chain(plain).start()).flatten()
     expected = ((49 + SMALL.sigma_data**2) / (plain.sigmas[0] ** 2 + SMALL.sigma_data**2)) ** 0.5
@@ -371,7 +373,7 @@ def test_the_start_has_its_own_noise_level():
 def test_natural_blocks_are_the_sampler_s_to_say():
     plain = multistep(levels(6))
     assert plain.blocks is None
-    given = StepMap(plain.sigmas, plain.state, plain.drift, plain.noise, blocks=torch.tensor([2, 6]))
+    given = StepMap(plain.sigmas, plain.state, plain.denoised_weight, plain.noise, blocks=torch.tensor([2, 6]))
     assert given.blocks.tolist() == [2, 6]
 
 
@@ -389,7 +391,7 @@ def test_slopes_are_what_the_steps_do_to_small_changes(step_map):
     for i in range(step_map.steps):
         for tap in range(step_map.taps):
             reads = i - tap >= 0
-            expected = step_map.state[i, tap] + step_map.drift[i, tap] * response[i - tap] if reads else 0.0
+            expected = step_map.state[i, tap] + step_map.denoised_weight[i, tap] * response[i - tap] if reads else 0.0
             assert found[i, tap] == pytest.approx(float(expected), abs=1e-15)
 
 

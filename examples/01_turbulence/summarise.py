@@ -10,7 +10,7 @@ from pathlib import Path
 
 import netCDF4
 
-from parampi.fields import Statistics
+from parampi.fields import DatasetStatistics
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
     with netCDF4.Dataset(options.data) as file:
         vorticity, x, y = file["vorticity"], file["x"], file["y"]
         fields = vorticity[:].filled(float("nan")).reshape(-1, 1, *vorticity.shape[2:])
-        statistics = Statistics.from_samples(
+        statistics = DatasetStatistics.from_samples(
             fields, ["vorticity"], [vorticity.units], [vorticity.long_name], x[:], y[:], x_units=x.units, y_units=y.units
         )
     statistics.save(options.out)

@@ -2,7 +2,7 @@
 
     python train.py turbulence.nc --minutes 55        # one core
 
-Elucidated diffusion (Karras et al. 2022, arXiv:2206.00364) on normalised vorticity, with the flow's own symmetries (shifts,
+EDMDenoiser diffusion (Karras et al. 2022, arXiv:2206.00364) on normalised vorticity, with the flow's own symmetries (shifts,
 quarter turns, reflections with a change of sign) as augmentation. Writes the weights' exponential moving average as safetensors
 every two minutes, so that a job that is cut keeps what it has. The learning rate follows the clock, not the step count.
 """

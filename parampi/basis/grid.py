@@ -9,7 +9,7 @@ from torch import Tensor
 
 from parampi.basis.axes import Axis, HalfPeriodic, make_axis, ordered
 from parampi.basis.base import register
-from parampi.basis.layout import F64, Layout
+from parampi.basis.field_layout import F64, CoefficientLayout
 from parampi.basis.transform import Transform, check_option, check_shape, per_channel
 from parampi.basis.wavenumbers import SHELLS, lengths, mean_per_shell, shells_of
 from parampi.errors import ConfigError
@@ -70,7 +70,7 @@ class Mixed(Transform):
 
     def number(self, shape: tuple[int, ...], shells: str, shared: bool) -> None:
         """Wavevectors, shells, weights and noise of the modes as they are stored."""
-        layout = Layout.of({axis: self.axes[axis] for axis in self.stored})
+        layout = CoefficientLayout.of({axis: self.axes[axis] for axis in self.stored})
         length = lengths(layout.vectors, self.extent)
         self.complex = "fourier" in self.kinds
         noise = torch.ones(len(length), 1, dtype=F64)

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from parampi.basis.layout import F64, Layout
+from parampi.basis.field_layout import F64, CoefficientLayout
 
 SHELLS = ("radial", "axes", "full")
 
 
-def shells_of(kind: str, layout: Layout, length: Tensor) -> Tensor:
+def shells_of(kind: str, layout: CoefficientLayout, length: Tensor) -> Tensor:
     """(K,) shells 0, 1, ... of a layout's coefficients: by rounded `length` (K,), by |k| along every axis, or one for each."""
     if kind == "radial":
         number = length.round().long()

@@ -15,14 +15,14 @@ from parampi.bench.rounds import chosen, relative
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.bench.trained import Subject, subjects
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import PROBLEMS
-from parampi.diffusion.network import Network
 from parampi.diffusion.sigmas import karras, log_uniform
-from parampi.engines import engine_for
+from parampi.engine.choice import engine_for
+from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError
-from parampi.parallel import Alone
+from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, Collocation, DPMpp2M, DPMpp3M, Heun, Sampler, UniPC
-from parampi.samplers.chain import Chain
 from parampi.solvers import Serial, Spectral
 
 SERIAL: dict[str, Sampler] = {
@@ -65,10 +65,10 @@ def measure(problems: Sequence[str] = (), config: Path | None = None, seeds: int
     return rows
 
 
-def chain_of(subject: Subject, sampler: Sampler, sigmas: Tensor, seeds: int) -> Chain:
-    network = Network(subject.denoiser, batch=subject.batch)
+def chain_of(subject: Subject, sampler: Sampler, sigmas: Tensor, seeds: int) -> SamplingProblem:
+    network = BatchedDenoiser(subject.denoiser, batch=subject.batch)
     scale = float(getattr(subject.denoiser, "sigma_data", 1.0))
-    return Chain(network, sampler.steps(sigmas), torch.arange(seeds), subject.shape, 0, scale)
+    return SamplingProblem(network, sampler.steps(sigmas), torch.arange(seeds), subject.shape, 0, scale)
 
 
 def start(subject: Subject, seeds: int) -> Tensor:
@@ -82,7 +82,7 @@ def solution(subject: Subject, x: Tensor) -> Tensor:
         from scipy.integrate import solve_ivp
     except ImportError:
         raise ConfigError("the true solution needs scipy; install it: pip install scipy") from None
-    network = Network(subject.exact, batch=subject.batch)
+    network = BatchedDenoiser(subject.exact, batch=subject.batch)
 
     def slope(t: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         fields = torch.from_numpy(flat).view(x.shape)
@@ -105,7 +105,7 @@ def serial_rows(subject: Subject, truth: Tensor) -> list[Row]:
             errors = []
             for grid in grids:
                 chain = chain_of(subject, sampler, grid, len(truth))
-                errors.append(middle(relative(engine_for(chain, Serial(), Alone()).run(), truth)))
+                errors.append(middle(relative(engine_for(chain, Serial(), SerialGroup()).run(), truth)))
             evaluations = chain.step_map.evaluations
             rows.append(Row(subject.name, name, evaluations, evaluations, min(errors)))
     return rows
@@ -116,14 +116,14 @@ def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> Row:
     sampler = Collocation(order)  # type: ignore[arg-type]
     chain = chain_of(subject, sampler, log_uniform(points, subject.lowest, subject.highest), len(truth))
     solver = Spectral(statistics=subject.statistics)
-    engine = engine_for(chain, solver, Alone(), None, 1e-12)
+    engine = engine_for(chain, solver, SerialGroup(), None, 1e-12)
     path: list[NDArray[np.float64]] = []
     while not engine.finished and len(path) < MOST_ROUNDS:
         engine.advance()
         path.append(relative(engine.tail, truth).numpy())
     errors = np.array(path)
     settled = [1 + int(np.argmax(column <= SETTLED * column[-1])) for column in errors.T]
-    judged = engine_for(chain, solver, Alone(), None, middle(torch.from_numpy(errors[-1])))
+    judged = engine_for(chain, solver, SerialGroup(), None, middle(torch.from_numpy(errors[-1])))
     judged.run()
     by_rule = median(judged.account.rounds.tolist())
     medians = np.median(errors, axis=1)

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from parampi.basis import EOF, Fourier
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
-from parampi.statistics import Statistics
+from parampi.solvers.spectral.prior import SpectralPrior
 
 
-def known_statistics(problem: object) -> Statistics | None:
+def known_statistics(problem: object) -> SpectralPrior | None:
     """Those of a mixture; None for other problems.
 
     The covariance of a mixture of Gaussians is that of its components plus that of their means. In 64 dimensions the basis are
@@ -21,12 +21,12 @@ def known_statistics(problem: object) -> Statistics | None:
     return None
 
 
-def mixture(problem: GaussianMixture) -> Statistics:
+def mixture(problem: GaussianMixture) -> SpectralPrior:
     mean = problem.means.mean(0)
     values, vectors = directions(problem.means - mean)
     spectrum = torch.cat([values, torch.zeros(1, dtype=values.dtype)]) + problem.variance
     basis = EOF(problem.shape, vectors=vectors.reshape(-1, *problem.shape))
-    return Statistics(mean.reshape(problem.shape), spectrum, basis)
+    return SpectralPrior(mean.reshape(problem.shape), spectrum, basis)
 
 
 def directions(means: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,11 +36,11 @@ def directions(means: Tensor) -> tuple[Tensor, Tensor]:
     return sizes[varied] ** 2 / len(means), vectors[varied].contiguous()
 
 
-def regimes(problem: FieldMixture) -> Statistics:
+def regimes(problem: FieldMixture) -> SpectralPrior:
     mean = problem.means.mean(0)
     power = problem.spectrum + ((problem.means - mean).abs() ** 2).mean(0)
     rows, columns = Fourier(problem.shape).wavevector.long()
     # real fields: a mode and its opposite have the same power
     flipped = torch.where(columns < 0, -rows, rows) % problem.n
     field = torch.fft.irfft2(mean, s=(problem.n, problem.n), norm="ortho")
-    return Statistics(field[None], power[flipped, columns.abs()], "fourier")
+    return SpectralPrior(field[None], power[flipped, columns.abs()], "fourier")

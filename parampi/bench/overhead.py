@@ -9,13 +9,13 @@ import torch
 
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture
-from parampi.diffusion.network import Network
 from parampi.diffusion.sigmas import vp_linear
-from parampi.driver import Engine
-from parampi.parallel import MODES, Alone, Mode
+from parampi.engine.problem import SamplingProblem
+from parampi.engine.windows import Engine
+from parampi.parallel import MODES, Mode, SerialGroup
 from parampi.samplers import DDIM
-from parampi.samplers.chain import Chain
 from parampi.solvers import Picard
 
 SHAPE, WINDOW, ROUNDS = (1, 64, 64), 64, 30
@@ -44,9 +44,9 @@ def measure() -> list[Row]:
 
 
 def measure_one(mode: Mode, eta: float, members: int) -> Row:
-    network = Network(FieldMixture(), padded=mode == "bitwise")
-    chain = Chain(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
-    engine = Engine(chain, Picard(), Alone(), WINDOW, mode=mode)
+    network = BatchedDenoiser(FieldMixture(), padded=mode == "bitwise")
+    chain = SamplingProblem(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
+    engine = Engine(chain, Picard(), SerialGroup(), WINDOW, mode=mode)
     engine.advance()
     spent, begin = [], engine.first.copy()
     for _ in range(ROUNDS):

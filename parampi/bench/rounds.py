@@ -16,14 +16,14 @@ from torch import Tensor
 from parampi.bench.known import known_statistics
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import PROBLEMS, Problem
-from parampi.diffusion.network import Network
 from parampi.diffusion.sigmas import vp_linear
-from parampi.engines import engine_for
+from parampi.engine.choice import engine_for
+from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError
-from parampi.parallel import Alone
+from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM
-from parampi.samplers.chain import Chain
 from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Solver, Spectral
 
 CASES: dict[str, tuple[int, float]] = {"ddim-100": (100, 0.0), "ddpm-100": (100, 1.0), "ddpm-1000": (1000, 1.0)}
@@ -98,8 +98,10 @@ def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
 
 def measure_problem(case: str, name: str, labels: Sequence[str], seeds: int, tolerance: float) -> list[Row]:
     problem, (steps, eta) = PROBLEMS[name](), CASES[case]
-    chain = Chain(Network(problem, batch=64), DDIM(eta).steps(vp_linear(steps)), torch.arange(seeds), tuple(problem.shape))
-    serial = engine_for(chain, Serial(), Alone()).run()
+    chain = SamplingProblem(
+        BatchedDenoiser(problem, batch=64), DDIM(eta).steps(vp_linear(steps)), torch.arange(seeds), tuple(problem.shape)
+    )
+    serial = engine_for(chain, Serial(), SerialGroup()).run()
     return [measure_solver(case, name, label, chain, serial, tolerance) for label in labels if sensible(case, label, problem)]
 
 
@@ -108,30 +110,30 @@ def sensible(case: str, label: str, problem: Problem) -> bool:
     return (case in EXPENSIVE.get(label, CASES) and (label != "Newton, exact" or small)) or (label, case, small) in ALSO
 
 
-def measure_solver(case: str, name: str, label: str, chain: Chain, serial: Tensor, tolerance: float) -> Row:
+def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, serial: Tensor, tolerance: float) -> Row:
     solver = SOLVERS[label]
     if label == "Spectral":
         solver = Spectral(statistics=known_statistics(PROBLEMS[name]()))
     if isinstance(solver, PIADM):
         solver = best_blocks(chain, serial)
     first = None if isinstance(solver, PIADM) else hindsight(chain, solver, serial)
-    engine = engine_for(chain, solver, Alone(), None, tolerance)
+    engine = engine_for(chain, solver, SerialGroup(), None, tolerance)
     error, account = relative(engine.run(), serial), engine.account
     rounds, evaluations = median(account.rounds.tolist()), median(account.evaluations.tolist())
     first = rounds if isinstance(solver, PIADM) else first
-    worst, estimate = float(error.max()), float(account.lacking.max())
+    worst, estimate = float(error.max()), float(account.error_estimate.max())
     published = dict(zip(PROBLEMS, PUBLISHED.get(label, {}).get(case, ()), strict=False)).get(name)
     return Row(case, name, label, tolerance, first, published, rounds, evaluations, worst, estimate)
 
 
-def best_blocks(chain: Chain, serial: Tensor) -> PIADM:
+def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
     """The blocks and the number of sweeps with the fewest rounds to a median final error of HINDSIGHT."""
     best, fewest = PIADM(), float("inf")
     for blocks in (1, 2, 4, 8):
         low, high = 0, int(min(fewest, MOST_SWEEPS) // blocks) + 1  # too few sweeps; enough, or more than would pay
         while high - low > 1:
             sweeps = (low + high) // 2
-            engine = engine_for(chain, PIADM(sweeps, blocks), Alone())
+            engine = engine_for(chain, PIADM(sweeps, blocks), SerialGroup())
             if float(relative(engine.run(), serial).median()) > HINDSIGHT:
                 low = sweeps
                 continue
@@ -141,9 +143,9 @@ def best_blocks(chain: Chain, serial: Tensor) -> PIADM:
     return best
 
 
-def hindsight(chain: Chain, solver: Solver, serial: Tensor) -> float | None:
+def hindsight(chain: SamplingProblem, solver: Solver, serial: Tensor) -> float | None:
     """Median over members of the first round after which the final field is within HINDSIGHT of the serial run's."""
-    engine = engine_for(chain, solver, Alone(), None, HINDSIGHT / 100)
+    engine = engine_for(chain, solver, SerialGroup(), None, HINDSIGHT / 100)
     first = [0] * len(serial)
     while not engine.finished and not all(first):
         engine.advance()

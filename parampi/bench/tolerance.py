@@ -18,14 +18,14 @@ from parampi.bench.known import known_statistics
 from parampi.bench.rounds import chosen, relative
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, GaussianMixture, Problem
-from parampi.diffusion.network import Network
 from parampi.diffusion.sigmas import karras, vp_linear
-from parampi.driver import Engine
-from parampi.parallel import Alone
+from parampi.engine.problem import SamplingProblem
+from parampi.engine.windows import Engine
+from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, DPMpp2M, Heun
 from parampi.samplers.base import StepMap
-from parampi.samplers.chain import Chain
 from parampi.solvers import Picard, Serial, Solver, Spectral
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -86,24 +86,24 @@ def measure(seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str
 
 
 def one_case(problem: Problem, step_map: StepMap, seeds: int, solver: str) -> Runs:
-    chain = Chain(Network(problem, batch=64), step_map, torch.arange(seeds), tuple(problem.shape))
-    serial = Engine(chain, Serial(), Alone()).run()
+    chain = SamplingProblem(BatchedDenoiser(problem, batch=64), step_map, torch.arange(seeds), tuple(problem.shape))
+    serial = Engine(chain, Serial(), SerialGroup()).run()
     kind: Solver = Picard() if solver == "picard" else Spectral()
     if solver == "spectral":
         kind = Spectral(statistics=known_statistics(problem))
     path, parts = error_path(chain, kind, serial), []
     for tolerance in TOLERANCES:
-        engine = Engine(chain, kind, Alone(), None, tolerance)
+        engine = Engine(chain, kind, SerialGroup(), None, tolerance)
         errors = relative(engine.run(), serial).numpy()
         oracle = settled(path, tolerance)
         tolerances = np.full(len(errors), tolerance)
-        parts.append((errors, tolerances, engine.account.lacking, engine.account.rounds, oracle))
+        parts.append((errors, tolerances, engine.account.error_estimate, engine.account.rounds, oracle))
     return Runs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def error_path(chain: Chain, solver: Solver, serial: Tensor) -> NDArray[np.float64]:
+def error_path(chain: SamplingProblem, solver: Solver, serial: Tensor) -> NDArray[np.float64]:
     """Errors (rounds, m) of the last point after each round of a run that goes on to the smallest tolerance and beyond."""
-    engine, path = Engine(chain, solver, Alone(), None, TOLERANCES[-1] / 100), []
+    engine, path = Engine(chain, solver, SerialGroup(), None, TOLERANCES[-1] / 100), []
     while not engine.finished:
         engine.advance()
         path.append(relative(engine.tail, serial).numpy())

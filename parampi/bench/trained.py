@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from parampi import models
 from parampi.bench.known import known_statistics
-from parampi.config import build, load
-from parampi.diffusion.denoiser import Denoiser
+from parampi.diffusion.denoisers import Denoiser
 from parampi.diffusion.exact import PROBLEMS
-from parampi.statistics import Statistics
+from parampi.run import model_loading
+from parampi.run.config import build, load
+from parampi.solvers.spectral.prior import SpectralPrior
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Subject:
     denoiser: Denoiser
     exact: Denoiser
     shape: tuple[int, ...]
-    statistics: Statistics | None
+    statistics: SpectralPrior | None
     lowest: float
     highest: float
     batch: int
@@ -40,11 +40,11 @@ def trained(config: Path) -> Subject:
     positive = levels[levels > 0]
 
     def denoiser(dtype: torch.dtype) -> Denoiser:
-        network = models.build_network(run.model.network, run.model.arguments)
-        models.load_weights(network, Path(run.model.weights))
-        return models.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
+        network = model_loading.build_network(run.model.network, run.model.arguments)
+        model_loading.load_weights(network, Path(run.model.weights))
+        return model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
 
-    statistics, shape = Statistics.from_file(run.data.statistics), tuple(run.model.shape)
+    statistics, shape = SpectralPrior.from_file(run.data.statistics), tuple(run.model.shape)
     ends = float(positive[-1]), float(positive[0])
     return Subject("network", denoiser(torch.float32), denoiser(torch.float64), shape, statistics, *ends, 16)
 

@@ -12,13 +12,13 @@ from parampi.bench.rounds import chosen, relative
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.bench.trained import Subject, closed_form, trained
-from parampi.diffusion.network import Network
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.sigmas import karras, log_uniform, vp_linear
-from parampi.engines import engine_for
-from parampi.parallel import Alone
+from parampi.engine.choice import engine_for
+from parampi.engine.problem import SamplingProblem
+from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, DDPM, EDM, DPMpp2M, Heun
 from parampi.samplers.base import StepMap
-from parampi.samplers.chain import Chain
 from parampi.solvers import Picard, Serial, Solver, Spectral
 
 TOLERANCE = 1e-2
@@ -53,7 +53,7 @@ def measure(config: Path | None = None, seeds: int = 5, cases: Sequence[str] = (
     subject, rows = trained(config), list[Row]()
     for case in chosen("case", cases, NETWORK_CASES):
         chain = chain_of(subject, step_map(case, subject), seeds)
-        serial = engine_for(chain, Serial(), Alone()).run()
+        serial = engine_for(chain, Serial(), SerialGroup()).run()
         for label in labels:
             solver = solver_of(label, subject)
             rows += [row(case, label, chain, solver, serial, None), row(case, label, chain, solver, serial, 8)]
@@ -63,7 +63,7 @@ def measure(config: Path | None = None, seeds: int = 5, cases: Sequence[str] = (
 def closed_rows(seeds: int, labels: Sequence[str]) -> list[Row]:
     subject = closed_form("grfmix64")
     chain = chain_of(subject, DDPM().steps(vp_linear(1000)), seeds)
-    serial = engine_for(chain, Serial(), Alone()).run()
+    serial = engine_for(chain, Serial(), SerialGroup()).run()
     return [row("ddpm-1000", label, chain, solver_of(label, subject), serial, n) for label in labels for n in LENGTHS]
 
 
@@ -77,9 +77,11 @@ def step_map(case: str, subject: Subject) -> StepMap:
     return made
 
 
-def chain_of(subject: Subject, made: StepMap, seeds: int) -> Chain:
+def chain_of(subject: Subject, made: StepMap, seeds: int) -> SamplingProblem:
     scale = float(getattr(subject.denoiser, "sigma_data", 1.0))
-    return Chain(Network(subject.denoiser, batch=subject.batch), made, torch.arange(seeds), subject.shape, 0, scale)
+    return SamplingProblem(
+        BatchedDenoiser(subject.denoiser, batch=subject.batch), made, torch.arange(seeds), subject.shape, 0, scale
+    )
 
 
 def solver_of(label: str, subject: Subject) -> Solver:
@@ -90,8 +92,8 @@ def solver_of(label: str, subject: Subject) -> Solver:
     return known[label]
 
 
-def row(case: str, label: str, chain: Chain, solver: Solver, serial: Tensor, window: int | None) -> Row:
-    engine = engine_for(chain, solver, Alone(), window, TOLERANCE)
+def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> Row:
+    engine = engine_for(chain, solver, SerialGroup(), window, TOLERANCE)
     seen: list[int] = [0] * len(serial)
     while not engine.finished:
         engine.advance()
@@ -102,7 +104,7 @@ def row(case: str, label: str, chain: Chain, solver: Solver, serial: Tensor, win
     rounds, asked = median(account.rounds.tolist()), median(account.evaluations.tolist())
     # what a window of this length needs at least, where every point is an evaluation
     least = evaluations / window if window and case == "ddpm-1000" else evaluations
-    error, estimate = float(relative(engine.result, serial).max()), float(account.lacking.max())
+    error, estimate = float(relative(engine.result, serial).max()), float(account.error_estimate.max())
     hindsight = median(seen) if window is None else None
     return Row(
         case, label, window, evaluations, hindsight, rounds, rounds / least, asked / evaluations, error, estimate

@@ -1,7 +1,7 @@
 """What is being sampled: noise grids, noise, denoisers and closed-form problems. No MPI and no files."""
 
 from . import exact, guidance, noise, sigmas
-from .denoiser import Data, Denoiser, Elucidated, Epsilon, Score, Velocity, placement
+from .denoisers import DataDenoiser, Denoiser, EDMDenoiser, EpsilonDenoiser, ScoreDenoiser, VelocityDenoiser, placement
 from .exact import PROBLEMS, FieldMixture, Gaussian, GaussianMixture, Problem
 from .guidance import ClassifierFree, Conditioned
 from .noise import normal
@@ -13,20 +13,20 @@ __all__ = [
     "PROBLEMS",
     "ClassifierFree",
     "Conditioned",
-    "Data",
+    "DataDenoiser",
     "Denoiser",
     "DiffusionPosterior",
-    "Elucidated",
-    "Epsilon",
+    "EDMDenoiser",
+    "EpsilonDenoiser",
     "FieldMixture",
     "Gaussian",
     "GaussianMixture",
     "MomentMatching",
     "PIADMGrid",
     "Problem",
-    "Score",
+    "ScoreDenoiser",
     "VPTimes",
-    "Velocity",
+    "VelocityDenoiser",
     "block_grid",
     "exact",
     "guidance",

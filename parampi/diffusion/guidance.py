@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .denoiser import Denoiser, placement
+from .denoisers import Denoiser, placement
 
 
 class Guided(nn.Module):
@@ -41,8 +41,8 @@ class Conditioned(nn.Module):
     """A network that takes a condition, `network(x, time, condition)`, with conditions filled in: `network(x, time)`.
 
     Of several conditions each belongs to an equal part of the batch, in order. A condition is a tensor of any shape, without
-    batch axis; floating ones are given to the network in x's dtype. To be put into a wrapper, `Epsilon(Conditioned(...))`.
-    """
+    batch axis; floating ones are given to the network in x's dtype. To be put into a wrapper,
+    `EpsilonDenoiser(Conditioned(...))`."""
 
     def __init__(self, network: Callable[[Tensor, Tensor, Tensor], Tensor], *conditions: Tensor | float):
         super().__init__()
@@ -78,7 +78,7 @@ class ClassifierFree(Guided):
 
     conditional    D_c
     unconditional  D_u; None where `conditional` answers for both: it is given the fields twice in one batch, first those with
-                   and then those without condition, as `Epsilon(Conditioned(network, condition, no_condition))` expects
+                   and then those without condition, as `EpsilonDenoiser(Conditioned(network, condition, no_condition))` expects
     weight         w: 1 is the conditional denoiser, 0 the unconditional one, more than 1 overdoes the condition
     interval       noise levels `low < sigma <= high` at which w applies; elsewhere D = D_c (Kynkaanniemi, Aittala, Karras,
                    Laine, Aila and Lehtinen 2024, arXiv 2404.07724)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .denoiser import Denoiser
+from .denoisers import Denoiser
 from .guidance import Guided, column
 
 Observe = Callable[[Tensor], Tensor]

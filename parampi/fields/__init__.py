@@ -1,22 +1,42 @@
 """Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
 
-from parampi.fields.conditions import Conditions
-from parampi.fields.ensemble import open_ensemble, read_members
-from parampi.fields.gather import NetCDFStore
+from parampi.fields.inputs.conditions import Conditions
+from parampi.fields.inputs.rollout import Rollout
+from parampi.fields.inputs.samples import FileSamples
 from parampi.fields.moments import Moments, moments
-from parampi.fields.outline import Outline
-from parampi.fields.places import PER_CASE, Cases, Leads, Places
-from parampi.fields.rollout import Rollout
-from parampi.fields.samples import FileSamples
 from parampi.fields.spectra import read_spectrum, write_spectrum
 from parampi.fields.spectrum import radial_spectrum, wavenumbers
-from parampi.fields.statistics import Statistics
-from parampi.fields.store import MemberFacts, MemoryStore, Store
-from parampi.fields.summary import Content
-from parampi.fields.target import check_target
+from parampi.fields.statistics import DatasetStatistics
+from parampi.fields.stores.axes import PER_CASE, Cases, EnsembleAxes, Leads
+from parampi.fields.stores.base import MemberFacts, MemoryStore, Store
+from parampi.fields.stores.ensemble import open_ensemble, read_members
+from parampi.fields.stores.netcdf import NetCDFStore
+from parampi.fields.stores.schema import EnsembleSchema
+from parampi.fields.stores.summary import Content
+from parampi.fields.stores.target import check_target
 
 __all__ = [
-    "PER_CASE", "Cases", "Conditions", "Content", "FileSamples", "Leads", "MemberFacts", "MemoryStore", "Moments",
-    "NetCDFStore", "Outline", "Places", "Rollout", "Statistics", "Store", "check_target", "moments", "open_ensemble",
-    "radial_spectrum", "read_members", "read_spectrum", "wavenumbers", "write_spectrum",
+    "PER_CASE",
+    "Cases",
+    "Conditions",
+    "Content",
+    "DatasetStatistics",
+    "EnsembleAxes",
+    "EnsembleSchema",
+    "FileSamples",
+    "Leads",
+    "MemberFacts",
+    "MemoryStore",
+    "Moments",
+    "NetCDFStore",
+    "Rollout",
+    "Store",
+    "check_target",
+    "moments",
+    "open_ensemble",
+    "radial_spectrum",
+    "read_members",
+    "read_spectrum",
+    "wavenumbers",
+    "write_spectrum",
 ]  # fmt: skip

@@ -7,8 +7,8 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.netcdf import CONVENTIONS, reading
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields.netcdf_files import CONVENTIONS, reading
+from parampi.fields.stores.target import partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
 MARK = "parampi_spectral_basis"

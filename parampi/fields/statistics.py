@@ -1,4 +1,4 @@
-"""Statistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
+"""DatasetStatistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
-from parampi.fields.levels import LevelAxis
+from parampi.fields.inputs.levels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
-from parampi.fields.netcdf import CONVENTIONS, reading, require, write_axis
+from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
 from parampi.fields.spectrum import wavenumbers
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields.stores.target import partial_name, put_in_place, writing
 
 Floats = NDArray[np.floating[Any]]
 AXES = {
@@ -35,8 +35,8 @@ OPTIONAL = {"channel_standard_name": "standard_names"}
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
-    """Statistics of fields (samples, C, H, W), in the fields' units.
+class DatasetStatistics:
+    """DatasetStatistics of fields (samples, C, H, W), in the fields' units.
 
     names, units, long_names   one of each per channel; units as UDUNITS reads them, "1" if there is none
     mean, standard_deviation   (C,) over samples and points: one number each per channel
@@ -101,8 +101,9 @@ class Statistics:
         references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
         standard_names: Sequence[str] = (), axes: tuple[str, str] = ("y", "x"),
         level_axes: Mapping[str, LevelAxis] | None = None, missing: Missing = "refuse",
-    ) -> "Statistics":  # fmt: skip
-        """Statistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread, are kept.
+    ) -> "DatasetStatistics":  # fmt: skip
+        """DatasetStatistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread,
+        are kept.
         A `team` of processes shares the reading. `missing` values are refused, or left out ("mean": the spectrum and the kept
         samples have the mean in their place).
 
@@ -128,7 +129,7 @@ class Statistics:
         mean, deviation = self.columns(fields)
         return (fields * deviation + mean).astype(fields.dtype)
 
-    def select(self, names: Sequence[str]) -> "Statistics":
+    def select(self, names: Sequence[str]) -> "DatasetStatistics":
         """Those of some of the channels, in the order of `names`."""
         rows = [self.names.index(name) for name in names]
         columns = (*STRINGS.values(), *OPTIONAL.values())
@@ -153,7 +154,7 @@ class Statistics:
             put_in_place(path, overwrite=True)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "Statistics":
+    def from_file(cls, path: str | Path) -> "DatasetStatistics":
         """Read what `save` wrote. Raises DataError naming what is missing or does not fit."""
         with reading(path) as file:
             require(file, path, [*AXES, *STRINGS], "a file of statistics")
@@ -179,9 +180,9 @@ def expect(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: t
         raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
 
 
-def write(file: netCDF4.Dataset, statistics: Statistics) -> None:
+def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
     """All of them, into an empty file."""
-    file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
+    file.setncatts({"Conventions": CONVENTIONS, "title": f"DatasetStatistics of {', '.join(statistics.long_names)}"})
     file.setncattr("samples", np.int64(statistics.samples))
     if statistics.level_axes:
         file.setncattr("level_axes", json.dumps({name: [a.name, a.attributes] for name, a in statistics.level_axes.items()}))

@@ -1,12 +1,28 @@
 """Ranks: who owns what, the scan over them, and how they start and stop. The only package that imports mpi4py."""
 
-from parampi.parallel.group import Alone, Group, MPIGroup, as_group
+from parampi.parallel.group import Group, MPIGroup, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Slices, split
 from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
-from parampi.parallel.window import Window, entering, move, pass_on, redistribute
+from parampi.parallel.window import Window, exchange_halo, halo_points, move, redistribute
 
 __all__ = [
-    "MODES", "Alone", "Group", "Layout", "MPIGroup", "Mode", "Slices", "Transport", "Window", "affine_scan", "as_group",
-    "entering", "gpu_aware", "move", "operator_scan", "pass_on", "redistribute", "split",
+    "MODES",
+    "Group",
+    "Layout",
+    "MPIGroup",
+    "Mode",
+    "SerialGroup",
+    "Slices",
+    "Transport",
+    "Window",
+    "affine_scan",
+    "as_group",
+    "exchange_halo",
+    "gpu_aware",
+    "halo_points",
+    "move",
+    "operator_scan",
+    "redistribute",
+    "split",
 ]  # fmt: skip

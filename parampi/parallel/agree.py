@@ -51,7 +51,7 @@ def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
     return result
 
 
-class Together:
+class Reducer:
     """The ranks of a communicator, adding up what each found."""
 
     def __init__(self, comm: "Comm | None"):

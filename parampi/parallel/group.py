@@ -38,7 +38,7 @@ class Group(Protocol):
         ...
 
 
-class Alone:
+class SerialGroup:
     """A group of one rank; needs no MPI."""
 
     rank, size, seconds = 0, 1, 0.0
@@ -90,7 +90,7 @@ class MPIGroup:
 def as_group(comm: "Comm | None") -> Group:
     """The group of a communicator; of this process alone for None or a communicator of one rank."""
     if comm is None or comm.Get_size() == 1:
-        return Alone()
+        return SerialGroup()
     return MPIGroup(comm)
 
 

@@ -75,7 +75,7 @@ def mpi_version() -> str:
 
 
 @contextmanager
-def together(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
+def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
     """Ends the whole job when one rank fails alone, for the rest would wait for its messages for ever.
 
     A UserError passes through where all ranks raise it `alike`; elsewhere it is printed as one line. Of any other exception the

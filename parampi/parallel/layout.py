@@ -79,6 +79,6 @@ class Slices:
         return split(self.points, self.ranks, rank)
 
     @property
-    def busy(self) -> int:
+    def active_ranks(self) -> int:
         """Ranks that own at least one position; they come first."""
         return min(self.points, self.ranks)

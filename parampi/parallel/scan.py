@@ -30,24 +30,24 @@ Apply = Callable[[int, Tensor], Tensor]
 """The linear part of step j, applied to the fields (K, *field) at the step's own point (row K - 1) and those before."""
 
 
-def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int, mode: Mode = "fast") -> Tensor:
+def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int, mode: Mode = "fast") -> Tensor:
     """All y of this rank, (K + n, *field): the K fields that come in, and the n that are made of them.
 
     slopes (K, n, *shape that broadcasts to field) and values (n, *field); `first` (K, *field), what comes in to the whole scan,
-    is read on rank 0 only. Ranks `busy` ... size - 1 have n = 0, take no part in messages and get `first` back.
+    is read on rank 0 only. Ranks `active_ranks` ... size - 1 have n = 0, take no part in messages and get `first` back.
     """
-    if group.rank >= busy:
+    if group.rank >= active_ranks:
         return first.clone()
-    if mode == "fast" and busy > 1:
-        return by_doubling(group, slopes, values, first, busy)
-    return in_turn(group, lambda start: local_scan(slopes, values, start), first, busy)
+    if mode == "fast" and active_ranks > 1:
+        return by_doubling(group, slopes, values, first, active_ranks)
+    return sequential_scan(group, lambda start: local_scan(slopes, values, start), first, active_ranks)
 
 
-def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, busy: int) -> Tensor:
+def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
     """The same with any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
-    if group.rank >= busy:
+    if group.rank >= active_ranks:
         return first.clone()
-    return in_turn(group, lambda start: local_operators(apply, values, start), first, busy)
+    return sequential_scan(group, lambda start: local_operators(apply, values, start), first, active_ranks)
 
 
 def local_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
@@ -74,23 +74,23 @@ def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
     return y
 
 
-def in_turn(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, busy: int) -> Tensor:
+def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, active_ranks: int) -> Tensor:
     """The scan with one message from each rank to the next."""
     if group.rank > 0:
         first = first.new_empty(first.shape)
         group.exchange([], [(group.rank - 1, first)])
     y = scan(first)
-    if group.rank + 1 < busy:
+    if group.rank + 1 < active_ranks:
         group.exchange([(group.rank + 1, y[-len(first) :].contiguous())], [])
     return y
 
 
-def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, busy: int) -> Tensor:
-    """The scan with log2(busy) messages per rank."""
+def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
+    """The scan with log2(active_ranks) messages per rank."""
     taps = len(slopes)
     y = local_scan(slopes, values, first if group.rank == 0 else torch.zeros_like(first))
     response = responses(slopes)
-    entering = exclusive_scan(group, (response[-taps:], y[-taps:]), busy)
+    entering = exclusive_scan(group, (response[-taps:], y[-taps:]), active_ranks)
     if entering is not None:
         y[taps:] += weighted(response[taps:], entering)
         y[:taps] = entering
@@ -115,11 +115,11 @@ def weighted(weights: Tensor, fields: Tensor) -> Tensor:
     return total
 
 
-def exclusive_scan(group: Group, maps: Maps, busy: int) -> Tensor | None:
+def exclusive_scan(group: Group, maps: Maps, active_ranks: int) -> Tensor | None:
     """The composition of the maps of all ranks before this one, applied to 0; None on rank 0."""
     total, before, distance = maps, None, 1
-    while distance < busy:
-        received = shift(group, total, distance, busy)
+    while distance < active_ranks:
+        received = shift(group, total, distance, active_ranks)
         if received is not None:
             before = received if before is None else compose(before, received)
             total = compose(total, received)
@@ -132,9 +132,9 @@ def compose(later: Maps, earlier: Maps) -> Maps:
     return torch.stack([weighted(row[None], earlier[0]) for row in later[0]]), weighted(later[0], earlier[1]) + later[1]
 
 
-def shift(group: Group, maps: Maps, distance: int, busy: int) -> Maps | None:
+def shift(group: Group, maps: Maps, distance: int, active_ranks: int) -> Maps | None:
     """Send a map to the rank `distance` after this one and receive one from as far before; None where there is none."""
-    sends = [(group.rank + distance, pack(maps))] if group.rank + distance < busy else []
+    sends = [(group.rank + distance, pack(maps))] if group.rank + distance < active_ranks else []
     buffer = torch.empty_like(pack(maps)) if group.rank >= distance else None
     group.exchange(sends, [] if buffer is None else [(group.rank - distance, buffer)])
     return None if buffer is None else unpack(buffer, maps)

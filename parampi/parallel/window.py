@@ -50,7 +50,7 @@ class Window:
         mine = self.slices.of(rank)
         return self.between(mine.start + 1 - self.taps, mine.stop + 1)
 
-    def asked(self, rank: int) -> Ranges:
+    def evaluated_points(self, rank: int) -> Ranges:
         """Points at which a rank evaluates the network; rank 0 also keeps what it said at frozen points behind the window."""
         mine = self.slices.of(rank)
         return self.between(1 - self.taps if rank == 0 else mine.start, mine.stop)
@@ -63,28 +63,28 @@ def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
     return new
 
 
-def pass_on(group: Group, window: Window) -> None:
+def exchange_halo(group: Group, window: Window) -> None:
     """Give each rank the last K points that the ranks before it made, as positions a - K + 1 ... a of its slice."""
-    rank, busy, taps = group.rank, window.slices.busy, window.taps
-    if busy == 1:
+    rank, active_ranks, taps = group.rank, window.slices.active_ranks, window.taps
+    if active_ranks == 1:
         return
     if taps == 1:
-        sends = [(rank + 1, window.x[-1].contiguous())] if rank + 1 < busy else []
-        receives = [(rank - 1, window.x[0])] if 0 < rank < busy else []
+        sends = [(rank + 1, window.x[-1].contiguous())] if rank + 1 < active_ranks else []
+        receives = [(rank - 1, window.x[0])] if 0 < rank < active_ranks else []
         if sends or receives:
             group.exchange(sends, receives)
         return
-    rows = redistribute(group, window.x, window.read(rank)[0], window.made, entering(window, 1 - taps, 1), taps)
-    if 0 < rank < busy:
+    rows = redistribute(group, window.x, window.read(rank)[0], window.made, halo_points(window, 1 - taps, 1), taps)
+    if 0 < rank < active_ranks:
         window.x[:taps] = rows
 
 
-def entering(window: Window, start: int, stop: int) -> Share:
-    """The points at positions a + start ... a + stop - 1 of each busy rank's slice but the first's, which has them."""
+def halo_points(window: Window, start: int, stop: int) -> Share:
+    """The points at positions a + start ... a + stop - 1 of each active_ranks rank's slice but the first's, which has them."""
 
     def points(rank: int) -> Ranges:
         at = window.slices.of(rank).start
-        return window.between(at + start, at + stop if 0 < rank < window.slices.busy else at + start)
+        return window.between(at + start, at + stop if 0 < rank < window.slices.active_ranks else at + start)
 
     return points
 

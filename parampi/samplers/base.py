@@ -15,13 +15,15 @@ from parampi.errors import ConfigError
 class StepMap:
     """The steps of a sampler in EDM coordinates `x = x0 + sigma n`, as a stencil over points:
 
-        x[i+1] = sum_l state[i,l] x[i-l] + drift[i,l] D(x[i-l], sigmas[i-l]) + sum_q noise[i,q] xi[i-q],     i = 0 ... N - 1
+        x[i+1] = sum_l state[i,l] x[i-l] + denoised_weight[i,l] D(x[i-l], sigmas[i-l]) + sum_q noise[i,q] xi[i-q],     i = 0
+        ... N - 1
 
     with `D` the denoiser and `xi[i]` standard normal, the noise of step i. Step i makes point i + 1. A stage of a step is a
     point of its own, and so is a velocity; a multistep sampler reads denoised fields of earlier points.
 
     sigmas       (N + 1,) noise level of each point
-    state, drift (N, K), noise (N, Q): one number per step and tap; (N,) is taken as one tap. Taps that would reach before
+    state, denoised_weight (N, K), noise (N, Q): one number per step and tap; (N,) is taken as one tap. Taps that would reach
+    before
                  point 0 (before step 0) are 0
     start        noise level of the start, `x[0] ~ N(0, start^2 + sigma_data^2)`; sigmas[0] by default
     blocks       (B,) ends of the blocks that a sampler has by nature, the last one N; None where it has none
@@ -31,16 +33,18 @@ class StepMap:
 
     sigmas: Tensor
     state: Tensor
-    drift: Tensor
+    denoised_weight: Tensor
     noise: Tensor
     start: float | None = None
     blocks: Tensor | None = None
 
     def __post_init__(self) -> None:
-        state, drift, noise = (n[:, None] if n.ndim == 1 else n for n in (self.state, self.drift, self.noise))
-        taps = max(state.shape[1], drift.shape[1])
+        state, denoised_weight, noise = (
+            n[:, None] if n.ndim == 1 else n for n in (self.state, self.denoised_weight, self.noise)
+        )
+        taps = max(state.shape[1], denoised_weight.shape[1])
         object.__setattr__(self, "state", widen(state, taps))
-        object.__setattr__(self, "drift", widen(drift, taps))
+        object.__setattr__(self, "denoised_weight", widen(denoised_weight, taps))
         object.__setattr__(self, "noise", noise)
 
     @property
@@ -65,7 +69,7 @@ class StepMap:
         """Which of the points 0 ... N - 1 the network is asked for (N,): those whose denoised field some step reads."""
         asked = torch.zeros(self.steps, dtype=torch.bool)
         for tap in range(self.taps):
-            asked[: self.steps - tap] |= self.drift[tap:, tap] != 0
+            asked[: self.steps - tap] |= self.denoised_weight[tap:, tap] != 0
         return asked
 
     @property
@@ -75,7 +79,7 @@ class StepMap:
 
     def slopes(self, denoiser_slopes: Tensor) -> Tensor:
         """`dx[i+1]/dx[i-l]` (N, K) where the denoiser's slope `dD/dx` at each point is the given number (N,)."""
-        return self.state + self.drift * taps_of(denoiser_slopes, self.taps)
+        return self.state + self.denoised_weight * taps_of(denoiser_slopes, self.taps)
 
 
 def widen(numbers: Tensor, taps: int) -> Tensor:

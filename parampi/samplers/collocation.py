@@ -16,8 +16,8 @@ ORDERS = (2, 4, 6)
 class CollocationMap(StepMap):
     """Noise levels whose points are solved for together, each step reading `order` denoised fields on both of its sides.
 
-    What a step makes of them belongs to the solver, whose linear model is part of it. `state` and `drift` are the step that
-    reads its own point only and fits data of unit variance,
+    What a step makes of them belongs to the solver, whose linear model is part of it. `state` and `denoised_weight` are the
+    step that reads its own point only and fits data of unit variance,
 
         x[i+1] = phi x[i] + w (D_i - L_i x[i]),   phi = sqrt((1 + s_{i+1}^2) / (1 + s_i^2)),   L_i = 1 / (1 + s_i^2),
 

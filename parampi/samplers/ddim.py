@@ -33,7 +33,7 @@ class DDIM:
         here, there = sigmas[:-1], sigmas[1:]
         up = (self.eta**2 * there**2 * (here**2 - there**2) / here**2).sqrt()
         down = (there**2 - up**2).sqrt()
-        return StepMap(sigmas, state=down / here, drift=1 - down / here, noise=up)
+        return StepMap(sigmas, state=down / here, denoised_weight=1 - down / here, noise=up)
 
 
 @register("ddpm")

@@ -90,8 +90,8 @@ class DPMpp2M(Multistep):
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
         ratio = sigmas[1:] / sigmas[:-1]
-        drift = second_order(sigmas, self.orders(sigmas, 2), self.form, 1.0)
-        return StepMap(sigmas, ratio, drift, torch.zeros_like(ratio))
+        denoised_weight = second_order(sigmas, self.orders(sigmas, 2), self.form, 1.0)
+        return StepMap(sigmas, ratio, denoised_weight, torch.zeros_like(ratio))
 
 
 @register("dpmpp_3m")
@@ -125,10 +125,10 @@ class DPMpp3M(Multistep):
         sigmas = check_grid(sigmas)
         ratio, order = sigmas[1:] / sigmas[:-1], self.orders(sigmas, 3)
         lower = second_order(sigmas, order, self.form, 1.0)
-        drift = torch.nn.functional.pad(lower, (0, 1))
+        denoised_weight = torch.nn.functional.pad(lower, (0, 1))
         third = order == 3
-        drift[third] = self.parabola(log_steps(sigmas))[third]
-        return StepMap(sigmas, ratio, drift, torch.zeros_like(ratio))
+        denoised_weight[third] = self.parabola(log_steps(sigmas))[third]
+        return StepMap(sigmas, ratio, denoised_weight, torch.zeros_like(ratio))
 
     def parabola(self, h: Tensor) -> Tensor:
         """Weights (N, 3) of the denoised fields of points i, i - 1, i - 2; the first two rows are not to be used."""
@@ -175,5 +175,5 @@ class DPMpp2MSDE(Multistep):
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
         ratio = sigmas[1:] / sigmas[:-1]
-        drift = second_order(sigmas, self.orders(sigmas, 2), self.form, 2.0)
-        return StepMap(sigmas, ratio**2, drift, sigmas[1:] * ((1 - ratio) * (1 + ratio)).sqrt())
+        denoised_weight = second_order(sigmas, self.orders(sigmas, 2), self.form, 2.0)
+        return StepMap(sigmas, ratio**2, denoised_weight, sigmas[1:] * ((1 - ratio) * (1 + ratio)).sqrt())

@@ -45,13 +45,14 @@ class DPMpp2S:
         levels, staged = self.halved(sigmas) if self.stages == "midpoint" else (sigmas, self.whole_pairs(sigmas))
         first, second = levels[1:] / levels[:-1], torch.zeros(len(levels) - 1, dtype=torch.bool)
         state = torch.stack([first, torch.zeros_like(first)], dim=1)
-        drift = torch.stack([1 - first, torch.zeros_like(first)], dim=1)
+        denoised_weight = torch.stack([1 - first, torch.zeros_like(first)], dim=1)
         second[1 : 2 * staged : 2] = True  # the second half of each step with a stage
-        state[second], drift[second] = self.from_stage(levels[: 2 * staged + 1])
-        return StepMap(levels, state, drift, torch.zeros_like(first))
+        state[second], denoised_weight[second] = self.from_stage(levels[: 2 * staged + 1])
+        return StepMap(levels, state, denoised_weight, torch.zeros_like(first))
 
     def from_stage(self, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """`state` and `drift` (n, 2) of the n second halves, taps the stage and the point before it; levels (2 n + 1,)."""
+        """`state` and `denoised_weight` (n, 2) of the n second halves, taps the stage and the point before it; levels (2 n +
+        1,)."""
         half, whole = log_steps(levels)[::2], log_steps(levels[::2])
         weight = slope_weight(self.form, whole) * whole / half
         full = -torch.expm1(-whole)

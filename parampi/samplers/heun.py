@@ -35,11 +35,11 @@ class EDM(Churn):
         raised, added, start = self.raised(levels)
         here, there = raised[:-1], levels[1:]
         predictor, mean = euler_row(here, there), heun_row(here, there)
-        state, drift = (in_turn(a, b) for a, b in zip(predictor, mean, strict=True))
+        state, denoised_weight = (in_turn(a, b) for a, b in zip(predictor, mean, strict=True))
         points = torch.cat([in_turn(here, there), levels[-1:]])
         noise = in_turn(torch.zeros_like(here), added[1:])
         last = len(noise) - int(levels[-1] == 0)
-        return StepMap(points[: last + 1], state[:last], drift[:last], noise[:last], start=start)
+        return StepMap(points[: last + 1], state[:last], denoised_weight[:last], noise[:last], start=start)
 
 
 @register("heun")
@@ -55,13 +55,13 @@ class Heun:
 
 
 def euler_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """`state` and `drift` (N, 2) of the steps to the predictors, from the point before them."""
+    """`state` and `denoised_weight` (N, 2) of the steps to the predictors, from the point before them."""
     none = torch.zeros_like(here)
     return torch.stack([there / here, none], dim=1), torch.stack([(here - there) / here, none], dim=1)
 
 
 def heun_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """`state` and `drift` (N, 2) of the steps to the ends, from the predictor and the point before it."""
+    """`state` and `denoised_weight` (N, 2) of the steps to the ends, from the predictor and the point before it."""
     slopes = torch.stack([(there - here) / (2 * there), (there - here) / (2 * here)], dim=1)
     return slopes + torch.tensor([0.0, 1.0], dtype=here.dtype), -slopes
 

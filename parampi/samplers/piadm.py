@@ -54,9 +54,9 @@ class PIADMSDE:
 
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
-        drift = 2 * score_weight(sigmas)
+        denoised_weight = 2 * score_weight(sigmas)
         noise = ((sigmas[:-1] - sigmas[1:]) * (sigmas[:-1] + sigmas[1:])).sqrt()
-        return StepMap(sigmas, 1 - drift, drift, noise, blocks=block_ends(self.blocks, sigmas))
+        return StepMap(sigmas, 1 - denoised_weight, denoised_weight, noise, blocks=block_ends(self.blocks, sigmas))
 
 
 @register("piadm_ode")
@@ -151,18 +151,22 @@ class Table:
 
     def __init__(self, first: float):
         self.levels, self.blocks = [first], list[int]()
-        self.state, self.drift, self.noise = list[list[float]](), list[list[float]](), list[list[float]]()
+        self.state, self.denoised_weight, self.noise = list[list[float]](), list[list[float]](), list[list[float]]()
 
-    def add(self, level: float, state: list[float], drift: list[float], noise: list[float]) -> None:
+    def add(self, level: float, state: list[float], denoised_weight: list[float], noise: list[float]) -> None:
         self.levels.append(level)
-        for rows, row, taps in ((self.state, state, ROWS), (self.drift, drift, ROWS), (self.noise, noise, 2)):
+        for rows, row, taps in (
+            (self.state, state, ROWS),
+            (self.denoised_weight, denoised_weight, ROWS),
+            (self.noise, noise, 2),
+        ):
             rows.append(row + [0.0] * (taps - len(row)))
 
     def end_block(self) -> None:
         self.blocks.append(len(self.state))
 
     def step_map(self) -> StepMap:
-        numbers = [torch.tensor(n, dtype=torch.float64) for n in (self.levels, self.state, self.drift, self.noise)]
+        numbers = [torch.tensor(n, dtype=torch.float64) for n in (self.levels, self.state, self.denoised_weight, self.noise)]
         levels, rows = numbers[0], numbers[1:]
         if not (rows[2] != 0).any():
             rows = [row[:, :1] for row in rows]

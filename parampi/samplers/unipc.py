@@ -47,11 +47,11 @@ class UniPC:
         second[0] = False
         if self.lower_order_final or sigmas[-1] == 0:
             second[-1] = False
-        drift = self.predict(h, second)
+        denoised_weight = self.predict(h, second)
         if self.corrector:
-            change = self.correct(h, second) - shifted(drift)[:-1]
-            drift = drift + torch.nn.functional.pad(ratio[1:, None] * change, (0, 0, 1, 0))
-        return StepMap(sigmas, ratio, drift, torch.zeros_like(ratio))
+            change = self.correct(h, second) - shifted(denoised_weight)[:-1]
+            denoised_weight = denoised_weight + torch.nn.functional.pad(ratio[1:, None] * change, (0, 0, 1, 0))
+        return StepMap(sigmas, ratio, denoised_weight, torch.zeros_like(ratio))
 
     def scale(self, h: Tensor) -> Tensor:
         """B(-h): data prediction is integrated backwards."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.samplers.collocation import CollocationMap
-from parampi.solvers.models import Guess, LinearModel, gaussian_guess, gaussian_response
-from parampi.solvers.stop import Rule, StopRule
+from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
+from parampi.solvers.stop_rules import Rule, StopRule
 from parampi.solvers.sweep import Iteration, LinearSweeps
 
 

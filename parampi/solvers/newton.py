@@ -10,7 +10,7 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, check_choices, register
-from parampi.solvers.sweep import Iteration, Sweep, answered
+from parampi.solvers.sweep import Iteration, Sweep, linear_correction
 
 LARGEST = 4096
 """Most numbers of a field for which the full Jacobian is formed."""
@@ -19,8 +19,8 @@ LARGEST = 4096
 @register("newton")
 @dataclass(frozen=True)
 class Newton(Solver):
-    """Sweeps with the steps' own Jacobians, `A[i,l] = state[i,l] + drift[i,l] dD/dx(x_old[i-l])`, by forward-mode products
-    (DEER: Lim, Zhu, Selfridge, Kasim 2023, arXiv:2309.12252; quasi-DEER: Gonzalez, Warrington, Smith, Linderman 2024,
+    """Sweeps with the steps' own Jacobians, `A[i,l] = state[i,l] + denoised_weight[i,l] dD/dx(x_old[i-l])`, by forward-mode
+    products (DEER: Lim, Zhu, Selfridge, Kasim 2023, arXiv:2309.12252; quasi-DEER: Gonzalez, Warrington, Smith, Linderman 2024,
     arXiv:2407.19115). A reference: it tells how many rounds the nonlinearity needs where the linear model is perfect.
 
     jacobian  "diagonal": the diagonal of dD/dx, estimated as the mean of `v * (dD/dx v)` over `probes` vectors v of signs
@@ -70,8 +70,8 @@ class DiagonalNewton(Iteration):
             diagonal += direction * tangents(sweep, direction)
         diagonal = (diagonal / self.probes).clamp(0, 1)
         taps = range(sweep.taps)
-        slopes = torch.stack([sweep.state[t] + sweep.drift[t] * earlier(sweep, diagonal, t) for t in taps])
-        return answered(sweep, slopes, sweep.scan(slopes, sweep.mapped - sweep.old))
+        slopes = torch.stack([sweep.state[t] + sweep.denoised_weight[t] * earlier(sweep, diagonal, t) for t in taps])
+        return linear_correction(sweep, slopes, sweep.scan(slopes, sweep.mapped - sweep.old))
 
 
 class ExactNewton(Iteration):
@@ -91,7 +91,7 @@ class ExactNewton(Iteration):
             for tap in taps:
                 change = y[-1 - tap]
                 product = (read[tap][j] @ change.flatten(1)[..., None]).view(change.shape)
-                total += sweep.state[tap, j] * change + sweep.drift[tap, j] * product
+                total += sweep.state[tap, j] * change + sweep.denoised_weight[tap, j] * product
             return total
 
         y = sweep.operators(linear, sweep.mapped - sweep.old)

@@ -10,7 +10,7 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, check_window, register
-from parampi.solvers.stop import growth
+from parampi.solvers.stop_rules import growth
 
 SHORTEST = 2
 """Steps of a block: one alone would be its own coarse step."""
@@ -79,7 +79,7 @@ class Parareal(Solver):
 def beginnings(step_map: StepMap) -> list[int]:
     """Points 0 <= e < N from which a block can begin: no later step reads a point, or the noise of a step, before e."""
     steps, allowed = step_map.steps, torch.ones(step_map.steps, dtype=torch.bool)
-    reads = (step_map.state != 0) | (step_map.drift != 0)
+    reads = (step_map.state != 0) | (step_map.denoised_weight != 0)
     for table, first in ((reads, 0), (step_map.noise != 0, 0)):
         for tap in range(1, table.shape[1]):
             for i in table[:, tap].nonzero()[:, 0].tolist():
@@ -113,5 +113,7 @@ def frozen_block(step_map: StepMap, begin: int, end: int, x: float, denoised: fl
     states = [x]
     for i in range(begin, end):
         taps = range(min(step_map.taps, i - begin + 1))
-        states.append(sum(float(step_map.state[i, t]) * states[-1 - t] + float(step_map.drift[i, t]) * denoised for t in taps))
+        states.append(
+            sum(float(step_map.state[i, t]) * states[-1 - t] + float(step_map.denoised_weight[i, t]) * denoised for t in taps)
+        )
     return states[-1]

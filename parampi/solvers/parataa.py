@@ -9,9 +9,9 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, check_choices, register
-from parampi.solvers.models import Guess, LinearModel, Named, constant_guess, gaussian_guess, linear_model
+from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, gaussian_guess, linear_model
 from parampi.solvers.picard import CHOICES
-from parampi.solvers.sweep import Iteration, Sweep, answered
+from parampi.solvers.sweep import Iteration, Sweep, linear_correction
 
 REGULAR = 1e-12
 """Added to the diagonal of a Gram matrix, relative to its trace: columns may depend on one another."""
@@ -82,7 +82,7 @@ class Mixing(Iteration):
 
     def sweep(self, sweep: Sweep) -> Tensor:
         y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
-        new, residual = answered(sweep, sweep.slopes, y), y[sweep.taps :]
+        new, residual = linear_correction(sweep, sweep.slopes, y), y[sweep.taps :]
         if self.order is not None:
             beyond = self.beyond(sweep, residual)
             new, residual = new - beyond, residual - beyond

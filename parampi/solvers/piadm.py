@@ -9,8 +9,8 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, check_window, equal_blocks, register
-from parampi.solvers.models import Guess, LinearModel, constant_guess, linear_model
-from parampi.solvers.stop import FixedSweeps, Rule, StopRule
+from parampi.solvers.linear_models import Guess, LinearModel, constant_guess, linear_model
+from parampi.solvers.stop_rules import FixedSweeps, Rule, StopRule
 
 
 @register("piadm")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, check_choices, equal_blocks, register
-from parampi.solvers.models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
+from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
 
 CHOICES = {
     "advance": ("window", "block"),

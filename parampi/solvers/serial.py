@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parampi.errors import ConfigError
 from parampi.samplers import StepMap
 from parampi.solvers.base import Solver, register
-from parampi.solvers.models import Guess, constant_guess
+from parampi.solvers.linear_models import Guess, constant_guess
 
 
 @register("serial")

@@ -15,7 +15,8 @@ class Sweep:
     x        (K + n, m, *shape) old states, the K that come before the points made first
     denoised (n, m, *shape) denoised fields of the steps' own points
     mapped   (n, m, *shape) the step map's values `F_i(x_old)`
-    drift    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of those before
+    denoised_weight    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of
+    those before
     slopes   (K, n, m, 1 ... 1) the solver's linear model, and `assumed` (n, m, 1 ... 1) the slope dD/dx that it assumes
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
@@ -38,7 +39,7 @@ class Sweep:
     denoised: Tensor
     mapped: Tensor
     state: Tensor
-    drift: Tensor
+    denoised_weight: Tensor
     slopes: Tensor
     assumed: Tensor
     levels: Tensor
@@ -82,7 +83,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GuessContext:
     """What one rank has when points enter windows. Some of its n points are known, those behind them enter.
 
     x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
@@ -90,7 +91,7 @@ class Entry:
     steps   (n, m) indices of the steps that make the points, on the CPU
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
     slopes  (K, n, m, 1 ... 1) of the guess
-    state, drift, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
+    state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
     """
 
@@ -100,7 +101,7 @@ class Entry:
     fresh: Tensor | float
     slopes: Tensor
     state: Tensor
-    drift: Tensor
+    denoised_weight: Tensor
     levels: Tensor
     scan: Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -112,23 +113,23 @@ class Iteration(ABC):
             slide, and gives 0 to points that enter
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
-    evidence   (E, n, m) float64 on the CPU, what the stop rule is to see of the last sweep beside the changes
+    stop_statistics   (E, n, m) float64 on the CPU, what the stop rule is to see of the last sweep beside the changes
     """
 
     memory: list[Tensor]
-    evidence: Tensor
+    stop_statistics: Tensor
     loses: bool = False
     passes_on: bool = False
 
     def __init__(self) -> None:
         self.memory = []
-        self.evidence = torch.zeros(0, 0, 0, dtype=torch.float64)
+        self.stop_statistics = torch.zeros(0, 0, 0, dtype=torch.float64)
 
     def tangents(self, shape: tuple[int, ...]) -> int:
         """Derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
         return 0
 
-    def guess(self, entry: Entry) -> Tensor:
+    def guess(self, entry: GuessContext) -> Tensor:
         """All states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
         taps = len(entry.slopes)
         values = torch.where(entry.enters, entry.fresh, entry.x[taps:])
@@ -148,10 +149,10 @@ class LinearSweeps(Iteration):
 
     def sweep(self, sweep: Sweep) -> Tensor:
         y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
-        return answered(sweep, sweep.slopes, y)
+        return linear_correction(sweep, sweep.slopes, y)
 
 
-def answered(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
+def linear_correction(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
     """The step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
     new = torch.mul(slopes[0], sweep.before(y, 0))
     for tap in range(1, sweep.taps):

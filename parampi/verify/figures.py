@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields import Statistics, radial_spectrum
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields import DatasetStatistics, radial_spectrum
+from parampi.fields.stores.target import partial_name, put_in_place, writing
 from parampi.verify.scores import quarter_of, shorter_side
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ STYLE: dict[Any, Any] = {
 
 
 def report_figure(
-    path: str | Path, ensemble: Floats, statistics: Statistics, history: History, sigmas: Floats, tolerance: float, title: str,
-    channel: int = 0, label: str = "Data",
+    path: str | Path, ensemble: Floats, statistics: DatasetStatistics, history: History, sigmas: Floats, tolerance: float,
+    title: str, channel: int = 0, label: str = "Data",
 ) -> None:  # fmt: skip
     """One PNG, 12 x 9 inch: members beside reference fields, their radial spectra, and a member's residual per point and round.
 
@@ -70,7 +70,7 @@ def add_axes(figure: "Figure", box: Box) -> "Axes":
     return figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
 
 
-def draw_fields(figure: "Figure", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
+def draw_fields(figure: "Figure", members: Floats, statistics: DatasetStatistics, channel: int, label: str) -> None:
     """Up to four members beside as many reference fields, on one colour scale."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -90,7 +90,7 @@ def draw_fields(figure: "Figure", members: Floats, statistics: Statistics, chann
     figure.colorbar(colours, cax=add_axes(figure, beside(block)), label=name, extend="both")
 
 
-def label_block(figure: "Figure", block: Box, name: str, statistics: Statistics) -> None:
+def label_block(figure: "Figure", block: Box, name: str, statistics: DatasetStatistics) -> None:
     """One name and one label per axis for all panels of a block."""
     left, bottom, width, height = block
     centre, middle = (left + width / 2) / WIDTH, (bottom + height / 2) / HEIGHT
@@ -104,7 +104,7 @@ def along(axis: str, units: str) -> str:
     return {"degrees_east": "longitude (°E)", "degrees_north": "latitude (°N)"}.get(units, f"{axis} ({pretty(units)})")
 
 
-def aspect(statistics: Statistics) -> float:
+def aspect(statistics: DatasetStatistics) -> float:
     """Width of a map over its height: true to scale where both axes have the same units, at most 3."""
     (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
     angles = {statistics.x_units, statistics.y_units} == {"degrees_north", "degrees_east"}
@@ -128,7 +128,7 @@ def beside(box: Box) -> Box:
     return left + width + 0.15, bottom, 0.17, height
 
 
-def colour_limits(statistics: Statistics, channel: int) -> tuple[float, float]:
+def colour_limits(statistics: DatasetStatistics, channel: int) -> tuple[float, float]:
     """Limits about the mean between which 99 % of the reference fields' values are."""
     mean, deviation = statistics.mean[channel], statistics.standard_deviation[channel]
     centre = 0.0 if abs(mean) < 0.05 * deviation else float(mean)
@@ -136,7 +136,7 @@ def colour_limits(statistics: Statistics, channel: int) -> tuple[float, float]:
     return centre - reach, centre + reach
 
 
-def draw_map(axis: "Axes", field: Floats, statistics: Statistics, colours: Any) -> None:
+def draw_map(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours: Any) -> None:
     """One field, y upwards."""
     (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
     axis.imshow(
@@ -157,7 +157,7 @@ def edges(centres: Floats) -> tuple[float, float]:
     return float(centres[0] - half), float(centres[-1] + half)
 
 
-def draw_spectra(axis: "Axes", members: Floats, statistics: Statistics, channel: int, label: str) -> None:
+def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, channel: int, label: str) -> None:
     """The ensemble's mean spectrum and the band of its members over the data's, up to the shorter side's Nyquist wavenumber."""
     shown = slice(1, max(2, shorter_side(statistics) // 2) + 1)
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]

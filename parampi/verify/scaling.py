@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parampi.fields.target import partial_name, put_in_place, writing
+from parampi.fields.stores.target import partial_name, put_in_place, writing
 from parampi.verify.figures import FAINT, INK, STYLE
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import ConfigError, DataError
-from parampi.fields import Moments, Statistics, moments, read_members
+from parampi.fields import DatasetStatistics, Moments, moments, read_members
 from parampi.fields.moments import Samples, ratio
 
 Floats = NDArray[np.floating[Any]]
@@ -24,17 +24,17 @@ def kurtosis(fields: Samples) -> Floats:
     return moments(fields).kurtosis
 
 
-def spectrum_ratio(fields: Samples, statistics: Statistics) -> Floats:
+def spectrum_ratio(fields: Samples, statistics: DatasetStatistics) -> Floats:
     """Mean `radial_spectrum` of fields (N, C, H, W) over the data's, (C, K); NaN for shells in which the data holds nothing."""
     return ratio(moments(fields).spectrum, filled_shells(statistics))
 
 
-def quarter_of(statistics: Statistics) -> int:
+def quarter_of(statistics: DatasetStatistics) -> int:
     """The highest shell compared: a quarter of the grid's points per side, which is half of what the grid can hold."""
     return max(1, shorter_side(statistics) // 4)
 
 
-def shorter_side(statistics: Statistics) -> int:
+def shorter_side(statistics: DatasetStatistics) -> int:
     """Points along the shorter side of the grid; along the only one of fields with one dimension."""
     return min((points for points in statistics.grid if points > 1), default=1)
 
@@ -119,7 +119,7 @@ def compare(ensemble: str | Path, statistics: str | Path, quarter: int | None = 
 
     Members that were not finished are left out. Raises DataError for files that do not belong together.
     """
-    data = Statistics.from_file(statistics)
+    data = DatasetStatistics.from_file(statistics)
     fields, _ = read_members(ensemble, data.names)
     try:
         return compare_fields(fields, data, quarter)
@@ -134,7 +134,7 @@ def masked(fields: Samples) -> bool:
     return bool(lacking.any()) and all(same)
 
 
-def compare_fields(fields: Samples, statistics: Statistics, quarter: int | None = None) -> Comparison:
+def compare_fields(fields: Samples, statistics: DatasetStatistics, quarter: int | None = None) -> Comparison:
     """Score fields (M, C, H, W) in physical units by the data's statistics, as `compare` does. Points that a mask takes from
     all members alike are left out."""
     last = quarter_of(statistics) if quarter is None else quarter
@@ -149,7 +149,7 @@ def compare_fields(fields: Samples, statistics: Statistics, quarter: int | None 
     )  # fmt: skip
 
 
-def scores(found: Moments, statistics: Statistics, shells: slice) -> tuple[Score, Score, Score, Score]:
+def scores(found: Moments, statistics: DatasetStatistics, shells: slice) -> tuple[Score, Score, Score, Score]:
     """Mean, standard deviation, kurtosis and spectrum."""
     second, fourth = left_out(found.second), left_out(found.fourth)
     return (
@@ -160,7 +160,7 @@ def scores(found: Moments, statistics: Statistics, shells: slice) -> tuple[Score
     )
 
 
-def filled_shells(statistics: Statistics) -> Floats:
+def filled_shells(statistics: DatasetStatistics) -> Floats:
     """The data's spectrum (C, K), 0 where only rounding errors are."""
     spectrum = statistics.spectrum
     return np.where(spectrum > EMPTY * spectrum.sum(1, keepdims=True), spectrum, 0.0)

@@ -32,7 +32,7 @@ def sampler(kind):
 @pytest.mark.parametrize("kind", STOCHASTIC)
 def test_steps_are_those_of_the_samplers(kind):
     ours, theirs = exponential_steps(GRID.sigmas, STOCHASTIC[kind]), sampler(kind).steps(GRID.sigmas)
-    for name in ("state", "drift", "noise"):
+    for name in ("state", "denoised_weight", "noise"):
         mine, other = getattr(ours, name), getattr(theirs, name)
         assert torch.allclose(mine, other[:, :1], rtol=1e-12, atol=1e-14) and not other[:, 1:].any()
     assert torch.equal(theirs.blocks, GRID.ends)
@@ -63,7 +63,7 @@ def responses(steps, slopes: Tensor) -> tuple[Tensor, float]:
     made[0, n] = 1.0
     for i in range(n):
         for tap in range(min(steps.taps, i + 1)):
-            made[i + 1] += (steps.state[i, tap] + steps.drift[i, tap] * slopes[i - tap]) * made[i - tap]
+            made[i + 1] += (steps.state[i, tap] + steps.denoised_weight[i, tap] * slopes[i - tap]) * made[i - tap]
         for tap in range(min(steps.noise.shape[1], i + 1)):
             made[i + 1, i - tap] += steps.noise[i, tap]
     return made[-1, :n], float(made[-1, n])

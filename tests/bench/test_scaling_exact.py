@@ -41,7 +41,7 @@ def swept(steps: StepMap, mean: float, variance: float, x0: float, xi: Tensor, m
     """The last state of one axis after a number of sweeps, point by point."""
     slopes = [model_slopes(name, steps, torch.tensor([variance], dtype=F64))[0].tolist() for name in (model, guess)]
     noise = (steps.noise[:, 0] * xi).tolist()
-    sigmas, state, drift = (n.tolist() for n in (steps.sigmas, steps.state[:, 0], steps.drift[:, 0]))
+    sigmas, state, drift = (n.tolist() for n in (steps.sigmas, steps.state[:, 0], steps.denoised_weight[:, 0]))
     old = [x0]
     for i in range(steps.steps):
         old.append(slopes[1][i] * old[i] + (noise[i] if guess == "gaussian" else 0.0))
@@ -80,7 +80,7 @@ def test_exact_model_and_many_sweeps_are_the_serial_sampler(kind):
     steps = steps_of(kind)
     first, mean, variance = float(steps.sigmas[0]), torch.zeros(3, dtype=F64), torch.ones(3, dtype=F64)
     variance = variance * (1 + first**2)
-    numbers = (steps.state[:, 0], steps.drift[:, 0], steps.noise[:, 0])
+    numbers = (steps.state[:, 0], steps.denoised_weight[:, 0], steps.noise[:, 0])
     for sigma, state, drift, noise in zip(steps.sigmas[:-1], *(n.tolist() for n in numbers), strict=True):
         answer = PROBLEM.variance / (PROBLEM.variance + sigma**2)
         mean = state * mean + drift * (PROBLEM.mean + answer * (mean - PROBLEM.mean))

@@ -85,7 +85,7 @@ def test_all_sweeps_together_are_the_serial_sampler():
     noise = steps.noise[:, 0] * torch.randn((5, steps.steps), generator=generator(3), dtype=F64)
     x = u
     for i in range(steps.steps):
-        x = steps.state[i] * x + steps.drift[i] * PAIR.denoise(x, steps.sigmas[i]) + noise[:, i : i + 1]
+        x = steps.state[i] * x + steps.denoised_weight[i] * PAIR.denoise(x, steps.sigmas[i]) + noise[:, i : i + 1]
     for model in ("noise", "gaussian", "identity"):
         last = next(islice(sweep(PAIR, steps, u, generator(3), model), steps.steps - 1, None))
         assert torch.allclose(last, x, rtol=1e-9)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from parampi.diffusion.denoiser import Data, Elucidated, Epsilon, Score, Velocity, placement
+from parampi.diffusion.denoisers import DataDenoiser, EDMDenoiser, EpsilonDenoiser, ScoreDenoiser, VelocityDenoiser, placement
 from parampi.diffusion.exact import Gaussian, GaussianMixture
 from parampi.diffusion.noise import normal
 from parampi.diffusion.sigmas import VPTimes, vp_cosine_alphas_cumprod
@@ -15,7 +15,7 @@ SHAPE = (2, 4, 3)
 SIGMAS = torch.tensor([0.0123, 0.1, 0.77, 2.5, 11.0, 140.0], dtype=F64)
 GAUSSIAN = Gaussian(normal(1, [0], [0], SHAPE)[0, 0], 0.1 + normal(1, [0], [1], SHAPE)[0, 0] ** 2)
 MIXTURE = GaussianMixture(dim=24, components=3)
-SCALED = [Epsilon, Velocity, Data, Score]
+SCALED = [EpsilonDenoiser, VelocityDenoiser, DataDenoiser, ScoreDenoiser]
 
 
 class Exact(nn.Module):
@@ -31,18 +31,23 @@ class Exact(nn.Module):
         return self.predict(inputs.to(F64), time.to(F64)).to(inputs.dtype)
 
     def predict(self, inputs, time):
-        sigma = (4 * time).exp() if self.kind is Elucidated else self.clock.sigma(time)
+        sigma = (4 * time).exp() if self.kind is EDMDenoiser else self.clock.sigma(time)
         level = sigma.reshape(-1, *[1] * (inputs.ndim - 1))
         alpha = (1 + level**2) ** -0.5
-        scale = (level**2 + self.sigma_data**2) ** -0.5 if self.kind is Elucidated else alpha if self.scaled else 1
+        scale = (level**2 + self.sigma_data**2) ** -0.5 if self.kind is EDMDenoiser else alpha if self.scaled else 1
         x = inputs / scale
         clean = self.problem(x, sigma)
         noise = (x - clean) / level
-        if self.kind is Elucidated:
+        if self.kind is EDMDenoiser:
             spread = level**2 + self.sigma_data**2
             return (clean - self.sigma_data**2 / spread * x) * spread**0.5 / (level * self.sigma_data)
         score = -noise / level / (alpha if self.scaled else 1)
-        return {Epsilon: noise, Data: clean, Score: score, Velocity: alpha * noise - alpha * level * clean}[self.kind]
+        return {
+            EpsilonDenoiser: noise,
+            DataDenoiser: clean,
+            ScoreDenoiser: score,
+            VelocityDenoiser: alpha * noise - alpha * level * clean,
+        }[self.kind]
 
 
 class LogClock:
@@ -61,8 +66,8 @@ def inputs(problem, sigmas=SIGMAS):
 
 
 def wrapped(kind, problem, **options):
-    if kind is Elucidated:
-        return Elucidated(Exact(kind, problem, sigma_data=0.5), sigma_data=0.5, **options)
+    if kind is EDMDenoiser:
+        return EDMDenoiser(Exact(kind, problem, sigma_data=0.5), sigma_data=0.5, **options)
     clock = options.setdefault("time", VPTimes())
     return kind(Exact(kind, problem, clock, options.get("scaled_input", True)), **options)
 
@@ -75,7 +80,7 @@ def agree(found, expected, x, tolerance):
 
 
 @pytest.mark.parametrize("problem", [GAUSSIAN, MIXTURE], ids=["gaussian", "mixture"])
-@pytest.mark.parametrize("kind", [Elucidated, *SCALED])
+@pytest.mark.parametrize("kind", [EDMDenoiser, *SCALED])
 def test_exact_network_gives_the_exact_denoiser(kind, problem):
     x = inputs(problem)
     agree(wrapped(kind, problem)(x, SIGMAS), problem(x, SIGMAS), x, 1e-12)
@@ -89,7 +94,7 @@ def test_other_clocks_and_unscaled_inputs(kind):
     agree(wrapped(kind, GAUSSIAN, time=VPTimes(vp_cosine_alphas_cumprod()))(x, SIGMAS), expected, x, 1e-12)
 
 
-@pytest.mark.parametrize("kind", [Elucidated, *SCALED])
+@pytest.mark.parametrize("kind", [EDMDenoiser, *SCALED])
 def test_single_precision_network(kind):
     x = inputs(GAUSSIAN)
     denoiser = wrapped(kind, GAUSSIAN, network_dtype=torch.float32)
@@ -101,7 +106,7 @@ def test_single_precision_network(kind):
 def test_skip_connection_is_formed_in_the_precision_of_x():
     """At small noise D is nearly x, and a single-precision network must not cost it digits."""
     x, sigma = inputs(GAUSSIAN)[:1], SIGMAS[:1] / 1e3
-    found = wrapped(Elucidated, GAUSSIAN, network_dtype=torch.float32)(x, sigma)
+    found = wrapped(EDMDenoiser, GAUSSIAN, network_dtype=torch.float32)(x, sigma)
     agree(found, GAUSSIAN(x, sigma), x, 1e-10)
 
 
@@ -116,7 +121,7 @@ def test_skip_connection_is_formed_in_the_precision_of_x():
         (torch.float32, torch.float16, torch.float64, torch.float16, torch.float32),
     ],
 )
-@pytest.mark.parametrize("kind", [Elucidated, Epsilon])
+@pytest.mark.parametrize("kind", [EDMDenoiser, EpsilonDenoiser])
 def test_dtype_the_network_runs_in(kind, parameter, override, x_dtype, network, time):
     inner = Exact(kind, GAUSSIAN, VPTimes())
     if parameter:
@@ -127,7 +132,7 @@ def test_dtype_the_network_runs_in(kind, parameter, override, x_dtype, network, 
     assert inner.seen == [(network, time, (6,))]
 
 
-@pytest.mark.parametrize("kind", [Elucidated, *SCALED])
+@pytest.mark.parametrize("kind", [EDMDenoiser, *SCALED])
 def test_no_noise_means_x_itself(kind):
     sigmas = torch.tensor([0.0, 1.0, 0.0], dtype=F64)
     x = inputs(GAUSSIAN, sigmas)
@@ -139,7 +144,7 @@ def test_no_noise_means_x_itself(kind):
     assert bool(broken(x, sigmas)[1].isnan().all())
 
 
-@pytest.mark.parametrize("kind", [Elucidated, *SCALED])
+@pytest.mark.parametrize("kind", [EDMDenoiser, *SCALED])
 def test_network_is_a_submodule(kind):
     denoiser = kind(nn.Linear(3, 3))
     assert [name for name, _ in denoiser.named_parameters()] == ["network.weight", "network.bias"]
@@ -147,8 +152,8 @@ def test_network_is_a_submodule(kind):
 
 
 def test_sigma_data():
-    assert Elucidated(nn.Identity()).sigma_data == 0.5 and Elucidated(nn.Identity(), sigma_data=2).sigma_data == 2.0
-    assert Epsilon(nn.Identity()).sigma_data == 1.0 and Score(nn.Identity(), sigma_data=3).sigma_data == 3.0
+    assert EDMDenoiser(nn.Identity()).sigma_data == 0.5 and EDMDenoiser(nn.Identity(), sigma_data=2).sigma_data == 2.0
+    assert EpsilonDenoiser(nn.Identity()).sigma_data == 1.0 and ScoreDenoiser(nn.Identity(), sigma_data=3).sigma_data == 3.0
 
 
 @pytest.mark.parametrize(
@@ -157,16 +162,16 @@ def test_sigma_data():
 )
 def test_wrong_output_is_refused(network, found):
     with pytest.raises(ConfigError, match=found):
-        Epsilon(network)(inputs(GAUSSIAN), SIGMAS)
+        EpsilonDenoiser(network)(inputs(GAUSSIAN), SIGMAS)
 
 
 def test_wrong_arguments_are_refused():
     with pytest.raises(ConfigError, match="callable"):
-        Data("weights.safetensors")
+        DataDenoiser("weights.safetensors")
     with pytest.raises(ConfigError, match="sigma_data = 0"):
-        Elucidated(nn.Identity(), sigma_data=0)
+        EDMDenoiser(nn.Identity(), sigma_data=0)
     with pytest.raises(ConfigError, match=r"each of the 6 fields; got shape \(\)"):
-        Data(lambda y, t: y)(inputs(GAUSSIAN), torch.tensor(1.0))
+        DataDenoiser(lambda y, t: y)(inputs(GAUSSIAN), torch.tensor(1.0))
 
 
 class Placed:
@@ -193,14 +198,14 @@ META, CPU = torch.device("meta"), torch.device("cpu")
     ("denoiser", "expected"),
     [
         (nn.Linear(2, 2, device="meta", dtype=torch.float16), (META, torch.float16)),
-        (Epsilon(nn.Linear(2, 2, dtype=F64)), (CPU, F64)),
+        (EpsilonDenoiser(nn.Linear(2, 2, dtype=F64)), (CPU, F64)),
         (with_buffers(torch.zeros(1, dtype=torch.int64), torch.zeros(1)), (CPU, torch.float32)),
         (with_buffers(torch.zeros(1, dtype=torch.int64, device="meta")), (META, None)),
         (nn.Identity(), (CPU, None)),
         (Placed(META, torch.float32), (META, torch.float32)),
         (Placed("meta"), (META, None)),
         (Placed(None, "float32"), (CPU, None)),
-        (Elucidated(Placed("meta")), (META, None)),
+        (EDMDenoiser(Placed("meta")), (META, None)),
         (GAUSSIAN, (CPU, None)),
         (lambda x, sigma: x, (CPU, None)),
     ],

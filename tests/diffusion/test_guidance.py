@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from parampi.diffusion.denoiser import Data, Elucidated, Epsilon, placement
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import (
+    DataDenoiser,
+    EDMDenoiser,
+    EpsilonDenoiser,
+    placement,
+)
 from parampi.diffusion.exact import Gaussian, GaussianMixture
 from parampi.diffusion.guidance import ClassifierFree, Conditioned
-from parampi.diffusion.network import Network
 from parampi.diffusion.noise import normal
 from parampi.diffusion.posterior import DiffusionPosterior, MomentMatching, conjugate_gradients
 from parampi.diffusion.sigmas import log_uniform
@@ -96,7 +101,7 @@ class Labelled(nn.Module):
         return self.weight * torch.tanh(x + shift.reshape(len(x), -1, shift.shape[-1])) * time.reshape(-1, 1, 1)
 
 
-@pytest.mark.parametrize("wrapper", [Epsilon, Elucidated, Data])
+@pytest.mark.parametrize("wrapper", [EpsilonDenoiser, EDMDenoiser, DataDenoiser])
 def test_one_network_is_called_once(wrapper):
     network, condition, none = Labelled(), draws(*SHAPE), torch.zeros(SHAPE, dtype=F64)
     with_condition, without = (wrapper(Conditioned(network, c)) for c in (condition, none))
@@ -113,7 +118,7 @@ def test_conditions_move_with_the_network_and_keep_their_kind():
     assert labels(fields(), SIGMAS).shape == (5, *SHAPE) and network.batches == [(5, torch.int64)]
     assert not labels.state_dict().keys() - {"network.weight"}
     assert labels.to("meta").condition0.device.type == "meta"
-    Data(Conditioned(network.to_empty(device="cpu"), torch.zeros(1)))(fields(), SIGMAS)
+    DataDenoiser(Conditioned(network.to_empty(device="cpu"), torch.zeros(1)))(fields(), SIGMAS)
     assert network.batches[-1] == (5, F64)
 
 
@@ -161,7 +166,7 @@ def test_observations_without_error():
 
 def test_no_noise_means_x_itself():
     x, sigma = fields(), torch.zeros(5, dtype=F64)
-    wrapped = Data(lambda y, t: torch.tanh(y))
+    wrapped = DataDenoiser(lambda y, t: torch.tanh(y))
     for guided in (MomentMatching(wrapped, observe, OBSERVED, NOISE), DiffusionPosterior(wrapped, observe, OBSERVED)):
         assert torch.equal(guided(x, sigma), x)
 
@@ -176,7 +181,7 @@ def test_no_noise_means_x_itself():
     ids=["moments", "published", "likelihood"],
 )
 def test_rows_are_independent(make):
-    problem = Data(lambda y, t: torch.tanh(y) / (1 + t.reshape(-1, 1, 1)))
+    problem = DataDenoiser(lambda y, t: torch.tanh(y) / (1 + t.reshape(-1, 1, 1)))
     x, guided = fields(), make(problem)
     together = guided(x, SIGMAS)
     alone = torch.cat([guided(x[k : k + 1], SIGMAS[k : k + 1]) for k in range(5)])
@@ -225,7 +230,7 @@ def serial(denoiser, sampler, sigmas, members):
     for i, sigma in enumerate(steps.sigmas[:-1].tolist()):
         denoised = denoiser(x, torch.full((members,), sigma, dtype=F64))
         noise = draws(members, *SHAPE, stream=21 + i)
-        x = steps.state[i, 0] * x + steps.drift[i, 0] * denoised + steps.noise[i, 0] * noise
+        x = steps.state[i, 0] * x + steps.denoised_weight[i, 0] * denoised + steps.noise[i, 0] * noise
     return x.flatten(1)
 
 
@@ -272,14 +277,16 @@ class Net(nn.Module):
 
 @pytest.mark.parametrize("kind", range(4))
 def test_place_dtype_and_scale_are_those_of_the_guided_denoiser(kind):
-    wrapped = guided_denoisers(Elucidated(Net(), sigma_data=0.7))[kind]
+    wrapped = guided_denoisers(EDMDenoiser(Net(), sigma_data=0.7))[kind]
     assert placement(wrapped) == (torch.device("cpu"), F32) and wrapped.any_dtype and wrapped.sigma_data == 0.7
-    assert Network(wrapped)(fields(), SIGMAS).dtype == F64
+    assert BatchedDenoiser(wrapped)(fields(), SIGMAS).dtype == F64
     bare = guided_denoisers(Net())[kind]
-    assert not bare.any_dtype and bare.sigma_data is None and Network(bare).dtype == F32
-    assert Network(bare)(fields(), SIGMAS).dtype == F64
+    assert not bare.any_dtype and bare.sigma_data is None and BatchedDenoiser(bare).dtype == F32
+    assert BatchedDenoiser(bare)(fields(), SIGMAS).dtype == F64
     assert placement(guided_denoisers(DATA)[kind]) == (torch.device("cpu"), None)
-    assert torch.equal(Network(guided_denoisers(DATA)[kind])(fields(), SIGMAS), guided_denoisers(DATA)[kind](fields(), SIGMAS))
+    assert torch.equal(
+        BatchedDenoiser(guided_denoisers(DATA)[kind])(fields(), SIGMAS), guided_denoisers(DATA)[kind](fields(), SIGMAS)
+    )
     placed = Gaussian(DATA.mean, 1.0)
     placed.device = "meta"
     assert placement(guided_denoisers(placed)[kind])[0].type == "meta"
@@ -288,7 +295,7 @@ def test_place_dtype_and_scale_are_those_of_the_guided_denoiser(kind):
 @pytest.mark.parametrize("kind", range(4))
 def test_guided_denoisers_can_be_differentiated(kind):
     """As solvers do that ask for the Jacobian; against central differences."""
-    guided = Network(guided_denoisers(Elucidated(Net(F64)))[kind], batch=2)
+    guided = BatchedDenoiser(guided_denoisers(EDMDenoiser(Net(F64)))[kind], batch=2)
     x, v = fields(), fields(stream=9)
     tangent = guided.derivative(x, SIGMAS, v)
     difference = (guided(x + 1e-6 * v, SIGMAS) - guided(x - 1e-6 * v, SIGMAS)) / 2e-6
@@ -321,7 +328,7 @@ def no_gradients(x, sigma):
         (lambda: ClassifierFree(DATA, DATA, math.nan), "weight = nan"),
         (lambda: ClassifierFree(DATA, DATA, 1.0, (3.0, 2.0)), r"interval = \(3.0, 2.0\)"),
         (lambda: Conditioned(Labelled()), "at least one condition"),
-        (lambda: Data(Conditioned(Labelled(), 0.0, 1.0))(fields(), SIGMAS), "2 conditions was given 5 fields"),
+        (lambda: DataDenoiser(Conditioned(Labelled(), 0.0, 1.0))(fields(), SIGMAS), "2 conditions was given 5 fields"),
         (lambda: MomentMatching(DATA, None, OBSERVED, NOISE), "observe must be callable"),
         (lambda: MomentMatching(DATA, observe, OBSERVED * math.nan, NOISE), "observations must be finite"),
         (lambda: MomentMatching(DATA, observe, OBSERVED, -NOISE), "noise must not be negative"),

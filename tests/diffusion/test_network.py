@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from parampi.diffusion.denoiser import Data
-from parampi.diffusion.network import Network
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import DataDenoiser
 from parampi.errors import ConfigError
 
 F32, F64 = torch.float32, torch.float64
@@ -35,7 +35,7 @@ def batch(count, dtype=F64):
 def test_chunks_do_not_change_the_answer(count, size, padded):
     x, sigma = batch(count)
     recorder = Recorder()
-    result = Network(recorder, size, padded)(x, sigma)
+    result = BatchedDenoiser(recorder, size, padded)(x, sigma)
     assert torch.equal(result, x * sigma[:, None, None])
     sizes = [shape[0] for shape, _, _, _ in recorder.calls]
     if padded:
@@ -47,7 +47,7 @@ def test_chunks_do_not_change_the_answer(count, size, padded):
 @pytest.mark.parametrize("padded", [False, True])
 def test_no_fields_are_no_call(padded):
     recorder = Recorder()
-    result = Network(recorder, padded=padded)(torch.zeros(0, 2, 3), torch.zeros(0))
+    result = BatchedDenoiser(recorder, padded=padded)(torch.zeros(0, 2, 3), torch.zeros(0))
     assert result.shape == (0, 2, 3) and not recorder.calls
 
 
@@ -56,7 +56,7 @@ def test_no_fields_are_no_call(padded):
 def test_the_denoiser_runs_in_its_own_dtype_and_answers_in_the_states_one(own, states):
     """Noise levels stay in single precision at least."""
     recorder = Recorder(own)
-    result = Network(recorder)(*batch(3, states))
+    result = BatchedDenoiser(recorder)(*batch(3, states))
     inner = own or states
     assert result.dtype == states
     assert recorder.calls == [((3, 2, 3), inner, (3,), torch.promote_types(inner, F32))]
@@ -65,10 +65,10 @@ def test_the_denoiser_runs_in_its_own_dtype_and_answers_in_the_states_one(own, s
 def test_wrappers_choose_the_dtype_themselves():
     """A wrapper forms D in the states' dtype and only its network runs in single precision."""
     layer = nn.Conv1d(2, 2, 1)
-    wrapped = Data(lambda y, t: layer(y), network_dtype=F32)
+    wrapped = DataDenoiser(lambda y, t: layer(y), network_dtype=F32)
     seen = []
     wrapped.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
-    assert Network(wrapped)(*batch(3)).dtype == F64
+    assert BatchedDenoiser(wrapped)(*batch(3)).dtype == F64
     assert seen == [F64]
 
 
@@ -83,11 +83,11 @@ def test_gradients_are_off():
         def forward(self, x, sigma):
             return self.layer(x)
 
-    assert not Network(Linear())(*batch(2)).requires_grad
+    assert not BatchedDenoiser(Linear())(*batch(2)).requires_grad
 
 
 def test_time_is_counted():
-    network = Network(Recorder())
+    network = BatchedDenoiser(Recorder())
     network(*batch(2))
     once = network.seconds
     network(*batch(2))
@@ -105,10 +105,10 @@ def test_time_is_counted():
 )
 def test_refuses_what_is_no_denoised_field(wrong, message):
     with pytest.raises(ConfigError, match=message):
-        Network(wrong)(*batch(3))
+        BatchedDenoiser(wrong)(*batch(3))
 
 
 @pytest.mark.parametrize("size", [0, -2])
 def test_refuses_an_impossible_batch(size):
     with pytest.raises(ConfigError, match=f"network_batch = {size}; give at least one field"):
-        Network(Recorder(), size)
+        BatchedDenoiser(Recorder(), size)

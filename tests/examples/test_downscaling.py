@@ -10,8 +10,8 @@ import torch
 import xarray
 from safetensors import safe_open
 
-from parampi.config import load as configuration
-from parampi.run import run
+from parampi.run.config import load as configuration
+from parampi.run.job import run
 
 FOLDER = Path(__file__).parents[2] / "examples" / "02_downscaling"
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from parampi.diffusion import Elucidated
-from parampi.fields import Statistics
+from parampi.diffusion import EDMDenoiser
+from parampi.fields import DatasetStatistics
 
 FOLDER = Path(__file__).parents[2] / "examples" / "01_turbulence"
 
@@ -111,7 +111,7 @@ def test_training_aims_the_network_at_the_denoiser_of_the_package(monkeypatch: p
 
     network = Perfect().eval()
     assert train.loss(network, x0, sigma, noise) < 1e-9
-    torch.testing.assert_close(Elucidated(network, sigma_data=1.0)(x, sigma), x0, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(EDMDenoiser(network, sigma_data=1.0)(x, sigma), x0, rtol=1e-4, atol=1e-4)
     for training, sampling in zip(*seen, strict=True):
         torch.testing.assert_close(training, sampling)
 
@@ -144,13 +144,13 @@ def test_a_short_simulation_and_training_run_through(tmp_path: Path, monkeypatch
     with netCDF4.Dataset(data) as file:
         assert file["vorticity"].shape == (3, 4, 64, 64) and file["vorticity"].units == "s-1"
         assert np.isfinite(file["vorticity"][:]).all()
-    assert Statistics.from_file(statistics).samples == 12
+    assert DatasetStatistics.from_file(statistics).samples == 12
     with safe_open(weights, "pt") as file:
         assert "head.weight" in file.keys()  # noqa: SIM118 (not a dictionary)
 
 
 def test_what_is_shipped_belongs_together() -> None:
-    statistics = Statistics.from_file(FOLDER / "statistics.nc")
+    statistics = DatasetStatistics.from_file(FOLDER / "statistics.nc")
     assert len(statistics.reference) == 16 and statistics.samples == 6000
     assert (FOLDER / "weights.safetensors").stat().st_size <= 4_000_000
     with safe_open(FOLDER / "weights.safetensors", "pt") as file:

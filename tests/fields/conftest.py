@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parampi.fields import Statistics
+from parampi.fields import DatasetStatistics
 
 SHAPE = (2, 6, 8)
 
@@ -19,4 +19,6 @@ def samples():
 def statistics(samples):
     names, units, long_names = ("u", "T"), ("m s-1", "K"), ("eastward wind", "temperature")
     y, x = np.linspace(75, -75, 6), np.arange(8) * 45.0
-    return Statistics.from_samples(samples, names, units, long_names, x, y, 5, x_units="degrees_east", y_units="degrees_north")
+    return DatasetStatistics.from_samples(
+        samples, names, units, long_names, x, y, 5, x_units="degrees_east", y_units="degrees_north"
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parampi.fields import PER_CASE, Cases, NetCDFStore, Statistics
-from parampi.fields.store import MemberFacts
+from parampi.fields import PER_CASE, Cases, DatasetStatistics, NetCDFStore
+from parampi.fields.stores.base import MemberFacts
 
 CHECKER = Path(sys.executable).with_name("compliance-checker")
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
@@ -24,9 +24,9 @@ def findings(path: Path) -> dict[str, list[str]]:
     return {level: [m for finding in told[f"{level}_priorities"] for m in finding["msgs"]] for level in ("high", "medium")}
 
 
-def statistics(units: tuple[str, str]) -> Statistics:
+def statistics(units: tuple[str, str]) -> DatasetStatistics:
     fields = np.random.default_rng(0).normal(size=(20, 2, 8, 10))
-    return Statistics.from_samples(
+    return DatasetStatistics.from_samples(
         fields, ["u", "t"], ["m s-1", "K"], ["eastward wind", "temperature"], np.arange(10.0), np.arange(8.0),
         x_units=units[1], y_units=units[0],
     )  # fmt: skip

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from parampi.errors import DataError
-from parampi.fields import PER_CASE, Conditions, NetCDFStore, Statistics, read_members
-from parampi.fields.store import MemberFacts
+from parampi.fields import PER_CASE, Conditions, DatasetStatistics, NetCDFStore, read_members
+from parampi.fields.stores.base import MemberFacts
 
 RNG = np.random.default_rng(0)
 FIELDS = {name: RNG.normal(3.0, 2.0, (6, 4, 5)) for name in ("u", "v", "w")}
@@ -16,7 +16,7 @@ FIELDS = {name: RNG.normal(3.0, 2.0, (6, 4, 5)) for name in ("u", "v", "w")}
 @pytest.fixture(scope="module")
 def statistics():
     fields = RNG.normal([[[[1.0]], [[5.0]]]], 2.0, (30, 2, 8, 10))
-    return Statistics.from_samples(fields, ["u", "v"], ["m s-1", "K"], ["u", "v"], np.arange(10.0), np.arange(8.0))
+    return DatasetStatistics.from_samples(fields, ["u", "v"], ["m s-1", "K"], ["u", "v"], np.arange(10.0), np.arange(8.0))
 
 
 def write(path, names=("u", "v", "w"), times=range(6), units=None, time=None, **changes):

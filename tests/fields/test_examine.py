@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import xarray
 
-from parampi.cli import USER_ERROR, commands
+from parampi.commands.main import USER_ERROR, commands
 from parampi.errors import DataError, OutputError
-from parampi.fields import MemberFacts, NetCDFStore, Outline, Places
-from parampi.fields.examine import check
-from parampi.fields.merge import merge
-from parampi.fields.outline import parts_folder
-from parampi.fields.summary import Content, Summary
-from parampi.fields.virtual import join, part_name
+from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, NetCDFStore
+from parampi.fields.stores.check import check
+from parampi.fields.stores.merge import merge
+from parampi.fields.stores.schema import parts_folder
+from parampi.fields.stores.summary import Content, Summary
+from parampi.fields.stores.virtual import join, part_name
 from tests.fields.test_virtual import assert_equal, gathered, header, written
 
 FACTS = MemberFacts(5, 2, 3, 1e-3)
@@ -24,13 +24,13 @@ FACTS = MemberFacts(5, 2, 3, 1e-3)
 def joint(tmp_path, statistics):
     """Nine members in three parts, the parts marked as those of one ensemble."""
     numbers, told = list(range(9)), {"parampi_ensemble": "abcdefghijk"}
-    outline = Outline(statistics, Places(numbers), 5, told)
+    outline = EnsembleSchema(statistics, EnsembleAxes(numbers), 5, told)
     parts = [part_name(tmp_path / "e.nc", "abcdefgh", part) for part in range(3)]
     for k, path in enumerate(parts):
         with NetCDFStore(path, statistics, numbers[3 * k : 3 * k + 3], 5, told, summarised=False) as store:
             for number in numbers[3 * k : 3 * k + 3]:
                 store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
-    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.homes, statistics.mean))
+    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.variable_slots, statistics.mean))
     return tmp_path / "e.nc", parts
 
 

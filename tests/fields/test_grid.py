@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import xarray
 
-from parampi.cli import commands
-from parampi.config import load
+from parampi.commands.main import commands
 from parampi.errors import ConfigError, DataError
-from parampi.fields.examine import check
-from parampi.rerun import rerun
-from parampi.run import run
+from parampi.fields.stores.check import check
+from parampi.run.config import load
+from parampi.run.job import run
+from parampi.run.rerun import rerun
 from tests.fields.test_cf import findings
 from tests.small import write_project
 

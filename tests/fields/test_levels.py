@@ -9,18 +9,18 @@ import torch
 import xarray
 from safetensors.torch import save_file
 
-from parampi.cli import USER_ERROR, commands
-from parampi.config import load
+from parampi.commands.main import USER_ERROR, commands
 from parampi.errors import DataError
-from parampi.fields import Conditions, FileSamples, NetCDFStore, Outline, Places, Statistics, read_members
-from parampi.fields.examine import check
-from parampi.fields.levels import grouped
-from parampi.fields.merge import merge
-from parampi.fields.store import MemberFacts
-from parampi.fields.summary import Content, Summary
-from parampi.fields.virtual import join, part_name
-from parampi.rerun import rerun
-from parampi.run import run
+from parampi.fields import Conditions, DatasetStatistics, EnsembleAxes, EnsembleSchema, FileSamples, NetCDFStore, read_members
+from parampi.fields.inputs.levels import grouped
+from parampi.fields.stores.base import MemberFacts
+from parampi.fields.stores.check import check
+from parampi.fields.stores.merge import merge
+from parampi.fields.stores.summary import Content, Summary
+from parampi.fields.stores.virtual import join, part_name
+from parampi.run.config import load
+from parampi.run.job import run
+from parampi.run.rerun import rerun
 from tests.fields.test_cf import findings
 from tests.fields.test_virtual import assert_equal
 from tests.small import write_project
@@ -76,7 +76,7 @@ def test_what_stats_writes_is_read_back(data, tmp_path, capsys):
     told = ["stats", str(data), "--variable", "t@*", "--variable", "sp", "--output", str(tmp_path / "s.nc")]
     assert commands.main(told, standalone_mode=False) == 0
     assert "t@850: mean " in capsys.readouterr().out
-    found = Statistics.from_file(tmp_path / "s.nc")
+    found = DatasetStatistics.from_file(tmp_path / "s.nc")
     assert found.names == ("t@500", "t@850", "t@1000", "sp") and found.standard_names[0] == "air_temperature"
     assert found.level_axes["t"].name == "plev" and dict(found.level_axes["t"].attributes)["positive"] == "down"
 
@@ -127,8 +127,8 @@ def test_members_are_read_by_channel(written):
 
 def test_parts_and_merged(tmp_path, statistics, written):
     parts = [part_name(tmp_path / "j.nc", "abcdefgh", part) for part in range(2)]
-    outline = Outline(statistics, Places([0, 1, 2]), 1, {}, CONTENT)
-    summary = Summary(CONTENT, outline.homes, statistics.mean_of(outline.chosen))
+    outline = EnsembleSchema(statistics, EnsembleAxes([0, 1, 2]), 1, {}, CONTENT)
+    summary = Summary(CONTENT, outline.variable_slots, statistics.mean_of(outline.chosen))
     for path, numbers in zip(parts, ([0, 2], [1]), strict=True):
         store = fill(NetCDFStore(path, statistics, numbers, 1, content=CONTENT, summarised=False), numbers)
         summary.column((), (3, 8, 6)).merge(store.summary.columns[()].count, store.summary.columns[()].table)
@@ -168,8 +168,8 @@ def test_two_axes_of_levels():
     ]  # fmt: skip
     axis = np.arange(8.0)
     names = ["t@1", "t@2", "u@1", "q", "v@1", "v@2"]
-    made = Statistics.from_samples(RNG.normal(size=(9, 6, 8, 8)), names, ["1"] * 6, ["a"] * 6, axis, axis)
-    outline = Outline(made, Places([0]), 1)
+    made = DatasetStatistics.from_samples(RNG.normal(size=(9, 6, 8, 8)), names, ["1"] * 6, ["a"] * 6, axis, axis)
+    outline = EnsembleSchema(made, EnsembleAxes([0]), 1)
     assert outline.level_names == {(1.0, 2.0): "level", (1.0,): "level_of_u"}
 
 

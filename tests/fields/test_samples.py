@@ -1,11 +1,11 @@
-"""Statistics of samples that lie in files."""
+"""DatasetStatistics of samples that lie in files."""
 
 import netCDF4
 import numpy as np
 import pytest
 
 from parampi.errors import DataError
-from parampi.fields import FileSamples, Statistics
+from parampi.fields import DatasetStatistics, FileSamples
 
 GENERATOR = np.random.default_rng(0)
 A, B = GENERATOR.standard_normal((2, 5, 3, 8, 6))
@@ -32,7 +32,7 @@ def test_files_give_the_statistics_of_their_samples(tmp_path):
         assert samples.shape == (15, 2, 8, 6)
         found = samples.statistics()
     fields = np.stack([A, 2 * B], axis=2).reshape(15, 2, 8, 6)
-    expected = Statistics.from_samples(
+    expected = DatasetStatistics.from_samples(
         fields, ["u", "v"], ["m s-1"] * 2, ["wind u", "wind v"], np.arange(6) * 0.5, np.arange(8.0), x_units="m"
     )
     for name, value in vars(expected).items():

@@ -1,4 +1,4 @@
-"""Statistics: what they are, there and back through a file, and damaged files."""
+"""DatasetStatistics: what they are, there and back through a file, and damaged files."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parampi.errors import DataError, OutputError
-from parampi.fields import Statistics, moments, radial_spectrum
+from parampi.fields import DatasetStatistics, moments, radial_spectrum
 
 ARRAYS = ("mean", "standard_deviation", "kurtosis", "spectrum", "wavenumber", "reference", "y", "x")
 
@@ -27,7 +27,7 @@ def test_they_are_the_moments_of_the_samples(statistics, samples):
 
 def test_references_are_spread_evenly_over_the_samples(statistics, samples):
     np.testing.assert_array_equal(statistics.reference, samples[[0, 5, 10, 14, 19]])
-    few = Statistics.from_samples(samples[:3], ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
+    few = DatasetStatistics.from_samples(samples[:3], ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
     np.testing.assert_array_equal(few.reference, samples[:3])
     assert few.x_units == few.y_units == "1"
 
@@ -42,7 +42,7 @@ def test_normalised_fields_have_mean_0_and_deviation_1(statistics, samples):
 @given(seed=st.integers(0, 100), lead=st.sampled_from([(), (1,), (3, 2)]))
 def test_restore_undoes_normalise_in_the_same_dtype(dtype, seed, lead):
     data = np.random.default_rng(0).standard_normal((4, 2, 6, 8)) * 3 + 1
-    statistics = Statistics.from_samples(data, ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
+    statistics = DatasetStatistics.from_samples(data, ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
     fields = np.random.default_rng(seed).standard_normal((*lead, 2, 6, 8)).astype(dtype)
     back = statistics.restore(statistics.normalise(fields))
     assert back.dtype == dtype
@@ -56,7 +56,7 @@ def test_fields_of_another_shape_are_refused(statistics):
 
 def test_there_and_back_through_a_file(statistics, tmp_path):
     statistics.save(tmp_path / "s.nc")
-    found = Statistics.from_file(tmp_path / "s.nc")
+    found = DatasetStatistics.from_file(tmp_path / "s.nc")
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(found, name), getattr(statistics, name))
         assert not np.ma.isMaskedArray(getattr(found, name))
@@ -75,7 +75,7 @@ def test_the_file_explains_itself(statistics, tmp_path):
 
 
 def test_one_unit_for_all_channels_is_an_attribute(samples, tmp_path):
-    one = Statistics.from_samples(samples[:, :1], ["u"], ["m s-1"], ["wind"], range(8), range(6))
+    one = DatasetStatistics.from_samples(samples[:, :1], ["u"], ["m s-1"], ["wind"], range(8), range(6))
     one.save(tmp_path / "s.nc")
     with netCDF4.Dataset(tmp_path / "s.nc") as file:
         assert (file["mean"].units, file["spectrum"].units, file["kurtosis"].units) == ("m s-1", "(m s-1)2", "1")
@@ -83,7 +83,7 @@ def test_one_unit_for_all_channels_is_an_attribute(samples, tmp_path):
 
 def make(samples, **changes):
     arguments = {"names": ["u", "T"], "units": ["m", "K"], "long_names": ["u", "T"], "x": range(8), "y": range(6)}
-    return Statistics.from_samples(samples, **(arguments | changes))
+    return DatasetStatistics.from_samples(samples, **(arguments | changes))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_missing_in_a_file_is_named(statistics, tmp_path):
     with netCDF4.Dataset(tmp_path / "s.nc", "a") as file:
         file.renameVariable("spectrum", "spectral")
     with pytest.raises(DataError, match=r"s\.nc is not a file of statistics: it has no spectrum; it has .*spectral"):
-        Statistics.from_file(tmp_path / "s.nc")
+        DatasetStatistics.from_file(tmp_path / "s.nc")
 
 
 def test_numbers_that_make_no_sense_are_named_with_the_file(statistics, tmp_path):
@@ -119,15 +119,15 @@ def test_numbers_that_make_no_sense_are_named_with_the_file(statistics, tmp_path
     with netCDF4.Dataset(tmp_path / "s.nc", "a") as file:
         file["standard_deviation"][1] = np.nan
     with pytest.raises(DataError, match=r"s\.nc: T has standard deviation nan"):
-        Statistics.from_file(tmp_path / "s.nc")
+        DatasetStatistics.from_file(tmp_path / "s.nc")
 
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(DataError, match=r"none\.nc does not exist"):
-        Statistics.from_file(tmp_path / "none.nc")
+        DatasetStatistics.from_file(tmp_path / "none.nc")
     (tmp_path / "text.nc").write_text("no NetCDF")
     with pytest.raises(DataError, match=r"text\.nc cannot be read as NetCDF"):
-        Statistics.from_file(tmp_path / "text.nc")
+        DatasetStatistics.from_file(tmp_path / "text.nc")
 
 
 def test_a_folder_that_is_missing(statistics, tmp_path):

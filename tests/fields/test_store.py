@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from parampi.errors import OutputError
-from parampi.fields import MemberFacts, MemoryStore, NetCDFStore, Outline, Places
-from parampi.fields.netcdf import reading
-from parampi.output import Output
+from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, MemoryStore, NetCDFStore
+from parampi.fields.netcdf_files import reading
+from parampi.run.output import Output
 
 MEMBERS = [4, 0, 7]
 FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
@@ -46,7 +46,7 @@ class Joint(Gather):
     def __init__(self, statistics, folder, members=MEMBERS):
         self.path, self.names = folder / "ensemble.nc", statistics.names
         self.output = Output(
-            self.path, Outline(statistics, Places(members), 11), None, "virtual", [0], [], "abcdefgh"
+            self.path, EnsembleSchema(statistics, EnsembleAxes(members), 11), None, "virtual", [0], [], "abcdefgh"
         ).__enter__()
         self.store = self
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parampi.errors import OutputError
-from parampi.fields import PER_CASE, Cases, Content, NetCDFStore, Statistics
-from parampi.fields.store import MemberFacts
-from parampi.fields.summary import Running
+from parampi.fields import PER_CASE, Cases, Content, DatasetStatistics, NetCDFStore
+from parampi.fields.stores.base import MemberFacts
+from parampi.fields.stores.summary import Running
 
 RNG = np.random.default_rng(0)
 EVERYTHING = ("mean", "standard_deviation", "minimum", "maximum", "quantiles")
@@ -25,7 +25,9 @@ NUMPY = {
 @pytest.fixture(scope="module")
 def statistics():
     fields = RNG.normal(size=(20, 2, 6, 5))
-    return Statistics.from_samples(fields, ["u", "t"], ["m s-1", "K"], ["wind", "temperature"], np.arange(5.0), np.arange(6.0))
+    return DatasetStatistics.from_samples(
+        fields, ["u", "t"], ["m s-1", "K"], ["wind", "temperature"], np.arange(5.0), np.arange(6.0)
+    )
 
 
 def stored(path, statistics, content, cases=None, left_out=()):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFStore, Outline, Places
-from parampi.fields.outline import parts_folder
-from parampi.fields.summary import Summary
-from parampi.fields.virtual import boxes, join, part_name
+from parampi.fields import PER_CASE, Cases, Content, EnsembleAxes, EnsembleSchema, Leads, MemberFacts, NetCDFStore
+from parampi.fields.stores.schema import parts_folder
+from parampi.fields.stores.summary import Summary
+from parampi.fields.stores.virtual import boxes, join, part_name
 from tests.fields.test_cf import findings
 
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
@@ -35,8 +35,8 @@ def written(folder, statistics, which, parts, left_out=(), content=None, name="e
     """The joint file of members that are dealt to parts like cards."""
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
-    outline = Outline(statistics, Places(numbers, cases, leads), 5, {"model": "täst"}, content)
-    summary = Summary(content, outline.homes, statistics.mean_of(outline.chosen))
+    outline = EnsembleSchema(statistics, EnsembleAxes(numbers, cases, leads), 5, {"model": "täst"}, content)
+    summary = Summary(content, outline.variable_slots, statistics.mean_of(outline.chosen))
     files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
     for part, path in enumerate(files):
         mine = numbers[part::parts]
@@ -138,9 +138,9 @@ def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
     old, foreign = part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"
     old.write_text("old")
     foreign.write_text("mine")
-    outline = Outline(statistics, Places(NUMBERS["members"][0]), 5)
+    outline = EnsembleSchema(statistics, EnsembleAxes(NUMBERS["members"][0]), 5)
     kept = [part_name(path, "abcdefgh", part) for part in range(2)]
-    join(path, outline, kept, Summary(Content(), outline.homes, statistics.mean), overwrite=True)
+    join(path, outline, kept, Summary(Content(), outline.variable_slots, statistics.mean), overwrite=True)
     assert sorted(parts_folder(path).iterdir()) == sorted([*kept, foreign])
 
 

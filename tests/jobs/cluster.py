@@ -53,9 +53,9 @@ NODE = (
 
 def missing() -> str:
     """Why there can be no such cluster here; empty if there can."""
-    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    if lacking:
-        return f"no {', '.join(lacking)} (Debian: apt-get install slurm-wlm munge)"
+    error_estimate = [name for name in PROGRAMS if shutil.which(name) is None]
+    if error_estimate:
+        return f"no {', '.join(error_estimate)} (Debian: apt-get install slurm-wlm munge)"
     return "" if os.geteuid() == 0 else "the Slurm daemons of a faked cluster need root"
 
 

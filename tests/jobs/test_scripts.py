@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from parampi.cli import commands
+from parampi.commands.main import commands
 from tests.ranks.launch import ROOT
 
 SCRIPTS = sorted((ROOT / "jobs").glob("*.sh"))
@@ -44,7 +44,7 @@ def test_verbs_and_keys_are_known(path):
         assert verb in commands.commands, verb
     for key in re.findall(r"\b((?:checkpoint|parallel|output|sampling)\.\w+)=", text):
         section, name = key.split(".")
-        from parampi.config import RunConfig
+        from parampi.run.config import RunConfig
 
         assert name in RunConfig.model_fields[section].annotation.model_fields, key
 

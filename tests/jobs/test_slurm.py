@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parampi.fields.merge import merge
+from parampi.fields.stores.merge import merge
 from tests.jobs.cluster import Cluster, missing
 from tests.ranks.launch import ROOT, mpiexec
 from tests.ranks.test_resume import assert_same, project, uninterrupted, variables

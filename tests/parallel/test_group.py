@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from parampi.parallel import Alone, Transport, as_group, gpu_aware
+from parampi.parallel import SerialGroup, Transport, as_group, gpu_aware
 
 
 class OneRank:
@@ -15,7 +15,7 @@ class OneRank:
 @pytest.mark.parametrize("comm", [None, OneRank()], ids=["none", "one rank"])
 def test_one_rank_needs_no_messages(comm):
     group = as_group(comm)
-    assert isinstance(group, Alone) and (group.rank, group.size, group.seconds) == (0, 1, 0.0)
+    assert isinstance(group, SerialGroup) and (group.rank, group.size, group.seconds) == (0, 1, 0.0)
     numbers = np.arange(3.0)
     assert group.sum_to_root(numbers) is numbers and group.broadcast(numbers) is numbers
     group.exchange([], [])

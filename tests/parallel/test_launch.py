@@ -3,7 +3,7 @@
 import pytest
 
 from parampi.errors import ConfigError, NonFiniteError
-from parampi.parallel.launch import launched_rank, launched_ranks, together
+from parampi.parallel.launch import abort_on_error, launched_rank, launched_ranks
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ class Ranks:
     "error", [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3), RuntimeError("broken"), KeyboardInterrupt()], ids=repr
 )
 def test_one_process_ends_as_usual(comm, error):
-    with pytest.raises(type(error)) as caught, together(comm):
+    with pytest.raises(type(error)) as caught, abort_on_error(comm):
         raise error
     assert caught.value is error
 
@@ -91,7 +91,7 @@ def ending(monkeypatch):
 )
 def test_the_unforeseen_on_one_rank_ends_the_job_with_its_traceback(error, ending, capsys):
     comm = Ranks()
-    with pytest.raises(Ended), together(comm):
+    with pytest.raises(Ended), abort_on_error(comm):
         raise error
     assert comm.aborted == 1
     told = capsys.readouterr().err
@@ -105,14 +105,14 @@ ALIKE = [ConfigError("no"), NonFiniteError(1, 2, 0.5, 3)]
 @pytest.mark.parametrize("error", ALIKE, ids=repr)
 def test_what_all_ranks_raise_alike_ends_no_job(error, ending):
     comm = Ranks()
-    with pytest.raises(type(error)), together(comm):
+    with pytest.raises(type(error)), abort_on_error(comm):
         raise error
     assert comm.aborted is None
 
 
 def test_a_user_s_mistake_that_one_rank_alone_finds_ends_the_job_in_one_line(ending, capsys):
     comm = Ranks()
-    with pytest.raises(Ended), together(comm, alike=False):
+    with pytest.raises(Ended), abort_on_error(comm, alike=False):
         raise ConfigError("batch = 0; give more")
     assert comm.aborted == 2
     assert capsys.readouterr().err == "parampi: rank 2 of 3 failed and ends the job\nbatch = 0; give more\n"
@@ -120,6 +120,6 @@ def test_a_user_s_mistake_that_one_rank_alone_finds_ends_the_job_in_one_line(end
 
 def test_nothing_happens_when_nothing_happens(capsys):
     comm = Ranks()
-    with together(comm):
+    with abort_on_error(comm):
         pass
     assert comm.aborted is None and capsys.readouterr().err == ""

@@ -29,8 +29,8 @@ def test_split_is_a_partition(items, parts):
 def test_slices_are_a_partition_of_the_window(points, ranks):
     slices = Slices(points, ranks)
     assert_partition([slices.of(rank) for rank in range(ranks)], points)
-    assert slices.busy == sum(len(slices.of(rank)) > 0 for rank in range(ranks))
-    assert all(len(slices.of(rank)) > 0 for rank in range(slices.busy))
+    assert slices.active_ranks == sum(len(slices.of(rank)) > 0 for rank in range(ranks))
+    assert all(len(slices.of(rank)) > 0 for rank in range(slices.active_ranks))
 
 
 sizes = st.integers(1, 24)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parampi.parallel import Alone, Slices, affine_scan, operator_scan
+from parampi.parallel import SerialGroup, Slices, affine_scan, operator_scan
 from tests.crew import crew
 from tests.ranks import reference
 
@@ -38,8 +38,8 @@ def on_ranks(size, scan, slopes, values, first):
     def work(group):
         mine = slices.of(group.rank)
         given = first if group.rank == 0 else torch.full_like(first, torch.nan)
-        y = scan(group, slopes[:, mine.start : mine.stop], values[mine.start : mine.stop], given, slices.busy)
-        if group.rank >= slices.busy:
+        y = scan(group, slopes[:, mine.start : mine.stop], values[mine.start : mine.stop], given, slices.active_ranks)
+        if group.rank >= slices.active_ranks:
             torch.testing.assert_close(y, given, rtol=0, atol=0, equal_nan=True)
         return y, mine, group
 
@@ -89,18 +89,18 @@ def test_keeps_the_dtype(dtype):
 @pytest.mark.parametrize("points", [1, 3, 8, 30])
 def test_messages_are_few(taps, size, points):
     """log2 P from a rank in fast mode, one in bitwise mode, whatever the number of taps."""
-    busy = min(points, size)
-    most = {"fast": ceil(log2(busy)), "bitwise": 1}
+    active_ranks = min(points, size)
+    most = {"fast": ceil(log2(active_ranks)), "bitwise": 1}
     for mode in ("fast", "bitwise"):
         for _, _, group in on_ranks(size, lambda *a, m=mode: affine_scan(*a, m), *drawn(2, taps, points)):
-            assert group.sent <= (most[mode] if group.rank < busy else 0)
+            assert group.sent <= (most[mode] if group.rank < active_ranks else 0)
 
 
 def test_inputs_are_left_alone():
     given = drawn(3, 2, 6)
     before = [t.clone() for t in given]
     for mode in ("bitwise", "fast"):
-        affine_scan(Alone(), *given, busy=1, mode=mode)
+        affine_scan(SerialGroup(), *given, active_ranks=1, mode=mode)
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
 
 
@@ -124,7 +124,7 @@ def test_operators_that_are_numbers_give_what_the_affine_scan_gives(seed, taps, 
     slopes, values, first = drawn(seed, taps, points)
     whole = reference.scan(slopes, values, first)
 
-    def scan(group, slopes, values, first, busy):
+    def scan(group, slopes, values, first, active_ranks):
         def apply(j, y):
             assert y.shape == first.shape
             total = slopes[0, j] * y[-1]
@@ -132,7 +132,7 @@ def test_operators_that_are_numbers_give_what_the_affine_scan_gives(seed, taps, 
                 total = total + slopes[tap, j] * y[-1 - tap]
             return total
 
-        return operator_scan(group, apply, values, first, busy)
+        return operator_scan(group, apply, values, first, active_ranks)
 
     for y, mine, _ in on_ranks(ranks, scan, slopes, values, first):
         assert not len(mine) or torch.equal(y, whole[mine.start : mine.stop + taps])
@@ -149,12 +149,12 @@ def test_matrices_as_operators(size):
         y.append(y[-1] @ own.T + y[-2] @ before.T + value)
     whole = torch.stack(y).view(9, *values.shape[1:])
 
-    def scan(group, matrices, values, first, busy):
+    def scan(group, matrices, values, first, active_ranks):
         def apply(j, y):
             last, before = y.flatten(2)[-1], y.flatten(2)[-2]
             return (last @ matrices[0, j, 0].T + before @ matrices[0, j, 1].T).view(y.shape[1:])
 
-        return operator_scan(group, apply, values, first, busy)
+        return operator_scan(group, apply, values, first, active_ranks)
 
     for found, mine, _ in on_ranks(size, scan, matrices[None], values, first):
         assert not len(mine) or torch.allclose(found, whole[mine.start : mine.stop + 2], rtol=1e-12, atol=1e-12)

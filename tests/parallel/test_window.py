@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parampi.parallel import Slices, Window, entering, move, pass_on, redistribute
+from parampi.parallel import Slices, Window, exchange_halo, halo_points, move, redistribute
 from tests.crew import crew
 from tests.ranks import reference
 
@@ -117,9 +117,9 @@ def test_the_last_points_are_passed_on(size, taps, count, first):
     def work(group):
         window = reference.window(first, slices, group.rank, SHAPE, taps)
         expected = window.x.clone()
-        if 0 < group.rank < slices.busy:
+        if 0 < group.rank < slices.active_ranks:
             window.x[:taps] = torch.nan
-        pass_on(group, window)
+        exchange_halo(group, window)
         return window.x, expected
 
     assert all(torch.equal(found, expected) for found, expected in crew(size, work))
@@ -141,7 +141,7 @@ def test_every_point_of_a_window_has_one_owner(size, taps, count, first):
 
 def test_what_enters_a_slice_is_wanted_by_all_but_the_first():
     window = Window(np.array([10, 20]), Slices(5, 4), torch.zeros(0), 3)
-    points = entering(window, -2, 1)
+    points = halo_points(window, -2, 1)
     assert [[e.tolist() for e in points(rank)] for rank in range(4)] == [
         [[8, 18], [8, 18]], [[10, 20], [13, 23]], [[11, 21], [14, 24]], [[12, 22], [15, 25]]
     ]  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from parampi.errors import DataError
-from parampi.parallel import MPIGroup, Slices, Transport, affine_scan, as_group, move, operator_scan, pass_on
+from parampi.parallel import MPIGroup, Slices, Transport, affine_scan, as_group, exchange_halo, move, operator_scan
 from parampi.parallel.agree import broadcast_json, on_all, on_root
 from parampi.parallel.launch import place_on_node, world
 from tests.ranks import reference
@@ -46,7 +46,9 @@ def my_scan(group, slopes, values, first, mode):
     slices, taps = Slices(len(values), group.size), len(slopes)
     mine = slices.of(group.rank)
     given = first if group.rank == 0 else torch.full_like(first, 7.0)
-    found = affine_scan(group, slopes[:, mine.start : mine.stop], values[mine.start : mine.stop], given, slices.busy, mode)
+    found = affine_scan(
+        group, slopes[:, mine.start : mine.stop], values[mine.start : mine.stop], given, slices.active_ranks, mode
+    )
     whole = reference.scan(slopes, values, first)
     return found, whole[mine.start : mine.stop + taps] if len(mine) else given
 
@@ -98,7 +100,7 @@ def operator_scan_equals_one_process(comm):
                     total = total + slopes[tap, j] * y[-1 - tap]
                 return total
 
-            found = operator_scan(group, apply, values[mine.start : mine.stop], first, slices.busy)
+            found = operator_scan(group, apply, values[mine.start : mine.stop], first, slices.active_ranks)
             whole = reference.scan(slopes, values, first)
             assert found.equal(whole[mine.start : mine.stop + len(first)] if len(mine) else first), f"seed {seed}"
 
@@ -107,8 +109,8 @@ def scan_sends_few_messages(comm):
     """Fast: log2 P messages from every rank; bitwise: one."""
     size = comm.Get_size()
     for points, taps in product((size, 3 * size, max(size - 1, 1)), (1, 3)):
-        busy = min(points, size)
-        for mode, most in (("fast", ceil(log2(busy)) if busy > 1 else 0), ("bitwise", 1)):
+        active_ranks = min(points, size)
+        for mode, most in (("fast", ceil(log2(active_ranks)) if active_ranks > 1 else 0), ("bitwise", 1)):
             group = Counting(as_group(comm))
             values = torch.ones(points, 2, 3, dtype=F64)
             my_scan(group, torch.full((taps, points, 2, 1), 0.3, dtype=F64), values, torch.ones(taps, 2, 3, dtype=F64), mode)
@@ -147,9 +149,9 @@ def last_points_are_passed_on(comm):
             slices = Slices(points, group.size)
             window = reference.window(np.array([3, 5]), slices, group.rank, shape, taps)
             expected = window.x.clone()
-            if 0 < group.rank < slices.busy:
+            if 0 < group.rank < slices.active_ranks:
                 window.x[:taps] = torch.nan
-            pass_on(group, window)
+            exchange_halo(group, window)
             assert window.x.equal(expected)
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
-from parampi.diffusion.network import Network
-from parampi.engines import engine_for
+from parampi.engine.choice import engine_for
+from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError, NonFiniteError
-from parampi.parallel import Alone, MPIGroup, as_group
-from parampi.samplers.chain import Chain
+from parampi.parallel import MPIGroup, SerialGroup, as_group
 from parampi.solvers import SOLVERS, Picard
 from tests.ranks.cases import PLAIN, solvers_for, window_for
 from tests.ranks.check_parallel import Elsewhere
@@ -22,15 +22,15 @@ THREE = STENCILS["three taps"]
 
 
 def engine(group, step_map, solver=None, window=None, tolerance=1e-3, problem=SMALL, members=(0, 5), mode="bitwise", dtype=F64):
-    network = Network(problem, padded=mode == "bitwise")
-    chain = Chain(network, step_map, torch.tensor(members), problem.shape, 0, problem.sigma_data, dtype)
+    network = BatchedDenoiser(problem, padded=mode == "bitwise")
+    chain = SamplingProblem(network, step_map, torch.tensor(members), problem.shape, 0, problem.sigma_data, dtype)
     return engine_for(chain, solver or Picard(), group, window, tolerance, mode)
 
 
 def facts(run):
     """What must not depend on the ranks; on rank 0."""
     account = run.account
-    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.lacking])
+    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.error_estimate])
     history = [torch.from_numpy(np.concatenate([done.first, done.slides])) for done in account.history]
     return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in account.history), *history]
 
@@ -40,7 +40,7 @@ def same_bits(group, *arguments, **options):
     found = engine(group, *arguments, **options)
     found.run()
     if group.rank == 0:
-        alone = engine(Alone(), *arguments, **options)
+        alone = engine(SerialGroup(), *arguments, **options)
         alone.run()
         assert all(a.equal(b) for a, b in zip(facts(found), facts(alone), strict=True)), (arguments, options)
         return alone
@@ -75,7 +75,7 @@ def fast_mode_agrees_to_rounding(comm):
         found = engine(group, step_map, None, window, mode="fast")
         found.run()
         if group.rank == 0:
-            alone = engine(Alone(), step_map, None, window, mode="fast")
+            alone = engine(SerialGroup(), step_map, None, window, mode="fast")
             assert found.result.allclose(alone.run(), rtol=1e-11, atol=1e-11)
             assert (found.account.rounds == alone.account.rounds).all()
 
@@ -110,7 +110,7 @@ def more_ranks_than_points(comm):
 
 
 def ragged_windows(comm):
-    """Members whose windows drift apart, end in blocks of their own and finish at different times."""
+    """Members whose windows denoised_weight apart, end in blocks of their own and finish at different times."""
     history, step_map = [], random_stencil(6, 24, 3, 2)
     for solver, window in (
         (Picard(), 6),

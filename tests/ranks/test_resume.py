@@ -12,7 +12,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from parampi.fields.examine import check
+from parampi.fields.stores.check import check
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.small import parampi_command, write_project
 

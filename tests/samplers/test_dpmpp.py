@@ -91,7 +91,7 @@ def test_3m_integrates_a_polynomial_through_three_fields(curvature, factor):
     """For a D that is a parabola of lambda the step is the exact integral, by quadrature, with the curvature of "taylor"."""
     grid = sigmas.log_uniform(20, 0.05, 30.0)
     levels = -grid.log()
-    drift = DPMpp3M(curvature=curvature).steps(grid).drift
+    denoised_weight = DPMpp3M(curvature=curvature).steps(grid).denoised_weight
     slope, curve = 0.3, 0.7
     values = 1 + slope * levels + curve * levels**2 / 2
     nodes, weights = (torch.from_numpy(n) for n in np.polynomial.legendre.leggauss(20))
@@ -101,13 +101,13 @@ def test_3m_integrates_a_polynomial_through_three_fields(curvature, factor):
         first, second = slope + curve * levels[i], curve * factor / 2
         taken = values[i] + first * s + second * s**2 / 2
         exact = (weights * h / 2 * (s - h).exp() * taken).sum()
-        found = sum(drift[i, tap] * values[i - tap] for tap in range(3))
+        found = sum(denoised_weight[i, tap] * values[i - tap] for tap in range(3))
         torch.testing.assert_close(found, exact, rtol=1e-12, atol=0)
 
 
 def test_lower_orders_at_the_end_of_3m():
     few, many = sigmas.log_uniform(8, 0.05, 30.0), sigmas.log_uniform(20, 0.05, 30.0)
-    reads = [[int((row != 0).sum()) for row in DPMpp3M(**o).steps(g).drift] for g, o in (
+    reads = [[int((row != 0).sum()) for row in DPMpp3M(**o).steps(g).denoised_weight] for g, o in (
         (few, {}), (few, {"lower_order_final": False}), (many, {}), (many, {"euler_at_final": True}),
     )]  # fmt: skip
     assert reads[0] == [1, 2, 3, 3, 3, 3, 2, 1] and reads[1] == [1, 2, 3, 3, 3, 3, 3, 3]
@@ -135,7 +135,7 @@ def test_stages_on_the_grid_come_in_whole_pairs(count, zero, lower, pairs):
 def test_stages_between_levels_are_in_the_middle_of_log_sigma():
     step_map = DPMpp2S().steps(torch.tensor([16.0, 4.0, 1.0, 0.0], dtype=F64))
     assert step_map.sigmas.tolist() == pytest.approx([16, 8, 4, 2, 1, 0])
-    assert Euler().steps([1.0, 0.0]).drift[-1] == step_map.drift[-1, 0] == 1
+    assert Euler().steps([1.0, 0.0]).denoised_weight[-1] == step_map.denoised_weight[-1, 0] == 1
 
 
 @pytest.mark.parametrize("kind", [DPMpp2M, DPMpp2S, DPMpp3M, DPMpp2MSDE])

@@ -41,7 +41,7 @@ def test_heun_and_edm_equal_algorithms_1_and_2(problem):
 def test_edm_without_churn_is_heun():
     grid = elucidated.GRIDS["18 steps to 0"]
     heun, edm = elucidated.Heun().steps(grid), EDM(s_churn=0.0).steps(grid)
-    assert all(torch.equal(getattr(heun, name), getattr(edm, name)) for name in ("sigmas", "state", "drift", "noise"))
+    assert all(torch.equal(getattr(heun, name), getattr(edm, name)) for name in ("sigmas", "state", "denoised_weight", "noise"))
 
 
 def test_the_comparison_sees_another_sampler():

@@ -78,9 +78,9 @@ def test_a_corrector_step_has_the_mean_of_the_exact_process(options, sigma):
     x, v, d = torch.tensor([0.8, -0.4, 0.3], dtype=F64)  # position and velocity in EDM coordinates, and a denoised field
     score = (alpha * d - alpha * x) / level**2
     y, w, _ = flow @ torch.stack([alpha * x, alpha * v, score])
-    state, drift = step_map.state, step_map.drift
-    after_x = state[2, 1] * x + state[2, 0] * v + drift[2, 1] * d
-    after_v = state[3, 2] * x + state[3, 1] * v + state[3, 0] * after_x + drift[3, 2] * d
+    state, denoised_weight = step_map.state, step_map.denoised_weight
+    after_x = state[2, 1] * x + state[2, 0] * v + denoised_weight[2, 1] * d
+    after_v = state[3, 2] * x + state[3, 1] * v + state[3, 0] * after_x + denoised_weight[3, 2] * d
     torch.testing.assert_close(torch.stack([after_x, after_v]), torch.stack([y, w]) / alpha, rtol=1e-12, atol=1e-12)
 
 
@@ -94,7 +94,7 @@ def positions(step_map, sigma, variance):
 def corrector_alone(sampler, sigma):
     """Its points without those of the predictor before them."""
     step_map = sampler.steps(torch.tensor([2 * sigma, sigma], dtype=F64))
-    return StepMap(step_map.sigmas[1:], step_map.state[1:], step_map.drift[1:], step_map.noise[1:])
+    return StepMap(step_map.sigmas[1:], step_map.state[1:], step_map.denoised_weight[1:], step_map.noise[1:])
 
 
 @pytest.mark.parametrize("variance", [0.01, 1.0, 9.0])

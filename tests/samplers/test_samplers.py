@@ -56,13 +56,13 @@ def test_coefficients_are_finite_numbers_per_step_and_tap(sampler, grid):
     step_map = sampler.steps(grid)
     assert step_map.steps >= len(grid) - 1 and len(step_map.sigmas) == step_map.steps + 1
     assert step_map.sigmas[-1] == grid[-1] and set(grid[1:].tolist()) <= set(step_map.sigmas.tolist())
-    for name in ("state", "drift", "noise"):
+    for name in ("state", "denoised_weight", "noise"):
         numbers = getattr(step_map, name)
         assert len(numbers) == step_map.steps and numbers.ndim == 2, name
         assert numbers.dtype == F64 and numbers.device.type == "cpu" and numbers.isfinite().all(), name
         early = torch.arange(numbers.shape[1]) > torch.arange(len(numbers))[:, None]
         assert not numbers[early].any(), f"{name} reaches before the first point"
-    assert step_map.state.shape == step_map.drift.shape
+    assert step_map.state.shape == step_map.denoised_weight.shape
     assert step_map.stochastic == bool((step_map.noise != 0).any())
     assert step_map.start_level >= grid[0] and step_map.evaluations <= step_map.steps
     if step_map.blocks is not None:
@@ -116,7 +116,7 @@ def test_measured_order_of_the_mean_is_the_declared_one_or_better(sampler):
 def test_ddim_ends_at_the_denoised_field(eta):
     """At sigma = 0 only data are left: nothing of the noisy state and no new noise."""
     step_map = DDIM(eta).steps(sigmas.karras(12))
-    assert (step_map.state[-1], step_map.drift[-1], step_map.noise[-1]) == (0, 1, 0)
+    assert (step_map.state[-1], step_map.denoised_weight[-1], step_map.noise[-1]) == (0, 1, 0)
 
 
 @every_eta

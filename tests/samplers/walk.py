@@ -11,7 +11,7 @@ def walk(step_map, denoise, start, noises):
         denoised.append(denoise(states[i], step_map.sigmas[i]) if asked else torch.zeros_like(start))
         x = torch.zeros_like(start)
         for tap in range(min(step_map.taps, i + 1)):
-            x = x + step_map.state[i, tap] * states[i - tap] + step_map.drift[i, tap] * denoised[i - tap]
+            x = x + step_map.state[i, tap] * states[i - tap] + step_map.denoised_weight[i, tap] * denoised[i - tap]
         for tap in range(min(step_map.noise.shape[1], i + 1)):
             if step_map.noise[i, tap] != 0:
                 x = x + step_map.noise[i, tap] * noises[i - tap]

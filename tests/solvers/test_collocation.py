@@ -104,7 +104,7 @@ def test_ends_within_tolerance_of_the_fixed_point(problem, tolerance):
     limit, _ = solved(problem, 20, tolerance=1e-13, members=6)
     found, run = solved(problem, 20, tolerance=tolerance, members=6)
     assert (relative_errors(found, limit) <= tolerance).all()
-    assert (run.account.lacking <= tolerance).all() and (run.account.rounds < 12).all()
+    assert (run.account.error_estimate <= tolerance).all() and (run.account.rounds < 12).all()
 
 
 def test_members_are_drawn_one_by_one():
@@ -113,7 +113,7 @@ def test_members_are_drawn_one_by_one():
         alone, other = solved(REGIMES, 16, members=[number], tolerance=1e-3)
         assert torch.equal(alone[0], together[column])
         assert other.account.rounds[0] == run.account.rounds[column]
-        assert other.account.lacking[0] == run.account.lacking[column]
+        assert other.account.error_estimate[0] == run.account.error_estimate[column]
 
 
 def test_sample_takes_the_solver_that_can():

@@ -7,7 +7,7 @@ from parampi import sigmas
 from parampi.basis import make_basis
 from parampi.samplers import DDIM, DDPM, Collocation
 from parampi.solvers import Serial, Spectral
-from parampi.solvers.local import LocalSecants
+from parampi.solvers.spectral.local_secants import LocalSecants
 from tests.engines import chain, engine, relative_errors
 
 F64 = torch.float64

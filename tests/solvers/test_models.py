@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from parampi.solvers.models import constant_guess, frozen_guess, gaussian_guess, gaussian_response, linear_model, scale_slopes
+from parampi.solvers.linear_models import (
+    constant_guess,
+    frozen_guess,
+    gaussian_guess,
+    gaussian_response,
+    linear_model,
+    scale_slopes,
+)
 from tests.stencils import heun, langevin, levels, random_stencil, stencils
 
 F64 = torch.float64
@@ -17,7 +24,7 @@ def test_named_models_are_the_steps_slopes_for_a_response(step_map, name, respon
     model = linear_model(name, step_map, 0.7)
     for i in range(step_map.steps):
         for tap in range(step_map.taps):
-            expected = step_map.state[i, tap] + response * step_map.drift[i, tap] if tap <= i else 0.0
+            expected = step_map.state[i, tap] + response * step_map.denoised_weight[i, tap] if tap <= i else 0.0
             assert model.slopes[i, tap] == expected
     assert (model.response == response).all()
 
@@ -29,7 +36,7 @@ def gaussian_path(step_map, sigma_data):
     for i in range(step_map.steps):
         new = torch.tensor(0.0, dtype=F64)
         for tap in range(min(step_map.taps, i + 1)):
-            new = new + (step_map.state[i, tap] + step_map.drift[i, tap] * response[i - tap]) * x[i - tap]
+            new = new + (step_map.state[i, tap] + step_map.denoised_weight[i, tap] * response[i - tap]) * x[i - tap]
         for q in range(min(step_map.noise.shape[1], i + 1)):
             new = new + step_map.noise[i, q] * noises[i - q]
         x.append(new)
@@ -75,4 +82,4 @@ def test_the_frozen_guess_takes_all_drift_from_one_field():
     step_map = heun(levels(5))
     guess = frozen_guess(step_map)
     assert torch.equal(guess.slopes, step_map.state) and torch.equal(guess.noise, step_map.noise)
-    torch.testing.assert_close(guess.frozen, step_map.drift.sum(1))
+    torch.testing.assert_close(guess.frozen, step_map.denoised_weight.sum(1))

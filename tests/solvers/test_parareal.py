@@ -9,11 +9,11 @@ import torch
 from parampi import sigmas
 from parampi.bench.rounds import hindsight
 from parampi.diffusion.exact import PROBLEMS
+from parampi.engine.blocks import timetable
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM, DDPM, EDM, SAMPLERS, DPMpp2S, Heun
 from parampi.solvers import Parareal, Serial
 from parampi.solvers.parareal import beginnings, coarse_steps
-from parampi.wavefront import timetable
 from tests.engines import MIXTURE, REGIMES, chain, engine, relative_errors, trajectory
 
 F64 = torch.float64
@@ -36,7 +36,7 @@ def fine(given, x, begin, end):
             denoised.append(field)
             new = torch.zeros_like(x)
             for tap in range(min(step_map.taps, i - begin + 1)):
-                new = new + step_map.state[i, tap] * states[-1 - tap] + step_map.drift[i, tap] * denoised[-1 - tap]
+                new = new + step_map.state[i, tap] * states[-1 - tap] + step_map.denoised_weight[i, tap] * denoised[-1 - tap]
             if step_map.stochastic:
                 new = new + step_map.noise[i, 0] * given.noise(torch.full_like(columns, i), columns)
             states.append(new)
@@ -81,7 +81,7 @@ def test_exact_in_no_more_rounds_than_the_serial_sampler(sampler, grid, blocks):
     run = engine(given, Parareal(blocks), tolerance=1e-300)
     assert torch.equal(run.run(), trajectory(given)[-1])
     assert (run.account.rounds <= given.step_map.evaluations).all()
-    assert not run.account.lacking.any()
+    assert not run.account.error_estimate.any()
 
 
 def test_after_p_iterations_p_blocks_are_exact():
@@ -100,7 +100,7 @@ def test_within_tolerance(sampler, grid, tolerance):
     given = chain(REGIMES, sampler, grid, members=4)
     run = engine(given, Parareal(), tolerance=tolerance)
     assert (relative_errors(run.run(), trajectory(given)[-1]) <= tolerance).all()
-    assert (run.account.lacking <= tolerance).all()
+    assert (run.account.error_estimate <= tolerance).all()
 
 
 @pytest.mark.parametrize(("name", "most"), [("gmm64", 28), ("grf64", 28), ("grfmix64", 46)])

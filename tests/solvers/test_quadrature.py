@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import quad
 
 from parampi import sigmas
-from parampi.solvers.quadrature import Fitted
+from parampi.solvers.spectral.quadrature import Fitted
 
 F64 = torch.float64
 VARIANCE = torch.tensor([0.0, 1e-6, 1e-2, 1.0, 50.0], dtype=F64)

@@ -152,7 +152,7 @@ def test_the_answer_stays(solver, sampler):
         assert torch.equal(states(run), reference[: n + 1])
     while not run.first.any():
         run.advance()
-    assert (run.first == n).all() and not run.account.residual.any() and not run.account.lacking.any()
+    assert (run.first == n).all() and not run.account.residual.any() and not run.account.error_estimate.any()
     assert (run.account.rounds == 1).all() or isinstance(run.rule, FixedSweeps)
 
 
@@ -164,7 +164,7 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
     assert (relative_errors(run.run(), trajectory(given, mode="fast")[-1]) <= 1e-6).all()
     account, step_map = run.account, given.step_map
     assert (account.rounds <= given.steps).all() and (account.evaluations >= step_map.evaluations).all()
-    assert (account.lacking <= 1e-6).all()
+    assert (account.error_estimate <= 1e-6).all()
 
 
 @every_pair
@@ -176,7 +176,7 @@ def test_members_are_drawn_one_by_one(solver, sampler):
     for column, number in ((0, 4), (2, 7)):
         alone = engine(chain(MANY, sampler, SHORT, [number]), solver, window, tolerance=1e-2)
         assert torch.equal(alone.run()[0], fields[column])
-        for facts in ("rounds", "evaluations", "residual", "lacking"):
+        for facts in ("rounds", "evaluations", "residual", "error_estimate"):
             assert getattr(alone.account, facts)[0] == getattr(account, facts)[column]
 
 
@@ -195,7 +195,7 @@ def test_gaussian_data_are_guessed_exactly(sampler):
     problem = type(GAUSSIAN)(torch.zeros(1, 3, 4, dtype=F64), variance)
     run = engine(chain(problem, sampler, GRID), Picard())
     run.run()
-    assert (run.account.rounds == 1).all() and (run.account.lacking < 1e-10).all()
+    assert (run.account.rounds == 1).all() and (run.account.error_estimate < 1e-10).all()
 
 
 @every_sampler

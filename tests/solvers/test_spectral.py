@@ -132,7 +132,7 @@ def test_the_error_is_within_the_tolerance_and_the_estimate_too(sampler, window,
     reference = engine(given, Serial()).run()
     run = engine(given, Spectral(statistics=known_statistics(REGIMES)), window, tolerance)
     assert (relative_errors(run.run(), reference) <= tolerance).all()
-    assert (run.account.lacking <= tolerance).all()
+    assert (run.account.error_estimate <= tolerance).all()
 
 
 def test_options():

@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as arrays
 from parampi import sigmas
 from parampi.samplers import DDIM
 from parampi.solvers import FixedSweeps, StopRule
-from parampi.solvers.models import gaussian_response, linear_model
-from parampi.solvers.stop import VARIANCES, growth, readers, sensitivities
+from parampi.solvers.linear_models import gaussian_response, linear_model
+from parampi.solvers.stop_rules import VARIANCES, growth, readers, sensitivities
 from tests.stencils import langevin, levels, multistep, random_stencil, stencils
 
 F64 = torch.float64
@@ -36,13 +36,13 @@ def rule(weight, budget, passed=None):
     return StopRule(np.array(weight, float), passed, np.array(budget, float))
 
 
-def judge(stop, changes, first=0, length=None, lacking=0.0, losses=None):
+def judge(stop, changes, first=0, length=None, error_estimate=0.0, losses=None):
     """One member's verdict."""
     column = np.array(changes, float)[:, None]
     lost = np.zeros_like(column) if losses is None else np.array(losses, float)[:, None]
     lengths = np.array([len(changes) if length is None else length])
-    verdict = stop.judge(column, lost, np.array([first]), lengths, np.array([lacking]))
-    return int(verdict.slides[0]), float(verdict.lacking[0])
+    verdict = stop.judge(column, lost, np.array([first]), lengths, np.array([error_estimate]))
+    return int(verdict.slides[0]), float(verdict.error_estimate[0])
 
 
 def test_accepts_the_prefix_within_the_budget_and_accounts_for_it():
@@ -64,12 +64,12 @@ def test_reads_weights_and_budget_at_absolute_points():
 def test_does_not_look_beyond_a_window_s_length():
     stop = rule([1, 1, 1, 1], [0, 1, 1, 1, 1])
     assert judge(stop, [0, 0, np.nan, np.nan], length=2) == (2, 0)
-    assert judge(stop, [np.nan] * 4, length=0, lacking=0.5) == (0, 0.5)
+    assert judge(stop, [np.nan] * 4, length=0, error_estimate=0.5) == (0, 0.5)
 
 
 def test_an_account_over_the_budget_still_accepts_points_that_lack_nothing():
     stop = rule([1, 1], [0, 0.1, 0.2])
-    assert judge(stop, [0, 0], lacking=0.7) == (2, 0.7)
+    assert judge(stop, [0, 0], error_estimate=0.7) == (2, 0.7)
 
 
 def test_losses_are_accounted_for_as_they_reach_the_end():
@@ -89,7 +89,7 @@ def test_weights_turn_relative_changes_into_what_a_step_lacks():
 
 
 def test_one_step_samplers_pass_changes_on_without_growth():
-    """Where state + drift = 1 and both are positive, no Gaussian data make a change grow."""
+    """Where state + denoised_weight = 1 and both are positive, no Gaussian data make a change grow."""
     for eta in (0.0, 0.5, 1.0):
         step_map = DDIM(eta).steps(sigmas.vp_linear(30))
         torch.testing.assert_close(growth(step_map, 1.0), torch.ones(31, dtype=F64))
@@ -105,7 +105,7 @@ def end_of(step_map, response, bumped=None, size=1e-3):
         if i == bumped:
             x[-1] += size
         gain = [
-            float(step_map.state[i, tap] + step_map.drift[i, tap] * response[i - tap]) * x[i - tap]
+            float(step_map.state[i, tap] + step_map.denoised_weight[i, tap] * response[i - tap]) * x[i - tap]
             for tap in range(min(step_map.taps, i + 1))
         ]
         x.append(sum(gain))
@@ -152,9 +152,11 @@ def test_weight_sums_over_the_steps_that_read_a_point(step_map, name):
         lacks = 0.0
         for tap in range(min(step_map.taps, step_map.steps - p)):
             i = p + tap
-            state, drift, model = (float(numbers[i, tap]) for numbers in (step_map.state, step_map.drift, slopes))
-            missed = [abs(state + drift * slope - model) for slope in np.linspace(0, 1, 11)]
-            lacks += max(abs(drift), *missed) * float(grown[i + 1])
+            state, denoised_weight, model = (
+                float(numbers[i, tap]) for numbers in (step_map.state, step_map.denoised_weight, slopes)
+            )
+            missed = [abs(state + denoised_weight * slope - model) for slope in np.linspace(0, 1, 11)]
+            lacks += max(abs(denoised_weight), *missed) * float(grown[i + 1])
         scale = float((step_map.sigmas[p] ** 2 + sigma_data**2).sqrt()) / sigma_data
         assert stop.weight[p] == pytest.approx(lacks * scale, rel=1e-12)
         made = float((step_map.sigmas[p + 1] ** 2 + sigma_data**2).sqrt()) / sigma_data
@@ -164,7 +166,7 @@ def test_weight_sums_over_the_steps_that_read_a_point(step_map, name):
 @every_stencil
 def test_budget_is_spent_where_denoised_fields_come_in(step_map):
     stop, grown = gaussian_rule(step_map), growth(step_map, 0.5)
-    share = (step_map.drift.abs().sum(1) * grown[1:]).numpy()
+    share = (step_map.denoised_weight.abs().sum(1) * grown[1:]).numpy()
     np.testing.assert_allclose(np.diff(stop.budget), TOLERANCE * share / share.sum(), rtol=1e-12)
 
 
@@ -172,8 +174,8 @@ def test_a_velocity_that_moves_lacks_nothing_but_rounding():
     """The steps that read it are linear in it, and the model has them."""
     stop = RULES["velocities"]
     assert (stop.weight[1::2] < 1e-13).all() and (stop.weight[::2] > 1e-6).all()
-    slides, lacking = judge(stop, [0, 0.5, 9, 9])
-    assert slides == 2 and lacking == pytest.approx(0, abs=1e-13)
+    slides, error_estimate = judge(stop, [0, 0.5, 9, 9])
+    assert slides == 2 and error_estimate == pytest.approx(0, abs=1e-13)
 
 
 @given(st.integers(0, 999), st.integers(1, 9), st.integers(1, 5))
@@ -200,37 +202,37 @@ def test_budget_ends_at_the_tolerance(stop):
 def test_always_goes_on_and_never_spends_more_than_the_budget(stop, changes, losses, first):
     """The first point swept came from a frozen one: its change is 0, so every round accepts at least one point."""
     changes[0] = losses[0] = 0
-    lengths, lacking = STEPS - first, stop.budget[first] / 2
-    verdict = stop.judge(changes, losses, first, lengths, lacking)
+    lengths, error_estimate = STEPS - first, stop.budget[first] / 2
+    verdict = stop.judge(changes, losses, first, lengths, error_estimate)
     assert (verdict.slides >= 1).all() and (verdict.slides <= lengths).all()
-    assert (verdict.lacking >= lacking).all()
-    assert (verdict.lacking <= np.maximum(stop.budget[first + verdict.slides], lacking) + 1e-15).all()
+    assert (verdict.error_estimate >= error_estimate).all()
+    assert (verdict.error_estimate <= np.maximum(stop.budget[first + verdict.slides], error_estimate) + 1e-15).all()
 
 
 @every_rule
 @given(changes, changes, firsts)
 def test_members_are_judged_one_by_one(stop, changes, losses, first):
-    lengths, lacking = STEPS - first, np.zeros(MEMBERS)
-    together = stop.judge(changes, losses, first, lengths, lacking)
+    lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
+    together = stop.judge(changes, losses, first, lengths, error_estimate)
     for m in range(MEMBERS):
-        alone = stop.judge(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], lacking[[m]])
-        assert alone.slides[0] == together.slides[m] and alone.lacking[0] == together.lacking[m]
+        alone = stop.judge(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], error_estimate[[m]])
+        assert alone.slides[0] == together.slides[m] and alone.error_estimate[0] == together.error_estimate[m]
 
 
 @every_rule
 @given(changes, changes, firsts, st.floats(0, 1))
 def test_smaller_changes_are_never_accepted_later(stop, changes, losses, first, factor):
-    lengths, lacking = STEPS - first, np.zeros(MEMBERS)
-    more = stop.judge(changes * factor, losses * factor, first, lengths, lacking)
-    assert (more.slides >= stop.judge(changes, losses, first, lengths, lacking).slides).all()
+    lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
+    more = stop.judge(changes * factor, losses * factor, first, lengths, error_estimate)
+    assert (more.slides >= stop.judge(changes, losses, first, lengths, error_estimate).slides).all()
 
 
 @pytest.mark.parametrize("kind", [lambda: RULE, lambda: FixedSweeps(RULE, 1)], ids=["account", "fixed"])
 def test_inputs_are_left_alone(kind):
-    lacking, first = np.full(MEMBERS, 1e-4), np.zeros(MEMBERS, np.int64)
+    error_estimate, first = np.full(MEMBERS, 1e-4), np.zeros(MEMBERS, np.int64)
     given, losses = np.full((STEPS, MEMBERS), 1e-4), np.full((STEPS, MEMBERS), 1e-5)
-    kind().judge(given, losses, first, np.full(MEMBERS, STEPS), lacking)
-    assert (lacking == 1e-4).all() and (first == 0).all() and (given == 1e-4).all() and (losses == 1e-5).all()
+    kind().judge(given, losses, first, np.full(MEMBERS, STEPS), error_estimate)
+    assert (error_estimate == 1e-4).all() and (first == 0).all() and (given == 1e-4).all() and (losses == 1e-5).all()
 
 
 # A fixed number of sweeps
@@ -244,7 +246,10 @@ def test_fixed_sweeps_accept_the_whole_window_after_that_many():
 
 def test_fixed_sweeps_begin_anew_in_every_window_and_keep_the_account():
     stop = FixedSweeps(rule([1, 1, 1, 1], [0] * 5), 2)
-    found = [judge(stop, [0, 1], first=first, lacking=lacking) for first, lacking in ((0, 0), (0, 0), (2, 1), (2, 1))]
+    found = [
+        judge(stop, [0, 1], first=first, error_estimate=error_estimate)
+        for first, error_estimate in ((0, 0), (0, 0), (2, 1), (2, 1))
+    ]
     assert found == [(0, 0), (2, 1), (0, 1), (2, 2)]
 
 
@@ -257,7 +262,7 @@ def test_windows_that_are_shorter_than_the_sweeps_are_exact_earlier():
 def test_fixed_sweeps_count_for_each_member():
     """Members whose windows differ, and one that is finished."""
     stop = FixedSweeps(rule([1] * 4, [0] * 5), 3)
-    changes, losses, lacking = np.ones((3, 3)), np.zeros((3, 3)), np.zeros(3)
+    changes, losses, error_estimate = np.ones((3, 3)), np.zeros((3, 3)), np.zeros(3)
     first, lengths = np.array([0, 1, 4]), np.array([1, 3, 0])
-    slides = [stop.judge(changes, losses, first, lengths, lacking).slides.tolist() for _ in range(4)]
+    slides = [stop.judge(changes, losses, first, lengths, error_estimate).slides.tolist() for _ in range(4)]
     assert slides == [[1, 0, 0], [1, 0, 0], [1, 3, 0], [1, 0, 0]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from parampi.errors import ConfigError
-from parampi.solvers.theorem import piadm_parameters
+from parampi.solvers.piadm_parameters import piadm_parameters
 
 DIMS = [2**k for k in range(4, 23, 2)]
 

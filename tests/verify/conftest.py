@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parampi.fields import Statistics
+from parampi.fields import DatasetStatistics
 
 N = 16
 
@@ -24,4 +24,4 @@ def draw():
 @pytest.fixture
 def statistics(draw):
     axis = np.arange(N) * 2 * np.pi / N
-    return Statistics.from_samples(draw(2000, 0), ["w"], ["s-1"], ["vorticity"], axis, axis, x_units="m", y_units="m")
+    return DatasetStatistics.from_samples(draw(2000, 0), ["w"], ["s-1"], ["vorticity"], axis, axis, x_units="m", y_units="m")

@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from parampi.errors import OutputError
-from parampi.fields import Statistics
+from parampi.fields import DatasetStatistics
 from parampi.verify import report_figure
 from parampi.verify.figures import arrange, borders, pretty, residual_table
 
@@ -58,7 +58,7 @@ def test_any_history(draw, statistics, overlaps, tmp_path, history):
 def test_globes_and_other_grids(overlaps, tmp_path, shape):
     fields = np.random.default_rng(0).standard_normal((6, *shape)) + 280
     y, x = np.linspace(80, -80, shape[1]), np.arange(shape[2]) * 360 / shape[2]
-    statistics = Statistics.from_samples(
+    statistics = DatasetStatistics.from_samples(
         fields, ["u", "T"], ["m s-1", "K"], ["wind", "temperature"], x, y, x_units="degrees_east", y_units="degrees_north"
     )
     report_figure(tmp_path / "r.png", fields[:5], statistics, SLIDING, SIGMAS, 1e-3, "Title", channel=1)

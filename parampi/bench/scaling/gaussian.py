@@ -23,7 +23,7 @@ from parampi.bench.scaling.search import (
 )
 from parampi.bench.scaling.steps import ddim_steps
 from parampi.diffusion.piadm_grid import last_block_steps
-from parampi.solvers.theorem import Kind, piadm_parameters
+from parampi.solvers.piadm_parameters import Kind, piadm_parameters
 
 COARSE, FINE = 32, 1024
 """Steps per block with which sweeps are counted for whole paths, and most steps per block that are summed for them."""

@@ -104,7 +104,7 @@ class Draws:
         """One step after another."""
         generator = torch.Generator().manual_seed(self.seed)
         u = self.start(steps, self.count, generator)
-        numbers = (column[:, 0].tolist() for column in (steps.state, steps.drift, steps.noise))
+        numbers = (column[:, 0].tolist() for column in (steps.state, steps.denoised_weight, steps.noise))
         for sigma, state, drift, noise in zip(steps.sigmas[:-1], *numbers, strict=True):
             u = state * u + drift * self.pair.denoise(u, sigma)
             if noise:
@@ -156,7 +156,7 @@ def sweep(pair: Pair, block: StepMap, u: Tensor, generator: torch.Generator, mod
     x = scanned(chain(guess), u, noise if informed else torch.zeros_like(noise))
     while True:
         old = x[:, :-1]
-        made = block.state[:, 0] * old + block.drift[:, 0] * pair.denoise(old, block.sigmas[:-1]) + noise
+        made = block.state[:, 0] * old + block.denoised_weight[:, 0] * pair.denoise(old, block.sigmas[:-1]) + noise
         x = scanned(products, u, made - slopes * old)
         yield x[:, -1:]
 

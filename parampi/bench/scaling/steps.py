@@ -18,7 +18,7 @@ def exponential_steps(sigmas: Tensor, stochastic: bool) -> StepMap:
     shrink = 1 - ((1 + there) / (1 + here)).sqrt()
     drift = (2 if stochastic else 1) * shrink * (1 + here) / here
     noise = (here - there).sqrt() if stochastic else torch.zeros_like(drift)
-    return StepMap(sigmas, state=1 - drift, drift=drift, noise=noise)
+    return StepMap(sigmas, state=1 - drift, denoised_weight=drift, noise=noise)
 
 
 def ddim_steps(sigmas: Tensor, stochastic: bool) -> StepMap:

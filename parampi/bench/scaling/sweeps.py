@@ -37,7 +37,7 @@ def denoiser_slopes(sigmas: Tensor, variance: Tensor) -> Tensor:
 
 def step_slopes(steps: StepMap, variance: Tensor) -> Tensor:
     """`dx[i+1]/dx[i]` (m, n) of steps that read one point."""
-    return steps.state[:, 0] + steps.drift[:, 0] * denoiser_slopes(steps.sigmas[:-1], variance)
+    return steps.state[:, 0] + steps.denoised_weight[:, 0] * denoiser_slopes(steps.sigmas[:-1], variance)
 
 
 def model_slopes(name: Model, steps: StepMap, variance: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def model_slopes(name: Model, steps: StepMap, variance: Tensor) -> Tensor:
     "exact"     the true slopes: one sweep is the serial sampler
     """
     if name == "noise":
-        return (steps.state + steps.drift)[:, 0][None]
+        return (steps.state + steps.denoised_weight)[:, 0][None]
     if name == "identity":
         scale = (1 + steps.sigmas**2).sqrt()
         return (scale[1:] / scale[:-1])[None]
@@ -93,7 +93,7 @@ def split(steps: StepMap, ends: Tensor) -> list[StepMap]:
     """The steps block by block."""
     begins = [0, *ends[:-1].tolist()]
     return [
-        StepMap(steps.sigmas[a : b + 1], steps.state[a:b], steps.drift[a:b], steps.noise[a:b])
+        StepMap(steps.sigmas[a : b + 1], steps.state[a:b], steps.denoised_weight[a:b], steps.noise[a:b])
         for a, b in zip(begins, ends.tolist(), strict=True)
     ]
 

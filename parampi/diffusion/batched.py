@@ -1,0 +1,98 @@
+"""A denoiser as the engine calls it: in chunks, in its own dtype, with each field's condition, counted and timed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from parampi.diffusion.denoisers import Denoiser, placement
+from parampi.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BatchConditions:
+    """Conditions (m, ...) of m members, and which of them belongs to each of B fields, (B,)."""
+
+    conditions: Tensor
+    columns: Tensor
+
+    def of(self, part: slice) -> "BatchConditions":
+        return BatchConditions(self.conditions, self.columns[part])
+
+    def rows(self) -> Tensor:
+        """(B, ...)"""
+        return self.conditions[self.columns]
+
+
+class BatchedDenoiser:
+    """Evaluates `D(x, sigma)`, or `D(x, sigma, condition)`, for any number of fields.
+
+    batch   most fields in one call (memory); None for no limit.
+    padded  every call has exactly `batch` fields, the last one filled up with copies. Kernels choose their order of summation
+            by the shape of a call, so equal shapes make the bits of one field independent of how many others there are.
+    """
+
+    def __init__(self, denoiser: Denoiser, batch: int | None = None, padded: bool = False):
+        if batch is not None and batch < 1:
+            raise ConfigError(f"network_batch = {batch}; give at least one field per network call, or null for no limit")
+        self.denoiser: Callable[..., Tensor] = denoiser
+        self.padded = padded
+        self.batch = batch or (1 if padded else None)
+        self.device, dtype = placement(denoiser)
+        self.dtype = None if getattr(denoiser, "any_dtype", False) else dtype
+        self.seconds = 0.0
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, sigma: Tensor, given: BatchConditions | None = None) -> Tensor:
+        """D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
+        begin = time.perf_counter()
+        size = self.batch or max(len(x), 1)
+        if 0 < len(x) <= size:
+            result = self.call(x, sigma, given)
+        else:
+            # copied one by one: a network that is compiled may return the same memory in every call
+            result = x.new_empty(x.shape)
+            for i in range(0, len(x), size):
+                part = slice(i, i + size)
+                result[part] = self.call(x[part], sigma[part], given and given.of(part))
+        if result.is_cuda:
+            torch.cuda.synchronize(result.device)
+        self.seconds += time.perf_counter() - begin
+        return result
+
+    @torch.no_grad()
+    def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor, given: BatchConditions | None = None) -> Tensor:
+        """`dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
+        begin = time.perf_counter()
+        size = self.batch or max(len(x), 1)
+        parts = [slice(i, i + size) for i in range(0, len(x), size)]
+        chunks = [self.tangent(x[part], sigma[part], direction[part], given and given.of(part)) for part in parts]
+        result = torch.cat(chunks) if chunks else x.clone()
+        if result.is_cuda:
+            torch.cuda.synchronize(result.device)
+        self.seconds += time.perf_counter() - begin
+        return result
+
+    def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, given: BatchConditions | None) -> Tensor:
+        product: Tensor = torch.func.jvp(lambda state: self.call(state, sigma, given), (x,), (direction,))[1]
+        return product
+
+    def call(self, x: Tensor, sigma: Tensor, given: BatchConditions | None) -> Tensor:
+        count, dtype = len(x), x.dtype
+        if self.padded:
+            # a fresh copy, too: libraries also choose kernels by the alignment of the memory
+            rows = torch.arange(self.batch or 1, device=x.device).clamp(max=count - 1)
+            x, sigma = x[rows], sigma[rows]
+            given = given and BatchConditions(given.conditions, given.columns[rows])
+        inner = self.dtype or dtype
+        # half precision could not tell neighbouring noise levels apart
+        level = sigma.to(torch.promote_types(inner, torch.float32))
+        result = self.denoiser(x.to(inner), level, *(() if given is None else (given.rows(),)))
+        if not isinstance(result, Tensor) or result.shape != x.shape:
+            got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise ConfigError(
+                f"the denoiser returned {got} for fields of shape {tuple(x.shape)}; it must return E[x0 | x] in x's shape"
+            )
+        return result[:count].to(dtype)

@@ -1,0 +1,180 @@
+"""Denoisers: what a network predicts, turned into `D(x, sigma) -> E[x0 | x = x0 + sigma n]`.
+
+A wrapper holds the user's network and is itself a torch.nn.Module, so `.to(...)` and `.eval()` reach the network. The network
+runs in its own dtype; D is put together in x's dtype. Where sigma is 0, D is x itself whatever the network says.
+
+Variance-preserving (VP) networks see `y = alpha x = alpha x0 + alpha sigma n` with `alpha = 1/sqrt(1 + sigma^2)`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from .sigmas import VPTimes
+
+Network = Callable[..., Tensor]
+"""network(x, time), or network(x, time, condition)."""
+
+
+class Denoiser(Protocol):
+    """Anything that maps noisy fields x (B, *shape) at noise levels sigma (B,) to the expected clean fields (B, *shape)."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
+        """E[x0 | x0 + sigma n = x], in x's dtype and on its device; given a condition (B, ...), `D(x, sigma, condition)`."""
+
+
+class _Wrapper(nn.Module, ABC):
+    """A network, the dtype it runs in, and the rule that turns its output into a denoised field."""
+
+    any_dtype = True
+    """Takes x of any dtype, whatever the network's own."""
+
+    def __init__(self, network: Network, network_dtype: torch.dtype | None, sigma_data: float):
+        super().__init__()
+        if not callable(network):
+            raise ConfigError(f"a network must be callable as network(x, time); got {type(network).__name__}")
+        self.network: Any = network
+        self.network_dtype = network_dtype
+        self.sigma_data = float(sigma_data)
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
+        """D(x, sigma), or D(x, sigma, condition): x (B, *shape), sigma (B,), condition (B, ...)."""
+        if sigma.shape != x.shape[:1]:
+            raise ConfigError(f"sigma needs one noise level for each of the {len(x)} fields; got shape {tuple(sigma.shape)}")
+        level = sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
+        clean = level == 0
+        # The network is asked at an ordinary noise level there, since log(0) and the like would make NaN out of 0 * inf.
+        level = torch.where(clean, torch.ones_like(level), level)
+        return torch.where(clean, x, self._denoise(x, level, condition))
+
+    @abstractmethod
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        """D for positive noise levels, given as (B, 1, ..., 1) in x's dtype."""
+
+    def _evaluate(self, inputs: Tensor, time: Tensor, condition: Tensor | None) -> Tensor:
+        """The network's output in the dtype of `inputs`, while the network itself runs in its own dtype."""
+        dtype = self.network_dtype or _floating_dtype(self.network) or inputs.dtype
+        # Half precision cannot tell the training times 998 and 999 apart: the time stays in single precision there.
+        given = () if condition is None else (condition.to(dtype) if condition.is_floating_point() else condition,)
+        output = self.network(inputs.to(dtype), time.flatten().to(torch.promote_types(dtype, torch.float32)), *given)
+        if not isinstance(output, Tensor) or output.shape != inputs.shape:
+            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ConfigError(
+                f"the network must return a tensor of its input's shape {tuple(inputs.shape)}, but returned {found}; "
+                "wrap it in a function that selects the prediction"
+            )
+        return output.to(inputs.dtype)
+
+
+class EDMDenoiser(_Wrapper):
+    """EDM preconditioning: `D = c_skip x + c_out F(c_in x, log(sigma)/4)`.
+
+    `c_skip = s^2/(sigma^2 + s^2)`, `c_out = sigma s/sqrt(sigma^2 + s^2)`, `c_in = 1/sqrt(sigma^2 + s^2)` with s = `sigma_data`.
+    Karras, Aittala, Aila and Laine 2022 (arXiv 2206.00364), table 1. `sigma_data` must be the value used in training.
+    """
+
+    def __init__(self, network: Network, sigma_data: float = 0.5, network_dtype: torch.dtype | None = None):
+        """network(inputs, c_noise): (B, *shape) and (B,) to (B, *shape)."""
+        super().__init__(network, network_dtype, sigma_data)
+        if not sigma_data > 0:
+            raise ConfigError(f"sigma_data = {sigma_data} must be positive: the standard deviation of the training data")
+
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        scale = (level**2 + self.sigma_data**2).sqrt()
+        output = self._evaluate(x / scale, level.log() / 4, condition)
+        return (self.sigma_data / scale) ** 2 * x + level * self.sigma_data / scale * output
+
+
+class _Timed(_Wrapper):
+    """A network that is given a training time: those of VP and VE diffusion."""
+
+    def __init__(
+        self,
+        network: Network,
+        time: Callable[[Tensor], Tensor] | None = None,
+        scaled_input: bool = True,
+        network_dtype: torch.dtype | None = None,
+        sigma_data: float = 1.0,
+    ):
+        """network(inputs, t): (B, *shape) and (B,) to (B, *shape).
+
+        time: the training time of a noise level, (B,) to (B,), by default that of the linear-beta VP schedule with 1000 times.
+        scaled_input: whether the network sees alpha x (VP) or x itself (VE).
+        """
+        super().__init__(network, network_dtype, sigma_data)
+        self.time = VPTimes() if time is None else time
+        self.scaled_input = scaled_input
+
+    def _predict(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        inputs = x * _alpha(level) if self.scaled_input else x
+        return self._evaluate(inputs, self.time(level.flatten()), condition)
+
+
+class EpsilonDenoiser(_Timed):
+    """Noise prediction, `eps = E[n | x]`: `D = x - sigma eps` (Ho, Jain and Abbeel 2020, arXiv 2006.11239)."""
+
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        return x - level * self._predict(x, level, condition)
+
+
+class VelocityDenoiser(_Timed):
+    """Velocity prediction, `v = E[alpha n - alpha sigma x0 | x]`: `D = alpha^2 x - alpha sigma v`.
+
+    Salimans and Ho 2022 (arXiv 2202.00512), appendix D, with their noise level sigma equal to alpha times ours.
+    """
+
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        alpha = _alpha(level)
+        return alpha**2 * x - alpha * level * self._predict(x, level, condition)
+
+
+class DataDenoiser(_Timed):
+    """Prediction of the clean field itself: `D` is the network's output."""
+
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        return self._predict(x, level, condition)
+
+
+class ScoreDenoiser(_Timed):
+    """Score prediction, `s = grad log p` of the density of the network's own input (Song et al. 2021, arXiv 2011.13456).
+
+    By Tweedie's formula `D = (y + (alpha sigma)^2 s)/alpha = x + alpha sigma^2 s` for a VP network that sees y = alpha x, and
+    `D = x + sigma^2 s` for a VE network that sees x (`scaled_input=False`).
+    """
+
+    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+        weight = level**2 * _alpha(level) if self.scaled_input else level**2
+        return x + weight * self._predict(x, level, condition)
+
+
+def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:
+    """Where a denoiser lives: the device and floating dtype of its parameters or buffers, else of its own attributes.
+
+    Wrapped networks are looked into. What says nothing about itself is (cpu, None).
+    """
+    tensors = _tensors(denoiser)
+    if tensors:
+        return tensors[0].device, _floating_dtype(denoiser)
+    if isinstance(denoiser, _Wrapper):
+        return placement(denoiser.network)
+    device, dtype = getattr(denoiser, "device", None), getattr(denoiser, "dtype", None)
+    place = torch.device(device) if isinstance(device, torch.device | str | int) else torch.device("cpu")
+    return place, dtype if isinstance(dtype, torch.dtype) else None
+
+
+def _alpha(level: Tensor) -> Tensor:
+    return 1 / (1 + level**2).sqrt()
+
+
+def _tensors(module: object) -> list[Tensor]:
+    return list(chain(module.parameters(), module.buffers())) if isinstance(module, nn.Module) else []
+
+
+def _floating_dtype(module: object) -> torch.dtype | None:
+    """The dtype of the first floating parameter or buffer, if there is one."""
+    return next((tensor.dtype for tensor in _tensors(module) if tensor.is_floating_point()), None)

@@ -1,0 +1,51 @@
+"""The numbers of a chain's steps, for all of it and for one rank's slice of the members' windows."""
+
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+from parampi.engine.problem import SamplingProblem
+from parampi.samplers.base import taps_of
+from parampi.solvers import Solver
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Numbers per step and tap: (N, taps) on the CPU for a whole chain; (taps, n, m, 1 ... 1) beside the states for a slice.
+
+    state, denoised_weight, noise        of the step map
+    slopes                     of the solver's linear model
+    guess_slopes, guess_noise  of its first guess, and guess_frozen, what it adds of the latest denoised field
+    response                   slope of the denoiser at the step's own point that the linear model assumes
+    levels                     noise levels of the points a step reads; the first is its own point's
+    scale, scale_made          sqrt(sigma^2 + sigma_data^2) of the step's own point, and of the point it makes
+    """
+
+    state: Tensor
+    denoised_weight: Tensor
+    noise: Tensor
+    slopes: Tensor
+    guess_slopes: Tensor
+    guess_noise: Tensor
+    guess_frozen: Tensor
+    response: Tensor
+    levels: Tensor
+    scale: Tensor
+    scale_made: Tensor
+
+    @classmethod
+    def of(cls, chain: SamplingProblem, solver: Solver) -> "Coefficients":
+        """Those of all N steps of a chain."""
+        step_map, sigma_data = chain.step_map, chain.sigma_data
+        model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
+        scale = (step_map.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
+        guesses = guess.slopes, guess.noise, guess.frozen[:, None]
+        maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
+        levels = taps_of(step_map.sigmas[:-1], step_map.taps)
+        return cls(*maps, *guesses, model.response[:, None], levels, scale[:-1], scale[1:])
+
+    def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
+        """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""
+        inside, rest = steps.clamp(max=len(self.state) - 1), tuple(1 for _ in like.shape[2:])
+        numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
+        return Coefficients(*(number.to(like).reshape(*number.shape, *rest) for number in numbers))

@@ -1,0 +1,1 @@
+"""Reading fields of files: samples, conditions, levels, roll-outs, grids."""

@@ -1,0 +1,1 @@
+"""Writing ensembles: the schema of their files, stores, merging and checking."""

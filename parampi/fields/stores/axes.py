@@ -1,0 +1,81 @@
+"""Where members stand in an ensemble: along axes of members, of cases (times of conditions) and of lead times."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.fields.inputs.times import unit_of
+
+Floats = NDArray[np.floating[Any]]
+PER_CASE = 1 << 16
+"""Members that a case can have: member r of case t has the number `t * PER_CASE + r`, whatever the others are."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The axis of cases of an ensemble: name, coordinates and attributes as the files have them; `indices` in the files."""
+
+    name: str
+    values: Floats
+    attributes: dict[str, str]
+    indices: list[int]
+
+
+@dataclass(frozen=True)
+class Leads:
+    """The axis of lead times of a roll-out: `values`, in `units` of time."""
+
+    values: tuple[float, ...]
+    units: str
+
+
+@dataclass(frozen=True)
+class EnsembleAxes:
+    """Members by number, on the axes (member, [cases], [lead times])."""
+
+    numbers: Sequence[int]
+    cases: Cases | None = None
+    leads: Leads | None = None
+
+    @cached_property
+    def realizations(self) -> list[int]:
+        """Along the first axis."""
+        return list(self.numbers) if self.cases is None else list(dict.fromkeys(n % PER_CASE for n in self.numbers))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        cases, leads = (self.cases.name,) if self.cases else (), ("lead_time",) if self.leads else ()
+        return ("member", *cases, *leads)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.leads.values),) if self.leads else ()
+        return (len(self.realizations), *cases, *leads)
+
+    @property
+    def valid_times(self) -> Floats | None:
+        """Times (cases, lead times) that forecasts are for, in the units of the cases; None where starts have no time."""
+        if self.cases is None or self.leads is None or unit_of(self.cases.attributes.get("units", "")) != self.leads.units:
+            return None
+        return np.asarray(np.add.outer(self.cases.values, np.array(self.leads.values)), np.float64)
+
+    @property
+    def expected(self) -> int:
+        """Fields that a complete ensemble has."""
+        return len(self.numbers) * (len(self.leads.values) if self.leads else 1)
+
+    @cached_property
+    def by_number(self) -> dict[int, tuple[int, ...]]:
+        rows = {realization: row for row, realization in enumerate(self.realizations)}
+        if self.cases is None:
+            return {number: (row,) for number, row in rows.items()}
+        columns = {case: column for column, case in enumerate(self.cases.indices)}
+        return {n: (rows[n % PER_CASE], columns[n // PER_CASE]) for n in self.numbers}
+
+    def of(self, number: int, lead: int = 0) -> tuple[int, ...]:
+        """The index of a member's field."""
+        return self.by_number[number] + ((lead,) if self.leads else ())

@@ -1,0 +1,1 @@
+"""The job of `parampi run`: from a configuration to files."""

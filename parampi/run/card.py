@@ -1,0 +1,105 @@
+"""A model's card: what its weights file says of the network's channels, by name. Kept in the metadata of safetensors."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from parampi.errors import ConfigError, DataError
+
+LISTS, NUMBERS = ("channels", "condition"), ("sigma_data",)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known; None where nothing is said.
+
+    channels    names of what the network draws, in its order
+    condition   names of what it is given, in its order
+    predicts    as `model.predicts`
+    sigma_data  standard deviation of the normalised data it was trained on
+    """
+
+    channels: tuple[str, ...] | None = None
+    condition: tuple[str, ...] | None = None
+    predicts: str | None = None
+    sigma_data: float | None = None
+
+    def order(self, names: Sequence[str], source: str) -> tuple[str, ...]:
+        """The network's channels, which must be among `names`. Raises ConfigError."""
+        lacking = [name for name in self.channels or () if name not in names]
+        if lacking:
+            raise ConfigError(
+                f"{source} has no {', '.join(lacking)}: it has {', '.join(names)}, and the network draws "
+                f"{', '.join(self.channels or ())} (the card in its weights); make one with parampi stats --variable"
+            )
+        return self.channels or tuple(names)
+
+    def order_given(self, names: Sequence[str]) -> list[int]:
+        """Where the network's conditions are among `names`. Raises ConfigError where they are others."""
+        if self.condition is None:
+            return list(range(len(names)))
+        if sorted(self.condition) != sorted(names):
+            raise ConfigError(
+                f"the network is given {', '.join(self.condition) or 'nothing'} (the card in its weights), but condition names "
+                f"{', '.join(names) or 'nothing'}; name the same variables, in any order"
+            )
+        return [list(names).index(name) for name in self.condition]
+
+    def agree(self, predicts: str, sigma_data: float) -> None:
+        """Raise ConfigError where a configuration says otherwise."""
+        for name, wanted, told in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
+            if wanted is not None and wanted != told:
+                raise ConfigError(f"model.{name} = {told}, but the card in the network's weights says {wanted}; put it right")
+
+
+def read(path: str | Path) -> Card:
+    """The card of a weights file; an empty one where it has none, or is no such file. Raises DataError for a damaged card."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            told = file.metadata() or {}
+    except (OSError, SafetensorError):
+        return Card()  # loading the weights says what is wrong
+    found: dict[str, Any] = {}
+    for name in (*LISTS, "predicts", *NUMBERS):
+        if name in told:
+            found[name] = understood(path, name, told[name])
+    return Card(**found)
+
+
+def understood(path: str | Path, name: str, text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if name in LISTS and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    if name in NUMBERS and isinstance(value, int | float):
+        return float(value)
+    if name == "predicts" and isinstance(value, str):
+        return value
+    raise DataError(f"{path}: its card has {name} = {text}; write it anew with parampi card")
+
+
+def write(path: str | Path, card: Card) -> None:
+    """Put a card into a weights file, in the place of what it says of the same things."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file, save_file
+
+    from parampi.fields.stores.target import partial_name, put_in_place, writing
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} is no safetensors file ({error})") from None
+    metadata |= {name: json.dumps(value) for name, value in asdict(card).items() if value is not None}
+    with writing(path):
+        save_file(weights, partial_name(path), metadata)
+        shutil.copymode(path, partial_name(path))
+        put_in_place(path, overwrite=True)

@@ -1,0 +1,77 @@
+"""What a run says of itself: before it starts, and in the attributes of its ensemble file."""
+
+import json
+import math
+import os
+import platform
+import uuid
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import parampi
+from parampi.fields import Content
+from parampi.parallel import Layout
+from parampi.parallel.launch import mpi_version
+from parampi.run import model_loading
+from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
+from parampi.run.config import Output as OutputConfig
+from parampi.run.config import RunConfig
+from parampi.run.inputs import Inputs
+from parampi.run.output import Mode
+from parampi.samplers.collocation import CollocationMap
+
+
+def content(output: OutputConfig, mode: Mode) -> Content:
+    """What is written of the ensemble. Several ranks cannot write checksums into one file."""
+    variables = None if output.variables is None else tuple(output.variables)
+    return Content(
+        variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression, mode != "mpio",
+        output.digits,
+    )  # fmt: skip
+
+
+def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
+    """What the ensemble file says about its making."""
+    weights = Path(config.model.weights)
+    return {
+        "parampi_version": parampi.__version__,
+        "parampi_config": json.dumps(config.as_dict()),
+        "parampi_ensemble": uuid.uuid4().hex,
+        "weights_sha256": model_loading.sha256(weights) if weights.is_file() else "",
+        "rank_layout": layout.describe(),
+        "ranks": layout.ranks,
+        "time_ranks": layout.time_ranks,
+        "mpi": mpi_version(),
+        "software": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
+    }
+
+
+def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) -> str:
+    """What is about to happen, and what is likely to be a waste."""
+    config, sampling = inputs.config, inputs.config.sampling
+    times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
+    serial = OTHER_SERIAL if isinstance(inputs.step_map, CollocationMap) else SERIAL
+    device, sigmas = next(inputs.denoiser.parameters()).device, inputs.sigmas
+    lines = [
+        f"parampi {parampi.__version__}: {layout.describe()}; MPI: {mpi_version()}",
+        f"drawing {len(inputs.members)} members{times} of {config.model.shape} with {inputs.sampler}, "
+        f"{inputs.step_map.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
+        f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
+        f"on {device} with {torch.get_num_threads()} thread(s) per rank",
+        size(inputs, layout, mode),
+        advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def size(inputs: Inputs, layout: Layout, mode: Mode) -> str:
+    """Of the ensemble file, and where it comes."""
+    output, cases = inputs.config.output, len(inputs.conditions.cases.indices) if inputs.conditions else 1
+    written = content(output, mode)
+    variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
+    number = written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points) / 1e6
+    packing = " before compression" if written.compression else ""
+    ways = {"virtual": f" and the parts of {layout.groups} ranks beside it", "mpio": ", written by all groups of ranks"}
+    return f"output: {number:.3g} MB{packing} in {Path(output.directory) / output.ensemble}{ways.get(mode, '')}"

@@ -1,0 +1,164 @@
+"""One member of an ensemble file drawn once more, from what the file says of its making, and compared with what it holds."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parampi.ensemble import sample
+from parampi.errors import ConfigError, DataError
+from parampi.fields import PER_CASE, open_ensemble
+from parampi.fields.inputs.levels import LevelGroup, grouped
+from parampi.fields.stores.check import channels
+from parampi.parallel import as_group
+from parampi.parallel.agree import on_all, on_root
+from parampi.parallel.launch import place_on_node
+from parampi.run import metadata, model_loading
+from parampi.run.condition_source import ConditionSource, lead_seed
+from parampi.run.config import RunConfig, resolved
+from parampi.run.inputs import Inputs
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal; and what they should be within."""
+
+    member: int
+    case: int | None
+    differences: dict[str, float]
+    tolerance: float
+
+    @property
+    def same(self) -> bool:
+        """Two runs are each within the tolerance of the serial sampler."""
+        return all(difference <= 2 * self.tolerance for difference in self.differences.values())
+
+    def table(self) -> str:
+        which = f"member {self.member}" + ("" if self.case is None else f" of case {self.case}")
+        lines = [
+            f"{which}: {name} is {'identical to the last bit' if not difference else f'different by {difference:.1e}'}"
+            for name, difference in self.differences.items()
+        ]
+        return "\n".join(lines)
+
+
+def rerun(
+    path: Path, member: int, case: int | None = None, comm: "Comm | None" = None, variables: Sequence[str] = ()
+) -> Comparison:
+    """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare what the file has of it, or some
+    `variables`. Every rank makes the same call.
+
+    Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
+    where weights or statistics are no longer what they were.
+    """
+    tree, weights = on_root(comm, lambda: described(path))
+    config = resolved(tree, [], path)
+    stored = on_all(comm, lambda: held(path, member, case, variables))
+    fields = drawn(config, weights, member, case, comm)
+    differences = on_root(comm, lambda: compared(stored, fields))
+    rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
+    found = Comparison(member, case, differences, config.sampling.tolerance + rounding)
+    if not found.same:
+        raise DataError(
+            f"{path} does not hold what is drawn again: {found.table()}, but two runs to a tolerance of {found.tolerance:g} "
+            f"differ by at most twice that; was it drawn by another version, or changed?"
+        )
+    return found
+
+
+def described(path: Path) -> list[Any]:
+    with open_ensemble(path) as file:
+        if not hasattr(file, "parampi_config"):
+            raise DataError(
+                f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
+            )
+        return [json.loads(file.parampi_config), getattr(file, "weights_sha256", "")]
+
+
+def held(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
+    """Fields of a finished member by variable; all that the file has, if none are named."""
+    with open_ensemble(path) as file:
+        names = channels(file)
+        lacking = [name for name in variables if name not in names]
+        if lacking or not names:
+            has = f"it has {', '.join(names)}" if names else "it has statistics over members alone"
+            raise DataError(f"{path} has no fields of members{' of ' + ', '.join(lacking) if lacking else ''}; {has}")
+        realizations = file["realization"][:].tolist()
+        if member not in realizations:
+            raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
+        row: tuple[int, ...] = (realizations.index(member),)
+        config = json.loads(file.parampi_config)
+        if config.get("condition"):
+            cases = config["condition"].get("select") or list(range(file["complete"].shape[1]))
+            if case not in cases:
+                raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
+            row += (cases.index(case),)
+        if not np.all(file["complete"][row]):
+            raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
+        return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
+
+
+def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
+    """The member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
+    inputs = Inputs(config, comm)
+    inputs.read()
+    number = member if case is None else case * PER_CASE + member
+    inputs.members = [number]
+    conditions, statistics = inputs.conditions, inputs.statistics
+    given = ConditionSource(conditions, statistics, None, group=as_group(comm)) if conditions is not None else None
+    on_all(comm, lambda: same_weights(config, weights))
+    inputs.load(place_on_node(comm)[0], given)
+    kept: list[Floats] = []
+
+    def keep(state: torch.Tensor, _: Any) -> None:
+        if given:
+            given.remember(number, state)
+        kept.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
+
+    for lead in range(inputs.leads):
+        if given:
+            given.lead = lead
+        sample(
+            members=[number], seed=lead_seed(config.sampling.seed, lead), keep=keep, condition=given, **inputs.arguments()
+        )  # fmt: skip
+    if not kept:
+        return {}
+    fields = np.stack(kept, axis=1) if conditions and conditions.leads else kept[0]
+    chosen = metadata.content(config.output, "gather").chosen(statistics.names)
+    fields = fields[[statistics.names.index(name) for name in chosen]]
+    return {group.variable: of_group(fields, group) for group in grouped(chosen)}
+
+
+def of_group(fields: Floats, group: LevelGroup) -> Floats:
+    """Channels (C, [lead time], y, x) of one variable as the file has them, levels in front of y and x."""
+    if group.levels is None:
+        return np.asarray(fields[group.channels[0]])
+    return np.stack([fields[channel] for channel in group.channels], axis=-3)
+
+
+def same_weights(config: RunConfig, expected: str) -> None:
+    path = Path(config.model.weights)
+    if path.is_file() and expected and model_loading.sha256(path) != expected:
+        raise ConfigError(f"{path} is not the file of weights that the ensemble was drawn with (its SHA-256 is another one)")
+
+
+def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:
+    """Relative L2 differences by variable; what is masked in both counts as equal."""
+    found = {}
+    for name, old in stored.items():
+        new = fields[name]
+        apart = np.where(np.isnan(new) & np.isnan(old), 0.0, new.astype(np.float64) - old)
+        size = max(float(np.linalg.norm(np.nan_to_num(values).ravel())) for values in (old, new))
+        gap = float(np.linalg.norm(apart.ravel())) / max(size, 1e-300)
+        found[name] = 0.0 if np.array_equal(new, old, equal_nan=True) else max(gap, 1e-300)
+    return found

@@ -1,0 +1,136 @@
+"""Sweeps for collocation: every step reads points on both of its sides."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.samplers.collocation import CollocationMap
+from parampi.solvers.spectral.quadrature import Fitted
+from parampi.solvers.spectral.sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
+from parampi.solvers.stop_rules import Memory, Verdict
+from parampi.solvers.sweep import GuessContext, Sweep
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+STEEPEST = 0.9
+"""Most that the implicit half of a step may take away from 1."""
+
+
+class CollocationSweeps(SpectralSweeps):
+    """One sweep, in modes, z being the state less the mean and rho = D - mean - L z:
+
+        r[i] = passed[i] z[i] + sum_j weights[i,j] rho[j] - z[i+1]
+        y[i+1] = (passed[i] + behind[i] dL[i]) / (1 - before[i] dL[i+1]) y[i] + r[i] / (1 - before[i] dL[i+1])
+
+    with dL the difference of the learned response to the model's, and the weights of the points up to the step's own lumped in
+    `behind`, those of later ones in `before`. The fixed point, r = 0, does not depend on what is learned.
+    Evidence: root mean squares of the change of the point made, and of its state, (2, n, m).
+    """
+
+    def __init__(self, model: SpectralModel, step_map: CollocationMap, secants: bool, local: bool):
+        super().__init__(model, secants, local)
+        self.fitted = Fitted.of(step_map.sigmas, model.variance.cpu(), step_map.order)
+        self.offsets = self.fitted.begin - torch.arange(step_map.steps)
+
+    def placed(self, like: Tensor) -> None:
+        super().placed(like)
+        tables = self.fitted
+        if tables.passed.device != like.device or tables.passed.dtype != like.dtype:
+            self.fitted = Fitted(tables.passed.to(like), tables.weights.to(like), tables.begin)
+
+    def guess(self, entry: GuessContext) -> Tensor:
+        """The solution for the model's Gaussian data."""
+        self.placed(entry.x)
+        steps, basis = entry.steps.clamp(max=len(self.fitted.passed) - 1).to(entry.x.device), self.model.basis
+        enters = self.flat(entry.enters)
+        z = basis.forward(entry.x) - self.model.mean
+        slopes = torch.where(enters, self.fitted.passed[steps], 0.0)[None]
+        z = entry.scan(slopes, torch.where(enters, 0.0, z[1:]), z[:1])
+        return torch.cat([entry.x[:1], torch.where(entry.enters, basis.inverse(z[1:] + self.model.mean), entry.x[1:])])
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        self.placed(sweep.x)
+        basis, mean, active = self.model.basis, self.model.mean, self.flat(sweep.scale) > 0
+        z = basis.forward(sweep.x) - mean
+        response = self.model.response(self.flat(sweep.levels[0]))
+        rho = (basis.forward(sweep.denoised) - mean - response * z[:-1]) * active
+        steps = sweep.steps.clamp(max=len(self.fitted.passed) - 1)
+        passed = self.fitted.passed[steps.to(z.device)]
+        found, behind, before = self.integrate(sweep, rho, steps)
+        residual = (passed * z[:-1] + found - z[1:]) * active
+        self.learn(sweep, basis.shell_sums(residual**2).sum(-1, keepdim=True))
+        learned = self.response_at(sweep, 0)
+        beyond = learned - response
+        implicit = 1 - (before * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
+        slopes = (passed + behind * beyond)[None] * active / implicit
+        y = sweep.scan(slopes, residual / implicit)
+        for _ in range(CORRECTIONS if self.local.known else 0):
+            answer = beyond * y[:-1] + self.local.extra(learned * y[:-1])
+            made = passed * y[:-1] + self.integrate(sweep, answer * active, steps)[0]
+            y = y + sweep.scan(slopes, (residual + made - y[1:]) * active / implicit)
+        change = basis.inverse(y[1:])
+        new = sweep.old + change
+        self.stop_statistics = torch.stack([sweep.products(rows, rows).sqrt() for rows in (change, new)]).cpu()
+        return new
+
+    def integrate(self, sweep: Sweep, rho: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`sum_j weights[i,j] rho[j]`, and the sums of the weights up to the step's own point and of later ones; (n, m, M).
+        steps (n, m) on the CPU."""
+        points, n = self.fitted.weights.shape[1], len(rho)
+        near = sweep.around(rho, points - 1, points - 1)
+        total, behind, before = (torch.zeros_like(rho) for _ in range(3))
+        for offset in range(1 - points, points):
+            place = offset - self.offsets[steps]
+            inside = (place >= 0) & (place < points)
+            if not bool(inside.any()):
+                continue
+            at = (index.to(rho.device) for index in (steps, place.clamp(0, points - 1)))
+            weight = self.fitted.weights[tuple(at)] * inside[..., None].to(rho)
+            total += weight * near[points - 1 + offset : points - 1 + offset + n]
+            (behind if offset <= 0 else before).add_(weight)
+        return total, behind, before
+
+
+@dataclass
+class LastChange:
+    """Accepts all points at once, when they are as near to the fixed point as the last changes let one expect.
+
+    With d the largest relative change of a point, and q the ratio of two such changes, sweeps to come change it by about
+    `q / (1 - q) d`. The estimate is safety times that, q being the larger of the last two ratios, and a half at first and where
+    it is more.
+    """
+
+    tolerance: float
+    safety: float
+    before: Floats = field(default_factory=lambda: np.zeros(0))
+    ratio: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def remembered(self) -> Memory:
+        return {"before": self.before, "ratio": self.ratio} if len(self.before) else {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if numbers and not len(self.before):
+            self.before, self.ratio = np.full(members, np.nan), np.full(members, 0.5)
+        for name, value in numbers.items():
+            getattr(self, name)[column] = value
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        stop_statistics: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        if stop_statistics is None:
+            raise TypeError("a collocation is judged by the changes of its last point too")
+        if not len(self.before):
+            self.before, self.ratio = np.full(len(first), np.nan), np.full(len(first), 0.5)
+        change, size = stop_statistics[:, np.maximum(lengths - 1, 0), np.arange(len(first))]
+        inside = np.arange(len(changes))[:, None] < lengths
+        change = np.maximum(np.where(inside, changes, 0.0).max(0), change / np.maximum(size, 1e-300))
+        ratio = np.where(np.isnan(self.before), 0.5, np.minimum(change / np.maximum(self.before, 1e-300), 0.5))
+        worse = np.maximum(ratio, self.ratio)
+        estimate = self.safety * worse / (1 - worse) * change
+        self.before, self.ratio = change, ratio
+        done = (lengths > 0) & (estimate <= self.tolerance)
+        return Verdict(np.where(done, lengths, 0).astype(np.int64), np.where(done, estimate, error_estimate))

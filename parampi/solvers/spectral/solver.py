@@ -1,0 +1,118 @@
+"""Sweeps with a linear model that knows the spectrum of the data, and learns what it does not know."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from parampi.basis import Basis
+from parampi.errors import ConfigError
+from parampi.samplers import StepMap
+from parampi.samplers.collocation import CollocationMap
+from parampi.solvers.base import Solver, register
+from parampi.solvers.spectral.collocation import CollocationSweeps, LastChange
+from parampi.solvers.spectral.prior import SpectralPrior
+from parampi.solvers.spectral.stop_rule import SpectralStopRule
+from parampi.solvers.spectral.sweeps import SpectralModel, SpectralSweeps
+from parampi.solvers.stop_rules import Rule
+from parampi.solvers.sweep import Iteration
+
+
+@register("spectral")
+@dataclass(frozen=True)
+class Spectral(Solver):
+    """Sweeps whose linear model of the denoiser is diagonal in a basis, `D = mean + L (x - mean)`, `L_f = c_f / (c_f + s^2)`.
+
+    basis       modes in which the fields are nearly uncorrelated: a name, for `parampi.basis.make_basis`, or a basis. None:
+                that of the statistics, else Fourier modes, or the points themselves where fields have no axes of space
+    statistics  `parampi.Statistics` of the normalised data, or the path of a file of them; None: variance sigma_data^2 for all
+                modes and no mean. `parampi run` takes those of `data.statistics`
+    secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed
+    local       learn also where in a field the denoiser answers more and where less, from the same changes: pays with networks,
+                whose answers are local, not with mixtures of regimes; no effect in bases that know no neighbouring points
+    safety      of the estimated error: by how much the share of the worst case that comes true may grow from sweep to sweep
+
+    Points that enter a window are guessed by the sampler's own solution for Gaussian data of this mean and spectrum with the
+    true noises, without a network call. See the page "The spectral solver" for the derivation, and "Reading the tolerance" for
+    what accepts points.
+    """
+
+    basis: Any = None
+    statistics: Any = None
+    secants: bool = True
+    local: bool = True
+    safety: float = 2.0
+    two_sided: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.safety >= 1:
+            raise ConfigError(f"Spectral's safety = {self.safety} is below 1; give 1 or more")
+        if self.statistics is not None and not isinstance(self.statistics, SpectralPrior | str | Path):
+            raise ConfigError(f"Spectral's statistics are {type(self.statistics).__name__}; give parampi.Statistics or a path")
+
+    def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Spectral":
+        return BoundSpectral(self.basis, self.statistics, self.secants, self.local, self.safety, self.known(shape, sigma_data))
+
+    def window(self, requested: int | None, step_map: StepMap) -> int:
+        if isinstance(step_map, CollocationMap) and requested is not None and requested < step_map.steps:
+            raise ConfigError(
+                f"window = {requested} is shorter than the {step_map.steps} points of Collocation, whose steps read later "
+                f"points too; leave the window out (null)"
+            )
+        return super().window(requested, step_map)
+
+    def known(self, shape: tuple[int, ...], sigma_data: float) -> SpectralModel:
+        """The model for fields of this shape."""
+        given = SpectralPrior.from_file(self.statistics) if isinstance(self.statistics, str | Path) else self.statistics
+        usual = "fourier" if 2 <= len(shape) <= 4 else "identity"
+        if given is None:
+            given = SpectralPrior(basis=self.basis or usual)
+        elif self.basis is not None and (given.spectrum is None or given.spectrum.ndim == 0):
+            given = replace(given, basis=self.basis, options={})
+        elif self.basis is not None and not same(self.basis, given.basis):
+            raise ConfigError(
+                f"Spectral's basis = {named(self.basis)} is not the one of its statistics, {named(given.basis)}; leave it out, "
+                f"or take statistics in that basis: SpectralPrior.from_samples(fields, basis={named(self.basis)})"
+            )
+        return SpectralModel(*given.known(shape, sigma_data))
+
+    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+        one = torch.ones(1, dtype=torch.float64)
+        return SpectralStopRule.of(step_map, sigma_data**2 * one, one, sigma_data, tolerance, self.safety)
+
+
+@dataclass(frozen=True)
+class BoundSpectral(Spectral):
+    """The solver for fields of a certain shape."""
+
+    known_model: SpectralModel | None = None
+
+    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+        if isinstance(step_map, CollocationMap):
+            return LastChange(tolerance, self.safety)
+        if not bool(step_map.evaluated.all()):
+            # velocities are not denoised, and so say nothing about what is error_estimate
+            return Solver.rule(self, step_map, sigma_data, tolerance)
+        model = self.model_of()
+        variance, freedom = model.shells()
+        size = float((variance * freedom).sum() + model.basis.shell_sums(model.mean**2).sum()) ** 0.5
+        return SpectralStopRule.of(step_map, variance, freedom, size, tolerance, self.safety)
+
+    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
+        if isinstance(step_map, CollocationMap):
+            return CollocationSweeps(self.model_of(), step_map, self.secants, self.local)
+        return SpectralSweeps(self.model_of(), self.secants, self.local)
+
+    def model_of(self) -> SpectralModel:
+        if self.known_model is None:
+            raise TypeError("bind the solver to a shape first")
+        return self.known_model
+
+
+def same(basis: str | Basis, other: str | Basis) -> bool:
+    return basis == other if isinstance(basis, str) else basis is other
+
+
+def named(basis: str | Basis) -> str:
+    return repr(basis) if isinstance(basis, str) else type(basis).__name__

@@ -1,0 +1,251 @@
+"""When a point may be frozen, judged by what sweeps were seen to leave.
+
+A sweep changes the state of point p by `delta`, and thereby makes a residual `v` at the points that steps make of it, which the
+next sweep finds: `v = F(x_new) - x_new`, the step's error of its linear model. At most it is `reach = sum_l
+|denoised_weight[i,l]| |delta[i-l]|` for denoisers whose slope and model are between 0 and 1; the share of it that came true,
+
+    q[i] = |v[i]| / reach[i] of the sweep before,
+
+changes slowly from sweep to sweep and from point to point. What step i lacks now, if its points are frozen, is therefore taken
+as `safety * q[i] * reach[i]`, with the largest q of the point and its neighbours. The linear model's own sensitivities
+`P[j] = |dx_N / dx_j|`, the largest of all shells of modes, carry this to the end:
+
+    |x_N - serial x_N|  ~  | sum_i P[i+1] safety q[i] reach_s[i] |,       norm over the shells s, sum over the points.
+
+What is lost within the length of a window belongs together and is summed as it is. With a stochastic sampler what is lost in
+stretches of the chain a window apart is independent, and the stretches are added in squares. The tolerance is spent along the
+chain in proportion to what typical changes of the points would make of it, in the same sense.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.samplers import StepMap
+from parampi.solvers.stop_rules import Memory, Verdict, sensitivities
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+MOST = 3.0
+"""Of the share of the worst case that is believed."""
+STEEPEST = 2.0
+"""Response that is believed, of those learned."""
+LEAST = 1e-2
+"""Of the share of the worst case that is feared whatever was seen."""
+EPSILON = 2.0**-52
+ROUNDING = 1e-14
+
+
+@dataclass
+class SpectralStopRule:
+    """Accepts what the estimate allows. Evidence of a round: per shell of modes, squares of changes and of residuals, and the
+    ratios of the learned responses to the model's, (3 S, n, m).
+
+    state, denoised_weight  (N, K) of the step map
+    response      (N, S) the model's, of each point
+    passed        (N + 1, S) the model's dx_N / dx_j
+    spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
+    size          norm of a field, which tolerance and estimates are relative to
+    account       what the end lacks for what is frozen
+    reached       (N, m, S) reach of the last sweep
+    """
+
+    state: Floats
+    denoised_weight: Floats
+    response: Floats
+    passed: Floats
+    spent: Floats
+    size: float
+    tolerance: float
+    safety: float
+    independent: bool
+    account: "ErrorAccumulator | None" = None
+    budget: Floats = field(default_factory=lambda: np.zeros(0))
+    reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+
+    @classmethod
+    def of(
+        cls, step_map: StepMap, variance: Tensor, freedom: Tensor, size: float, tolerance: float, safety: float
+    ) -> "SpectralStopRule":
+        """For shells of these variances and degrees of freedom, both (S,) float64; `size` is the norm of a typical field."""
+        squares, variance = step_map.sigmas[:-1] ** 2, variance.cpu()
+        positive = variance.clamp(min=1e-300)[:, None]
+        responses = positive / (positive + squares)
+        passed = sensitivities(step_map.state + step_map.denoised_weight * lagged(responses, step_map.taps)).T.numpy()
+        denoised_weight = step_map.denoised_weight.abs()
+        # the denoised field is uncertain by the posterior variance, c s^2 / (c + s^2)
+        spread = lagged(responses * squares, step_map.taps).transpose(0, 1) * (denoised_weight[:, None] ** 2)
+        typical = np.sqrt((passed[1:] ** 2 * spread.sum(2).numpy() * freedom.cpu().numpy()).sum(1))
+        length = np.concatenate([[0.0], typical.cumsum()])
+        spent = length / max(length[-1], 1e-300)
+        return cls(step_map.state.numpy(), step_map.denoised_weight.numpy(), responses.T.numpy(), passed, spent, size,
+        tolerance, safety,
+            step_map.stochastic)  # fmt: skip
+
+    def remembered(self) -> Memory:
+        if self.account is None:
+            return {}
+        account = self.account
+        stretch = np.full(len(account.number), float(account.stretch))
+        return {
+            "closed": account.closed, "current": account.current, "number": account.number.astype(np.float64),
+            "stretch": stretch, "reached": np.moveaxis(self.reached, 1, 0),
+        }  # fmt: skip
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if not numbers:
+            return
+        if self.account is None:
+            self.begin(members, int(numbers["stretch"]))
+        assert self.account is not None
+        self.account.closed[column], self.account.current[column] = numbers["closed"], numbers["current"]
+        self.account.number[column] = int(numbers["number"])
+        self.reached[:, column] = numbers["reached"]
+
+    def begin(self, members: int, longest: int) -> None:
+        """Accounts of members whose windows are at most so long."""
+        self.account = ErrorAccumulator.empty(
+            members, self.passed.shape[1], longest if self.independent else len(self.denoised_weight)
+        )
+        self.budget = self.tolerance * in_stretches(self.spent, self.account.stretch)
+        self.reached = np.full((len(self.denoised_weight), members, self.passed.shape[1]), np.nan)
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        stop_statistics: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        """The first point swept came from a frozen one, lacks nothing and is always accepted."""
+        if stop_statistics is None:
+            raise TypeError("a certificate judges by what sweeps left per shell")
+        points, members, shells, columns = len(changes), len(first), self.passed.shape[1], np.arange(len(first))
+        if self.account is None:
+            self.begin(members, int(lengths.max()))
+        assert self.account is not None
+        delta, residual, ratio = np.moveaxis(stop_statistics.reshape(3, shells, points, members), 1, 3)
+        delta, residual = np.sqrt(delta), np.sqrt(residual)
+        inside = np.arange(points)[:, None] < lengths
+        steps = np.minimum(first + np.arange(points)[:, None], len(self.denoised_weight) - 1)
+        before, made = self.reached[steps, columns], np.abs(self.passed[steps + 1]).max(2, keepdims=True)
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, made, inside))
+        passed = self.passing(first, inside, ratio, bent)
+        reach = self.reach(steps, delta)
+        share = np.clip(self.safety * self.share(residual, before, passed[1:], inside), LEAST, MOST)
+        lost = passed[1:] * (share * inside)[..., None] * reach
+        lacks = self.account.after(lost, first) / self.size
+        self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = reach[inside]
+        within = inside & (lacks <= np.maximum(self.budget[steps + 1], error_estimate))
+        within[:1] |= inside[:1]
+        slides = np.cumprod(within, axis=0).sum(0)
+        self.account.enter(lost, first, slides)
+        after = np.where(slides > 0, lacks[np.maximum(slides - 1, 0), columns], error_estimate)
+        return Verdict(slides.astype(np.int64), after)
+
+    def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> Floats:
+        """|dx_N / dx| (n + 1, m, 1) of the points of windows, the frozen one first: with the learned responses within windows,
+        the model's behind them, and the largest of all shells, as what lacks at one scale disturbs others later. The slope of
+        the denoiser may be above the learned one by as much as residuals show (`bent`)."""
+        steps, (points, taps) = len(self.denoised_weight), (len(inside), self.state.shape[1])
+        here = first + np.arange(points + taps)[:, None]
+        rows = self.passed[np.minimum(here, steps)] * (here <= steps)[..., None]
+        within = np.minimum(here[:points], steps - 1)
+        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0) + bent[..., None], STEEPEST)
+        for j in range(points - 1, -1, -1):
+            total = np.zeros_like(rows[j])
+            for tap in range(taps):
+                step = np.minimum(here[j + tap], steps - 1)
+                slope = self.state[step, tap][:, None] + self.denoised_weight[step, tap][:, None] * response[j]
+                total += np.where((here[j + tap] < steps)[:, None], slope, 0.0) * rows[j + tap + 1]
+            rows[j] = np.where(inside[j][:, None], total, rows[j])
+        passed: Floats = np.abs(rows[: points + 1]).max(2, keepdims=True)
+        return passed
+
+    def reach(self, steps: Integers, delta: Floats) -> Floats:
+        """(n, m, S) of changes (n, m, S) of the steps' own points; what a step takes over linearly is exact to rounding."""
+        weights = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state)
+        total: Floats = weights[steps, 0][..., None] * delta
+        for tap in range(1, min(weights.shape[1], len(delta))):
+            total[tap:] += weights[steps[tap:], tap][..., None] * delta[:-tap]
+        return total
+
+    def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """The largest share (n, m) of the worst case that came true, of each point and its neighbours."""
+        came, could = (np.sqrt(((passed * numbers) ** 2).sum(2)) for numbers in (residual, before))
+        known = inside & (could > ROUNDING * self.size)
+        known[:1] = False
+        seen = np.where(known, came / np.where(known, could, 1.0), 1.0)
+        filled = nearest(seen, known)
+        padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
+        widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
+        return widest
+
+
+@dataclass
+class ErrorAccumulator:
+    """What is lost for good, per shell: summed within stretches of `stretch` points, in squares over stretches.
+
+    closed (m, S) squares of former stretches, current (m, S) sum of the one that is on, number (m,) which it is
+    """
+
+    stretch: int
+    closed: Floats
+    current: Floats
+    number: Integers
+
+    @classmethod
+    def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
+        return cls(stretch, np.zeros((members, shells)), np.zeros((members, shells)), np.zeros(members, np.int64))
+
+    def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
+        """Sums (n, m, S) up to each point of what is lost (n, m, S) in the stretch that is on, and in those behind it. Windows
+        are no longer than a stretch, and so reach into one more at most."""
+        here = (first + np.arange(len(lost))[:, None]) // self.stretch == self.number
+        on, behind = np.where(here[..., None], lost, 0.0), np.where(here[..., None], 0.0, lost)
+        return self.current + np.cumsum(on, axis=0), np.cumsum(behind, axis=0)
+
+    def after(self, lost: Floats, first: Integers) -> Floats:
+        """Norms (n, m) of all that is lost if points up to each are frozen."""
+        on, behind = self.parts(lost, first)
+        total: Floats = np.sqrt((self.closed + on**2 + behind**2).sum(2))
+        return total
+
+    def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
+        """Points (m,) that are frozen, of windows that began at `first`."""
+        on, behind = self.parts(lost, first)
+        for m in np.flatnonzero(slides):
+            last = slides[m] - 1
+            self.current[m] = on[last, m]
+            following = (first[m] + slides[m]) // self.stretch
+            if following != self.number[m]:
+                self.closed[m] += self.current[m] ** 2
+                self.current[m], self.number[m] = behind[last, m], following
+
+
+def in_stretches(spent: Floats, stretch: int) -> Floats:
+    """Shares (N + 1,) of the whole that are spent up to each point, if stretches are added in squares."""
+    squares, begin, total = np.zeros_like(spent), 0, 0.0
+    while begin < len(spent) - 1:
+        end = min(begin + stretch, len(spent) - 1)
+        parts = (spent[begin : end + 1] - spent[begin]) ** 2
+        squares[begin : end + 1] = total + parts
+        begin, total = end, total + parts[-1]
+    shares: Floats = np.sqrt(squares / max(total, 1e-300))
+    return shares
+
+
+def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Values (n, m), where not known those of the last known point before, else of the first one behind, else 1."""
+    places = np.where(known, np.arange(len(values))[:, None], -1)
+    last = np.maximum.accumulate(places, axis=0)
+    last = np.where(last >= 0, last, np.argmax(known, axis=0))
+    filled: Floats = np.where(known.any(0), np.take_along_axis(values, last, axis=0), 1.0)
+    return filled
+
+
+def lagged(responses: Tensor, taps: int) -> Tensor:
+    """Responses (S, N) of the points as steps read them, (S, N, K)."""
+    rows: Tensor = responses.new_zeros((*responses.shape, taps))
+    for tap in range(min(taps, responses.shape[1])):
+        rows[:, tap:, tap] = responses[:, : responses.shape[1] - tap]
+    return rows

@@ -1,0 +1,169 @@
+"""Sweeps with a linear model of the denoiser that is diagonal in a basis, and relearned after every sweep."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from parampi.basis import Basis
+from parampi.solvers.spectral.local_secants import LocalSecants
+from parampi.solvers.sweep import GuessContext, Iteration, Sweep
+
+LARGEST = 1e3
+"""Of the factors by which secants may change the model."""
+GROWN = 1e9
+"""Growth of the square of a residual from which on the model is no longer believed."""
+CORRECTIONS = 2
+"""Scans by which what secants know beyond the modes is worked in."""
+FLAT = 1e-26
+"""Squares of changes, relative to those of the states, that are rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralModel:
+    """Gaussian data that are independent in the modes of a basis: `D(x, s) = mean + c / (c + s^2) (x - mean)`.
+
+    variance c (M,) and mean (M,) of the modes, float64; c in units of what white noise of unit variance has there.
+    """
+
+    basis: Basis
+    variance: Tensor
+    mean: Tensor
+
+    def response(self, levels: Tensor) -> Tensor:
+        """`c / (c + s^2)` (..., M) for noise levels s (..., 1)."""
+        # noise and data may both be 0, as may be the numbers of steps that are in no window
+        return torch.where(self.variance > 0, self.variance / (self.variance + levels**2), levels.new_zeros(()))
+
+    def shells(self) -> tuple[Tensor, Tensor]:
+        """Mean variance and degrees of freedom (S,) of the shells."""
+        freedom = self.basis.shell_sums(self.basis.noise)
+        variance = self.basis.shell_sums(self.basis.noise * self.variance) / freedom.clamp(min=1e-300)
+        return variance, freedom
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "SpectralModel":
+        return SpectralModel(self.basis.to(device, dtype), self.variance.to(device, dtype), self.mean.to(device, dtype))
+
+
+class SpectralSweeps(Iteration):
+    """Memory per point: whether it was swept before; its last state and denoised field in modes; what the model of each of its
+    shells was learned to be too small by (0 for new points, which stands for 1); and the square of its last residual.
+
+    The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
+
+        ratio_s = (sum dD dx + w ratio_s) / (sum L dx^2 + w)          sums over the shell's modes, changes since the last sweep
+
+    where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
+    Where the residual of a point has grown since the last sweep, its ratios return to 1. What the denoiser answers in some
+    places of a field more than in others (`LocalSecants`) is no number per mode; it is worked in by further scans.
+    """
+
+    passes_on = True
+
+    def __init__(
+        self, model: SpectralModel, secants: bool, local: bool = False, ridge: float = 1e-3, most: float = 1.0
+    ):  # fmt: skip
+        super().__init__()
+        self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
+        self.freedom = model.shells()[1]
+        self.local = LocalSecants(model.basis, local)
+
+    def flat(self, numbers: Tensor) -> Tensor:
+        """(..., 1) of numbers (..., 1 ... 1) beside fields."""
+        return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
+
+    def placed(self, like: Tensor) -> None:
+        """Have the model's tables where the fields are."""
+        if self.model.variance.device != like.device or self.model.variance.dtype != like.dtype:
+            self.model = self.model.to(like.device, like.dtype)
+            self.freedom = self.freedom.to(like.device)
+            self.local = LocalSecants(self.model.basis, self.local.average is not None)
+
+    def guess(self, entry: GuessContext) -> Tensor:
+        """The sampler's own solution for the model's Gaussian data, with the true noises."""
+        self.placed(entry.x)
+        taps, basis = len(entry.state), self.model.basis
+        enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
+        response = self.model.response(self.flat(entry.levels))
+        known = basis.forward(entry.x)
+        fresh = (denoised_weight * (1 - response)).sum(0) * self.model.mean
+        if isinstance(entry.fresh, Tensor):
+            fresh = fresh + basis.forward(entry.fresh)
+        slopes = torch.where(enters, self.flat(entry.state) + denoised_weight * response, 0.0)
+        z = entry.scan(slopes, torch.where(enters, fresh, known[taps:]), known[:taps])
+        return torch.cat([entry.x[:taps], torch.where(entry.enters, basis.inverse(z[taps:]), entry.x[taps:])])
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        self.placed(sweep.x)
+        basis = self.model.basis
+        error_estimate = basis.forward(sweep.mapped - sweep.old)
+        residual = basis.shell_sums(error_estimate**2)
+        self.learn(sweep, residual.sum(-1, keepdim=True))
+        responses = [self.response_at(sweep, tap) for tap in range(sweep.taps)]
+        slopes = torch.stack([self.slopes(sweep, tap, response) for tap, response in enumerate(responses)])
+        y = sweep.scan(slopes, error_estimate)
+        for _ in range(CORRECTIONS if self.local.known else 0):
+            y = y + sweep.scan(
+                slopes, error_estimate + self.linear_correction(sweep, slopes, responses[0], y) - y[sweep.taps :]
+            )
+        learned = self.ratio(self.memory[3]) if self.secants else torch.ones_like(residual)
+        seen = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
+        self.stop_statistics = torch.cat(seen, -1).cpu().permute(2, 0, 1)
+        return sweep.mapped + basis.inverse(self.linear_correction(sweep, slopes, responses[0], y))
+
+    def linear_correction(self, sweep: Sweep, slopes: Tensor, response: Tensor, y: Tensor) -> Tensor:
+        """What the steps make of changes y (K + n, m, M) of the states they read."""
+        total = slopes[0] * sweep.before(y, 0)
+        for tap in range(1, sweep.taps):
+            total += slopes[tap] * sweep.before(y, tap)
+        if self.local.known:
+            extra = self.local.extra(response * sweep.before(y, 0))
+            for tap in range(sweep.taps):
+                total += self.flat(sweep.denoised_weight[tap]) * (sweep.lagged(extra, tap) if tap else extra)
+        return total
+
+    def slopes(self, sweep: Sweep, tap: int, response: Tensor) -> Tensor:
+        return self.flat(sweep.state[tap]) + self.flat(sweep.denoised_weight[tap]) * response
+
+    def response_at(self, sweep: Sweep, tap: int) -> Tensor:
+        """The model's response (n, m, M) at the points that the steps read at a tap."""
+        prior = self.model.response(self.flat(sweep.levels[tap]))
+        if not self.secants:
+            return prior
+        ratio = sweep.lagged(self.memory[3], tap) if tap else self.memory[3]
+        return (prior * self.model.basis.spread(self.ratio(ratio).to(prior.dtype))).clamp(0, self.most)
+
+    @staticmethod
+    def ratio(stored: Tensor) -> Tensor:
+        """Ratios (n, m, S) from memory, where 0 stands for 1."""
+        return torch.where(stored == 0, 1.0, stored)
+
+    def response(self, sweep: Sweep, change: Tensor) -> Tensor:
+        basis = self.model.basis
+        return basis.inverse(self.response_at(sweep, 0) * basis.forward(change))
+
+    def learn(self, sweep: Sweep, residual: Tensor) -> None:
+        """New ratios from the changes of states and denoised fields since the last sweep; residual (n, m, 1)."""
+        if not self.secants:
+            return
+        basis = self.model.basis
+        x, denoised = basis.forward(sweep.before(sweep.x, 0)), basis.forward(sweep.denoised)
+        if not self.memory:
+            nothing = x.new_zeros((*x.shape[:2], 1))
+            self.memory = [nothing, x, denoised, residual.new_zeros((*x.shape[:2], basis.shells)), torch.zeros_like(residual)]
+        seen, x_before, denoised_before, ratio, residual_before = self.memory
+        dx, dd = seen * (x - x_before), seen * (denoised - denoised_before)
+        ratio = self.secant(sweep, dx, dd, self.ratio(ratio))
+        ratio = torch.where((seen > 0) & (residual > GROWN * residual_before), 1.0, ratio)
+        self.memory = [torch.ones_like(seen), x, denoised, ratio, residual]
+        rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
+        self.local.learn(self.response_at(sweep, 0) * dx, dd, rounding)
+
+    def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
+        basis = self.model.basis
+        above = basis.shell_sums(dd * dx)
+        below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
+        weight = self.ridge * below.sum(-1, keepdim=True) / self.freedom.sum() * self.freedom
+        moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
+        learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
+        return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)

@@ -1,0 +1,193 @@
+"""When a point may be frozen: the per-point test, and the account of what frozen points still lack.
+
+Where the state of a point p changes by `delta = x_new - x_old`, step i = p + l is given the change A[i,l] delta, and should be
+given J delta with `J = state[i,l] + denoised_weight[i,l] D'`, `D' = dD/dx` being the denoiser's true slope, the posterior
+covariance of
+the data over sigma^2. For log-concave data D' and its model lie between 0 and 1, so that step lacks at most reach[i,l] |delta|,
+
+    reach = max(|denoised_weight|, |state - A|, |state + denoised_weight - A|)        (|denoised_weight| where A is the step's
+    slope for some D' in [0, 1]).
+
+From point i + 1 on this is passed on to the end by later steps. With g[j] the largest factor by which these, for Gaussian data
+of any variance, enlarge a change of point j (for one-step samplers it is 1, as state + denoised_weight = 1),
+
+    |x_N - serial x_N| / sigma_data  <=  sum_p weight[p] |delta_p| / sqrt(sigma_p^2 + sigma_data^2),
+    weight[p] = sum_l reach[p+l,l] g[p+l+1] sqrt(sigma_p^2 + sigma_data^2) / sigma_data,
+
+the sum being over the points that were frozen. Where new states are not those of the linear model, the distance to them is lost
+too: `loss[j]` of point j counts with g[j]. The tolerance is spent along the chain in proportion to |denoised_weight| g, for
+one-step
+samplers its length in log sigma: a point is accepted when the account up to there is within the share up to there. The account
+at the end is the estimated error of the member. It is no bound where the data are not log-concave, nor for a network whose
+Jacobian is not a covariance; the tests measure how far it holds.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.samplers import StepMap
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+ROUNDING = 2.0**-52
+"""Of changes that a step takes over linearly, and so exactly but for this: those of velocities."""
+VARIANCES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4)
+"""Of Gaussian data, relative to sigma_data^2, for which the growth of changes is looked at, beside an infinite one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Points by which each member's window slides, and its account of the error so far; both (member,)."""
+
+    slides: Integers
+    error_estimate: Floats
+
+
+Memory = dict[str, Floats]
+"""What a rule knows of members beside their account: numbers (m, ...) by name."""
+
+
+class Rule(Protocol):
+    """Accepts prefixes of windows, on the rank that drives."""
+
+    def remembered(self) -> Memory:
+        """What has to be kept with a run that is to go on later."""
+        ...
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        """MemberSink up numbers (...) of one of so many members, as they were kept."""
+        ...
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        stop_statistics: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        """The verdict on a round.
+
+        `changes` (position, member) are the relative changes at the windows' points, position 0 being the frozen one before,
+        and `losses` what the points made from them lack beyond; `first` (member,) is the frozen point's index, `lengths`
+        (member,) the number of points swept, `error_estimate` (member,) the account and `stop_statistics` (E, position,
+        member) what the iteration has to add.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Accepts what the account allows.
+
+    weight  (N,) turns a relative change at a point into what the steps that read it lack, relative to sigma_data
+    passed  (N,) turns a relative loss of the point that a step makes into what the end lacks
+    budget  (N + 1,) what may be error_estimate up to each point
+    """
+
+    weight: Floats
+    passed: Floats
+    budget: Floats
+
+    @classmethod
+    def of(cls, step_map: StepMap, slopes: Tensor, sigma_data: float, tolerance: float) -> "StopRule":
+        """For a linear model with these slopes A (N, K)."""
+        scale = (step_map.sigmas**2 + sigma_data**2).sqrt() / sigma_data
+        passed, denoised_weight = growth(step_map, sigma_data)[1:], step_map.denoised_weight.abs()
+        sure = (step_map.state - slopes).abs(), (step_map.state + step_map.denoised_weight - slopes).abs()
+        reach = denoised_weight.maximum(sure[0]).maximum(sure[1]).maximum(ROUNDING * slopes.abs())
+        length = np.concatenate([[0.0], (denoised_weight.sum(1) * passed).cumsum(0).numpy()])
+        weight = readers(reach * passed[:, None]) * scale[:-1]
+        return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
+
+    def remembered(self) -> Memory:
+        return {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        """Changes tell it all."""
+
+    def lacks(self, changes: Floats, losses: Floats, begin: int, n: int) -> Floats:
+        """What each of n points behind `begin` lacks if it is frozen."""
+        here = slice(begin, begin + n)
+        lost: Floats = self.weight[here] * changes[:n] + self.passed[here] * losses[:n]
+        return lost
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        stop_statistics: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        """The first point swept came from a frozen one, lacks nothing and is always accepted: no run takes more rounds than
+        steps."""
+        slides, after = np.zeros_like(first), error_estimate.copy()
+        for m, (begin, n) in enumerate(zip(first, lengths, strict=True)):
+            account = error_estimate[m] + np.cumsum(self.lacks(changes[:, m], losses[:, m], begin, n))
+            within = account <= np.maximum(self.budget[begin + 1 : begin + n + 1], error_estimate[m])
+            slides[m] = accepted = int(np.cumprod(within).sum())
+            if accepted:
+                after[m] = account[accepted - 1]
+        return Verdict(slides, after)
+
+
+@dataclass
+class FixedSweeps:
+    """Accepts a whole window after a fixed number of sweeps, whatever they changed; the account is kept as above."""
+
+    account: StopRule
+    sweeps: int
+    done: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def remembered(self) -> Memory:
+        return {"done": self.done.astype(np.float64)} if len(self.done) else {}
+
+    def remember(self, column: int, members: int, numbers: Memory) -> None:
+        if "done" in numbers:
+            self.done = self.done if len(self.done) else np.zeros(members, np.int64)
+            self.done[column] = int(numbers["done"])
+
+    def judge(
+        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        stop_statistics: Floats | None = None,
+    ) -> Verdict:  # fmt: skip
+        self.done = (self.done if len(self.done) else np.zeros_like(first)) + 1
+        enough = (self.done >= np.minimum(self.sweeps, lengths)) & (lengths > 0)
+        after = error_estimate.copy()
+        for m in np.flatnonzero(enough):
+            after[m] += float(self.account.lacks(changes[:, m], losses[:, m], first[m], lengths[m]).sum())
+        self.done[enough] = 0
+        return Verdict(np.where(enough, lengths, 0), after)
+
+
+def readers(uses: Tensor) -> Tensor:
+    """Sums (N,), over the steps that read a point, of numbers (N, K) per step and tap."""
+    total = torch.zeros(len(uses), dtype=uses.dtype)
+    for tap in range(min(uses.shape)):
+        total[: len(uses) - tap] += uses[tap:, tap]
+    return total
+
+
+def growth(step_map: StepMap, sigma_data: float) -> Tensor:
+    """`g` (N + 1,): the largest of |dx_N/dx_j| that Gaussian data of any variance give, at least 1."""
+    largest = torch.ones(step_map.steps + 1, dtype=torch.float64)
+    if step_map.taps == 1 and bool(((step_map.state >= 0) & (step_map.denoised_weight >= 0)).all()):
+        return largest.maximum(reversed_products((step_map.state + step_map.denoised_weight)[:, 0]))
+    squares = step_map.sigmas[:-1] ** 2
+    responses = [variance * sigma_data**2 / (variance * sigma_data**2 + squares) for variance in VARIANCES]
+    slopes = torch.stack([step_map.slopes(r) for r in [*responses, torch.ones_like(squares)]])
+    return largest.maximum(sensitivities(slopes).abs().amax(0))
+
+
+def reversed_products(slopes: Tensor) -> Tensor:
+    """Products (N + 1,) of slopes (N,) from each on to the end."""
+    return torch.cat([slopes.flip(0).cumprod(0).flip(0), slopes.new_ones(1)])
+
+
+def sensitivities(slopes: Tensor) -> Tensor:
+    """`dx_N/dx_j` (v, N + 1) of v linear chains with slopes (v, N, K), from the end backwards."""
+    models, steps, taps = slopes.shape
+    numbers, weight = slopes.numpy(), np.zeros((steps + taps, models))
+    weight[steps] = 1.0
+    for j in range(steps - 1, -1, -1):
+        for tap in range(min(taps, steps - j)):
+            weight[j] += numbers[:, j + tap, tap] * weight[j + tap + 1]
+    return torch.from_numpy(weight[: steps + 1].T.copy())
