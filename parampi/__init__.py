@@ -13,16 +13,15 @@ if TYPE_CHECKING:
     from parampi import samplers, solvers
     from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
     from parampi.ensemble import Ensemble, sample
-    from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError
-    from parampi.errors import UserError as UserError
+    from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
     from parampi.report import MemberReport, Report
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError", "Report",
-    "Statistics", "UserError",
+    "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
+    "Report", "Statistics", "UserError",
     "denoisers", "exact", "guidance", "noise", "posterior", "sample", "samplers", "sigmas", "solvers",
 ]  # fmt: skip
 
