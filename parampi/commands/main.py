@@ -330,28 +330,6 @@ def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path 
     return exit_code(work, 0)
 
 
-@bench.command("scaling-law")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--quick", is_flag=True, help="Few dimensions, in seconds instead of minutes.")
-@click.option("--problem", "problems", multiple=True, help="Only these problems (repeatable).")
-@click.option("--tolerance", default=0.3, show_default=True, help="The divergence held fixed is its square.")
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw rounds and stored states against the dimension.")
-def scaling_law(as_json: bool, quick: bool, problems: tuple[str, ...], tolerance: float, figure: Path | None) -> int:
-    """Rounds and memory of PIADM, Picard and the serial sampler against the dimension, at a fixed divergence."""
-
-    def work() -> None:
-        from parampi.bench import scaling as measure
-
-        table = measure.measure(measure.QUICK if quick else measure.DIMS, problems or measure.NAMES, tolerance)
-        print(measure.to_json(table) if as_json else measure.to_markdown(table))
-        if figure:
-            from parampi.verify.scaling import scaling_figure
-
-            scaling_figure(figure, table.rows, table.rows[0].problem, tolerance)
-
-    return exit_code(work, 0)
-
-
 @commands.command()
 def info() -> int:
     """Versions and devices, for reports of trouble."""

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import pytest
-
-from parampi.errors import OutputError
-from parampi.verify.scaling import scaling_figure
+from scaling_law.figure import scaling_figure
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,3 @@ def test_figure_is_drawn_and_replaced(tmp_path):
     for _ in range(2):
         scaling_figure(path, list(lines()), "spectrum", 0.3)
     assert path.read_bytes().startswith(b"\x89PNG") and list(tmp_path.iterdir()) == [path]
-
-
-def test_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OutputError):
-        scaling_figure(tmp_path / "none" / "scaling.png", list(lines()), "spectrum", 0.3)

@@ -17,10 +17,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from parampi.bench.scaling.corrector import Langevin
-from parampi.bench.scaling.problems import F64, Modes, Started
-from parampi.bench.scaling.sweeps import Model, chain, model_slopes
 from parampi.samplers import StepMap
+from scaling_law.corrector import Langevin
+from scaling_law.problems import F64, Modes, Started
+from scaling_law.sweeps import Model, chain, model_slopes
 
 UNIT = torch.ones(1, dtype=F64)
 

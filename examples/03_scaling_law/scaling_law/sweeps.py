@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from parampi.bench.scaling.problems import Modes
 from parampi.samplers import StepMap
+from scaling_law.problems import Modes
 
 Model = Literal["noise", "gaussian", "identity", "exact"]
 

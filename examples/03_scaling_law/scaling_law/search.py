@@ -8,12 +8,12 @@ from itertools import islice
 
 import torch
 
-from parampi.bench.scaling.corrector import Langevin, corrector_maps
-from parampi.bench.scaling.problems import Modes
-from parampi.bench.scaling.steps import exponential_steps
-from parampi.bench.scaling.sweeps import Affine, Model, carried, exact_flow, split, sweep_maps
-from parampi.diffusion.piadm_grid import PIADMGrid, block_grid
+from parampi.diffusion import PIADMGrid, block_grid
 from parampi.samplers import StepMap
+from scaling_law.corrector import Langevin, corrector_maps
+from scaling_law.problems import Modes
+from scaling_law.steps import exponential_steps
+from scaling_law.sweeps import Affine, Model, carried, exact_flow, split, sweep_maps
 
 EARLY_STOP = 1e-3
 START_SHARE, STEPS_SHARE = 0.25, 0.75

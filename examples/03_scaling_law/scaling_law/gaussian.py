@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
-from parampi.bench.scaling.path import path_divergence, start_divergence, swept_path_divergence
-from parampi.bench.scaling.problems import PROBLEMS, Modes
-from parampi.bench.scaling.rows import WINDOWS, Case, Row, needed
-from parampi.bench.scaling.search import (
+from parampi.diffusion import block_grid
+from parampi.solvers import piadm_parameters
+from scaling_law.path import path_divergence, start_divergence, swept_path_divergence
+from scaling_law.problems import PROBLEMS, Modes
+from scaling_law.rows import WINDOWS, Case, Row, needed
+from scaling_law.search import (
     EARLY_STOP,
     START_SHARE,
     STEPS_SHARE,
@@ -21,9 +24,7 @@ from parampi.bench.scaling.search import (
     least_count,
     level,
 )
-from parampi.bench.scaling.steps import ddim_steps
-from parampi.diffusion.piadm_grid import last_block_steps
-from parampi.solvers.piadm_parameters import Kind, piadm_parameters
+from scaling_law.steps import ddim_steps
 
 COARSE, FINE = 32, 1024
 """Steps per block with which sweeps are counted for whole paths, and most steps per block that are summed for them."""
@@ -74,7 +75,7 @@ def serial_rows(case: Case, problem: Modes, horizon: float, blocks: int) -> Iter
 
 def theorem_rows(dim: int, tolerance: float) -> Iterator[Row]:
     """The theorem's formulas with all constants 1, for whatever problem."""
-    kinds: tuple[Kind, Kind] = ("sde", "ode")
+    kinds: tuple[Literal["sde"], Literal["ode"]] = ("sde", "ode")
     for kind in kinds:
         p = piadm_parameters(dim, tolerance, kind, early_stop=EARLY_STOP)
         again = p.corrector.sweeps if p.corrector else 0
@@ -99,7 +100,7 @@ def path_row(case: Case, problem: Modes) -> Row:
         return left <= (1 - STEPS_SHARE) * case.target
 
     sweeps, plan = least_count(meets), replace(plan, steps_per_block=steps)
-    last = sum(last_block_steps(horizon / blocks, horizon / blocks / steps, EARLY_STOP))
+    last = len(block_grid(1, steps, horizon / blocks, EARLY_STOP).sigmas) - 1
     return case.row("PIADM, whole path", plan, sweeps * blocks, max(last, steps), sweeps)
 
 

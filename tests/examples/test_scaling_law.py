@@ -5,10 +5,9 @@ import math
 from dataclasses import replace
 
 import pytest
-
-from parampi.bench.scaling import DIMS, Row, fits, measure, to_json, to_markdown
-from parampi.bench.scaling.problems import spectrum
-from parampi.bench.scaling.search import (
+from scaling_law import DIMS, Row, fits, measure, to_json, to_markdown
+from scaling_law.problems import spectrum
+from scaling_law.search import (
     EARLY_STOP,
     Plan,
     bisected,
@@ -20,7 +19,8 @@ from parampi.bench.scaling.search import (
     interleaved,
     least_count,
 )
-from parampi.errors import ConfigError
+
+from parampi import ConfigError
 
 TARGET = 0.09
 

@@ -5,13 +5,11 @@ from itertools import islice
 
 import pytest
 import torch
-from torch import Tensor
-
-from parampi.bench.scaling.corrector import Langevin, corrector_maps
-from parampi.bench.scaling.path import path_divergence, start_divergence, swept_path_divergence
-from parampi.bench.scaling.problems import Modes, Started, field, spectrum
-from parampi.bench.scaling.steps import ddim_steps, exponential_steps
-from parampi.bench.scaling.sweeps import (
+from scaling_law.corrector import Langevin, corrector_maps
+from scaling_law.path import path_divergence, start_divergence, swept_path_divergence
+from scaling_law.problems import Modes, Started, field, spectrum
+from scaling_law.steps import ddim_steps, exponential_steps
+from scaling_law.sweeps import (
     carried,
     denoiser_slopes,
     exact_flow,
@@ -20,7 +18,9 @@ from parampi.bench.scaling.sweeps import (
     step_slopes,
     sweep_maps,
 )
-from parampi.diffusion.piadm_grid import block_grid
+from torch import Tensor
+
+from parampi.diffusion import block_grid
 from parampi.samplers import StepMap
 
 F64 = torch.float64

@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from parampi.bench.scaling.fits import Fit, fits
-from parampi.bench.scaling.gaussian import gaussian_rows, theorem_rows
-from parampi.bench.scaling.pair import mixture_rows
-from parampi.bench.scaling.problems import PROBLEMS
-from parampi.bench.scaling.rows import Row
-from parampi.bench.table import markdown
-from parampi.errors import ConfigError
+from parampi import ConfigError
+from scaling_law.fits import Fit, fits
+from scaling_law.gaussian import gaussian_rows, theorem_rows
+from scaling_law.pair import mixture_rows
+from scaling_law.problems import PROBLEMS
+from scaling_law.rows import Row
+from scaling_law.table import markdown
 
 TOLERANCE = 0.3
 DIMS = tuple(2**k for k in range(4, 17))
@@ -78,8 +78,8 @@ def short(number: int) -> str:
     return str(number) if number < 100_000 else f"{number:.2g}".replace("e+0", "e")
 
 
-def growth(f: Fit) -> tuple[str, str | None]:
+def growth(f: Fit) -> tuple[str, str]:
     """A power of the logarithm and the quadratic term, or a power of d for serial samplers."""
     if f.method.startswith("serial"):
-        return f"d^{f.rounds_exponent:.2f}", None
+        return f"d^{f.rounds_exponent:.2f}", "-"
     return f"log^{f.power:.1f}", f"{f.quadratic:.2f} ± {f.quadratic_error:.2f}"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from parampi.bench.scaling.search import MOST_SWEEPS, Plan
-from parampi.bench.scaling.sweeps import Model
-from parampi.errors import ConfigError
+from parampi import ConfigError
+from scaling_law.search import MOST_SWEEPS, Plan
+from scaling_law.sweeps import Model
 
 Found = TypeVar("Found")
 WINDOWS: dict[str, Model] = {"Picard": "gaussian", "ParaDiGMS": "identity"}

@@ -7,9 +7,9 @@ mean and a variance each. Both are known exactly for Gaussian data.
 import torch
 from torch import Tensor
 
-from parampi.bench.scaling.problems import Modes
-from parampi.bench.scaling.sweeps import split, step_slopes
 from parampi.samplers import StepMap
+from scaling_law.problems import Modes
+from scaling_law.sweeps import split, step_slopes
 
 
 def reverse_slopes(steps: StepMap, problem: Modes) -> Tensor:

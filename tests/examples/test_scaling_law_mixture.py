@@ -5,9 +5,8 @@ from itertools import islice
 
 import pytest
 import torch
-
-from parampi.bench.scaling.corrector import Langevin, corrector_maps
-from parampi.bench.scaling.mixture import (
+from scaling_law.corrector import Langevin, corrector_maps
+from scaling_law.mixture import (
     Draws,
     Pair,
     corrected,
@@ -17,9 +16,10 @@ from parampi.bench.scaling.mixture import (
     quantiles,
     sweep,
 )
-from parampi.bench.scaling.steps import exponential_steps
-from parampi.bench.scaling.sweeps import split, sweep_maps
-from parampi.diffusion.piadm_grid import block_grid
+from scaling_law.steps import exponential_steps
+from scaling_law.sweeps import split, sweep_maps
+
+from parampi.diffusion import block_grid
 
 F64 = torch.float64
 PAIR = Pair(64)

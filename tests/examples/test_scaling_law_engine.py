@@ -5,19 +5,17 @@ from itertools import islice
 
 import pytest
 import torch
+from scaling_law.corrector import Langevin, corrector_maps
+from scaling_law.problems import Modes
+from scaling_law.steps import exponential_steps
+from scaling_law.sweeps import split, sweep_maps
 from torch import Tensor
 
 import parampi
-from parampi.bench.scaling.corrector import Langevin, corrector_maps
-from parampi.bench.scaling.problems import Modes
-from parampi.bench.scaling.steps import exponential_steps
-from parampi.bench.scaling.sweeps import split, sweep_maps
-from parampi.diffusion.exact import Gaussian
-from parampi.diffusion.noise import normal
-from parampi.diffusion.piadm_grid import block_grid
-from parampi.samplers.piadm import PIADMODE, PIADMSDE
+from parampi.diffusion import Gaussian, block_grid, normal
+from parampi.samplers import PIADMODE, PIADMSDE
 from parampi.solvers import PIADM
-from tests.bench.test_scaling_exact import swept
+from tests.examples.test_scaling_law_exact import swept
 
 F64 = torch.float64
 MEAN, VARIANCE = torch.tensor([0.5, -1.0, 2.0], dtype=F64), torch.tensor([3.0, 0.2, 0.9], dtype=F64)

@@ -8,7 +8,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from parampi.bench.scaling.rows import Row
+from scaling_law.rows import Row
 
 F64 = torch.float64
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parampi.fields.stores.target import partial_name, put_in_place, writing
-from parampi.verify.figures import FAINT, INK, STYLE
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+INK, FAINT = "#222222", "#d9d9d9"
+STYLE: dict[Any, Any] = {
+    "font.size": 11, "axes.titlesize": 12, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": "#888888", "axes.linewidth": 0.8, "mathtext.default": "regular",
+}  # fmt: skip
 LINES = {
     "theorem, constants 1": ("#b0b0b0", "-", None),
     "PIADM, whole path": ("#8a8a8a", "--", "x"),
@@ -30,9 +32,9 @@ NAMES = {"spectrum": "Gaussian data, one spectrum for all dimensions", "field": 
 def scaling_figure(path: str | Path, rows: Sequence[Any], problem: str, tolerance: float) -> None:
     """One PNG: rounds above and stored numbers below, for stochastic and for deterministic samplers, by method.
 
-    rows  of `parampi.bench.scaling.Scaling`; those of `problem` are drawn, and the theorem's
+    rows  of `scaling_law.Scaling`; those of `problem` are drawn, and the theorem's
 
-    Replaces a file that may be there. Raises OutputError where it cannot be written.
+    Replaces a file that may be there.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,9 +58,7 @@ def scaling_figure(path: str | Path, rows: Sequence[Any], problem: str, toleranc
                       loc="lower center", ncols=4, frameon=False)  # fmt: skip
         figure.suptitle(f"{NAMES.get(problem, problem)}, at a divergence of {tolerance**2:.2g}", weight="bold")
         figure.tight_layout(rect=(0, 0.075, 1, 1))
-        with writing(path):
-            figure.savefig(partial_name(path), format="png", metadata={"Software": None})
-            put_in_place(path, overwrite=True)
+        figure.savefig(path, format="png", metadata={"Software": None})
 
 
 def draw(axis: "Axes", rows: Sequence[Any], quantity: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from parampi.bench.scaling.mixture import Draws, Pair
-from parampi.bench.scaling.rows import WINDOWS, Case, Row, needed
-from parampi.bench.scaling.search import (
+from scaling_law.mixture import Draws, Pair
+from scaling_law.rows import WINDOWS, Case, Row, needed
+from scaling_law.search import (
     SETTLED,
     START_SHARE,
     STEPS_SHARE,
@@ -19,7 +19,7 @@ from parampi.bench.scaling.search import (
     first_settled,
     interleaved,
 )
-from parampi.bench.scaling.sweeps import Model
+from scaling_law.sweeps import Model
 
 
 def mixture_rows(dim: int, tolerance: float) -> Iterator[Row]:

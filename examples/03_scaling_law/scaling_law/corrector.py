@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from parampi.bench.scaling.problems import Modes
-from parampi.bench.scaling.sweeps import Affine, chain, collected
+from scaling_law.problems import Modes
+from scaling_law.sweeps import Affine, chain, collected
 
 
 @dataclass(frozen=True)
