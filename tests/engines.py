@@ -16,7 +16,7 @@ GAUSSIAN = Gaussian(torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 4)
 MIXTURE = GaussianMixture()
 FIELDS = FieldMixture(n=16)
 REGIMES = FieldMixture(n=16, components=3)
-CAUSAL = {name: kind for name, kind in SAMPLERS.items() if not getattr(kind, "two_sided", False)}
+CAUSAL = {name: kind for name, kind in SAMPLERS.distinct().items() if not getattr(kind, "two_sided", False)}
 """Samplers that can be run one step after another."""
 
 

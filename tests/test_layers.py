@@ -13,16 +13,17 @@ PACKAGE = ROOT / "parampi"
 
 # Every room (a package, or a module at the top) and the rooms it may import from. A room may always import from itself.
 # Read it downwards: nothing appears to the right before it has appeared to the left.
-SAMPLING = {"errors", "diffusion", "samplers"}
+SAMPLING = {"errors", "registry", "diffusion", "samplers"}
 SOLVING = SAMPLING | {"basis", "fields", "solvers", "parallel"}
 ADVANCING = SOLVING | {"report", "engine"}
 MAY_IMPORT = {
     "errors": set(),
+    "registry": {"errors"},
     "report": {"errors"},
-    "diffusion": {"errors"},
-    "samplers": {"errors", "diffusion"},
-    "basis": {"errors"},
-    "fields": {"errors"},
+    "diffusion": {"errors", "registry"},
+    "samplers": {"errors", "registry", "diffusion"},
+    "basis": {"errors", "registry"},
+    "fields": {"errors", "registry"},
     "solvers": SAMPLING | {"basis", "fields"},
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},

@@ -1,13 +1,14 @@
 """What a basis is, and a registry of them."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
+from parampi.registry import Registry
 
 
 class Basis(Protocol):
@@ -56,27 +57,18 @@ class Basis(Protocol):
         in every call; shell, weight and noise keep their dtypes."""
 
 
-BASES: dict[str, Callable[..., Basis]] = {}
-B = TypeVar("B", bound=Callable[..., Basis])
-
-
-def register(name: str) -> Callable[[B], B]:
-    """Make a basis known by name to configurations and to the tests that every basis must pass."""
-
-    def add(cls: B) -> B:
-        BASES[name] = cls
-        return cls
-
-    return add
+BASES = Registry("basis")
+register = BASES.register
+lookup = BASES.lookup
 
 
 def make_basis(name: str, shape: Sequence[int], **options: Any) -> Basis:
-    """The basis of that name for fields of `shape` (C, *space); ConfigError for names and options that there are not."""
-    if name not in BASES:
-        raise ConfigError(f"there is no basis {name!r}; choose one of {', '.join(sorted(BASES))}")
-    known = [option for option in inspect.signature(BASES[name]).parameters if option != "shape"]
+    """Return the basis of that name for fields of `shape` (C, *space). Raises ConfigError for an unknown name or option."""
+    kind = lookup(name)
+    known = [option for option in inspect.signature(kind).parameters if option != "shape"]
     for option in options:
         if option not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise ConfigError(f"the basis {name!r} has no option {option!r}; {has}")
-    return BASES[name](tuple(shape), **options)
+    basis: Basis = kind(tuple(shape), **options)
+    return basis

@@ -12,17 +12,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
-from torch import Tensor
 
-from parampi.diffusion import sigmas
+from parampi.diffusion.schedules import SCHEDULES
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
 
-SCHEDULES: dict[str, Callable[..., Tensor]] = {
-    name: getattr(sigmas, name) for name in ("karras", "log_uniform", "vp_linear", "vp_cosine", "piadm", "explicit")
-}
 REGISTRIES: dict[str, dict[str, Any]] = {"sigmas": SCHEDULES, "sampler": SAMPLERS, "solver": SOLVERS}
 CHOICES = {("sampling", "sigmas"): "schedule", ("sampling", "sampler"): "name", ("sampling", "solver"): "name"}
 PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),

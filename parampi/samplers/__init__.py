@@ -1,6 +1,6 @@
 """Samplers: step maps as coefficients. Each family is one small file; the names below are what configurations use."""
 
-from parampi.samplers.base import SAMPLERS, Sampler, StepMap, check_grid, register
+from parampi.samplers.base import SAMPLERS, Sampler, StepMap, alias, check_grid, lookup, register
 from parampi.samplers.collocation import Collocation, CollocationMap
 from parampi.samplers.ddim import DDIM, DDPM
 from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M, DPMppSDE
@@ -12,6 +12,6 @@ from parampi.samplers.unipc import UniPC
 
 __all__ = [
     "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "Collocation", "CollocationMap", "DPMpp2M", "DPMpp2MSDE",
-    "DPMpp2S", "DPMpp3M", "DPMppSDE", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "check_grid",
-    "register",
+    "DPMpp2S", "DPMpp3M", "DPMppSDE", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "alias",
+    "check_grid", "lookup", "register",
 ]  # fmt: skip

@@ -1,14 +1,14 @@
 """What a sampler is: the coefficients of its step map, and a registry of the samplers there are."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
+from parampi.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,10 @@ class Sampler(Protocol):
         ...
 
 
-SAMPLERS: dict[str, type] = {}
-S = TypeVar("S", bound=type)
-
-
-def register(name: str) -> Callable[[S], S]:
-    """Make a sampler known by name to configurations, to the command line and to the tests every sampler must pass."""
-
-    def add(cls: S) -> S:
-        SAMPLERS[name] = cls
-        return cls
-
-    return add
+SAMPLERS = Registry("sampler")
+register = SAMPLERS.register
+lookup = SAMPLERS.lookup
+alias = SAMPLERS.alias
 
 
 def check_grid(sigmas: Tensor) -> Tensor:

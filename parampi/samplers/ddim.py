@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.base import StepMap, alias, check_grid, register
 
 
 @register("ddim")
@@ -36,9 +36,5 @@ class DDIM:
         return StepMap(sigmas, state=down / here, denoised_weight=1 - down / here, noise=up)
 
 
-@register("ddpm")
-@dataclass(frozen=True)
-class DDPM(DDIM):
-    """`DDIM(eta=1)`: ancestral sampling with the posterior variance (Ho, Jain, Abbeel 2020, arXiv:2006.11239, algorithm 2)."""
-
-    eta: float = 1.0
+DDPM = alias("ddpm", DDIM, eta=1.0)
+"""Ancestral sampling with the posterior variance (Ho, Jain, Abbeel 2020, arXiv:2006.11239, algorithm 2): `DDIM(eta=1)`."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.base import StepMap, alias, check_grid, register
 from parampi.samplers.ddim import DDIM
 from parampi.samplers.exponential import log_steps, phi
 
@@ -143,20 +143,12 @@ class DPMpp3M(Multistep):
         return weights
 
 
-@register("dpmpp_sde")
-@dataclass(frozen=True)
-class DPMppSDE:
-    """SDE-DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095): the exact solution of the reverse SDE with D held,
+DPMppSDE = alias("dpmpp_sde", DDIM, eta=1.0)
+"""SDE-DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095): the exact solution of the reverse SDE with D held,
 
-        x_{i+1} = e^-2h x_i + (1 - e^-2h) D_i + sigma_{i+1} sqrt(1 - e^-2h) xi,
+    x_{i+1} = e^-2h x_i + (1 - e^-2h) D_i + sigma_{i+1} sqrt(1 - e^-2h) xi,
 
-    which is DDPM, `DDIM(eta=1)`.
-    """
-
-    order: ClassVar[int] = 1
-
-    def steps(self, sigmas: Tensor) -> StepMap:
-        return DDIM(1.0).steps(sigmas)
+which is `DDIM(eta=1)`."""
 
 
 @register("dpmpp_2m_sde")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from parampi.samplers.base import StepMap, check_grid, register
+from parampi.samplers.base import StepMap, alias, check_grid, register
 from parampi.samplers.churn import Churn
 from parampi.samplers.ddim import DDIM
 
@@ -31,15 +31,10 @@ class Euler(Churn):
         return StepMap(raised, ratio, (raised[:-1] - levels[1:]) / raised[:-1], added[1:], start=start)
 
 
-@register("euler_ancestral")
-@dataclass(frozen=True)
-class EulerAncestral(DDIM):
-    """Euler's method to a noise level below the next one, and fresh noise up to it (k-diffusion's ancestral sampler):
+EulerAncestral = alias("euler_ancestral", DDIM, eta=1.0)
+"""Euler's method to a noise level below the next one, and fresh noise up to it (k-diffusion's ancestral sampler):
 
-        x[i+1] = x[i] + (down - sigma_i) (x[i] - D_i) / sigma_i + up xi,
-        up = eta sigma_{i+1} sqrt(sigma_i^2 - sigma_{i+1}^2) / sigma_i,         down = sqrt(sigma_{i+1}^2 - up^2).
+    x[i+1] = x[i] + (down - sigma_i) (x[i] - D_i) / sigma_i + up xi,
+    up = eta sigma_{i+1} sqrt(sigma_i^2 - sigma_{i+1}^2) / sigma_i,         down = sqrt(sigma_{i+1}^2 - up^2).
 
-    In EDM coordinates this is DDIM(eta), and DDPM for eta = 1. Raises ConfigError unless 0 <= eta <= 1.
-    """
-
-    eta: float = 1.0
+In EDM coordinates this is `DDIM(eta)`, with eta = 1 by default."""

@@ -1,14 +1,13 @@
 """Solvers: how a window of points is iterated until it agrees. The names below are what configurations use."""
 
-from parampi.solvers.base import SOLVERS, Solver, check_solver, register
+from parampi.solvers.base import SOLVERS, Solver, alias, check_solver, lookup, register
 from parampi.solvers.linear_models import Guess, LinearModel
 from parampi.solvers.newton import Newton
 from parampi.solvers.parareal import Parareal
-from parampi.solvers.parasolver import ParaSolver
 from parampi.solvers.parataa import ParaTAA
 from parampi.solvers.piadm import PIADM
 from parampi.solvers.piadm_parameters import Corrector, PIADMParameters, piadm_parameters
-from parampi.solvers.picard import Picard
+from parampi.solvers.picard import ParaSolver, Picard
 from parampi.solvers.serial import Serial
 from parampi.solvers.spectral.solver import Spectral
 from parampi.solvers.stop_rules import FixedSweeps, Rule, StopRule, Verdict
@@ -37,8 +36,10 @@ __all__ = [
     "StopRule",
     "Sweep",
     "Verdict",
+    "alias",
     "check_solver",
     "linear_correction",
+    "lookup",
     "piadm_parameters",
     "register",
 ]  # fmt: skip

@@ -1,12 +1,12 @@
 """What a solver is: a linear model, a first guess, the way windows move and when they may; and a registry of them."""
 
-from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
+from parampi.registry import Registry
 from parampi.samplers import StepMap
 from parampi.samplers.collocation import CollocationMap
 from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
@@ -60,18 +60,10 @@ class Solver:
         return LinearSweeps()
 
 
-SOLVERS: dict[str, type] = {}
-S = TypeVar("S", bound=type)
-
-
-def register(name: str) -> Callable[[S], S]:
-    """Make a solver known by name to configurations, to the command line and to the tests every solver must pass."""
-
-    def add(cls: S) -> S:
-        SOLVERS[name] = cls
-        return cls
-
-    return add
+SOLVERS = Registry("solver")
+register = SOLVERS.register
+lookup = SOLVERS.lookup
+alias = SOLVERS.alias
 
 
 def check_solver(solver: Solver, step_map: StepMap, shape: tuple[int, ...]) -> None:

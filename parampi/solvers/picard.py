@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.base import Solver, check_choices, equal_blocks, register
+from parampi.solvers.base import Solver, alias, check_choices, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
 
 CHOICES = {
@@ -55,3 +55,12 @@ class Picard(Solver):
             return frozen_guess(step_map)
         guess = gaussian_guess if self.guess == "gaussian" else constant_guess
         return guess(step_map, sigma_data)
+
+
+ParaSolver = alias("parasolver", Picard, linear_model="identity", guess="frozen")
+"""Sweeps over a sliding window whose points enter with the sampler's own steps, taken with the true noises and with the
+denoised field frozen at the latest one known, as in ParaSolver (Lu, Zhu, Hou 2025, ICLR):
+
+    g[i+1] = sum_l state[i,l] g[i-l] + (sum_l denoised_weight[i,l]) D_latest + sum_q noise[i,q] xi[i-q].
+
+Before the first round, where no denoised field is known, it is that of Gaussian data."""

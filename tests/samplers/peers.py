@@ -68,7 +68,8 @@ def doubled(scheduler_class, noises=None):
 
 @dataclass(frozen=True)
 class Case:
-    """`peer`: a scheduler by name and its options. `scaled`: its state is alpha x, not x."""
+    """`peer`: a scheduler by name and its options. `scaled`: its state is alpha x, not x. `alias`: the sampler's
+    name where it is not that of its class."""
 
     sampler: Sampler
     peer: str
@@ -76,6 +77,11 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     scaled: bool = True
     step_options: dict[str, Any] = field(default_factory=dict)
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.alias or next(name for name, kind in SAMPLERS.distinct().items() if kind is type(self.sampler))
 
     @property
     def label(self) -> str:
@@ -85,7 +91,7 @@ class Case:
     def row(self) -> tuple[str, str, str]:
         """What the table tells apart: not how many steps there are, nor where they are."""
         options = {name: value for name, value in {**self.options, **self.step_options}.items() if name not in PLACES}
-        return name_of(self.sampler), self.peer, ", ".join(shown(options))
+        return self.name, self.peer, ", ".join(shown(options))
 
 
 PLACES = ("timestep_spacing", "final_sigmas_type", "set_alpha_to_one", "steps_offset", "clip_sample")
@@ -93,10 +99,6 @@ PLACES = ("timestep_spacing", "final_sigmas_type", "set_alpha_to_one", "steps_of
 
 def shown(options: dict[str, Any]) -> list[str]:
     return [name if value is True else f"{name}={value}" for name, value in options.items()]
-
-
-def name_of(sampler: Sampler) -> str:
-    return next(name for name, kind in SAMPLERS.items() if kind is type(sampler))
 
 
 SPACINGS = ("linspace", "leading", "trailing")
@@ -125,7 +127,7 @@ def ddim() -> Iterator[Case]:
         options = {"timestep_spacing": spacing, "set_alpha_to_one": one, "steps_offset": int(spacing == "leading")}
         yield Case(DDIM(eta), "DDIMScheduler", 20, {**options, "clip_sample": False}, step_options={"eta": eta})
     for spacing in SPACINGS:
-        yield Case(DDPM(), "DDPMScheduler", 20, {"timestep_spacing": spacing, "clip_sample": False})
+        yield Case(DDPM(), "DDPMScheduler", 20, {"timestep_spacing": spacing, "clip_sample": False}, alias="ddpm")
 
 
 def euler() -> Iterator[Case]:
@@ -137,7 +139,8 @@ def euler() -> Iterator[Case]:
         yield Case(Heun(), "HeunDiscreteScheduler", 12, options, scaled=False)
     for spacing in SPACINGS:
         options = {"timestep_spacing": spacing}
-        yield Case(EulerAncestral(), "EulerAncestralDiscreteScheduler", 12, options, scaled=False)
+        peer = "EulerAncestralDiscreteScheduler"
+        yield Case(EulerAncestral(), peer, 12, options, scaled=False, alias="euler_ancestral")
         for churn in CHURNS:
             yield Case(Euler(**churn), EULER, 12, options, scaled=False, step_options=churn)
 
@@ -158,7 +161,7 @@ def multistep(options: dict[str, Any], steps: int) -> Iterator[Case]:
 
 def stochastic(options: dict[str, Any], steps: int) -> Iterator[Case]:
     sde = {**options, "algorithm_type": "sde-dpmsolver++"}
-    yield Case(DPMppSDE(), MULTI, steps, {**sde, "solver_order": 1})
+    yield Case(DPMppSDE(), MULTI, steps, {**sde, "solver_order": 1}, alias="dpmpp_sde")
     for form in ("midpoint", "heun"):
         yield Case(DPMpp2MSDE(form), MULTI, steps, {**sde, "solver_type": form})
     yield Case(DPMpp2MSDE(euler_at_final=True), MULTI, steps, {**sde, "euler_at_final": True})

@@ -10,7 +10,7 @@ from parampi.diffusion.sigmas import VPTimes, karras, log_uniform, training_time
 from parampi.errors import ConfigError
 from parampi.samplers import DDIM, EDM, DPMpp2M, Euler, UniPC
 from tests.samplers import elucidated, parity
-from tests.samplers.peers import F64, Case, cases, difference, doubled, levels, name_of, run_ours, run_peer, scheduler
+from tests.samplers.peers import F64, Case, cases, difference, doubled, levels, run_ours, run_peer, scheduler
 from tests.samplers.walk import walk
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers, an extra of the tests, is not installed")
@@ -18,7 +18,7 @@ PROBLEMS = parity.problems()
 LARGEST = 1e-10
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{name_of(case.sampler)}, {case.peer}, {case.label}")
+@pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.name}, {case.peer}, {case.label}")
 def test_equals_the_scheduler(case):
     """The mixture; the other problems are gone through for one case of each row below, and by the table of the docs."""
     denoise, shape = PROBLEMS[1]

@@ -32,11 +32,11 @@ def refusal(solver, sampler):
         return str(error)
 
 
-ALL = [(solver(), sampler(), f"{s}-{a}") for s, solver in SOLVERS.items() for a, sampler in CAUSAL.items()]
+ALL = [(solver(), sampler(), f"{s}-{a}") for s, solver in SOLVERS.distinct().items() for a, sampler in CAUSAL.items()]
 TAKEN = [(solver, sampler, name) for solver, sampler, name in ALL if refusal(solver, sampler) is None]
 
 every_sampler = pytest.mark.parametrize("sampler", [kind() for kind in CAUSAL.values()], ids=list(CAUSAL))
-every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.values()], ids=list(SOLVERS))
+every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.distinct().values()], ids=list(SOLVERS.distinct()))
 
 
 def pairs(chosen):

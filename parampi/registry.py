@@ -1,0 +1,80 @@
+"""Registries: what a configuration or a user's module names, found when the name is asked for."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from parampi.errors import ConfigError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Entry = TypeVar("Entry", bound=Callable[..., Any])
+
+
+class Registry(dict[str, Callable[..., Any]]):
+    """The choices of one kind by name, in the order in which they were registered.
+
+    An entry is a class or a function; its signature tells which options it has. `kind` is what messages call an entry, such as
+    "sampler". `aliases` holds the names that stand for another entry with other defaults.
+    """
+
+    def __init__(self, kind: str, **entries: Callable[..., Any]):
+        super().__init__(entries)
+        self.kind = kind
+        self.aliases: set[str] = set()
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Return a decorator that makes a class or a function known by name: to configurations, to the command line and to the
+        tests that every entry must pass. A later entry of the same name takes the place of the former."""
+
+        def add(entry: Entry) -> Entry:
+            self[name] = entry
+            self.aliases.discard(name)
+            return entry
+
+        return add
+
+    def lookup(self, name: str) -> Callable[..., Any]:
+        """Return the entry of that name. Raises ConfigError, with the nearest name and all there are."""
+        if name in self:
+            return self[name]
+        near = difflib.get_close_matches(name, self, n=1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"there is no {self.kind} {name!r}; {meant}choose one of {', '.join(sorted(self))}")
+
+    def alias(self, name: str, target: Callable[P, T], **defaults: Any) -> Callable[P, T]:
+        """Register a second name for `target`, with other default values of its options, and return what builds it.
+
+        Options stay settable. The signature and the type hints are the target's, with these defaults in place, so that a
+        configuration reads them as those of any other entry. Raises TypeError for a default that is no option of the target.
+        """
+        signature, hints = with_defaults(target, defaults)
+
+        def build(*args: P.args, **kwargs: P.kwargs) -> T:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return target(*bound.args, **bound.kwargs)
+
+        build.__name__ = build.__qualname__ = name
+        shown = ", ".join(f"{option}={value!r}" for option, value in defaults.items())
+        build.__doc__ = f"Return `{target.__name__}({shown})`; the options are those of `{target.__name__}`."
+        build.__annotations__, build.__signature__ = hints, signature  # type: ignore[attr-defined]
+        self[name] = build
+        self.aliases.add(name)
+        return build
+
+    def distinct(self) -> dict[str, Callable[..., Any]]:
+        """Return the entries that are no aliases of others."""
+        return {name: entry for name, entry in self.items() if name not in self.aliases}
+
+
+def with_defaults(target: Callable[..., Any], defaults: dict[str, Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    """Return a target's signature with these default values, and the types of its options by name."""
+    signature = inspect.signature(target)
+    unknown = defaults.keys() - signature.parameters.keys()
+    if unknown:
+        raise TypeError(f"{target.__name__} has no option {', '.join(sorted(unknown))}")
+    parameters = [p.replace(default=defaults.get(name, p.default)) for name, p in signature.parameters.items()]
+    hints = get_type_hints(target)
+    return signature.replace(parameters=parameters), {name: hints[name] for name in signature.parameters if name in hints}
