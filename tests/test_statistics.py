@@ -16,7 +16,7 @@ SAMPLES = FieldMixture(n=8).sample(600)
 def described(samples):
     """The statistics file's content for samples (N, C, H, W)."""
     channels, height, width = samples.shape[1:]
-    return fields.Statistics.from_samples(
+    return fields.DatasetStatistics.from_samples(
         samples.numpy(), [f"c{i}" for i in range(channels)], ["1"] * channels, ["a field"] * channels,
         np.arange(width, dtype=float), np.arange(height, dtype=float),
     )  # fmt: skip
