@@ -3,14 +3,20 @@
 import parampi
 ensemble = parampi.sample(denoiser, shape=(1, 64, 64), members=4, sigmas=parampi.sigmas.karras(18))
 
-Names are loaded when they are first used, so that a process can hear signals before it has loaded torch.
+Names are loaded when they are first used, so that a process can hear signals before it has loaded torch. `PUBLIC` says where
+they are; modules among them can be imported from too: `from parampi.sigmas import karras`.
 """
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parampi import samplers, solvers
+    from parampi import basis, diffusion, fields, parallel, samplers, solvers, verify
     from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
@@ -22,33 +28,56 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "denoisers", "exact", "guidance", "noise", "posterior", "sample", "samplers", "sigmas", "solvers",
+    "basis", "denoisers", "diffusion", "exact", "fields", "guidance", "noise", "parallel", "posterior", "sample", "samplers",
+    "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
-MODULES = {
-    **{name: f"diffusion.{name}" for name in ("denoisers", "exact", "guidance", "noise", "posterior", "sigmas")},
+PUBLIC = {
+    "Ensemble": "ensemble:Ensemble",
+    "sample": "ensemble:sample",
+    "MemberReport": "report:MemberReport",
+    "Report": "report:Report",
+    "Statistics": "solvers.spectral.prior:SpectralPrior",
+    "ConfigError": "errors:ConfigError",
+    "DataError": "errors:DataError",
+    "InterruptionError": "errors:InterruptionError",
+    "LaunchError": "errors:LaunchError",
+    "NonFiniteError": "errors:NonFiniteError",
+    "OutputError": "errors:OutputError",
+    "UserError": "errors:UserError",
+    "denoisers": "diffusion.denoisers",
+    "exact": "diffusion.exact",
+    "guidance": "diffusion.guidance",
+    "noise": "diffusion.noise",
+    "posterior": "diffusion.posterior",
+    "sigmas": "diffusion.sigmas",
     **{name: name for name in ("basis", "diffusion", "fields", "parallel", "samplers", "solvers", "verify")},
 }
-NAMES = {
-    **{name: ("ensemble", name) for name in ("Ensemble", "sample")},
-    **{name: ("report", name) for name in ("MemberReport", "Report")},
-    **{name: ("errors", name) for name in ("ConfigError", "DataError", "InterruptionError", "LaunchError", "NonFiniteError")},
-    **{name: ("errors", name) for name in ("OutputError", "UserError")},
-    "Statistics": ("solvers.spectral.prior", "SpectralPrior"),
-}
+"""Where the names that users need are: a module of this package, or `module:name`."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in MODULES:
-        value: Any = import_module(f"parampi.{MODULES[name]}")
-    elif name in NAMES:
-        module, attribute = NAMES[name]
-        value = getattr(import_module(f"parampi.{module}"), attribute)
-    else:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'parampi' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    module, _, attribute = PUBLIC[name].partition(":")
+    value = import_module(f"parampi.{module}")
+    globals()[name] = getattr(value, attribute) if attribute else value
+    return globals()[name]
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})
+
+
+class PublicModules(MetaPathFinder, Loader):
+    """Lets `import parampi.sigmas` find the module that `PUBLIC` names, the same one as under its own name."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        package, _, module = name.rpartition(".")
+        return ModuleSpec(name, self) if package == __name__ and ":" not in PUBLIC.get(module, ":") else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = import_module(f"parampi.{PUBLIC[module.__name__.rpartition('.')[2]]}")
+
+
+sys.meta_path.append(PublicModules())

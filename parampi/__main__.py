@@ -1,22 +1,32 @@
-"""`python -m parampi`, the same as the console script."""
+"""The command line: `parampi`, or `python -m parampi`. Every verb works alone and under mpiexec or srun."""
 
 import sys
+from collections.abc import Sequence
 
-from parampi.run import stop_request
+from parampi.run.stop_request import StopRequest
 
 GO_ON = ("run", "resume")
-"""Commands that a signal stops in good order."""
+"""Verbs that a signal stops in good order."""
 
 
-def main() -> None:
-    """Hear signals before anything that takes seconds to load is loaded, then do what the command line says."""
-    if sys.argv[1:2] and sys.argv[1] in GO_ON:
-        stop_request.early = stop_request.StopRequest()
-        stop_request.early.listen()
-    from parampi.commands.main import main as command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says, or the `arguments` in its place, and return the exit code.
 
-    command_line()
+    A command line hears signals before anything that takes seconds to load is loaded, until its process ends.
+    """
+    stop: StopRequest | None = None
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments and arguments[0] in GO_ON:
+            stop = StopRequest()
+            stop.listen()
+    from parampi.commands.main import EXPECTED, commands, exit_code
+
+    try:
+        return commands.main(list(arguments), standalone_mode=False, obj=stop) or 0
+    except EXPECTED as error:
+        return exit_code(error)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,8 @@ import pytest
 import torch
 import yaml
 
-from parampi.commands.main import USER_ERROR, commands
+from parampi.__main__ import main
+from parampi.commands.main import USER_ERROR
 from tests.bad_input import HELD, MISTAKES, prepare
 from tests.ranks.launch import ROOT
 
@@ -44,7 +45,7 @@ def test_the_message(tmp_path, name, capsys):
     command = prepare(tmp_path, MISTAKES[name])
     before = finished(tmp_path)
     capsys.readouterr()
-    code = commands.main(command, standalone_mode=False)
+    code = main(command)
     told = capsys.readouterr().err.replace(str(tmp_path), "FOLDER")
     assert told == f"parampi: {MESSAGES[name]}\n"
     assert code == USER_ERROR and finished(tmp_path) == before

@@ -7,7 +7,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from parampi.commands.main import USER_ERROR, commands
+from parampi.__main__ import main
+from parampi.commands.main import USER_ERROR
 from parampi.errors import ConfigError, DataError
 from parampi.fields import DatasetStatistics
 from parampi.run import card
@@ -125,12 +126,12 @@ def test_a_damaged_card(tmp_path):
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "w.safetensors"
     save_file({"weight": torch.arange(2.0)}, path, {"steps": "8245"})
-    assert commands.main(["card", str(path)], standalone_mode=False) == 0
+    assert main(["card", str(path)]) == 0
     assert capsys.readouterr().out == "no card\n"
     told = ["card", str(path), "--channel", "u", "--channel", "T", "--predicts", "edm", "--sigma-data", "0.5"]
-    assert commands.main(told, standalone_mode=False) == 0
+    assert main(told) == 0
     assert capsys.readouterr().out == "channels: ('u', 'T')\npredicts: edm\nsigma_data: 0.5\n"
     with safe_open(path, "pt") as file:
         assert file.metadata()["steps"] == "8245" and torch.equal(file.get_tensor("weight"), torch.arange(2.0))
-    assert commands.main(["card", str(tmp_path / "no")], standalone_mode=False) == USER_ERROR
+    assert main(["card", str(tmp_path / "no")]) == USER_ERROR
     assert capsys.readouterr().err == f"parampi: there is no file {tmp_path / 'no'}\n"

@@ -9,6 +9,7 @@ import yaml
 
 from parampi import ConfigError, samplers, sigmas, solvers
 from parampi.run.config import RunConfig, build, load
+from parampi.run.config.yaml_file import parse
 
 EXAMPLE: dict[str, Any] = {
     "model": {"network": "net.py:Net", "weights": "w.safetensors", "predicts": "edm", "shape": [1, 8, 8]},
@@ -65,9 +66,22 @@ def test_the_resolved_configuration_reads_back_the_same(path: Path) -> None:
     assert RunConfig.model_validate(config.as_dict()) == config
 
 
-def test_numbers_such_as_1e_3_are_numbers(path: Path) -> None:
-    path.write_text(path.read_text() + "\n")
-    assert load(path, ["sampling.tolerance=1e-3"]).sampling.tolerance == 1e-3
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3), ("1E3", 1e3), ("-2.5e-1", -0.25), (".5", 0.5), ("1_000", 1000), ("0x10", 16), (".inf", float("inf")),
+        ("null", None), ("true", True), ("off", False), ("1:50:00", 6600), ("2001-01-01", "2001-01-01"), ("6 hours", "6 hours"),
+        ("[1, 2e1]", [1, 20.0]), ("{a: {b: c}}", {"a": {"b": "c"}}), ("'3'", "3"), ("", None), ("a=b", "a=b"),
+    ],
+)  # fmt: skip
+def test_values_are_read_as_yaml(path: Path, text: str, value: Any) -> None:
+    assert load(path, [f"model.arguments.key={text}"]).model.arguments == {"key": value}
+    path.write_text(yaml.safe_dump(EXAMPLE).replace("network:", f"arguments: {{key: {text or 'null'}}}\n  network:"))
+    assert load(path).model.arguments == {"key": value}
+
+
+def test_anchors_are_merged(path: Path) -> None:
+    assert parse("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +109,8 @@ def test_numbers_such_as_1e_3_are_numbers(path: Path) -> None:
         ("parallel.dtype=float16", ['parallel.dtype = "float16"', "'float64' or 'float32'"]),
         ("modell.shape=[1]", ["modell is not a known key", "did you mean model?"]),
         ("members", ["'members' is no override", "key=value"]),
+        ("sampling.members=[1", ["override 'sampling.members=[1' cannot be read: while parsing a flow sequence"]),
+        ("sampling.sampler={eta: 0.5}", ["sampling.sampler needs a key 'name' that says which one"]),
         ("=3", ["'=3' is no override"]),
         ("sampling.members.x=3", ["sampling.members is a value, not a section"]),
     ],
@@ -126,7 +142,17 @@ def test_values_only_the_object_can_judge_are_refused_by_section(path: Path, opt
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a: [1", "no valid YAML"), ("- 1\n- 2\n", "a configuration is a mapping with model, data"), ("", "model is missing")],
+    [
+        ("a: [1", "no valid YAML"),
+        ("- 1\n- 2\n", "a configuration is a mapping with model, data"),
+        ("text", "holds a str; a configuration is a mapping"),
+        ("", "model is missing"),
+        ("model: 1\nmodel: 2\n", r"found duplicate key model in .*run.yaml\", line 2, column 1"),
+        (
+            "output: {directory: '${HOME}/x'}",
+            r"found \${HOME}/x, but nothing is put in the place of \${\.\.\.}; write the value",
+        ),
+    ],
 )
 def test_a_file_that_is_no_configuration_is_refused(path: Path, text: str, words: str) -> None:
     path.write_text(text)

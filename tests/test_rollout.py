@@ -9,7 +9,7 @@ import torch
 import xarray
 
 import parampi
-from parampi.commands.main import commands
+from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
@@ -115,7 +115,7 @@ def test_going_on_where_it_was_cut(drawn, rounds, monkeypatch):
     with pytest.raises(InterruptionError, match=r"of 18 fields are finished; go on with parampi resume"):
         run(cut)
     monkeypatch.setattr(CheckpointHook, "after", original)
-    assert commands.main(["resume", str(drawn / "cut")], standalone_mode=False) == 0
+    assert main(["resume", str(drawn / "cut")]) == 0
     assert np.array_equal(fields(drawn / "cut" / "ensemble.nc"), fields(drawn / "out" / "ensemble.nc"))
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 import parampi
 from parampi import ConfigError, DataError, NonFiniteError, OutputError
-from parampi.commands.main import NETWORK_ERROR, USER_ERROR, commands
+from parampi.__main__ import main
+from parampi.commands.main import NETWORK_ERROR, USER_ERROR
 from parampi.run import model_loading
 from parampi.run.config import load
 from parampi.run.job import Run, run
@@ -20,7 +21,7 @@ from tests.small import write_project
 
 
 def call(*arguments: object) -> int:
-    code = commands.main([str(a) for a in arguments], standalone_mode=False)
+    code = main([str(a) for a in arguments])
     assert isinstance(code, int)
     return code
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.bench.rounds import chosen, relative
+from parampi.bench.subject import Subject, closed_form
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
-from parampi.bench.trained import Subject, subjects
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import PROBLEMS
 from parampi.diffusion.sigmas import karras, log_uniform
@@ -53,12 +52,11 @@ class Row:
     path: tuple[float, ...] = ()
 
 
-def measure(problems: Sequence[str] = (), config: Path | None = None, seeds: int = 5) -> list[Row]:
-    """Rows of the closed-form problems (all where none is named and no network is given) and of a configuration's network."""
-    names = chosen("problem", problems, PROBLEMS) if problems or config is None else []
+def measure(problems: Sequence[str] = (), network: Subject | None = None, seeds: int = 5) -> list[Row]:
+    """Return rows of closed-form problems (all where none is named and there is no network) and of a trained network."""
+    names = chosen("problem", problems, PROBLEMS) if problems or network is None else []
     rows = []
-    for make in subjects(names, config):
-        subject = make()
+    for subject in (*map(closed_form, names), *([network] if network else [])):
         truth = solution(subject, start(subject, seeds))
         rows += serial_rows(subject, truth)
         rows += [collocated(subject, truth, order, points) for order in ORDERS for points in POINTS]

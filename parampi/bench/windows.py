@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import torch
 from torch import Tensor
 
 from parampi.bench.rounds import chosen, relative
+from parampi.bench.subject import Subject, closed_form
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
-from parampi.bench.trained import Subject, closed_form, trained
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.sigmas import karras, log_uniform, vp_linear
 from parampi.engine.choice import engine_for
@@ -45,12 +44,14 @@ class Row:
     estimate: float
 
 
-def measure(config: Path | None = None, seeds: int = 5, cases: Sequence[str] = (), solvers: Sequence[str] = ()) -> list[Row]:
-    """1000-step DDPM of regimes in windows; with a configuration its network instead, in one window and in windows of 8."""
+def measure(
+    subject: Subject | None = None, seeds: int = 5, cases: Sequence[str] = (), solvers: Sequence[str] = ()
+) -> list[Row]:
+    """Return rows of the 1000-step DDPM of regimes in windows, or of a trained network, in one window and in windows of 8."""
     labels = chosen("solver", solvers, SOLVERS)
-    if config is None:
+    if subject is None:
         return closed_rows(seeds, labels)
-    subject, rows = trained(config), list[Row]()
+    rows: list[Row] = []
     for case in chosen("case", cases, NETWORK_CASES):
         chain = chain_of(subject, step_map(case, subject), seeds)
         serial = engine_for(chain, Serial(), SerialGroup()).run()

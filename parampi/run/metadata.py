@@ -16,8 +16,8 @@ from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.run import model_loading
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
-from parampi.run.config import Output as OutputConfig
 from parampi.run.config import RunConfig
+from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
 from parampi.run.output import Mode
 from parampi.samplers.collocation import CollocationMap

@@ -6,7 +6,7 @@ import pytest
 
 from parampi import ConfigError
 from parampi.bench import accuracy
-from parampi.bench.trained import closed_form
+from parampi.bench.subject import closed_form
 from parampi.verify.accuracy import accuracy_figure
 
 

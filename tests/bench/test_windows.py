@@ -1,6 +1,7 @@
 """`bench windows`: closed-form rows, and those of a configuration's network."""
 
 from parampi.bench import windows
+from parampi.commands.bench import subject_of
 from tests.small import write_project
 
 
@@ -13,7 +14,9 @@ def test_closed_form(monkeypatch):
 
 
 def test_a_network(tmp_path):
-    rows = windows.measure(write_project(tmp_path), seeds=2, cases=["heun-18", "2m-25"], solvers=["Spectral", "Picard"])
+    rows = windows.measure(
+        subject_of(write_project(tmp_path)), seeds=2, cases=["heun-18", "2m-25"], solvers=["Spectral", "Picard"]
+    )
     assert [(r.case, r.solver, r.window) for r in rows[:2]] == [("heun-18", "Spectral", None), ("heun-18", "Spectral", 8)]
     for row in rows:
         assert row.error <= 1.5 * windows.TOLERANCE and 1 <= row.rounds < row.serial

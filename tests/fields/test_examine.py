@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray
 
-from parampi.commands.main import USER_ERROR, commands
+from parampi.__main__ import main
+from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError, OutputError
 from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, NetCDFStore
 from parampi.fields.stores.check import check
@@ -123,13 +124,13 @@ def test_holes(tmp_path, statistics):
 
 def test_the_command(joint, capsys):
     path, parts = joint
-    assert commands.main(["check", str(path)], standalone_mode=False) == 0
+    assert main(["check", str(path)]) == 0
     assert capsys.readouterr().out.endswith("no problem was found\n")
     parts[1].unlink()
-    assert commands.main(["check", str(path)], standalone_mode=False) == USER_ERROR
+    assert main(["check", str(path)]) == USER_ERROR
     told = capsys.readouterr()
     assert "problem: " in told.out and told.err == f"parampi: {path} has 3 problems\n"
-    assert commands.main(["check", str(parts[0].with_name("no.nc"))], standalone_mode=False) == USER_ERROR
+    assert main(["check", str(parts[0].with_name("no.nc"))]) == USER_ERROR
 
 
 @pytest.mark.parametrize("which", ["members", "cases and lead times"])
@@ -159,7 +160,7 @@ def test_the_parts_of_a_job_array(tmp_path, statistics, capsys):
     config = '{"sampling": {"members": %s}}'
     first = ensemble(tmp_path / "a.nc", statistics, [0, 1], parampi_config=config % "[0, 1]", ranks=2)
     second = ensemble(tmp_path / "b.nc", statistics, [5, 4], parampi_config=config % "[5, 4]", ranks=4)
-    assert commands.main(["merge", str(first), str(second), "--output", str(tmp_path / "m.nc")], standalone_mode=False) == 0
+    assert main(["merge", str(first), str(second), "--output", str(tmp_path / "m.nc")]) == 0
     told = capsys.readouterr().out
     assert "4 members, 4 of 4 fields finished; left out, as not true of all members: u_mean, T_mean" in told
     with xarray.open_dataset(tmp_path / "m.nc") as file:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray
 
-from parampi.commands.main import commands
+from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError
 from parampi.fields.stores.check import check
 from parampi.run.config import load
@@ -135,9 +135,9 @@ def test_a_masked_ensemble_is_compared_with_masked_data(tmp_path, project, capsy
         kept = np.add.outer(np.arange(8), np.arange(8)) % 3 != 0
         variable[:] = np.where(kept, np.random.default_rng(0).normal(1.0, 2.0, (30, 8, 8)), np.nan)
     told = ["stats", str(tmp_path / "data.nc"), "--output", str(tmp_path / "statistics.nc"), "--missing", "mean", "--overwrite"]
-    assert commands.main(told, standalone_mode=False) == 0
+    assert main(told) == 0
     run(load(project))
     capsys.readouterr()
     told = ["verify", str(tmp_path / "out" / "ensemble.nc"), "--statistics", str(tmp_path / "statistics.nc")]
-    assert commands.main(told, standalone_mode=False) == 0
+    assert main(told) == 0
     assert "nan" not in capsys.readouterr().out

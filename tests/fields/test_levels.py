@@ -9,7 +9,8 @@ import torch
 import xarray
 from safetensors.torch import save_file
 
-from parampi.commands.main import USER_ERROR, commands
+from parampi.__main__ import main
+from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError
 from parampi.fields import Conditions, DatasetStatistics, EnsembleAxes, EnsembleSchema, FileSamples, NetCDFStore, read_members
 from parampi.fields.inputs.levels import grouped
@@ -74,7 +75,7 @@ def test_channels_are_read_by_level(data, statistics):
 
 def test_what_stats_writes_is_read_back(data, tmp_path, capsys):
     told = ["stats", str(data), "--variable", "t@*", "--variable", "sp", "--output", str(tmp_path / "s.nc")]
-    assert commands.main(told, standalone_mode=False) == 0
+    assert main(told) == 0
     assert "t@850: mean " in capsys.readouterr().out
     found = DatasetStatistics.from_file(tmp_path / "s.nc")
     assert found.names == ("t@500", "t@850", "t@1000", "sp") and found.standard_names[0] == "air_temperature"
@@ -185,7 +186,7 @@ def test_two_axes_of_levels():
 )
 def test_what_is_not_there(data, tmp_path, name, words, capsys):
     told = ["stats", str(data), "--variable", name, "--output", str(tmp_path / "s.nc")]
-    assert commands.main(told, standalone_mode=False) == USER_ERROR
+    assert main(told) == USER_ERROR
     assert re.search(words, capsys.readouterr().err)
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from parampi.commands.main import commands
+from parampi.commands.main import VERBS
 from tests.ranks.launch import ROOT
 
 SCRIPTS = sorted((ROOT / "jobs").glob("*.sh"))
@@ -41,7 +41,7 @@ def test_says_how_it_is_submitted_and_why_lines_are_there(path):
 def test_verbs_and_keys_are_known(path):
     text = path.read_text()
     for verb in re.findall(r"\bparampi (\w+)", re.sub(r"#.*", "", text)):
-        assert verb in commands.commands, verb
+        assert verb in VERBS, verb
     for key in re.findall(r"\b((?:checkpoint|parallel|output|sampling)\.\w+)=", text):
         section, name = key.split(".")
         from parampi.run.config import RunConfig

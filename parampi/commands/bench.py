@@ -1,0 +1,115 @@
+"""`parampi bench`: one verb for each measurement."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from parampi.bench.subject import Subject
+
+
+@click.group()
+def bench() -> None:
+    """Measure rounds, evaluations and errors on closed-form problems, and the engine's own cost."""
+
+
+def show(measurement: ModuleType, rows: Any, as_json: bool) -> None:
+    """Print rows as a table or as JSON."""
+    print(measurement.to_json(rows) if as_json else measurement.to_markdown(rows))
+
+
+def subject_of(config: Path | None) -> "Subject | None":
+    """Return the network of a run's configuration, its statistics and the range of its noise levels."""
+    if config is None:
+        return None
+    import torch
+
+    from parampi.bench.subject import Subject
+    from parampi.diffusion.denoisers import Denoiser
+    from parampi.run import model_loading
+    from parampi.run.config import build, load
+    from parampi.solvers.spectral.prior import SpectralPrior
+
+    run = load(config)
+    levels = build(run, "sigmas")
+    positive = levels[levels > 0]
+
+    def denoiser(dtype: torch.dtype) -> Denoiser:
+        network = model_loading.build_network(run.model.network, run.model.arguments)
+        model_loading.load_weights(network, Path(run.model.weights))
+        return model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
+
+    statistics, shape = SpectralPrior.from_file(run.data.statistics), tuple(run.model.shape)
+    lowest, highest = float(positive[-1]), float(positive[0])
+    return Subject("network", denoiser(torch.float32), denoiser(torch.float64), shape, statistics, lowest, highest, 16)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--case", "cases", multiple=True, help="Only these cases, such as ddim-100 (repeatable).")
+@click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@click.option("--tolerance", default=1e-3, show_default=True, help="Of the solver's own rule.")
+def rounds(
+    as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...], solvers: tuple[str, ...], tolerance: float
+) -> None:
+    """Rounds, evaluations and final error per problem and solver."""
+    from parampi.bench import rounds as measurement
+
+    show(measurement, measurement.measure(seeds, cases, problems, solvers, tolerance), as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def overhead(as_json: bool) -> None:
+    """Time per round that is not the network's, at window 64 with 64x64 float64 fields on one rank."""
+    from parampi.bench import overhead as measurement
+
+    show(measurement, measurement.measure(), as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case and tolerance.")
+@click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
+@click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddim-50 (repeatable).")
+@click.option("--solver", default="spectral", show_default=True, help="spectral; spectral, nothing known; or picard.")
+def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tuple[str, ...], solver: str) -> None:
+    """True and estimated errors of many runs against their tolerance, and their rounds against an oracle's."""
+    from parampi.bench import tolerance as measurement
+
+    show(measurement, measurement.measure(seeds, problems, samplers, solver), as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured instead.")
+@click.option("--case", "cases", multiple=True, help="Of the network, only these cases, such as heun-18 (repeatable).")
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+def windows(as_json: bool, seeds: int, config: Path | None, cases: tuple[str, ...], solvers: tuple[str, ...]) -> None:
+    """Rounds to 1e-2 in windows of 8 to 64 points of 1000; or of a trained network, in one window and in windows of 8."""
+    from parampi.bench import windows as measurement
+
+    show(measurement, measurement.measure(subject_of(config), seeds, cases, solvers), as_json)
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
+@click.option("--problem", "problems", multiple=True, help="Only these closed-form problems, such as gmm64 (repeatable).")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured too.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw the errors against rounds.")
+def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path | None, figure: Path | None) -> None:
+    """Errors to the true probability-flow solution against rounds: serial samplers and collocation."""
+    from parampi.bench import accuracy as measurement
+
+    rows = measurement.measure(problems, subject_of(config), seeds)
+    show(measurement, rows, as_json)
+    if figure:
+        from parampi.verify.accuracy import accuracy_figure
+
+        accuracy_figure(figure, rows)

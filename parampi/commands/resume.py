@@ -1,0 +1,33 @@
+"""`parampi resume`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parampi.run.stop_request import StopRequest
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1)
+@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
+              help="As in parampi run.")  # fmt: skip
+@click.pass_obj
+def resume(stop: StopRequest | None, directory: Path, overrides: tuple[str, ...], progress: str) -> None:
+    """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
+    from parampi.parallel.agree import on_root
+    from parampi.parallel.launch import abort_on_error, world
+    from parampi.run.checkpoint.folder import Folder
+    from parampi.run.config import RunConfig, resolved
+    from parampi.run.job import run as draw
+
+    def stored() -> dict[str, Any]:
+        tree = Folder(directory).about()["config"]
+        tree["output"]["directory"] = str(directory)
+        return resolved(tree, overrides, directory).as_dict()
+
+    comm = world()
+    with abort_on_error(comm):
+        config = RunConfig.model_validate(on_root(comm, stored))
+        draw(config, comm, progress=progress, resume=True, alarm=stop)

@@ -1,0 +1,27 @@
+"""`parampi run`."""
+
+from pathlib import Path
+
+import click
+
+from parampi.run.stop_request import StopRequest
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1)
+@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
+              help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.")  # fmt: skip
+@click.pass_obj
+def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> None:
+    """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
+    from parampi.parallel.agree import on_root
+    from parampi.parallel.launch import abort_on_error, world
+    from parampi.run.config import RunConfig, load
+    from parampi.run.job import run as draw
+
+    comm = world()
+    with abort_on_error(comm):
+        resolved = on_root(comm, lambda: load(config, overrides).as_dict())
+        draw(RunConfig.model_validate(resolved), comm, overwrite, progress, alarm=stop)

@@ -1,0 +1,48 @@
+"""`parampi stats`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from parampi.fields import DatasetStatistics
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("statistics.nc"), show_default=True, help="File to write."
+)
+@click.option("--variable", "variables", multiple=True, help="A channel, in the network's order (repeatable); all by default.")
+@click.option(
+    "--missing",
+    type=click.Choice(["refuse", "mean"]),
+    default="refuse",
+    show_default=True,
+    help="Missing values: refuse them, or leave them out, with the mean in their place for the spectrum.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, overwrite: bool) -> None:
+    """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size, shared by ranks."""
+    from parampi.fields import FileSamples, check_target
+    from parampi.parallel.agree import Reducer, on_all, on_root
+    from parampi.parallel.launch import abort_on_error, launched_rank, world
+
+    comm = world()
+    with abort_on_error(comm):
+        on_root(comm, lambda: check_target(output, overwrite))
+        with on_all(comm, FileSamples(data, variables).__enter__) as samples:
+            statistics = samples.statistics(Reducer(comm), missing)
+        on_root(comm, lambda: statistics.save(output))
+        if launched_rank() == 0:
+            print(table(statistics), f"wrote {output}", sep="\n", flush=True)
+
+
+def table(statistics: "DatasetStatistics") -> str:
+    """Return a line per channel."""
+    rows = zip(statistics.names, statistics.mean, statistics.standard_deviation, statistics.units, strict=True)
+    return "\n".join(
+        f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, {statistics.samples} samples"
+        for name, mean, deviation, units in rows
+    )

@@ -1,0 +1,44 @@
+"""What is wrong with a configuration, in one line for each key: the value, and what is allowed."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from parampi.run.config.choices import CHOICES, model_of
+from parampi.run.config.sections import RunConfig
+
+
+def explain(error: ValidationError, tree: dict[str, Any]) -> str:
+    """Return a line for each of pydantic's findings about a configuration."""
+    return "\n  ".join(line(finding, tree) for finding in error.errors())
+
+
+def line(finding: Any, tree: dict[str, Any]) -> str:
+    key, kind, value = ".".join(map(str, finding["loc"])), finding["type"], finding["input"]
+    if kind == "extra_forbidden":
+        return f"{key} is not a known key{suggestion(finding['loc'], tree)}"
+    if kind == "missing":
+        return f"{key} is missing"
+    if kind == "union_tag_not_found":
+        return f"{key} needs a key {finding['ctx']['discriminator']} that says which one"
+    if kind == "union_tag_invalid":
+        name, tag = CHOICES[str(finding["loc"][-1])].key, finding["ctx"]["tag"]
+        return f"{key}.{name} = {tag!r} is not one of {finding['ctx']['expected_tags']}"
+    message = str(finding["msg"]).removeprefix("Value error, ")
+    return f"{key} = {json.dumps(value, default=str)}: {message[0].lower()}{message[1:]}"
+
+
+def suggestion(place: Sequence[Any], tree: dict[str, Any]) -> str:
+    """Return the keys that are allowed where an unknown one stands, the nearest first."""
+    model: Any = RunConfig
+    for depth, name in enumerate(place[:-1]):
+        if place[:depth] == ("sampling",) and name in CHOICES:
+            model = model_of(name, tree["sampling"][name])
+        else:
+            model = model.model_fields[name].annotation
+    known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    near = difflib.get_close_matches(str(place[-1]), known, n=1)
+    return (f"; did you mean {near[0]}?" if near else "") + (f" (allowed: {', '.join(known)})" if known else "")

@@ -1,0 +1,101 @@
+"""From a YAML file and `key=value` overrides to a configuration that is checked."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from parampi.errors import ConfigError
+from parampi.run.config.choices import CHOICES
+from parampi.run.config.messages import explain
+from parampi.run.config.sections import RunConfig
+from parampi.run.config.yaml_file import parse
+
+PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),
+         ("condition", "statistics"), ("condition", "static"), ("output", "directory"), ("output", "grid"))  # fmt: skip
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read, override and check a configuration; ConfigError names every wrong key with its value and what is allowed."""
+    tree = read(path)
+    folder = path.resolve().parent
+    for keys in PATHS:
+        rebase(tree, keys, folder)
+    return resolved(tree, overrides, path)
+
+
+def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path) -> RunConfig:
+    """Check a tree whose paths are absolute, with overrides on top; `source` is named where something is wrong."""
+    for override in overrides:
+        apply(tree, override)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error, tree)}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what a YAML file says. Raises ConfigError."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            tree = parse(file)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"{path} holds a {type(tree).__name__}; a configuration is a mapping with {', '.join(RunConfig.model_fields)}"
+        )
+    return tree
+
+
+def rebase(tree: dict[str, Any], keys: tuple[str, str], folder: Path) -> None:
+    """Make relative paths of the YAML file absolute. A module name such as package.module:Class stays."""
+    section = tree.get(keys[0])
+    if isinstance(section, dict) and keys[1] in section:
+        section[keys[1]] = absolute(keys, section[keys[1]], folder)
+
+
+def absolute(keys: Sequence[str], value: Any, folder: str | Path) -> Any:
+    """Return a path, or a list of paths, relative to a folder."""
+    if isinstance(value, list):
+        return [absolute(keys, one, folder) for one in value]
+    if not isinstance(value, str) or (keys[1] == "network" and ".py:" not in value):
+        return value
+    return os.path.normpath(Path(folder) / value)
+
+
+def apply(tree: dict[str, Any], override: str) -> None:
+    """Apply one `key=value`; a new choice (name, schedule) drops the options of the one before."""
+    key, equals, text = override.partition("=")
+    keys = tuple(key.split("."))
+    if not equals or not all(keys):
+        raise ConfigError(f"{override!r} is no override; write key=value, such as sampling.members=4")
+    try:
+        value = parse(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r} cannot be read: {' '.join(str(error).split())}") from None
+    if keys in PATHS:
+        value = absolute(keys, value, os.getcwd())
+    section = tree
+    for depth, name in enumerate(keys[:-1]):
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"{override!r}: {'.'.join(keys[: depth + 1])} is a value, not a section")
+    if new_choice(keys, section, value):
+        section.clear()
+    section[keys[-1]] = value
+
+
+def new_choice(keys: tuple[str, ...], section: dict[str, Any], value: Any) -> bool:
+    """Return whether an override chooses another schedule, sampler or solver."""
+    if len(keys) != 3 or keys[0] != "sampling" or keys[1] not in CHOICES:
+        return False
+    return keys[2] == CHOICES[keys[1]].key and section.get(keys[2]) != value

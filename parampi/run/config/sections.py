@@ -1,0 +1,158 @@
+"""The sections of a configuration, and what their keys may be."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from parampi.ensemble import member_numbers
+from parampi.errors import ConfigError
+from parampi.run.config.choices import chosen
+
+
+class Strict(BaseModel):
+    """A section: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Model(Strict):
+    """The network and what it predicts."""
+
+    network: str
+    arguments: dict[str, Any] = {}
+    weights: str
+    predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
+    sigma_data: float = Field(1.0, gt=0)
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
+
+
+class Data(Strict):
+    """The statistics file: names and units, mean and standard deviation per channel, spectrum, reference fields."""
+
+    statistics: str
+
+
+def check_members(given: Any) -> Any:
+    numbers = given if isinstance(given, list) else [given]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not whole:
+        raise ValueError("give how many, or a list of member numbers")
+    try:
+        member_numbers(given)
+    except ConfigError as error:
+        raise ValueError(str(error).partition("; ")[2]) from None
+    return given
+
+
+def seconds(given: Any) -> Any:
+    """A time in seconds, or as hours, minutes and seconds."""
+    if isinstance(given, str):
+        parts = given.split(":")
+        if len(parts) != 3 or not all(part.isdigit() for part in parts):
+            raise ValueError("give seconds, or hours, minutes and seconds such as 1:50:00")
+        given = 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2])
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or given <= 0):
+        raise ValueError("give a positive number of seconds, or hours, minutes and seconds such as 1:50:00")
+    return None if given is None else float(given)
+
+
+class Condition(Strict):
+    """What a conditional network is given: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order.
+    Each time is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what
+    normalises the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place.
+    `static` and `static_variables`: a file of fields (y, x) that every case is given behind the others. `lead_times`: forecasts
+    in a row, each from the one before, whose channels take the places of the variables of `feed` (by default those of the same
+    name); `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
+
+    files: str | list[str]
+    variables: list[str] = Field(min_length=1)
+    select: list[Annotated[int, Field(ge=0)]] | None = None
+    statistics: str | None = None
+    missing: Literal["refuse", "mean"] = "refuse"
+    static: str | None = None
+    static_variables: list[str] = []
+    lead_times: int | None = Field(None, ge=1)
+    lead_step: str | None = None
+    feed: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> "Condition":
+        if bool(self.static) != bool(self.static_variables):
+            raise ValueError("static and static_variables belong together; give both or neither")
+        if self.lead_times is None and (self.lead_step or self.feed):
+            raise ValueError("lead_step and feed are of roll-outs; give lead_times too")
+        return self
+
+
+class Sampling(Strict):
+    """What is drawn."""
+
+    members: Annotated[int | list[int], BeforeValidator(check_members)]
+    seed: int = Field(0, ge=0, lt=2**63)
+    sigmas: Annotated[Any, PlainValidator(chosen("sigmas"))]
+    sampler: Annotated[Any, PlainValidator(chosen("sampler"))]
+    solver: Annotated[Any, PlainValidator(chosen("solver"))]
+    window: int | None = Field(None, ge=1)
+    tolerance: float = Field(1e-3, gt=0)
+
+
+class Parallel(Strict):
+    """Where and how it runs."""
+
+    time_ranks: int | None = Field(None, ge=1)
+    mode: Literal["fast", "bitwise"] = "fast"
+    device: str = "auto"
+    dtype: Literal["float64", "float32"] = "float64"
+    network_batch: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+
+
+class Checkpoint(Strict):
+    """What lets a run be cut and go on. `every`: least seconds between two checkpoints, None for none at all; `max_walltime`:
+    seconds or H:MM:SS after which the run stops in good order."""
+
+    every: float | None = Field(30.0, ge=0)
+    max_walltime: Annotated[float | None, BeforeValidator(seconds)] = None
+
+
+class Output(Strict):
+    """What is written, into one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that drives a
+    group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where there are
+    several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over; where its
+    variable `mask` is 0 or missing, fields are."""
+
+    directory: str
+    mode: Literal["auto", "gather", "virtual", "mpio"] = "auto"
+    ensemble: str = "ensemble.nc"
+    report: str = "report.json"
+    figure: str | None = "report.png"
+    variables: list[str] | None = Field(None, min_length=1)
+    members: bool = True
+    summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []
+    quantiles: list[float] = [0.05, 0.5, 0.95]
+    compression: int = Field(0, ge=0, le=9)
+    digits: int | None = Field(None, ge=1, le=6)
+    grid: str | None = None
+    grid_variables: list[str] = []
+    mask: str | None = None
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> "Output":
+        if self.grid is None and (self.grid_variables or self.mask):
+            raise ValueError("grid_variables and mask name variables of a file; give it as output.grid")
+        return self
+
+
+class RunConfig(Strict):
+    """All of a run. Paths are relative to the YAML file; those given on the command line, to the working directory."""
+
+    model: Model
+    data: Data
+    condition: Condition | None = None
+    sampling: Sampling
+    parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
+    checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
+    output: Output
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
