@@ -14,6 +14,7 @@ from torch import Tensor
 
 from parampi.engine.windows import Engine
 from parampi.parallel import Slices, Window
+from parampi.solvers.stop_rules import RuleState
 
 Integers = NDArray[np.int64]
 Rows = Callable[[str, int, int], Tensor]
@@ -40,15 +41,15 @@ def take(engine: Engine) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     start, taps = own.positions.start, window.taps
     fields = {"x": window.x, "denoised": own.denoised}
     begins = {"x": start + 1 - taps, "denoised": start + 1 - taps}
-    for k, rows in enumerate(engine.iteration.memory):
-        fields[f"memory{k}"], begins[f"memory{k}"] = rows, start + 1
+    for name, rows in engine.iteration.state().items():
+        fields[f"iteration.{name}"], begins[f"iteration.{name}"] = rows, start + 1
     held = {name: rows.detach().cpu().contiguous() for name, rows in fields.items() if rows.numel()}
     held |= {f"begin.{name}": torch.from_numpy(window.first + begins[name]) for name in list(held)}
     if engine.group.rank > 0:
         return held, {}
     numbers = {"first": window.first.astype(np.float64)}
     numbers |= {name: np.asarray(getattr(engine.account, name), np.float64) for name in COUNTS}
-    numbers |= {f"rule.{name}": values for name, values in engine.rule.remembered().items()}
+    numbers |= {f"rule.{name}": values for name, values in engine.rule.state().items()}
     held["latest"] = own.latest.detach().cpu().contiguous()
     return held, {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in numbers.items()}
 
@@ -58,6 +59,7 @@ def restore(engine: Engine, left: Sequence[MemberSnapshot | None]) -> None:
     if all(one is None for one in left):
         return
     own, group = engine.slice, engine.group
+    engine.rule.load(rule_state(engine, left))
     start = own.window
     first = np.array([one.first if one else 0 for one in left], np.int64)
     slices = Slices(int(own.lengths_at(first).max(initial=0)), group.size)
@@ -83,13 +85,22 @@ def restore(engine: Engine, left: Sequence[MemberSnapshot | None]) -> None:
     own.xi, own.noise_span = None, np.zeros((2, len(first)), np.int64)
     own.xi = own.noise()
     own.guess(known)
-    engine.iteration.memory = memories(rows, left, first, lengths, mine)
+    engine.iteration.load(memories(rows, left, first, lengths, mine))
     for column, one in enumerate(left):
         if one is not None:
             engine.account.before = max(engine.account.before, int(one.facts["rounds"]))
             for name in COUNTS:
                 getattr(engine.account, name)[column] = one.facts[name]
-            engine.rule.remember(column, len(left), one.rule)
+
+
+def rule_state(engine: Engine, left: Sequence[MemberSnapshot | None]) -> RuleState:
+    """Return what the stop rule kept of the members; for those that have not begun, what it begins with."""
+    engine.rule.begin(len(left), int(engine.slice.lengths.max()))
+    state = {name: values.copy() for name, values in engine.rule.state().items()}
+    for column, one in enumerate(left):
+        for name, value in one.rule.items() if one else ():
+            state[name][column] = value
+    return state
 
 
 def behind(like: Tensor, window: Window, left: Sequence[MemberSnapshot | None], start: int) -> Tensor:
@@ -103,19 +114,18 @@ def behind(like: Tensor, window: Window, left: Sequence[MemberSnapshot | None], 
 
 def memories(
     like: Tensor, left: Sequence[MemberSnapshot | None], first: Integers, lengths: Integers, mine: range
-) -> list[Tensor]:  # fmt: skip
-    """What the iteration remembers of the points a rank makes; 0 for members that have not begun."""
-    found: list[Tensor] = []
-    names = sorted({n for one in left if one for n in one.names if n.startswith("memory")}, key=lambda name: int(name[6:]))
-    for name in names:
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return what the iteration kept of the points a rank makes; 0 for members that have not begun."""
+    state: dict[str, Tensor] = {}
+    for name in sorted({n for one in left if one for n in one.names if n.startswith("iteration.")}):
         sample = next(one for one in left if one and name in one.names)
         shape = sample.rows(name, sample.first + 1, sample.first + 2)
         rows = torch.zeros((len(mine), len(left), *shape.shape[1:]), dtype=shape.dtype, device=like.device)
         for column, one in enumerate(left):
             if one is not None and name in one.names:
                 fill(rows[:, column], one, name, int(first[column]) + mine.start + 1, int(first[column] + lengths[column]) + 1)
-        found.append(rows)
-    return found
+        state[name.removeprefix("iteration.")] = rows
+    return state
 
 
 def fill(rows: Tensor, one: MemberSnapshot, name: str, begin: int, end: int) -> None:

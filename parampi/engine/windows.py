@@ -73,7 +73,7 @@ class Engine:
         if slides.any():
             old = self.slice.window
             self.slice.slide(self.first + slides)
-            self.iteration.memory = [self.slice.moved(rows, old) for rows in self.iteration.memory]
+            self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
 
     def sweep(self) -> Tensor:
         """Evaluate the step map and sweep; relative changes (n, m) at this rank's points, what the points made from them

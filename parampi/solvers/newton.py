@@ -125,8 +125,8 @@ def signs(probe: int, like: Tensor) -> Tensor:
 
 def tangents(sweep: Sweep, directions: Tensor) -> Tensor:
     """dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
-    result, asked = torch.zeros_like(sweep.mapped), sweep.asked
-    if bool(asked.any()):
-        x, sigmas = sweep.before(sweep.x, 0)[asked], sweep.sigmas.view(asked.shape)[asked]
-        result[asked] = sweep.tangents(x, sigmas, directions[asked], asked)
+    result, evaluated = torch.zeros_like(sweep.mapped), sweep.evaluated
+    if bool(evaluated.any()):
+        x, sigmas = sweep.before(sweep.x, 0)[evaluated], sweep.sigmas.view(evaluated.shape)[evaluated]
+        result[evaluated] = sweep.tangents(x, sigmas, directions[evaluated], evaluated)
     return result

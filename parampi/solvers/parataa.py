@@ -73,7 +73,8 @@ def responses(slopes: Tensor, order: int) -> Tensor:
 
 
 class Mixing(Iteration):
-    """Memory: which points were swept before, their last states and residuals, and the differences, the newest first."""
+    """Keeps which points were `swept` before, their last `state` and `residual`, and the differences of these from sweep to
+    sweep, `state_change_0`, `residual_change_0`, ..., the newest first."""
 
     def __init__(self, columns: int, order: int | None, forgotten: Tensor | None):
         super().__init__()
@@ -102,20 +103,15 @@ class Mixing(Iteration):
 
     def remember(self, sweep: Sweep, residual: Tensor) -> None:
         """Enter the differences of this sweep from the last one; points that were not swept then have none."""
-        old = sweep.old
-        if self.memory:
-            seen, x, r = self.memory[:3]
-            differences = [self.memory[3::2], self.memory[4::2]]
-            differences[0].insert(0, seen * (old - x))
-            differences[1].insert(0, seen * (residual - r))
-            kept = [d for pair in zip(*differences, strict=True) for d in pair][: 2 * self.columns]
-        else:
-            kept = []
-        self.memory = [torch.ones_like(sweep.sigmas), old.clone(), residual, *kept]
+        last, new = self.memory, {"state": sweep.old.clone(), "residual": residual}
+        self.memory = {"swept": torch.ones_like(sweep.sigmas), **new}
+        for name in new if last else ():
+            changes = [last["swept"] * (new[name] - last[name]), *differences(last, name)]
+            self.memory |= {f"{name}_change_{k}": change for k, change in enumerate(changes[: self.columns])}
 
     def mixed(self, sweep: Sweep, residual: Tensor) -> Tensor:
         """`(dX + dR) gamma`."""
-        states, residuals = self.memory[3::2], self.memory[4::2]
+        states, residuals = differences(self.memory, "state"), differences(self.memory, "residual")
         gamma = self.weights(sweep, residual, residuals).to(residual)
         total = torch.zeros_like(residual)
         for column, (dx, dr) in enumerate(zip(states, residuals, strict=True)):
@@ -134,6 +130,12 @@ class Mixing(Iteration):
             gram[..., a, b] = gram[..., b, a] = totals[..., k]
         settled = sweep.lagged(gram[..., -1, -1:].contiguous(), 1) == 0
         return torch.where(settled, 0.0, solved(gram[..., :-1, :-1], gram[..., :-1, -1]))
+
+
+def differences(memory: dict[str, Tensor], name: str) -> list[Tensor]:
+    """Return the differences kept of a field, the newest first."""
+    count = sum(key.startswith(f"{name}_change_") for key in memory)
+    return [memory[f"{name}_change_{k}"] for k in range(count)]
 
 
 def solved(gram: Tensor, right: Tensor) -> Tensor:

@@ -48,19 +48,23 @@ class Verdict:
     error_estimate: Floats
 
 
-Memory = dict[str, Floats]
-"""What a rule knows of members beside their account: numbers (m, ...) by name."""
+RuleState = dict[str, Floats]
+"""Numbers (m, ...) by name that a rule keeps of members from round to round, beside their account."""
 
 
 class Rule(Protocol):
     """Accepts prefixes of windows, on the rank that drives."""
 
-    def remembered(self) -> Memory:
-        """What has to be kept with a run that is to go on later."""
+    def begin(self, members: int, longest: int) -> None:
+        """Get ready for members that have not begun, whose windows are at most `longest` points."""
         ...
 
-    def remember(self, column: int, members: int, numbers: Memory) -> None:
-        """MemberSink up numbers (...) of one of so many members, as they were kept."""
+    def state(self) -> RuleState:
+        """Return all that has to be kept with a run that is to go on later; empty before `begin` and the first round."""
+        ...
+
+    def load(self, state: RuleState) -> None:
+        """Go on, after `begin`, from what `state` returned of each member."""
         ...
 
     def judge(
@@ -101,11 +105,14 @@ class StopRule:
         weight = readers(reach * passed[:, None]) * scale[:-1]
         return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
 
-    def remembered(self) -> Memory:
+    def begin(self, members: int, longest: int) -> None:
+        """Keep nothing: changes tell it all."""
+
+    def state(self) -> RuleState:
         return {}
 
-    def remember(self, column: int, members: int, numbers: Memory) -> None:
-        """Changes tell it all."""
+    def load(self, state: RuleState) -> None:
+        """Keep nothing: changes tell it all."""
 
     def lacks(self, changes: Floats, losses: Floats, begin: int, n: int) -> Floats:
         """What each of n points behind `begin` lacks if it is frozen."""
@@ -137,19 +144,22 @@ class FixedSweeps:
     sweeps: int
     done: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def remembered(self) -> Memory:
+    def begin(self, members: int, longest: int) -> None:
+        self.done = np.zeros(members, np.int64)
+
+    def state(self) -> RuleState:
         return {"done": self.done.astype(np.float64)} if len(self.done) else {}
 
-    def remember(self, column: int, members: int, numbers: Memory) -> None:
-        if "done" in numbers:
-            self.done = self.done if len(self.done) else np.zeros(members, np.int64)
-            self.done[column] = int(numbers["done"])
+    def load(self, state: RuleState) -> None:
+        self.done = state["done"].astype(np.int64)
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
         stop_statistics: Floats | None = None,
     ) -> Verdict:  # fmt: skip
-        self.done = (self.done if len(self.done) else np.zeros_like(first)) + 1
+        if not len(self.done):
+            self.begin(len(first), int(lengths.max()))
+        self.done += 1
         enough = (self.done >= np.minimum(self.sweeps, lengths)) & (lengths > 0)
         after = error_estimate.copy()
         for m in np.flatnonzero(enough):

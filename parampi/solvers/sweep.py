@@ -21,7 +21,7 @@ class Sweep:
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
-    asked    (n, m) where the network was evaluated
+    evaluated  (n, m) where the network was evaluated
 
     The operations below are collective: all ranks of the group call them in the same order.
 
@@ -31,8 +31,8 @@ class Sweep:
     around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
               before and after, 0 outside the window
     products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
-    tangents  `(x, sigma, v, asked) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
-              asked (n, m); counts as network evaluations
+    tangents  `(x, sigma, v, where) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
+              marked in `where` (n, m); counts as network evaluations
     """
 
     x: Tensor
@@ -46,7 +46,7 @@ class Sweep:
     scale: Tensor
     steps: Tensor
     active: Tensor
-    asked: Tensor
+    evaluated: Tensor
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
@@ -109,24 +109,32 @@ class GuessContext:
 class Iteration(ABC):
     """Makes the states of points that enter, and the new states of a sweep.
 
-    memory  fields (n, m, ...) that belong to the points a rank makes; the engine moves them with the points when windows
-            slide, and gives 0 to points that enter
+    memory  fields (n, m, ...) by name, kept from sweep to sweep, that belong to the points a rank makes; the engine moves them
+            with the points when windows slide, and gives 0 to points that enter
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
-    stop_statistics   (E, n, m) float64 on the CPU, what the stop rule is to see of the last sweep beside the changes
+    stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
     """
 
-    memory: list[Tensor]
+    memory: dict[str, Tensor]
     stop_statistics: Tensor
     loses: bool = False
     passes_on: bool = False
 
     def __init__(self) -> None:
-        self.memory = []
+        self.memory = {}
         self.stop_statistics = torch.zeros(0, 0, 0, dtype=torch.float64)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all that is kept from sweep to sweep, rows (n, m, ...) of the points a rank makes."""
+        return dict(self.memory)
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned, its rows moved to the points that this rank makes now."""
+        self.memory = dict(state)
+
     def tangents(self, shape: tuple[int, ...]) -> int:
-        """Derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
+        """Count the derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
         return 0
 
     def guess(self, entry: GuessContext) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from parampi.samplers.collocation import CollocationMap
 from parampi.solvers.spectral.quadrature import Fitted
 from parampi.solvers.spectral.sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
-from parampi.solvers.stop_rules import Memory, Verdict
+from parampi.solvers.stop_rules import RuleState, Verdict
 from parampi.solvers.sweep import GuessContext, Sweep
 
 Floats = NDArray[np.float64]
@@ -108,14 +108,14 @@ class LastChange:
     before: Floats = field(default_factory=lambda: np.zeros(0))
     ratio: Floats = field(default_factory=lambda: np.zeros(0))
 
-    def remembered(self) -> Memory:
+    def begin(self, members: int, longest: int) -> None:
+        self.before, self.ratio = np.full(members, np.nan), np.full(members, 0.5)
+
+    def state(self) -> RuleState:
         return {"before": self.before, "ratio": self.ratio} if len(self.before) else {}
 
-    def remember(self, column: int, members: int, numbers: Memory) -> None:
-        if numbers and not len(self.before):
-            self.before, self.ratio = np.full(members, np.nan), np.full(members, 0.5)
-        for name, value in numbers.items():
-            getattr(self, name)[column] = value
+    def load(self, state: RuleState) -> None:
+        self.before, self.ratio = state["before"], state["ratio"]
 
     def judge(
         self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
@@ -124,7 +124,7 @@ class LastChange:
         if stop_statistics is None:
             raise TypeError("a collocation is judged by the changes of its last point too")
         if not len(self.before):
-            self.before, self.ratio = np.full(len(first), np.nan), np.full(len(first), 0.5)
+            self.begin(len(first), int(lengths.max()))
         change, size = stop_statistics[:, np.maximum(lengths - 1, 0), np.arange(len(first))]
         inside = np.arange(len(changes))[:, None] < lengths
         change = np.maximum(np.where(inside, changes, 0.0).max(0), change / np.maximum(size, 1e-300))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.stop_rules import Memory, Verdict, sensitivities
+from parampi.solvers.stop_rules import RuleState, Verdict, sensitivities
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -43,7 +43,7 @@ class SpectralStopRule:
     """Accepts what the estimate allows. Evidence of a round: per shell of modes, squares of changes and of residuals, and the
     ratios of the learned responses to the model's, (3 S, n, m).
 
-    state, denoised_weight  (N, K) of the step map
+    state_weight, denoised_weight  (N, K) of the step map
     response      (N, S) the model's, of each point
     passed        (N + 1, S) the model's dx_N / dx_j
     spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
@@ -52,7 +52,7 @@ class SpectralStopRule:
     reached       (N, m, S) reach of the last sweep
     """
 
-    state: Floats
+    state_weight: Floats
     denoised_weight: Floats
     response: Floats
     passed: Floats
@@ -84,25 +84,16 @@ class SpectralStopRule:
         tolerance, safety,
             step_map.stochastic)  # fmt: skip
 
-    def remembered(self) -> Memory:
+    def state(self) -> RuleState:
         if self.account is None:
             return {}
-        account = self.account
-        stretch = np.full(len(account.number), float(account.stretch))
-        return {
-            "closed": account.closed, "current": account.current, "number": account.number.astype(np.float64),
-            "stretch": stretch, "reached": np.moveaxis(self.reached, 1, 0),
-        }  # fmt: skip
+        return {**self.account.state(), "reached": np.moveaxis(self.reached, 1, 0)}
 
-    def remember(self, column: int, members: int, numbers: Memory) -> None:
-        if not numbers:
-            return
+    def load(self, state: RuleState) -> None:
         if self.account is None:
-            self.begin(members, int(numbers["stretch"]))
-        assert self.account is not None
-        self.account.closed[column], self.account.current[column] = numbers["closed"], numbers["current"]
-        self.account.number[column] = int(numbers["number"])
-        self.reached[:, column] = numbers["reached"]
+            raise TypeError("begin before loading")
+        self.account.load(state)
+        self.reached = np.moveaxis(state["reached"], 0, 1).copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Accounts of members whose windows are at most so long."""
@@ -146,7 +137,7 @@ class SpectralStopRule:
         """|dx_N / dx| (n + 1, m, 1) of the points of windows, the frozen one first: with the learned responses within windows,
         the model's behind them, and the largest of all shells, as what lacks at one scale disturbs others later. The slope of
         the denoiser may be above the learned one by as much as residuals show (`bent`)."""
-        steps, (points, taps) = len(self.denoised_weight), (len(inside), self.state.shape[1])
+        steps, (points, taps) = len(self.denoised_weight), (len(inside), self.state_weight.shape[1])
         here = first + np.arange(points + taps)[:, None]
         rows = self.passed[np.minimum(here, steps)] * (here <= steps)[..., None]
         within = np.minimum(here[:points], steps - 1)
@@ -155,7 +146,7 @@ class SpectralStopRule:
             total = np.zeros_like(rows[j])
             for tap in range(taps):
                 step = np.minimum(here[j + tap], steps - 1)
-                slope = self.state[step, tap][:, None] + self.denoised_weight[step, tap][:, None] * response[j]
+                slope = self.state_weight[step, tap][:, None] + self.denoised_weight[step, tap][:, None] * response[j]
                 total += np.where((here[j + tap] < steps)[:, None], slope, 0.0) * rows[j + tap + 1]
             rows[j] = np.where(inside[j][:, None], total, rows[j])
         passed: Floats = np.abs(rows[: points + 1]).max(2, keepdims=True)
@@ -163,7 +154,7 @@ class SpectralStopRule:
 
     def reach(self, steps: Integers, delta: Floats) -> Floats:
         """(n, m, S) of changes (n, m, S) of the steps' own points; what a step takes over linearly is exact to rounding."""
-        weights = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state)
+        weights = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
         total: Floats = weights[steps, 0][..., None] * delta
         for tap in range(1, min(weights.shape[1], len(delta))):
             total[tap:] += weights[steps[tap:], tap][..., None] * delta[:-tap]
@@ -196,6 +187,13 @@ class ErrorAccumulator:
     @classmethod
     def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
         return cls(stretch, np.zeros((members, shells)), np.zeros((members, shells)), np.zeros(members, np.int64))
+
+    def state(self) -> dict[str, Floats]:
+        return {"closed": self.closed, "current": self.current, "stretch_number": self.number.astype(np.float64)}
+
+    def load(self, state: dict[str, Floats]) -> None:
+        self.closed, self.current = state["closed"], state["current"]
+        self.number = state["stretch_number"].astype(np.int64)
 
     def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
         """Sums (n, m, S) up to each point of what is lost (n, m, S) in the stretch that is on, and in those behind it. Windows

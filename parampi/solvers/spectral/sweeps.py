@@ -46,8 +46,9 @@ class SpectralModel:
 
 
 class SpectralSweeps(Iteration):
-    """Memory per point: whether it was swept before; its last state and denoised field in modes; what the model of each of its
-    shells was learned to be too small by (0 for new points, which stands for 1); and the square of its last residual.
+    """Keeps per point whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` by which the
+    model of each of its shells was learned to be too small (0 for new points, which stands for 1); and the square of its last
+    `residual`.
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
@@ -106,7 +107,7 @@ class SpectralSweeps(Iteration):
             y = y + sweep.scan(
                 slopes, error_estimate + self.linear_correction(sweep, slopes, responses[0], y) - y[sweep.taps :]
             )
-        learned = self.ratio(self.memory[3]) if self.secants else torch.ones_like(residual)
+        learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
         seen = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
         self.stop_statistics = torch.cat(seen, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.linear_correction(sweep, slopes, responses[0], y))
@@ -130,7 +131,8 @@ class SpectralSweeps(Iteration):
         prior = self.model.response(self.flat(sweep.levels[tap]))
         if not self.secants:
             return prior
-        ratio = sweep.lagged(self.memory[3], tap) if tap else self.memory[3]
+        stored = self.memory["ratio"]
+        ratio = sweep.lagged(stored, tap) if tap else stored
         return (prior * self.model.basis.spread(self.ratio(ratio).to(prior.dtype))).clamp(0, self.most)
 
     @staticmethod
@@ -149,13 +151,16 @@ class SpectralSweeps(Iteration):
         basis = self.model.basis
         x, denoised = basis.forward(sweep.before(sweep.x, 0)), basis.forward(sweep.denoised)
         if not self.memory:
-            nothing = x.new_zeros((*x.shape[:2], 1))
-            self.memory = [nothing, x, denoised, residual.new_zeros((*x.shape[:2], basis.shells)), torch.zeros_like(residual)]
-        seen, x_before, denoised_before, ratio, residual_before = self.memory
-        dx, dd = seen * (x - x_before), seen * (denoised - denoised_before)
-        ratio = self.secant(sweep, dx, dd, self.ratio(ratio))
-        ratio = torch.where((seen > 0) & (residual > GROWN * residual_before), 1.0, ratio)
-        self.memory = [torch.ones_like(seen), x, denoised, ratio, residual]
+            ratio = residual.new_zeros((*x.shape[:2], basis.shells))
+            nothing = {"swept": x.new_zeros((*x.shape[:2], 1)), "residual": torch.zeros_like(residual)}
+            self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
+        last, swept = self.memory, self.memory["swept"]
+        dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
+        ratio = self.secant(sweep, dx, dd, self.ratio(last["ratio"]))
+        ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
+        self.memory = {
+            "swept": torch.ones_like(swept), "state": x, "denoised": denoised, "ratio": ratio, "residual": residual,
+        }  # fmt: skip
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
         self.local.learn(self.response_at(sweep, 0) * dx, dd, rounding)
 
