@@ -136,7 +136,7 @@ def test_every_point_of_a_window_has_one_owner(size, taps, count, first):
 
     for m in range(len(first)):
         assert owned(window.made, m) == list(range(1 - taps, count + 1))
-        assert owned(window.asked, m) == list(range(1 - taps, count))
+        assert owned(window.evaluated_points, m) == list(range(1 - taps, count))
 
 
 def test_what_enters_a_slice_is_wanted_by_all_but_the_first():
