@@ -1,19 +1,20 @@
 """Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
 
+from parampi.fields.atomic_files import check_target
+from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
 from parampi.fields.inputs.conditions import Conditions
 from parampi.fields.inputs.rollout import Rollout
 from parampi.fields.inputs.samples import FileSamples
 from parampi.fields.moments import Moments, moments
-from parampi.fields.spectra import read_spectrum, write_spectrum
-from parampi.fields.spectrum import radial_spectrum, wavenumbers
+from parampi.fields.prior_files import read_spectrum, write_spectrum
+from parampi.fields.spectra import radial_spectrum, wavenumbers
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.axes import PER_CASE, Cases, EnsembleAxes, Leads
-from parampi.fields.stores.base import MemberFacts, MemoryStore, Store
-from parampi.fields.stores.ensemble import open_ensemble, read_members
+from parampi.fields.stores.base import MemberFacts, Store
+from parampi.fields.stores.content import Content
+from parampi.fields.stores.memory import MemoryStore
 from parampi.fields.stores.netcdf import NetCDFStore
+from parampi.fields.stores.reader import open_ensemble, read_members
 from parampi.fields.stores.schema import EnsembleSchema
-from parampi.fields.stores.summary import Content
-from parampi.fields.stores.target import check_target
 
 __all__ = [
     "PER_CASE",

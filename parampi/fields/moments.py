@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.spectrum import radial_spectrum
+from parampi.fields.spectra import radial_spectrum
 
 Floats = NDArray[np.floating[Any]]
 Missing = Literal["refuse", "mean"]

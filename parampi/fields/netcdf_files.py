@@ -43,7 +43,7 @@ def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what:
         raise DataError(f"{path} is not {what}: it has no {', '.join(missing)}; it has {present}")
 
 
-def variable_of(file: netCDF4.Dataset, path: str | Path, name: str) -> Any:
+def require_variable(file: netCDF4.Dataset, path: str | Path, name: str) -> Any:
     """The variable of that name. Raises DataError with those that there are."""
     if name not in file.variables:
         raise DataError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'no variables'}")

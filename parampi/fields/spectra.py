@@ -1,44 +1,45 @@
-"""Files of a mean and a spectrum in a basis: what `parampi.Statistics` keeps."""
+"""Radial spectra of two-dimensional periodic fields, on the grid's own integer wavenumbers."""
 
-from pathlib import Path
+from functools import cache
 from typing import Any
 
-import netCDF4
 import numpy as np
-from numpy.typing import NDArray
-
-from parampi.fields.netcdf_files import CONVENTIONS, reading
-from parampi.fields.stores.target import partial_name, put_in_place, writing
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating[Any]]
-MARK = "parampi_spectral_basis"
+Integers = NDArray[np.int64]
 
 
-def write_spectrum(path: str | Path, mean: Floats, spectrum: Floats | None, basis: str) -> None:
-    """A mean of any number of axes, a spectrum (one number, (S,) or (M,)) and the basis as a JSON text."""
-    with writing(path):
-        with netCDF4.Dataset(partial_name(path), "w") as file:
-            file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", MARK: basis})
-            put(file, "mean", mean, "mean of the fields")
-            if spectrum is not None:
-                put(file, "spectrum", spectrum, "variance of modes, in units of that of white noise of unit variance")
-        put_in_place(path, overwrite=True)
+def radial_spectrum(fields: ArrayLike) -> Floats:
+    """Mean square of fields (..., H, W) per shell of wavenumbers, (..., K) float64, in the square of the fields' units.
+
+        E(k) = sum over round(|l|) = k of |c(l)|^2,        c = fft2(field) / (H W),        |l| = sqrt(l_y^2 + l_x^2),
+
+    l counting cycles per domain along each axis. Every coefficient is in one shell, so that by Parseval's theorem sum_k E(k) is
+    the mean square of the field. Of vorticity this is twice the enstrophy spectrum, of velocity twice the energy spectrum.
+    K = len(wavenumbers(H, W)); shells beyond half the shorter side are the corners of the grid and hold part of a circle only.
+    """
+    fields = np.asarray(fields, np.float64)
+    order, starts, multiplicity = shells(*fields.shape[-2:])
+    coefficients = np.fft.rfft2(fields, norm="forward")
+    power = (coefficients.real**2 + coefficients.imag**2) * multiplicity
+    flat = power.reshape(*fields.shape[:-2], -1)
+    return np.add.reduceat(flat[..., order], starts, axis=-1)
 
 
-def put(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> None:
-    axes = [f"{name}_axis{i}" for i in range(values.ndim)]
-    for axis, size in zip(axes, values.shape, strict=True):
-        file.createDimension(axis, size)
-    variable = file.createVariable(name, "f8", axes)
-    variable.setncatts({"long_name": long_name, "units": "1"})
-    variable[...] = values
+def wavenumbers(height: int, width: int) -> Integers:
+    """The shells 0, 1, ..., K - 1 of an H x W grid, in cycles per domain."""
+    return np.arange(len(shells(height, width)[1]))
 
 
-def read_spectrum(path: str | Path) -> tuple[Floats, Floats | None, str] | None:
-    """What `write_spectrum` wrote; None for a NetCDF file of another kind."""
-    with reading(path) as file:
-        if not hasattr(file, MARK) or "mean" not in file.variables:
-            return None
-        file.set_auto_mask(False)
-        spectrum = np.asarray(file["spectrum"][...]) if "spectrum" in file.variables else None
-        return np.asarray(file["mean"][...]), spectrum, str(getattr(file, MARK))
+@cache
+def shells(height: int, width: int) -> tuple[Integers, Integers, Floats]:
+    """Order of rfft2's coefficients by shell, where each shell starts in it, and how often each coefficient counts in fft2."""
+    ky = np.fft.fftfreq(height, 1 / height)[:, None]
+    kx = np.fft.rfftfreq(width, 1 / width)[None]
+    # |l| is the root of an integer, so never half-way between two shells; neighbours differ by 1 at most, so no shell is empty
+    shell = np.rint(np.hypot(ky, kx)).astype(np.int64).ravel()
+    order = np.argsort(shell, kind="stable")
+    starts = np.searchsorted(shell[order], np.arange(shell.max() + 1))
+    once = (kx == 0) | (2 * kx == width)
+    return order, starts, np.where(once, 1.0, 2.0)

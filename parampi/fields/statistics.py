@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
-from parampi.fields.inputs.levels import LevelAxis
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.channels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
-from parampi.fields.spectrum import wavenumbers
-from parampi.fields.stores.target import partial_name, put_in_place, writing
+from parampi.fields.spectra import wavenumbers
 
 Floats = NDArray[np.floating[Any]]
 AXES = {

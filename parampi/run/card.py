@@ -90,7 +90,7 @@ def write(path: str | Path, card: Card) -> None:
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file, save_file
 
-    from parampi.fields.stores.target import partial_name, put_in_place, writing
+    from parampi.fields.atomic_files import partial_name, put_in_place, writing
 
     try:
         with safe_open(path, "pt") as file:

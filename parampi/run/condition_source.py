@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parampi.errors import DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics
-from parampi.fields.stores.target import await_file
+from parampi.fields.atomic_files import await_file
 from parampi.parallel import Group, SerialGroup
 from parampi.run.checkpoint.folder import Folder
 

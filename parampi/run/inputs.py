@@ -11,7 +11,7 @@ import parampi
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics, Rollout
-from parampi.fields.inputs.grid import GridMetadata, read_grid
+from parampi.fields.inputs.grids import GridMetadata, read_grid
 from parampi.parallel.agree import on_all
 from parampi.run import card, model_loading
 from parampi.run.config import RunConfig, build

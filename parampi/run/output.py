@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.fields import MemberFacts, NetCDFStore
+from parampi.fields.atomic_files import partial_name, put_in_place
 from parampi.fields.stores import mpio as parallel_file
 from parampi.fields.stores import virtual as joint_file
 from parampi.fields.stores.base import BaseStore, Floats
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
-from parampi.fields.stores.target import partial_name, put_in_place
 from parampi.parallel import Layout, as_group, split
 from parampi.parallel.agree import Reducer, on_all, on_root
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, open_ensemble
-from parampi.fields.inputs.levels import LevelGroup, grouped
+from parampi.fields.channels import LevelGroup, group_channels
 from parampi.fields.stores.check import channels
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
@@ -136,7 +136,7 @@ def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: 
     fields = np.stack(kept, axis=1) if conditions and conditions.leads else kept[0]
     chosen = metadata.content(config.output, "gather").chosen(statistics.names)
     fields = fields[[statistics.names.index(name) for name in chosen]]
-    return {group.variable: of_group(fields, group) for group in grouped(chosen)}
+    return {group.variable: of_group(fields, group) for group in group_channels(chosen)}
 
 
 def of_group(fields: Floats, group: LevelGroup) -> Floats:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parampi.fields.stores.target import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
 from parampi.verify.figures import FAINT, INK, STYLE
 
 if TYPE_CHECKING:

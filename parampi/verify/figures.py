@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields import DatasetStatistics, radial_spectrum
-from parampi.fields.stores.target import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
 from parampi.verify.scores import quarter_of, shorter_side
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from parampi.basis import make_basis
 from parampi.errors import ConfigError
-from parampi.fields.spectrum import radial_spectrum, wavenumbers
+from parampi.fields.spectra import radial_spectrum, wavenumbers
 from tests.basis.cases import F64, draw
 
 kinds = st.sampled_from(["fourier", "cosine"])

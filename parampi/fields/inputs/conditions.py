@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.ensemble_axes import Cases
 from parampi.fields.inputs.rollout import Rollout
 from parampi.fields.inputs.samples import FileSamples
-from parampi.fields.inputs.times import unit_of
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.axes import Cases
+from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
 COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")

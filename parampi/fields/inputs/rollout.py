@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.inputs.times import SECONDS, parsed, unit_of
-from parampi.fields.stores.axes import Cases, Leads
+from parampi.fields.ensemble_axes import Cases, Leads
+from parampi.fields.times import SECONDS, parsed, unit_of
 
 Floats = NDArray[np.floating[Any]]
 

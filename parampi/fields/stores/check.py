@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.stores.ensemble import open_ensemble
+from parampi.fields.stores.reader import open_ensemble
 from parampi.fields.stores.virtual import sources
 
 SHOWN = 8

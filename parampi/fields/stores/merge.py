@@ -11,9 +11,9 @@ import netCDF4
 import numpy as np
 
 from parampi.errors import DataError
+from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
 from parampi.fields.stores.check import channels, examined
-from parampi.fields.stores.ensemble import open_ensemble
-from parampi.fields.stores.target import check_target, partial_name, put_in_place, writing
+from parampi.fields.stores.reader import open_ensemble
 
 OF_A_RUN = ("rank_layout", "ranks", "time_ranks", "mpi", "parampi_ensemble", "parampi_complete", "history", "parampi_config")
 """Global attributes in which the parts of a job array may differ."""

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
+from parampi.fields.atomic_files import partial_name, writing
 from parampi.fields.stores.base import BaseStore, MemberFacts
+from parampi.fields.stores.content import Content
 from parampi.fields.stores.netcdf import put
 from parampi.fields.stores.schema import EnsembleSchema
-from parampi.fields.stores.summary import Content, Summary
-from parampi.fields.stores.target import partial_name, writing
+from parampi.fields.stores.summary import Summary
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm

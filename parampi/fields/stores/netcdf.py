@@ -9,13 +9,14 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.inputs.grid import GridMetadata
+from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
+from parampi.fields.ensemble_axes import Cases, EnsembleAxes, Leads
+from parampi.fields.inputs.grids import GridMetadata
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.axes import Cases, EnsembleAxes, Leads
 from parampi.fields.stores.base import BaseStore, MemberFacts
+from parampi.fields.stores.content import Content
 from parampi.fields.stores.schema import Attributes, EnsembleSchema
-from parampi.fields.stores.summary import Content, Summary
-from parampi.fields.stores.target import check_target, partial_name, put_in_place, writing
+from parampi.fields.stores.summary import Summary
 
 Floats = NDArray[np.floating[Any]]
 

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
-from parampi.fields.inputs.grid import GridMetadata
-from parampi.fields.inputs.levels import LevelAxis, LevelGroup, grouped, split
+from parampi.fields.channels import LevelAxis, LevelGroup, group_channels, split_channel
+from parampi.fields.ensemble_axes import EnsembleAxes
+from parampi.fields.inputs.grids import GridMetadata
 from parampi.fields.netcdf_files import CONVENTIONS, write_axis
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.axes import EnsembleAxes
-from parampi.fields.stores.summary import METHODS, Content
+from parampi.fields.stores.content import Content
+from parampi.fields.stores.summary import METHODS
 
 Attributes = Mapping[str, str | float]
 LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
@@ -49,7 +50,7 @@ class EnsembleSchema:
     @cached_property
     def groups(self) -> list[LevelGroup]:
         """The chosen channels by variable; `channels` of a group count among the chosen."""
-        return grouped(self.chosen)
+        return group_channels(self.chosen)
 
     @cached_property
     def variable_slots(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -91,7 +92,7 @@ class EnsembleSchema:
         self.create_axes(file)
         self.create_facts(file)
         for name in self.statistics.names:
-            self.refuse_taken(file, split(name)[0])
+            self.refuse_taken(file, split_channel(name)[0])
         self.create_levels(file)
         for group in self.groups if fields and self.content.members else ():
             self.create_field(file, group)

@@ -1,69 +1,17 @@
 """Statistics over the members of an ensemble: moments and extremes as members come, quantiles from the members at the end."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.errors import OutputError
-from parampi.fields.inputs.levels import split
+from parampi.fields.stores.content import Content
 
 Floats = NDArray[np.floating[Any]]
-Kind = Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]
 METHODS = {"mean": "mean", "standard_deviation": "standard_deviation", "minimum": "minimum", "maximum": "maximum"}
 SLAB = 1 << 22
 """Numbers read at once for quantiles."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """What of an ensemble is written.
-
-    variables    names of channels, or of variables for all their levels; None for all
-    members      whether the members themselves are
-    summary      statistics over members; standard deviations are those of a sample (divided by members - 1)
-    quantiles    for the summary "quantiles", by linear interpolation between members
-    compression  0 (none) to 9, lossless
-    checksums    of members' fields, by which damaged ones are found
-    digits       significant decimal digits that are kept; None for all of float32. Fewer compress better
-    """
-
-    variables: tuple[str, ...] | None = None
-    members: bool = True
-    summary: tuple[Kind, ...] = ()
-    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
-    compression: int = 0
-    checksums: bool = True
-    digits: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.members and not self.summary:
-            raise OutputError("neither members nor a summary would be written; leave output.members true, or name a summary")
-        if not self.members and "quantiles" in self.summary:
-            raise OutputError("quantiles need the members in the file; leave output.members true, or the quantiles out")
-        if self.digits is not None and not self.compression:
-            raise OutputError(
-                f"output.digits = {self.digits} without output.compression makes fields less exact but no file smaller; "
-                f"compress too, or leave the digits out"
-            )
-        if not all(0 <= q <= 1 for q in self.quantiles) or list(self.quantiles) != sorted(set(self.quantiles)):
-            raise OutputError(f"quantiles = {list(self.quantiles)}; give increasing numbers from 0 to 1")
-
-    def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The channels to write, in the order of the statistics. Raises OutputError for unknown ones."""
-        wanted = self.variables
-        unknown = [name for name in wanted or () if name not in names and name not in [split(known)[0] for known in names]]
-        if unknown:
-            raise OutputError(f"output.variables names {', '.join(unknown)}; there are {', '.join(names)}")
-        return names if wanted is None else tuple(name for name in names if name in wanted or split(name)[0] in wanted)
-
-    def size(self, members: int, cases: int, variables: int, points: int) -> int:
-        """Bytes, before compression."""
-        maps = members * cases * self.members
-        maps += cases * sum(len(self.quantiles) if kind == "quantiles" else 1 for kind in self.summary)
-        return 4 * maps * variables * points
 
 
 class Running:

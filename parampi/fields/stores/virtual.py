@@ -15,9 +15,9 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from parampi.fields.atomic_files import await_file, partial_name, put_in_place, writing
 from parampi.fields.stores.schema import EnsembleSchema, parts_folder
 from parampi.fields.stores.summary import Summary
-from parampi.fields.stores.target import await_file, partial_name, put_in_place, writing
 
 FACTS = ("rounds", "evaluations", "residual", "complete")
 Box = tuple[slice, ...]

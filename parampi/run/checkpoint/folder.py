@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from parampi.errors import ConfigError, DataError, OutputError
-from parampi.fields.stores.target import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
 from parampi.report import MemberReport
 
 FOLDER = "checkpoint"

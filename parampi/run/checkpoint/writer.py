@@ -18,7 +18,7 @@ from torch import Tensor
 from parampi.engine.snapshot import COUNTS, MemberSnapshot
 from parampi.engine.windows import Engine
 from parampi.errors import DataError, OutputError
-from parampi.fields.stores.target import writing
+from parampi.fields.atomic_files import writing
 from parampi.run.checkpoint.folder import REMEDY, Folder, write_whole
 
 KEPT = 2

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.inputs.levels import index_of, split
+from parampi.fields.channels import split_channel
+from parampi.fields.inputs.levels import locate_channel
 from parampi.fields.netcdf_files import reading, require
 
 
@@ -30,12 +31,12 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
     """
     with reading(path) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
-        require(file, path, [split(name)[0] for name in names], "an ensemble of " + ", ".join(names))
+        require(file, path, [split_channel(name)[0] for name in names], "an ensemble of " + ", ".join(names))
         rows = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
         if len(rows[0]) == 0:
             raise DataError(f"{path} holds no finished member")
         places = list(zip(*(axis.tolist() for axis in rows), strict=True))[:most]
-        variable_slots = [index_of(file, path, name) for name in names]
+        variable_slots = [locate_channel(file, path, name) for name in names]
         fields = np.stack([[field_at(variable, place, level) for variable, level in variable_slots] for place in places])
         numbers = file["realization"][:]
         return fields, [int(numbers[place[0]]) for place in places]

@@ -9,7 +9,7 @@ import pytest
 
 from parampi.errors import OutputError
 from parampi.fields import check_target
-from parampi.fields.stores.target import await_file, partial_name, put_in_place, writing
+from parampi.fields.atomic_files import await_file, partial_name, put_in_place, writing
 
 
 def test_a_good_target_leaves_its_folder_and_nothing_else(tmp_path):

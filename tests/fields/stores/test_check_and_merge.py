@@ -12,11 +12,12 @@ from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError, OutputError
 from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, NetCDFStore
 from parampi.fields.stores.check import check
+from parampi.fields.stores.content import Content
 from parampi.fields.stores.merge import merge
 from parampi.fields.stores.schema import parts_folder
-from parampi.fields.stores.summary import Content, Summary
+from parampi.fields.stores.summary import Summary
 from parampi.fields.stores.virtual import join, part_name
-from tests.fields.test_virtual import assert_equal, gathered, header, written
+from tests.fields.stores.test_virtual import assert_equal, gathered, header, written
 
 FACTS = MemberFacts(5, 2, 3, 1e-3)
 

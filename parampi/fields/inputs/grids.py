@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError, OutputError
-from parampi.fields.netcdf_files import reading, variable_of
+from parampi.fields.netcdf_files import reading, require_variable
 
 CELLS = ("latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate")
 
@@ -87,7 +87,7 @@ def read_grid(path: Path, axes: tuple[str, str], shape: tuple[int, int], copy: S
     """What is asked for of a file whose y and x have `shape`; the ensemble calls them `axes`. Raises DataError."""
     with reading(path) as file:
         for name in [*copy, *([mask] if mask else [])]:
-            variable_of(file, path, name)
+            require_variable(file, path, name)
         names = axes_of(file, path, axes, [*copy, *([mask] if mask else [])])
         found = tuple(len(file.dimensions[name]) for name in names)
         if found != shape:

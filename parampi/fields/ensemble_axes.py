@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.inputs.times import unit_of
+from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
 PER_CASE = 1 << 16

@@ -13,17 +13,18 @@ from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError
 from parampi.fields import Conditions, DatasetStatistics, EnsembleAxes, EnsembleSchema, FileSamples, NetCDFStore, read_members
-from parampi.fields.inputs.levels import grouped
+from parampi.fields.channels import group_channels
 from parampi.fields.stores.base import MemberFacts
 from parampi.fields.stores.check import check
+from parampi.fields.stores.content import Content
 from parampi.fields.stores.merge import merge
-from parampi.fields.stores.summary import Content, Summary
+from parampi.fields.stores.summary import Summary
 from parampi.fields.stores.virtual import join, part_name
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.rerun import rerun
+from tests.fields.stores.test_virtual import assert_equal
 from tests.fields.test_cf import findings
-from tests.fields.test_virtual import assert_equal
 from tests.small import write_project
 from tests.test_card import NET
 
@@ -163,7 +164,7 @@ def test_a_run_and_its_member_again(tmp_path, statistics, overrides):
 
 
 def test_two_axes_of_levels():
-    groups = grouped(["t@1", "t@2", "u@1", "q", "v@1", "v@2"])
+    groups = group_channels(["t@1", "t@2", "u@1", "q", "v@1", "v@2"])
     assert [(g.variable, g.channels, g.levels) for g in groups] == [
         ("t", (0, 1), (1.0, 2.0)), ("u", (2,), (1.0,)), ("q", (3,), None), ("v", (4, 5), (1.0, 2.0))
     ]  # fmt: skip
@@ -192,4 +193,4 @@ def test_what_is_not_there(data, tmp_path, name, words, capsys):
 
 def test_with_and_without_levels():
     with pytest.raises(DataError, match="t is a channel with levels and one without; name one of them otherwise"):
-        grouped(["t", "t@500"])
+        group_channels(["t", "t@500"])

@@ -1,0 +1,54 @@
+"""Channels by name: `t` is the variable t, `t@500` the same variable at the level 500 of its axis of levels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parampi.errors import DataError
+
+LEVEL_MARK, ALL_LEVELS = "@", "*"
+
+
+@dataclass(frozen=True)
+class LevelAxis:
+    """An axis of levels: its name in the files, and its attributes."""
+
+    name: str = "level"
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class LevelGroup:
+    """Channels of one variable: their indices among all channels, and their levels; None for a variable without levels."""
+
+    variable: str
+    channels: tuple[int, ...]
+    levels: tuple[float, ...] | None
+
+
+def split_channel(name: str) -> tuple[str, float | None]:
+    """Return variable and level of a channel. Raise DataError for a level that is no number."""
+    variable, mark, level = name.rpartition(LEVEL_MARK)
+    if not mark:
+        return name, None
+    try:
+        return variable, float(level)
+    except ValueError:
+        raise DataError(
+            f"{name!r}: what follows {LEVEL_MARK} must be a level, such as {variable or 't'}{LEVEL_MARK}500, or {ALL_LEVELS} "
+            f"for all"
+        ) from None
+
+
+def group_channels(names: Sequence[str]) -> list[LevelGroup]:
+    """Group channels by variable, in the order in which variables come first."""
+    by_variable: dict[str, list[tuple[int, float | None]]] = {}
+    for channel, name in enumerate(names):
+        variable, level = split_channel(name)
+        by_variable.setdefault(variable, []).append((channel, level))
+    groups = []
+    for variable, members in by_variable.items():
+        levels = [level for _, level in members if level is not None]
+        if levels and len(levels) < len(members):
+            raise DataError(f"{variable} is a channel with levels and one without; name one of them otherwise")
+        groups.append(LevelGroup(variable, tuple(channel for channel, _ in members), tuple(levels) or None))
+    return groups

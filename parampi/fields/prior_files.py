@@ -1,0 +1,44 @@
+"""Files of a mean and a spectrum in a basis: what `parampi.Statistics` keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.netcdf_files import CONVENTIONS, reading
+
+Floats = NDArray[np.floating[Any]]
+MARK = "parampi_spectral_basis"
+
+
+def write_spectrum(path: str | Path, mean: Floats, spectrum: Floats | None, basis: str) -> None:
+    """A mean of any number of axes, a spectrum (one number, (S,) or (M,)) and the basis as a JSON text."""
+    with writing(path):
+        with netCDF4.Dataset(partial_name(path), "w") as file:
+            file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", MARK: basis})
+            put(file, "mean", mean, "mean of the fields")
+            if spectrum is not None:
+                put(file, "spectrum", spectrum, "variance of modes, in units of that of white noise of unit variance")
+        put_in_place(path, overwrite=True)
+
+
+def put(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> None:
+    axes = [f"{name}_axis{i}" for i in range(values.ndim)]
+    for axis, size in zip(axes, values.shape, strict=True):
+        file.createDimension(axis, size)
+    variable = file.createVariable(name, "f8", axes)
+    variable.setncatts({"long_name": long_name, "units": "1"})
+    variable[...] = values
+
+
+def read_spectrum(path: str | Path) -> tuple[Floats, Floats | None, str] | None:
+    """What `write_spectrum` wrote; None for a NetCDF file of another kind."""
+    with reading(path) as file:
+        if not hasattr(file, MARK) or "mean" not in file.variables:
+            return None
+        file.set_auto_mask(False)
+        spectrum = np.asarray(file["spectrum"][...]) if "spectrum" in file.variables else None
+        return np.asarray(file["mean"][...]), spectrum, str(getattr(file, MARK))
