@@ -113,7 +113,7 @@ class Mixed(Transform):
 
 @register("fourier")
 class Fourier(Mixed):
-    """Modes of a domain that is periodic along all axes; see `Mixed`. Radial shells are those of `fields.spectrum`."""
+    """Modes of a domain that is periodic along all axes; see `Mixed`. Radial shells are those of `fields.spectra`."""
 
     def __init__(
         self, shape: tuple[int, ...], shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None

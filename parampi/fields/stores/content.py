@@ -44,7 +44,7 @@ class Content:
             raise OutputError(f"quantiles = {list(self.quantiles)}; give increasing numbers from 0 to 1")
 
     def chosen(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the channels to write, in the order of `names`, those of the statistics. Raise OutputError for unknown ones."""
+        """Return the channels to write, in the order of `names`. Raise OutputError for unknown ones."""
         if self.variables is None:
             return names
         variable_of = {name: split_channel(name)[0] for name in names}
