@@ -17,6 +17,7 @@ from parampi.commands.main import NETWORK_ERROR, USER_ERROR
 from parampi.run import model_loading
 from parampi.run.config import load
 from parampi.run.job import Run, run
+from parampi.run.user_files import sha256
 from tests.small import write_project
 
 
@@ -52,7 +53,7 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
         assert file["rounds"].values.tolist() == [m.rounds for m in again.report.members]
         assert file["evaluations"].values.tolist() == [m.evaluations for m in again.report.members]
         assert json.loads(file.attrs["parampi_config"]) == config.as_dict()
-        assert file.attrs["weights_sha256"] == model_loading.sha256(tmp_path / "weights.safetensors")
+        assert file.attrs["weights_sha256"] == sha256(tmp_path / "weights.safetensors")
         assert file.attrs["rank_layout"].startswith("1 rank = 1 group")
 
 

@@ -1,7 +1,6 @@
 """`parampi resume`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,18 +15,16 @@ from parampi.run.stop_request import StopRequest
 @click.pass_obj
 def resume(stop: StopRequest | None, directory: Path, overrides: tuple[str, ...], progress: str) -> None:
     """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
-    from parampi.parallel.agree import on_root
     from parampi.parallel.launch import abort_on_error, world
     from parampi.run.checkpoint.folder import Folder
-    from parampi.run.config import RunConfig, resolved
+    from parampi.run.config import RunConfig, agreed, resolved
     from parampi.run.job import run as draw
 
-    def stored() -> dict[str, Any]:
+    def stored() -> RunConfig:
         tree = Folder(directory).about()["config"]
         tree["output"]["directory"] = str(directory)
-        return resolved(tree, overrides, directory).as_dict()
+        return resolved(tree, overrides, directory)
 
     comm = world()
     with abort_on_error(comm):
-        config = RunConfig.model_validate(on_root(comm, stored))
-        draw(config, comm, progress=progress, resume=True, alarm=stop)
+        draw(agreed(comm, directory, stored), comm, progress=progress, resume=True, alarm=stop)

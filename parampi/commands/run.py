@@ -16,12 +16,10 @@ from parampi.run.stop_request import StopRequest
 @click.pass_obj
 def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> None:
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
-    from parampi.parallel.agree import on_root
     from parampi.parallel.launch import abort_on_error, world
-    from parampi.run.config import RunConfig, load
+    from parampi.run.config import agreed, load
     from parampi.run.job import run as draw
 
     comm = world()
     with abort_on_error(comm):
-        resolved = on_root(comm, lambda: load(config, overrides).as_dict())
-        draw(RunConfig.model_validate(resolved), comm, overwrite, progress, alarm=stop)
+        draw(agreed(comm, config, lambda: load(config, overrides)), comm, overwrite, progress, alarm=stop)

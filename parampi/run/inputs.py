@@ -14,7 +14,9 @@ from parampi.fields import PER_CASE, Conditions, DatasetStatistics, Rollout
 from parampi.fields.inputs.grids import GridMetadata, read_grid
 from parampi.parallel.agree import on_all
 from parampi.run import card, model_loading
-from parampi.run.config import RunConfig, build
+from parampi.run.config import RunConfig, build, registered
+from parampi.run.plugins import plugin_digests
+from parampi.run.user_files import sha256
 from parampi.solvers import Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -141,11 +143,11 @@ class Inputs:
         }  # fmt: skip
         condition = self.config.condition
         names |= {"condition.statistics": condition.statistics, "condition.static": condition.static} if condition else {}
-        found = {name: model_loading.sha256(Path(path)) for name, path in names.items() if path and Path(path).is_file()}
+        found = {name: sha256(Path(path)) for name, path in names.items() if path and Path(path).is_file()}
         if self.conditions is not None:
             # large files are not read for this
             found["condition.files"] = ", ".join(f"{path.name}: {path.stat().st_size}" for path in self.conditions.paths)
-        return found
+        return found | plugin_digests(self.config.model.plugins, registered(self.config))
 
 
 def fitting(pattern: str) -> list[str]:

@@ -14,12 +14,13 @@ import parampi
 from parampi.fields import Content
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
-from parampi.run import model_loading
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
-from parampi.run.config import RunConfig
+from parampi.run.config import RunConfig, registered
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
 from parampi.run.output import Mode
+from parampi.run.plugins import plugin_digests
+from parampi.run.user_files import sha256
 from parampi.samplers.collocation import CollocationMap
 
 
@@ -39,13 +40,20 @@ def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
         "parampi_version": parampi.__version__,
         "parampi_config": json.dumps(config.as_dict()),
         "parampi_ensemble": uuid.uuid4().hex,
-        "weights_sha256": model_loading.sha256(weights) if weights.is_file() else "",
+        "weights_sha256": sha256(weights) if weights.is_file() else "",
+        **plugin_attributes(config),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,
         "time_ranks": layout.time_ranks,
         "mpi": mpi_version(),
         "software": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }
+
+
+def plugin_attributes(config: RunConfig) -> dict[str, str]:
+    """Return the digests of the plugins, for `parampi rerun`; nothing where there are none."""
+    digests = plugin_digests(config.model.plugins, registered(config))
+    return {"plugins_sha256": json.dumps(digests)} if digests else {}
 
 
 def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) -> str:

@@ -1,10 +1,6 @@
 """From the names in a configuration to a denoiser: the user's network class, its weights, what it predicts, where it runs."""
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,8 @@ from parampi.diffusion.denoisers import (
     VelocityDenoiser,
 )
 from parampi.errors import ConfigError, DataError
+from parampi.run.plugins import imported
+from parampi.run.user_files import import_file, import_module
 
 WRAPPERS: dict[str, Any] = {
     "edm": EDMDenoiser,
@@ -37,31 +35,12 @@ def find_class(reference: str) -> Any:
     place, _, name = reference.rpartition(":")
     if not place:
         raise ConfigError(f"model.network = {reference!r} must be 'file.py:Class' or 'package.module:Class'")
-    module = load_file(Path(place)) if place.endswith(".py") else load_module(place)
+    module = imported.get(place) or (
+        import_file(Path(place), "model.network") if place.endswith(".py") else import_module(place, "model.network")
+    )
     if not hasattr(module, name):
         raise ConfigError(f"model.network = {reference!r}: {place} defines no {name!r}")
     return getattr(module, name)
-
-
-def load_file(path: Path) -> Any:
-    if not path.is_file():
-        raise DataError(f"model.network: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"parampi_user_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"model.network: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
-
-
-def load_module(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"model.network: module {name!r} cannot be imported: {error}") from error
 
 
 def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
@@ -112,11 +91,6 @@ def mismatches(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) 
         if name in found and found[name].shape != wanted[name].shape
     ]
     return shapes + missing + foreign
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def choose_device(name: str, local_rank: int) -> torch.device:

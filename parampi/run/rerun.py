@@ -18,10 +18,12 @@ from parampi.fields.stores.check import channels
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
-from parampi.run import metadata, model_loading
+from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, lead_seed
-from parampi.run.config import RunConfig, resolved
+from parampi.run.config import RunConfig, registered, resolved
 from parampi.run.inputs import Inputs
+from parampi.run.plugins import plugin_digests
+from parampi.run.user_files import sha256
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -61,10 +63,10 @@ def rerun(
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
     where weights or statistics are no longer what they were.
     """
-    tree, weights = on_root(comm, lambda: described(path))
-    config = resolved(tree, [], path)
+    tree, digests = on_root(comm, lambda: described(path))
+    config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: held(path, member, case, variables))
-    fields = drawn(config, weights, member, case, comm)
+    fields = drawn(config, digests, member, case, comm)
     differences = on_root(comm, lambda: compared(stored, fields))
     rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
     found = Comparison(member, case, differences, config.sampling.tolerance + rounding)
@@ -82,7 +84,8 @@ def described(path: Path) -> list[Any]:
             raise DataError(
                 f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
             )
-        return [json.loads(file.parampi_config), getattr(file, "weights_sha256", "")]
+        digests = {"weights": getattr(file, "weights_sha256", ""), **json.loads(getattr(file, "plugins_sha256", "{}"))}
+        return [json.loads(file.parampi_config), digests]
 
 
 def held(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
@@ -108,7 +111,7 @@ def held(path: Path, member: int, case: int | None, variables: Sequence[str] = (
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
-def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
+def drawn(config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
     """The member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     inputs = Inputs(config, comm)
     inputs.read()
@@ -116,7 +119,7 @@ def drawn(config: RunConfig, weights: str, member: int, case: int | None, comm: 
     inputs.members = [number]
     conditions, statistics = inputs.conditions, inputs.statistics
     given = ConditionSource(conditions, statistics, None, group=as_group(comm)) if conditions is not None else None
-    on_all(comm, lambda: same_weights(config, weights))
+    on_all(comm, lambda: same_files(config, digests))
     inputs.load(place_on_node(comm)[0], given)
     kept: list[Floats] = []
 
@@ -146,10 +149,14 @@ def of_group(fields: Floats, group: LevelGroup) -> Floats:
     return np.stack([fields[channel] for channel in group.channels], axis=-3)
 
 
-def same_weights(config: RunConfig, expected: str) -> None:
+def same_files(config: RunConfig, digests: dict[str, str]) -> None:
+    """Raise ConfigError where weights or plugins are no longer what the ensemble was drawn with."""
     path = Path(config.model.weights)
-    if path.is_file() and expected and model_loading.sha256(path) != expected:
+    if path.is_file() and digests["weights"] and sha256(path) != digests["weights"]:
         raise ConfigError(f"{path} is not the file of weights that the ensemble was drawn with (its SHA-256 is another one)")
+    for name, digest in plugin_digests(config.model.plugins, registered(config)).items():
+        if digests.get(name) != digest:
+            raise ConfigError(f"{name} is not the file that the ensemble was drawn with (its SHA-256 is another one)")
 
 
 def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:

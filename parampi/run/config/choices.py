@@ -77,6 +77,12 @@ def chosen(option: str) -> Callable[[Any], Options]:
     return check
 
 
+def registered(config: "RunConfig") -> list[Callable[..., Any]]:
+    """Return the registered functions and classes that a configuration chooses."""
+    sections = [(choice, getattr(config.sampling, option)) for option, choice in CHOICES.items()]
+    return [choice.registry[getattr(section, choice.key)] for choice, section in sections]
+
+
 def build(config: "RunConfig", option: str) -> Any:
     """Return the object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
     choice, arguments = CHOICES[option], getattr(config.sampling, option).model_dump()

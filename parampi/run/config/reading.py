@@ -1,21 +1,28 @@
 """From a YAML file and `key=value` overrides to a configuration that is checked."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
 from parampi.errors import ConfigError
+from parampi.parallel.agree import on_all, on_root
 from parampi.run.config.choices import CHOICES
 from parampi.run.config.messages import explain
 from parampi.run.config.sections import RunConfig
 from parampi.run.config.yaml_file import parse
+from parampi.run.plugins import load_plugins
 
-PATHS = (("model", "network"), ("model", "weights"), ("data", "statistics"), ("condition", "files"),
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+PATHS = (("model", "network"), ("model", "weights"), ("model", "plugins"), ("data", "statistics"), ("condition", "files"),
          ("condition", "statistics"), ("condition", "static"), ("output", "directory"), ("output", "grid"))  # fmt: skip
+MODULES = ("network", "plugins")
+"""Keys whose values are files of Python, or names of modules."""
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -31,10 +38,24 @@ def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path)
     """Check a tree whose paths are absolute, with overrides on top; `source` is named where something is wrong."""
     for override in overrides:
         apply(tree, override)
+    load_plugins(plugins_of(tree))
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, tree)}") from None
+
+
+def agreed(comm: "Comm | None", source: str | Path, read: Callable[[], RunConfig]) -> RunConfig:
+    """Return on all ranks the configuration that rank 0 reads."""
+    tree = on_root(comm, lambda: read().as_dict())
+    return on_all(comm, lambda: resolved(tree, [], source))
+
+
+def plugins_of(tree: dict[str, Any]) -> list[str]:
+    """Return the plugins that a tree names; none where it is no configuration, which is said later."""
+    section = tree.get("model")
+    plugins = section.get("plugins") if isinstance(section, dict) else None
+    return [one for one in plugins if isinstance(one, str)] if isinstance(plugins, list) else []
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -57,17 +78,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def rebase(tree: dict[str, Any], keys: tuple[str, str], folder: Path) -> None:
-    """Make relative paths of the YAML file absolute. A module name such as package.module:Class stays."""
+    """Make relative paths of the YAML file absolute."""
     section = tree.get(keys[0])
     if isinstance(section, dict) and keys[1] in section:
         section[keys[1]] = absolute(keys, section[keys[1]], folder)
 
 
 def absolute(keys: Sequence[str], value: Any, folder: str | Path) -> Any:
-    """Return a path, or a list of paths, relative to a folder."""
+    """Return a path, or a list of paths, relative to a folder. Names of modules stay."""
     if isinstance(value, list):
         return [absolute(keys, one, folder) for one in value]
-    if not isinstance(value, str) or (keys[1] == "network" and ".py:" not in value):
+    if not isinstance(value, str) or (keys[1] in MODULES and ".py:" not in f"{value}:"):
         return value
     return os.path.normpath(Path(folder) / value)
 

@@ -16,7 +16,8 @@ class Strict(BaseModel):
 
 
 class Model(Strict):
-    """The network and what it predicts."""
+    """The network and what it predicts. `plugins`: files (`my_module.py`) and modules that register samplers, solvers,
+    schedules or bases, which the section `sampling` may then name."""
 
     network: str
     arguments: dict[str, Any] = {}
@@ -24,6 +25,7 @@ class Model(Strict):
     predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
     sigma_data: float = Field(1.0, gt=0)
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
+    plugins: list[str] = []
 
 
 class Data(Strict):

@@ -1,0 +1,95 @@
+"""Plugins: modules that register samplers, solvers, schedules and bases of a user's own, before a configuration names them.
+
+A configuration lists them as `model.plugins`: files and modules. Packages that are installed say by an entry point of the group
+`parampi.plugins` which module of theirs it is.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from parampi.basis import BASES
+from parampi.diffusion.schedules import SCHEDULES
+from parampi.errors import ConfigError
+from parampi.registry import Registry
+from parampi.run.user_files import import_file, import_module, sha256
+from parampi.samplers import SAMPLERS
+from parampi.solvers import SOLVERS
+
+GROUP = "parampi.plugins"
+KEY = "model.plugins"
+REGISTRIES: tuple[Registry, ...] = (SAMPLERS, SOLVERS, SCHEDULES, BASES)
+
+imported: dict[str, ModuleType] = {}
+"""Plugins of this process, by what names them: a module runs and registers once."""
+digests: dict[str, str] = {}
+"""SHA-256 of the files among them, as they were when they ran."""
+
+
+def load_plugins(references: Sequence[str]) -> None:
+    """Import the plugins of installed packages and those that a configuration names.
+
+    Raises DataError for a file that is not there, and ConfigError for a plugin that cannot be imported, that registers a name
+    that exists, or whose file has changed since it ran.
+    """
+    for point in entry_points(group=GROUP):
+        load_once(f"{GROUP} {point.name} = {point.value}", f"the plugin {point.name} of {package(point)}", point.module)
+    for reference in references:
+        load_once(reference, KEY, reference)
+        path = Path(reference)
+        if reference in digests and not (path.is_file() and sha256(path) == digests[reference]):
+            raise ConfigError(f"{KEY}: {reference} has changed since this process imported it; start a new process")
+
+
+def package(point: EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else "an installed package"
+
+
+def load_once(name: str, key: str, reference: str) -> None:
+    if name in imported:
+        return
+    path = Path(reference) if reference.endswith(".py") else None
+    with nothing_replaced(key, reference):
+        module = import_file(path, key) if path else import_module(reference, key)
+    imported[name] = module
+    if path:
+        digests[name] = sha256(path)
+
+
+@contextmanager
+def nothing_replaced(key: str, reference: str) -> Iterator[None]:
+    """Raise ConfigError where entries of the registries get others in their places, and leave none behind after an error."""
+    before = [(registry, dict(registry), set(registry.aliases)) for registry in REGISTRIES]
+    try:
+        yield
+        for registry, entries, _ in before:
+            for name, entry in entries.items():
+                if registry.get(name) is not entry:
+                    raise ConfigError(
+                        f"{key}: {reference} registers the {registry.kind} {name!r}, which exists already; choose another name"
+                    )
+    except Exception:
+        for registry, entries, aliases in before:
+            registry.clear()
+            registry.update(entries)
+            registry.aliases = aliases
+        raise
+
+
+def plugin_digests(references: Sequence[str], entries: Sequence[Callable[..., Any]]) -> dict[str, str]:
+    """Return the SHA-256 of the files behind plugins, and behind registered `entries` that are not of this package."""
+    files = {f"{KEY}: {name}": source(imported[name]) for name in references if name in imported}
+    for entry in entries:
+        module = inspect.getmodule(entry)
+        path = source(module) if module and module.__name__.partition(".")[0] != "parampi" else None
+        if path not in files.values():
+            files[f"the file of {entry.__name__}, {path}"] = path
+    return {name: sha256(path) for name, path in files.items() if path and path.is_file()}
+
+
+def source(module: ModuleType) -> Path | None:
+    return Path(module.__file__) if module.__file__ else None

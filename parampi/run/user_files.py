@@ -1,0 +1,39 @@
+"""Files of a user: their digests, and the modules in them, which are imported or refused in one line."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from parampi.errors import ConfigError, DataError
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def import_file(path: Path, key: str) -> ModuleType:
+    """Run a file as a module. Raises DataError where there is none, ConfigError where it fails; `key` is who names it."""
+    if not path.is_file():
+        raise DataError(f"{key}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"parampi_user_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{key}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def import_module(name: str, key: str) -> ModuleType:
+    """Import a module by its name. Raises ConfigError; `key` is who names it."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise ConfigError(f"{key}: module {name!r} cannot be imported: {kind}{error}") from error
