@@ -1,15 +1,26 @@
 """Measure how rounds and memory of PIADM, Picard and the serial sampler grow with the dimension of the data.
 
-    python examples/03_scaling_law/run.py                    # 13 dimensions, three problems, minutes
-    python examples/03_scaling_law/run.py --quick            # few dimensions
+    python examples/03_scaling_law/run.py                    # 13 dimensions up to 65536
+    python examples/03_scaling_law/run.py --quick            # 4 dimensions up to 1024
 
-Writes scaling.json, scaling.md and a figure per problem, scaling.png for the first one, and prints the table.
+Prints the table and writes scaling.json, scaling.md and one figure per problem: scaling.png for the first problem,
+scaling-NAME.png for each further one.
 """
 
 import argparse
 from pathlib import Path
 
-from scaling_law import DIMS, NAMES, QUICK, TOLERANCE, Scaling, measure, scaling_figure, to_json, to_markdown
+from scaling_law import (
+    DIMS,
+    PROBLEM_NAMES,
+    QUICK_DIMS,
+    TOLERANCE,
+    ScalingStudy,
+    measure,
+    scaling_figure,
+    to_json,
+    to_markdown,
+)
 
 from parampi import ConfigError
 
@@ -21,38 +32,34 @@ def main() -> None:
     parser = argument_parser()
     options = parser.parse_args()
     try:
-        scaling = measure(QUICK if options.quick else DIMS, options.problem or NAMES, options.tolerance)
+        study = measure(QUICK_DIMS if options.quick else DIMS, options.problem or PROBLEM_NAMES, options.tolerance)
     except ConfigError as error:
         parser.error(str(error))
-    print(to_markdown(scaling))
-    write(scaling, options.output)
+    print(to_markdown(study))
+    write(study, options.output)
 
 
 def argument_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     summary, _, details = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help=f"the dimensions {', '.join(map(str, QUICK))} only")
-    parser.add_argument("--problem", action="append", choices=NAMES, help="this problem only; may be repeated")
-    parser.add_argument(
-        "--tolerance", type=float, default=TOLERANCE, help="its square is the divergence to reach (%(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "output", help="folder to write to (%(default)s)"
-    )
+    parser.add_argument("--quick", action="store_true", help="four dimensions only")
+    parser.add_argument("--problem", action="append", choices=PROBLEM_NAMES, help="only this problem (repeatable)")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="root of the divergence to meet (%(default)s)")
+    parser.add_argument("--output", type=Path, default=FOLDER / "output", help="folder to write to (output/ beside this file)")
     return parser
 
 
-def write(scaling: Scaling, folder: Path) -> None:
+def write(study: ScalingStudy, folder: Path) -> None:
     """Write the numbers as JSON, the table as Markdown and one figure per problem."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "scaling.json").write_text(to_json(scaling) + "\n")
-    (folder / "scaling.md").write_text(to_markdown(scaling) + "\n")
-    problems = list(dict.fromkeys(row.problem for row in scaling.rows if row.problem != "any"))
-    for number, problem in enumerate(problems):
-        name = f"scaling-{problem}.png" if number else "scaling.png"
-        scaling_figure(folder / name, scaling.rows, problem, scaling.tolerance)
-    print(f"wrote {folder}/scaling.json, scaling.md and {len(problems)} figure{'s' * (len(problems) > 1)}")
+    (folder / "scaling.json").write_text(to_json(study) + "\n")
+    (folder / "scaling.md").write_text(to_markdown(study) + "\n")
+    problems = dict.fromkeys(row.problem for row in study.rows if row.problem != "any")
+    names = [f"scaling-{problem}.png" if number else "scaling.png" for number, problem in enumerate(problems)]
+    for name, problem in zip(names, problems, strict=True):
+        scaling_figure(folder / name, study.rows, problem, study.tolerance)
+    print(f"wrote to {folder}: {', '.join(('scaling.json', 'scaling.md', *names))}")
 
 
 if __name__ == "__main__":

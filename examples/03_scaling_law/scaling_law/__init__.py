@@ -1,11 +1,12 @@
-"""Rounds and memory against the dimension, at a fixed divergence."""
+"""Rounds and memory against the dimension of the data, at a fixed divergence of samples from data."""
 
 from scaling_law.figure import scaling_figure
-from scaling_law.fits import Fit, fits
-from scaling_law.measure import DIMS, NAMES, QUICK, TOLERANCE, Scaling, measure, to_json, to_markdown
-from scaling_law.rows import Row
+from scaling_law.fits import ScalingFit, fit_rows
+from scaling_law.rows import ScalingRow
+from scaling_law.study import DIMS, PROBLEM_NAMES, QUICK_DIMS, TOLERANCE, ScalingStudy, measure
+from scaling_law.table import to_json, to_markdown
 
 __all__ = [
-    "DIMS", "NAMES", "QUICK", "TOLERANCE", "Fit", "Row", "Scaling", "fits", "measure", "scaling_figure", "to_json",
-    "to_markdown",
+    "DIMS", "PROBLEM_NAMES", "QUICK_DIMS", "TOLERANCE", "ScalingFit", "ScalingRow", "ScalingStudy", "fit_rows", "measure",
+    "scaling_figure", "to_json", "to_markdown",
 ]  # fmt: skip

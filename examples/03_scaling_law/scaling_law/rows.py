@@ -1,27 +1,29 @@
-"""One line of the measurement, and what all lines have in common."""
+"""One row of the study, and the case to which rows belong."""
 
 from dataclasses import dataclass
 from typing import TypeVar
 
 from parampi import ConfigError
-from scaling_law.search import MOST_SWEEPS, Plan
-from scaling_law.sweeps import Model
+from scaling_law.plan import MOST_SWEEPS, BlockPlan
+from scaling_law.sweeps import SlopeModel
 
-Found = TypeVar("Found")
-WINDOWS: dict[str, Model] = {"Picard": "gaussian", "ParaDiGMS": "identity"}
+KINDS = ("sde", "ode")
+WINDOW_MODELS: dict[str, SlopeModel] = {"Picard": "gaussian", "ParaDiGMS": "identity"}
 """Solvers that sweep all points at once, and their linear models."""
+SweepCounts = TypeVar("SweepCounts")
 
 
 @dataclass(frozen=True)
-class Row:
+class ScalingRow:
     """One method at its cheapest for a divergence of `tolerance^2`.
 
-    kind       "sde" or "ode"
-    rounds     network evaluations that wait for one another
-    points     most points swept together
-    stored     numbers kept at once, dim times `points`
-    horizon, blocks, steps_per_block, sweeps, corrector_sweeps: T, N, M, K and K'
-    divergence of the sampled fields from the data at the early stop, and which part of it is estimated from drawn numbers
+    kind        "sde" or "ode"
+    rounds      network evaluations that wait for one another
+    points      most points swept at once
+    stored      numbers kept at once, dim times `points`
+    horizon, blocks, steps_per_block, sweeps, corrector_sweeps   T, N, M, K and K'
+    divergence  of the data at the early stop from the samples
+    estimated   the part of the divergence that is estimated from drawn numbers
     """
 
     problem: str
@@ -41,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Case:
+class ScalingCase:
     """A problem in one dimension, sampled by the stochastic or by the ordinary differential equation."""
 
     problem: str
@@ -51,24 +53,27 @@ class Case:
 
     @property
     def target(self) -> float:
+        """Return the divergence to meet."""
         return self.tolerance**2
 
     @property
     def stochastic(self) -> bool:
+        """Return whether the stochastic equation is sampled."""
         return self.kind == "sde"
 
     def row(
-        self, method: str, plan: Plan, rounds: int, points: int, sweeps: int = 1, corrector_sweeps: int = 0,
+        self, method: str, plan: BlockPlan, *, rounds: int, points: int, sweeps: int = 1, corrector_sweeps: int = 0,
         divergence: float | None = None, estimated: float | None = None,
-    ) -> Row:  # fmt: skip
-        return Row(
+    ) -> ScalingRow:  # fmt: skip
+        """Return the row of a method with its plan and its counts."""
+        return ScalingRow(
             self.problem, self.kind, method, self.dim, rounds, points, self.dim * points, plan.horizon, plan.blocks,
             plan.steps_per_block, sweeps, corrector_sweeps, divergence, estimated,
         )  # fmt: skip
 
 
-def needed(found: Found | None) -> Found:
-    """What a search has found; ConfigError if nothing."""
-    if found is None:
+def require(counts: SweepCounts | None) -> SweepCounts:
+    """Return the counts of a search. Raises ConfigError if it has none."""
+    if counts is None:
         raise ConfigError(f"the divergence is not met within {MOST_SWEEPS} sweeps; choose a larger tolerance")
-    return found
+    return counts
