@@ -1,125 +1,86 @@
-"""The scaling law's search, rows, fits and tables."""
+"""The scaling-law example: what its command writes, the numbers that are shipped, fits, table and figure."""
 
 import json
 import math
-from dataclasses import replace
+import runpy
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
-from scaling_law import DIMS, Row, fits, measure, to_json, to_markdown
-from scaling_law.problems import spectrum
-from scaling_law.search import (
-    EARLY_STOP,
-    Plan,
-    bisected,
-    block_sweeps,
-    both_sweeps,
-    finest,
-    first_settled,
-    horizon_for,
-    interleaved,
-    least_count,
-)
+import scaling_law
+from scaling_law import DIMS, ScalingFit, ScalingRow, ScalingStudy, fit_rows, measure, to_markdown
+from scaling_law.rows import require
 
 from parampi import ConfigError
 
+FOLDER = Path(__file__).parents[2] / "examples" / "03_scaling_law"
+METHODS = {"PIADM", "PIADM, one block", "Picard", "ParaDiGMS", "serial"}
 TARGET = 0.09
 
 
-@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 8, 1000])
-def test_least_count(wanted):
-    assert least_count(lambda n: n >= wanted) == wanted
-
-
-def test_bisection():
-    assert bisected(lambda x: x * x >= 2, 0.0, 8.0) == pytest.approx(math.sqrt(2), rel=2e-6)
-
-
-def test_a_divergence_must_be_met_for_good():
-    values = [5.0, 0.1, 5.0, 0.3, 0.2, 0.2, 0.25, 0.2, 0.2]
-    assert first_settled(iter(values), 0.5) == (4, 0.3)
-    assert first_settled(iter(values), 0.15) is None
-    assert first_settled(iter(values), 0.5, most=3) is None
-    assert first_settled(iter([math.nan, math.inf, *values]), 0.5) == (6, 0.3)
-
-
-@pytest.mark.parametrize("stochastic", [True, False])
-def test_parameters_meet_the_divergence_and_fewer_do_not(stochastic):
-    problem = spectrum(200)
-    horizon = horizon_for(problem, TARGET, stochastic)
-    blocks = math.ceil(horizon)
-    plan = finest(problem, TARGET, stochastic, horizon, blocks)
-    assert plan.serial() <= 0.75 * TARGET < replace(plan, steps_per_block=plan.steps_per_block - 1).serial()
-    assert replace(plan, steps_per_block=4000, horizon=horizon - 0.05).serial() > TARGET / 4
-    sweeps, divergence = block_sweeps(plan, TARGET)
-    reached = [plan.divergence(maps) for _, maps in zip(range(sweeps + 3), plan.sweeps(), strict=False)]
-    assert reached[sweeps - 1] == divergence and max(reached[sweeps - 1 :]) <= TARGET < reached[sweeps - 2]
-    assert plan.points == len(plan.grid.sigmas) - 1 - (blocks - 1) * plan.steps_per_block
-    assert float(plan.grid.sigmas[-1]) == pytest.approx(math.sqrt(math.expm1(EARLY_STOP)))
-
-
-def test_sweeps_of_predictor_and_corrector_are_fewest_together():
-    problem = spectrum(200)
-    horizon = horizon_for(problem, TARGET, False)
-    plan = finest(problem, TARGET, False, horizon, math.ceil(horizon), corrector=True)
-    k, again, divergence = both_sweeps(plan, TARGET)
-    swept = [maps for _, maps in zip(range(k + again), plan.sweeps(), strict=False)]
-    corrected = [maps for _, maps in zip(range(k + again), zip(*plan.correctors(), strict=True), strict=False)]
-    assert plan.divergence(interleaved(swept[k - 1], corrected[again - 1])) == divergence <= TARGET
-    for fewer in range(1, k + again - 1):
-        rest = k + again - 1 - fewer
-        values = [
-            plan.divergence(interleaved(swept[fewer - 1 + a], corrected[rest - 1 + b])) for a in (0, 1) for b in (0, 1 - a)
-        ]
-        assert max(values) > TARGET or fewer + rest < 2
-
-
-@pytest.mark.parametrize("stochastic", [True, False])
-def test_one_block_needs_the_fewest_rounds(stochastic):
-    """In blocks, sweeps are saved, but not as many as there are blocks."""
-    problem = spectrum(256)
-    horizon, rounds = horizon_for(problem, TARGET, stochastic), []
-    for blocks in (1, 2, 4):
-        plan = finest(problem, TARGET, stochastic, horizon, blocks, corrector=not stochastic)
-        found = block_sweeps(plan, TARGET) if stochastic else both_sweeps(plan, TARGET)
-        rounds.append(blocks * sum(found[:-1]))
-    assert rounds == sorted(rounds)
-
-
-def made(dims, rounds, stored):
-    row = Row("any", "sde", "PIADM", 0, 0, 0, 0, 1.0, 1, 1, 1, 0, None, None)
-    return [replace(row, dim=d, rounds=rounds(d), stored=stored(d)) for d in dims]
-
-
-def test_fits_find_known_laws():
-    law = made(DIMS, lambda d: 3 + 2 * math.log(d) + 0.5 * math.log(d) ** 2, lambda d: 7 * d**1.5)
-    (fit,) = fits(law, 0.3)
-    assert (fit.constant, fit.linear, fit.quadratic) == pytest.approx((3, 2, 0.5), rel=1e-6)
-    assert fit.quadratic_error < 1e-6 and fit.memory_exponent == pytest.approx(1.5)
-    (fit,) = fits(made(DIMS, lambda d: 2 * math.log(d / 0.09) ** 1.7, lambda d: d), 0.3)
-    assert fit.power == pytest.approx(1.7)
-    assert fits(law[:3], 0.3) == []
+def read(path):
+    study = json.loads(path.read_text())
+    return ScalingStudy(
+        study["tolerance"], [ScalingRow(**row) for row in study["rows"]], [ScalingFit(**fit) for fit in study["fits"]]
+    )
 
 
 @pytest.fixture(scope="module")
-def quick():
-    return measure((16, 32, 64, 128, 256), ["spectrum", "mixture"])
+def shipped():
+    return read(FOLDER / "scaling.json")
 
 
-def test_all_methods_meet_the_divergence(quick):
-    measured = [row for row in quick.rows if row.divergence is not None]
-    assert {row.method for row in measured if row.problem == "spectrum"} == {
-        "PIADM", "PIADM, one block", "Picard", "ParaDiGMS", "serial", "serial DDPM", "serial DDIM",
-    }  # fmt: skip
-    assert {row.method for row in measured if row.problem == "mixture"} == {
-        "PIADM", "PIADM, one block", "Picard", "ParaDiGMS", "serial",
-    }  # fmt: skip
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    runpy.run_path(str(FOLDER / "run.py"), run_name="__main__")
+
+
+def check_equal(line, expected):
+    """Texts and counts are equal, other numbers to the rounding of another machine."""
+    for name, value in asdict(expected).items():
+        exact = not isinstance(value, float)
+        assert getattr(line, name) == (value if exact else pytest.approx(value, rel=1e-6, abs=1e-9)), (name, line, expected)
+
+
+def check_shipped(rows, shipped):
+    expected = {(row.problem, row.kind, row.method, row.dim): row for row in shipped.rows}
+    for row in rows:
+        check_equal(row, expected[row.problem, row.kind, row.method, row.dim])
+
+
+def test_the_command_writes_numbers_table_and_figure(tmp_path, shipped, monkeypatch):
+    monkeypatch.setattr(scaling_law, "QUICK_DIMS", (16, 64))
+    run(monkeypatch, "--quick", "--problem", "spectrum", "--output", str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"scaling.json", "scaling.md", "scaling.png"}
+    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    study = read(tmp_path / "scaling.json")
+    assert study.tolerance == 0.3 and {row.problem for row in study.rows} == {"any", "spectrum"}
+    check_shipped(study.rows, shipped)
+
+
+@pytest.mark.parametrize("problem", ["field", "mixture"])
+def test_other_problems_give_the_shipped_numbers(problem, shipped):
+    check_shipped(measure((16,), [problem]).rows, shipped)
+
+
+def test_fits_and_table_are_those_of_the_shipped_rows(shipped):
+    for fit, expected in zip(fit_rows(shipped.rows, shipped.tolerance), shipped.fits, strict=True):
+        check_equal(fit, expected)
+    assert to_markdown(shipped) + "\n" == (FOLDER / "scaling.md").read_text()
+
+
+def test_all_methods_meet_the_divergence(shipped):
+    measured = [row for row in shipped.rows if row.divergence is not None]
     assert all(row.divergence <= TARGET for row in measured)
-    assert all(row.stored == row.dim * row.points for row in quick.rows)
-    assert [row.dim for row in quick.rows if row.problem == "mixture"][::10] == [16, 64, 256]
+    methods = {problem: {row.method for row in measured if row.problem == problem} for problem in ("spectrum", "mixture")}
+    assert methods == {"spectrum": METHODS | {"serial DDPM", "serial DDIM"}, "mixture": METHODS}
+    assert {row.dim for row in measured if row.problem == "spectrum"} == set(DIMS)
 
 
-def test_rounds_are_counted_as_the_methods_run(quick):
-    for row in quick.rows:
+def test_rounds_are_counted_as_the_methods_run(shipped):
+    for row in shipped.rows:
+        assert row.stored == row.dim * row.points
         if row.method.startswith(("PIADM", "theorem")):
             assert row.rounds == row.blocks * (row.sweeps + row.corrector_sweeps)
         elif row.method.startswith("serial"):
@@ -128,30 +89,30 @@ def test_rounds_are_counted_as_the_methods_run(quick):
             assert row.rounds == row.sweeps and row.points >= row.blocks * row.steps_per_block
 
 
-def test_memory_grows_as_the_documentation_says(quick):
-    """As d^1.5 for the last point's divergence, as d^2 for that of the path, up to logarithms."""
-    exponents = {(f.method, f.kind): f.memory_exponent for f in quick.fits if f.problem != "mixture"}
+def test_memory_and_rounds_grow_as_the_documentation_says(shipped):
+    """Memory as d^1.5 for the last point's divergence, as d^2 for that of the path, up to logarithms."""
+    exponents = {(fit.method, fit.kind): fit.memory_exponent for fit in shipped.fits if fit.problem == "spectrum"}
     assert exponents["PIADM", "sde"] == pytest.approx(1.5, abs=0.1) == exponents["PIADM", "ode"]
     assert exponents["PIADM, whole path", "sde"] == pytest.approx(2.1, abs=0.1)
-    rounds = {(row.method, row.dim): row.rounds for row in quick.rows if row.kind == "sde" and row.problem == "spectrum"}
-    assert rounds["PIADM, one block", 256] < rounds["PIADM", 256] < rounds["serial", 256]
+    rounds = {
+        row.method: row.rounds for row in shipped.rows if row.kind == "sde" and row.problem == "spectrum" and row.dim == 256
+    }
+    assert rounds["Picard"] < rounds["PIADM, one block"] < rounds["PIADM"] < rounds["serial"]
 
 
-def test_json_and_tables(quick):
-    again = json.loads(to_json(quick))
-    assert again["tolerance"] == 0.3 and len(again["rows"]) == len(quick.rows) and len(again["fits"]) == len(quick.fits)
-    assert again["rows"][0] == {**again["rows"][0], "problem": "any", "dim": 16}
-    text = to_markdown(quick)
-    lines = text.splitlines()
-    assert len(lines) == 2 + len(quick.fits) and "rounds, d = 16, 64, 256" in lines[0]
-    (theorem,) = (line for line in lines if "any" in line and "sde" in line)
-    assert "42, 63, 88" in theorem and "6230, 31958, 1.6e5" in theorem and "log^1.9" in theorem
-    assert all("d^" in line for line in lines if "serial" in line)
+def rows_of_law(dims, rounds, stored):
+    row = ScalingRow("any", "sde", "PIADM", 0, 0, 0, 0, 1.0, 1, 1, 1, 0, None, None)
+    return [replace(row, dim=dim, rounds=rounds(dim), stored=stored(dim)) for dim in dims]
 
 
-def test_a_plan_that_cannot_be_met_says_so():
-    plan = Plan(spectrum(4096), True, 1.0, 1, 4)
-    assert block_sweeps(plan, 1e-6, 5) is None and both_sweeps(replace(plan, stochastic=False), 1e-9, 5) is None
+def test_fits_find_known_laws():
+    law = rows_of_law(DIMS, lambda d: 3 + 2 * math.log(d) + 0.5 * math.log(d) ** 2, lambda d: 7 * d**1.5)
+    (fit,) = fit_rows(law, 0.3)
+    assert (fit.constant, fit.linear, fit.quadratic) == pytest.approx((3, 2, 0.5), rel=1e-6)
+    assert fit.quadratic_error < 1e-6 and fit.memory_exponent == pytest.approx(1.5)
+    (fit,) = fit_rows(rows_of_law(DIMS, lambda d: 2 * math.log(d / 0.09) ** 1.7, lambda d: d), 0.3)
+    assert fit.power == pytest.approx(1.7)
+    assert fit_rows(law[:3], 0.3) == []
 
 
 @pytest.mark.parametrize(
@@ -166,3 +127,14 @@ def test_a_plan_that_cannot_be_met_says_so():
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         measure(*arguments)
+
+
+def test_a_mistake_on_the_command_line_is_one_line(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--tolerance", "1.5")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("must be between 0 and 1: its square is the divergence")
+
+
+def test_a_divergence_that_is_not_met_is_a_mistake():
+    with pytest.raises(ConfigError, match="within 400 sweeps; choose a larger tolerance"):
+        require(None)
