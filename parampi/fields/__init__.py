@@ -1,15 +1,16 @@
-"""Fields and files: statistics of the data, and stores of ensembles. The only package that imports netCDF4."""
+"""Fields and files: statistics of data, inputs, and stores of ensembles. The only package that imports netCDF4."""
 
 from parampi.fields.atomic_files import check_target
 from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
 from parampi.fields.inputs.conditions import Conditions
+from parampi.fields.inputs.grids import GridMetadata
 from parampi.fields.inputs.rollout import Rollout
 from parampi.fields.inputs.samples import FileSamples
 from parampi.fields.moments import Moments, moments
 from parampi.fields.prior_files import read_spectrum, write_spectrum
 from parampi.fields.spectra import radial_spectrum, wavenumbers
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.base import MemberFacts, Store
+from parampi.fields.stores.base import STORES, BaseStore, MemberFacts, Store, StoreTarget, register
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.memory import MemoryStore
 from parampi.fields.stores.netcdf import NetCDFStore
@@ -18,6 +19,8 @@ from parampi.fields.stores.schema import EnsembleSchema
 
 __all__ = [
     "PER_CASE",
+    "STORES",
+    "BaseStore",
     "Cases",
     "Conditions",
     "Content",
@@ -25,6 +28,7 @@ __all__ = [
     "EnsembleAxes",
     "EnsembleSchema",
     "FileSamples",
+    "GridMetadata",
     "Leads",
     "MemberFacts",
     "MemoryStore",
@@ -32,12 +36,14 @@ __all__ = [
     "NetCDFStore",
     "Rollout",
     "Store",
+    "StoreTarget",
     "check_target",
     "moments",
     "open_ensemble",
     "radial_spectrum",
     "read_members",
     "read_spectrum",
+    "register",
     "wavenumbers",
     "write_spectrum",
-]  # fmt: skip
+]

@@ -1,4 +1,4 @@
-"""Where members stand in an ensemble: along axes of members, of cases (times of conditions) and of lead times."""
+"""Axes of an ensemble: members, cases (times of conditions) and lead times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PER_CASE = 1 << 16
 
 @dataclass(frozen=True)
 class Cases:
-    """The axis of cases of an ensemble: name, coordinates and attributes as the files have them; `indices` in the files."""
+    """The axis of cases: name, coordinates and attributes as the files of conditions have them; `indices` in these files."""
 
     name: str
     values: Floats
@@ -35,7 +35,7 @@ class Leads:
 
 @dataclass(frozen=True)
 class EnsembleAxes:
-    """Members by number, on the axes (member, [cases], [lead times])."""
+    """Members by number, on the axes (member, [case], [lead time])."""
 
     numbers: Sequence[int]
     cases: Cases | None = None
@@ -43,16 +43,23 @@ class EnsembleAxes:
 
     @cached_property
     def realizations(self) -> list[int]:
-        """Along the first axis."""
+        """Numbers along the first axis."""
         return list(self.numbers) if self.cases is None else list(dict.fromkeys(n % PER_CASE for n in self.numbers))
 
     @property
+    def lead_times(self) -> int:
+        """How many lead times there are; 1 where there is no roll-out."""
+        return len(self.leads.values) if self.leads else 1
+
+    @property
     def names(self) -> tuple[str, ...]:
+        """Names of the axes."""
         cases, leads = (self.cases.name,) if self.cases else (), ("lead_time",) if self.leads else ()
         return ("member", *cases, *leads)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
         cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.leads.values),) if self.leads else ()
         return (len(self.realizations), *cases, *leads)
 
@@ -66,16 +73,17 @@ class EnsembleAxes:
     @property
     def expected(self) -> int:
         """Fields that a complete ensemble has."""
-        return len(self.numbers) * (len(self.leads.values) if self.leads else 1)
+        return len(self.numbers) * self.lead_times
 
     @cached_property
-    def by_number(self) -> dict[int, tuple[int, ...]]:
+    def member_indices(self) -> dict[int, tuple[int, ...]]:
+        """Index (row, [case]) of each member, by its number."""
         rows = {realization: row for row, realization in enumerate(self.realizations)}
         if self.cases is None:
             return {number: (row,) for number, row in rows.items()}
         columns = {case: column for column, case in enumerate(self.cases.indices)}
         return {n: (rows[n % PER_CASE], columns[n // PER_CASE]) for n in self.numbers}
 
-    def of(self, number: int, lead: int = 0) -> tuple[int, ...]:
-        """The index of a member's field."""
-        return self.by_number[number] + ((lead,) if self.leads else ())
+    def index(self, number: int, lead: int = 0) -> tuple[int, ...]:
+        """Return the index of a member's field along all axes."""
+        return self.member_indices[number] + ((lead,) if self.leads else ())

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from parampi.ensemble import Ensemble, sample
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, OutputError
-from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, check_target
-from parampi.fields.stores import mpio
+from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, StoreTarget, check_target
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, place_on_node
@@ -25,7 +24,7 @@ from parampi.run.condition_source import ConditionSource, lead_seed
 from parampi.run.config import RunConfig
 from parampi.run.inputs import Inputs
 from parampi.run.metadata import announcement, content, describe
-from parampi.run.output import Output, choose_mode, writers
+from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 from parampi.run.progress import Progress
 from parampi.run.stop_request import StopRequest
 
@@ -112,13 +111,13 @@ class Run:
             if name:
                 check_target(self.directory / name, self.overwrite or self.resume)
         content(self.config.output, self.mode).chosen(self.inputs.statistics.names)
-        if self.inputs.leads > 1 and self.mode == "gather" and self.layout.groups > 1 and self.config.checkpoint.every is None:
+        store, kept = store_class(self.mode), self.config.checkpoint.every is not None
+        if self.inputs.leads > 1 and store.writers == "root" and self.layout.groups > 1 and not kept:
             raise ConfigError(
-                "checkpoint.every = null and output.mode = gather: results would be with rank 0 alone, and other ranks could "
-                "not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
+                f"checkpoint.every = null and output.mode = {self.mode}: results would be with rank 0 alone, and other ranks "
+                f"could not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
             )
-        if self.mode == "mpio":
-            mpio.require_parallel(content(self.config.output, self.mode), self.comm)
+        store.check(content(self.config.output, self.mode), self.comm)
         return describe(self.config, self.layout)
 
     def draw(self) -> Ensemble:
@@ -231,19 +230,24 @@ class Run:
             target = self.directory / self.config.output.ensemble
             print(f"kept {len(report.members)} finished {what} in {target}", flush=True)
 
-    def open_output(self) -> Output:
-        target = self.directory / self.config.output.ensemble
+    def open_output(self) -> EnsembleOutput:
         inputs, conditions = self.inputs, self.inputs.conditions
-        places = EnsembleAxes(self.members, conditions.cases, conditions.leads) if conditions else EnsembleAxes(self.members)
-        outline = EnsembleSchema(
-            inputs.statistics, places, self.config.sampling.seed, self.attributes, content(self.config.output, self.mode),
-            inputs.cells,
-        )  # fmt: skip
-        finished = [(lead, member) for lead, members in enumerate(self.done) for member in members]
-        return Output(
-            target, outline, self.comm, self.mode, writers(self.mode, self.layouts), finished,
-            self.attributes["parampi_ensemble"], self.overwrite or self.resume,
-        )  # fmt: skip
+        schema = EnsembleSchema(
+            inputs.statistics,
+            EnsembleAxes(self.members, conditions.cases, conditions.leads) if conditions else EnsembleAxes(self.members),
+            seed=self.config.sampling.seed,
+            attributes=self.attributes,
+            content=content(self.config.output, self.mode),
+            grid=inputs.cells,
+        )
+        path, replaces = self.directory / self.config.output.ensemble, self.overwrite or self.resume
+        return EnsembleOutput(
+            StoreTarget(path, schema, self.attributes["parampi_ensemble"], replaces),
+            self.mode,
+            comm=self.comm,
+            writers=writing_ranks(self.mode, self.layouts),
+            earlier=[(lead, member) for lead, members in enumerate(self.done) for member in members],
+        )
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
         member = replace(member, lead=self.lead)

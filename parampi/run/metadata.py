@@ -18,19 +18,23 @@ from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
-from parampi.run.output import Mode
+from parampi.run.output import store_class
 from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
 from parampi.samplers.collocation import CollocationMap
 
 
-def content(output: OutputConfig, mode: Mode) -> Content:
-    """What is written of the ensemble. Several ranks cannot write checksums into one file."""
-    variables = None if output.variables is None else tuple(output.variables)
+def content(output: OutputConfig, mode: str) -> Content:
+    """Return what is written of the ensemble by the store of this name."""
     return Content(
-        variables, output.members, tuple(output.summary), tuple(output.quantiles), output.compression, mode != "mpio",
-        output.digits,
-    )  # fmt: skip
+        variables=None if output.variables is None else tuple(output.variables),
+        members=output.members,
+        summary=tuple(output.summary),
+        quantiles=tuple(output.quantiles),
+        compression=output.compression,
+        checksums=store_class(mode).checksums,
+        digits=output.digits,
+    )
 
 
 def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
@@ -56,7 +60,7 @@ def plugin_attributes(config: RunConfig) -> dict[str, str]:
     return {"plugins_sha256": json.dumps(digests)} if digests else {}
 
 
-def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) -> str:
+def announcement(inputs: Inputs, layout: Layout, mode: str, ranks_here: int) -> str:
     """What is about to happen, and what is likely to be a waste."""
     config, sampling = inputs.config, inputs.config.sampling
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
@@ -74,12 +78,12 @@ def announcement(inputs: Inputs, layout: Layout, mode: Mode, ranks_here: int) ->
     return "\n".join(line for line in lines if line)
 
 
-def size(inputs: Inputs, layout: Layout, mode: Mode) -> str:
+def size(inputs: Inputs, layout: Layout, mode: str) -> str:
     """Of the ensemble file, and where it comes."""
     output, cases = inputs.config.output, len(inputs.conditions.cases.indices) if inputs.conditions else 1
     written = content(output, mode)
     variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
     number = written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points) / 1e6
     packing = " before compression" if written.compression else ""
-    ways = {"virtual": f" and the parts of {layout.groups} ranks beside it", "mpio": ", written by all groups of ranks"}
-    return f"output: {number:.3g} MB{packing} in {Path(output.directory) / output.ensemble}{ways.get(mode, '')}"
+    target, ending = Path(output.directory) / output.ensemble, store_class(mode).announce(layout.groups)
+    return f"output: {number:.3g} MB{packing} in {target}{ending}"

@@ -1,76 +1,77 @@
 """Where the finished members of a run go: into one file by rank 0, or by every rank that drives a group of ranks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import InterruptionError, NonFiniteError, UserError
-from parampi.fields import MemberFacts, NetCDFStore
-from parampi.fields.atomic_files import partial_name, put_in_place
-from parampi.fields.stores import mpio as parallel_file
-from parampi.fields.stores import virtual as joint_file
-from parampi.fields.stores.base import BaseStore, Floats
-from parampi.fields.stores.schema import EnsembleSchema
-from parampi.fields.stores.summary import Summary
+from parampi.fields.stores import STORES, BaseStore, MemberFacts, StoreTarget, Summary
+from parampi.fields.stores.base import Floats
 from parampi.parallel import Layout, as_group, split
 from parampi.parallel.agree import Reducer, on_all, on_root
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-Mode = Literal["gather", "virtual", "mpio"]
 SHARED = (UserError, NonFiniteError, InterruptionError)
 """Errors that all ranks raise alike."""
 
 
-def choose_mode(wanted: str, layouts: Sequence[Layout]) -> Mode:
-    """`auto` is one file by each rank that drives a group, where there are several."""
-    if wanted == "auto":
+def store_class(mode: str) -> type[BaseStore]:
+    """Return the store that is registered by this name. Raise ConfigError, with those there are."""
+    return cast(type[BaseStore], STORES.lookup(mode))
+
+
+def choose_mode(mode: str, layouts: Sequence[Layout]) -> str:
+    """Return the store's name: `auto` is one file by each rank that drives a group, where there are several groups."""
+    if mode == "auto":
         return "virtual" if any(layout.groups > 1 for layout in layouts) else "gather"
-    return wanted  # type: ignore[return-value]
+    return mode
 
 
-def writers(mode: Mode, layouts: Sequence[Layout]) -> list[int]:
-    """Ranks that write: rank 0, or those that drive a group in any of the layouts of a run."""
-    if mode == "gather":
+def writing_ranks(mode: str, layouts: Sequence[Layout]) -> list[int]:
+    """Return the ranks that write: rank 0, or those that drive a group in any of the layouts of a run."""
+    if store_class(mode).writers == "root":
         return [0]
     return sorted({layout.leader(group) for layout in layouts for group in range(layout.groups)})
 
 
-@dataclass
-class Output:
-    """One rank's part in writing an ensemble. Entered and left by all ranks of `comm` together; only `write` is a rank's own.
+class EnsembleOutput:
+    """One rank's part in writing an ensemble. Entered and left by all ranks of `comm` at once; only `write` is a rank's own.
 
-    `writers`: ranks that write, each any members; `earlier`: lead time and number of what an interrupted run finished, which is
-    written again; `ensemble`: a name that no other run has.
+    target   the ensemble
+    mode     name of the store
+    comm     all ranks; None for one process
+    writers  ranks that write, each any members
+    earlier  lead time and number of members that an interrupted run finished, which are written again
     """
 
-    path: Path
-    outline: EnsembleSchema
-    comm: "Comm | None"
-    mode: Mode
-    writers: Sequence[int]
-    earlier: Sequence[tuple[int, int]]
-    ensemble: str
-    overwrite: bool = False
-    store: BaseStore | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.everyone = as_group(self.comm)
-        self.rank = self.everyone.rank
+    def __init__(
+        self,
+        target: StoreTarget,
+        mode: str,
+        *,
+        comm: "Comm | None" = None,
+        writers: Sequence[int] = (0,),
+        earlier: Sequence[tuple[int, int]] = (),
+    ):
+        self.target, self.comm, self.writers, self.earlier = target, comm, list(writers), earlier
+        self.store_class = store_class(mode)
+        self.ranks = as_group(comm)
+        self.rank = self.ranks.rank
+        self.store: BaseStore | None = None
 
     @property
     def everywhere(self) -> bool:
         """Whether every rank that drives a group writes."""
-        return self.mode != "gather"
+        return self.store_class.writers == "groups"
 
     @property
     def writes(self) -> bool:
+        """Whether this rank writes."""
         return self.rank in self.writers
 
     @property
@@ -78,128 +79,84 @@ class Output:
         """This rank's share of what an interrupted run finished."""
         if not self.writes:
             return []
-        return [self.earlier[k] for k in split(len(self.earlier), len(self.writers), list(self.writers).index(self.rank))]
-
-    @property
-    def part(self) -> Path:
-        return joint_file.part_name(self.path, self.ensemble, self.rank)
+        return [self.earlier[k] for k in split(len(self.earlier), len(self.writers), self.writers.index(self.rank))]
 
     def __enter__(self) -> Self:
-        if self.mode == "mpio":
-            self.enter_parallel()
-            return self
-        opened: list[BaseStore | None] = []
+        on_root(self.comm, lambda: self.store_class.prepare(self.target))
+        opened: list[BaseStore] = []
+        team = self.comm.Split(0 if self.writes else 1, self.rank) if self.comm and self.store_class.collective else None
         try:
-            on_all(self.comm, lambda: opened.append(self.open_serial()))
+            on_all(self.comm, lambda: self.open_store(opened, team))
         except UserError:
-            for store in filter(None, opened):  # another rank could not
-                store.discard()
+            if not self.store_class.collective:
+                for store in opened:  # another rank could not open its own
+                    store.discard()
             raise
-        self.store = opened[0]
+        self.store = opened[0] if opened else None
         return self
 
-    def open_serial(self) -> BaseStore | None:
-        if not self.writes:
-            return None
-        outline, joint = self.outline, self.mode == "virtual"
-        return NetCDFStore(
-            self.part if joint else self.path, outline.statistics, outline.places.numbers, outline.seed, outline.attributes,
-            self.overwrite or joint, outline.places.cases, outline.content, outline.places.leads, summarised=not joint,
-            cells=outline.cells,
-        )  # fmt: skip
-
-    def enter_parallel(self) -> None:
-        assert self.comm is not None
-        on_root(self.comm, lambda: parallel_file.create(self.path, self.outline))
-        self.hands = self.comm.Split(0 if self.writes else 1, self.rank)
-        self.store = on_all(self.comm, self.open_parallel)
-
-    def open_parallel(self) -> BaseStore | None:
-        return parallel_file.ParallelStore(self.path, self.outline, self.hands) if self.writes else None
+    def open_store(self, opened: list[BaseStore], team: "Comm | None") -> None:
+        """Append this rank's store, if it writes."""
+        if self.writes:
+            opened.append(self.store_class.open(self.target, self.rank, team))
 
     def write(self, member: int, fields: Floats, facts: MemberFacts, lead: int = 0) -> None:
-        """A member that this rank keeps, in physical units."""
+        """Write a member that this rank keeps, in physical units."""
         assert self.store is not None
         self.store.write(member, fields, facts, lead)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None and not issubclass(kind, SHARED) and self.everyone.size > 1:
-            # this rank is alone with its trouble: nobody would answer
-            if self.store is not None and self.mode != "mpio":
+        if kind is not None and not issubclass(kind, SHARED) and self.ranks.size > 1:
+            # this rank alone has failed: the others would not answer
+            if self.store is not None and not self.store_class.collective:
                 self.store.__exit__(kind, error, trace)
             return
-        self.close(whole=kind is None)
+        self.close(complete=kind is None)
 
-    def close(self, whole: bool) -> None:
+    def close(self, complete: bool) -> None:
         """Finish the files, or leave none behind where nothing was finished before an error."""
         finished = Reducer(self.comm).add(self.count)
-        if not whole and not finished.any():
-            on_all(self.comm, self.discard_mine)
-            on_root(self.comm, self.discard)
+        if not complete and not finished.any():
+            on_all(self.comm, lambda: self.store.discard() if self.store else None)
+            on_root(self.comm, lambda: self.store_class.abandon(self.target))
             return
-        on_all(self.comm, lambda: self.close_mine(whole))
-        if self.everywhere:
-            summary = self.summed()
-            on_root(self.comm, lambda: self.complete(summary, finished))
-        if self.mode != "virtual":
-            on_root(self.comm, lambda: joint_file.remove_stale_parts(self.path, []))
+        on_all(self.comm, lambda: self.store.close(complete) if self.store else None)
+        summary = self.gather_summary()
+        ranks = [rank for rank in self.writers if finished[rank]]
+        on_root(self.comm, lambda: self.store_class.join(self.target, ranks, summary))
 
     def count(self) -> NDArray[np.int64]:
-        """Fields that this rank has written, in its place among all ranks."""
-        counts = np.zeros(self.everyone.size, np.int64)
+        """Return how many fields each rank has written: this rank's number in its place, 0 elsewhere."""
+        counts = np.zeros(self.ranks.size, np.int64)
         counts[self.rank] = len(self.store.finished) if self.store else 0
         return counts
 
-    def close_mine(self, whole: bool) -> None:
-        if self.store is None:
-            return
-        if self.mode == "virtual" and not self.store.finished:
-            self.discard_mine()
-        else:
-            self.store.close(complete=whole)
+    def gather_summary(self) -> Summary:
+        """Return statistics over the members of all ranks, on rank 0; one map of sums travels at a time."""
+        schema = self.target.schema
+        if not self.everywhere and self.store is not None:
+            return self.store.summary
+        total = schema.new_summary()
+        if schema.content.summary and self.everywhere:
+            for index in np.ndindex(schema.axes.shape[1:]):
+                self.gather_column(total, index)
+        return total
 
-    def discard_mine(self) -> None:
-        if self.store is not None:
-            self.store.is_open = False
-            self.store.discard()
-
-    def discard(self) -> None:
-        if self.mode == "mpio":
-            partial_name(self.path).unlink(missing_ok=True)
-        if self.mode == "virtual" and not self.path.exists():
-            joint_file.remove_stale_parts(self.path, [])
-
-    def complete(self, summary: Summary, finished: NDArray[np.int64]) -> None:
-        """On rank 0, after all ranks have closed theirs; `finished` (ranks,) says who wrote how much."""
-        if self.mode == "mpio":
-            parallel_file.complete(self.path, self.outline, summary)
-            put_in_place(self.path, self.overwrite)
-        else:
-            names = [joint_file.part_name(self.path, self.ensemble, rank) for rank in self.writers if finished[rank]]
-            joint_file.join(self.path, self.outline, names, summary, self.overwrite)
-
-    def summed(self) -> Summary:
-        """Statistics over the members of all ranks, on rank 0; one map of sums travels at a time."""
+    def gather_column(self, total: Summary, index: tuple[int, ...]) -> None:
+        """Add the moments of all ranks, of one case and lead time, to `total` on rank 0."""
         import torch
 
-        outline = self.outline
-        total = Summary(outline.content, outline.variable_slots, outline.statistics.mean_of(outline.chosen))
-        mine = getattr(self.store, "summary", None)
-        if not outline.content.summary:
-            return total
-        shape = (len(outline.chosen), *outline.statistics.grid)
-        for place in np.ndindex(outline.places.shape[1:]):
-            running = mine.columns.get(place) if mine else None
-            counts = np.zeros(self.everyone.size)
-            counts[self.rank] = running.count if running else 0
-            counts = self.everyone.broadcast(self.everyone.sum_to_root(counts))
-            for rank in np.flatnonzero(counts):
-                if rank == 0 and running and self.rank == 0:
-                    total.column(place, shape).merge(running.count, running.table)
-                elif self.rank == rank and running:
-                    self.everyone.exchange([(0, torch.from_numpy(running.table))], [])
-                elif self.rank == 0:
-                    table = torch.empty((6, *shape), dtype=torch.float64)
-                    self.everyone.exchange([], [(int(rank), table)])
-                    total.column(place, shape).merge(int(counts[rank]), table.numpy())
-        return total
+        shape = (len(total.means), *self.target.schema.statistics.grid)
+        moments = self.store.summary.columns.get(index) if self.store else None
+        counts = np.zeros(self.ranks.size)
+        counts[self.rank] = moments.count if moments else 0
+        counts = self.ranks.broadcast(self.ranks.sum_to_root(counts))
+        for rank in np.flatnonzero(counts):
+            if rank == 0 and moments and self.rank == 0:
+                total.column(index, shape).merge(moments.count, moments.table)
+            elif self.rank == rank and moments:
+                self.ranks.exchange([(0, torch.from_numpy(moments.table))], [])
+            elif self.rank == 0:
+                table = torch.empty((6, *shape), dtype=torch.float64)
+                self.ranks.exchange([], [(int(rank), table)])
+                total.column(index, shape).merge(int(counts[rank]), table.numpy())

@@ -10,6 +10,7 @@ import pytest
 
 from parampi.fields import PER_CASE, Cases, DatasetStatistics, NetCDFStore
 from parampi.fields.stores.base import MemberFacts
+from tests.fields.schemas import schema_of
 
 CHECKER = Path(sys.executable).with_name("compliance-checker")
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
@@ -37,7 +38,7 @@ def statistics(units: tuple[str, str]) -> DatasetStatistics:
 def test_ensembles(tmp_path, units, cases):
     made, path = statistics(units), tmp_path / "e.nc"
     numbers = [0, 1] if cases is None else [case * PER_CASE + member for case in cases.indices for member in (0, 1)]
-    with NetCDFStore(path, made, numbers, 3, cases=cases) as store:
+    with NetCDFStore(path, schema_of(made, numbers, 3, cases=cases)) as store:
         for number in numbers:
             store.write(number, np.zeros(made.shape, np.float32), MemberFacts(3, 2, 2, 0.5))
     found = findings(path)

@@ -6,6 +6,7 @@ import pytest
 from parampi.errors import ConfigError, DataError
 from parampi.fields import DatasetStatistics, MemberFacts, NetCDFStore
 from parampi.verify import compare, compare_fields, kurtosis, quarter_of, spectrum_ratio
+from tests.fields.schemas import schema_of
 
 
 def test_the_data_against_itself(draw, statistics):
@@ -72,7 +73,7 @@ def test_one_member_has_no_standard_error(draw, statistics):
 
 @pytest.fixture
 def ensemble(draw, statistics, tmp_path):
-    with NetCDFStore(tmp_path / "e.nc", statistics, range(6), seed=0) as store:
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, range(6), 0)) as store:
         for member in range(5):
             store.write(member, draw(5, 9)[member], MemberFacts(0, 1, 1, 0.0))
     statistics.save(tmp_path / "s.nc")

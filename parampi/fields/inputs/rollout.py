@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.ensemble_axes import Cases, Leads
-from parampi.fields.times import SECONDS, parsed, unit_of
+from parampi.fields.times import SECONDS, parse_duration, unit_of
 
 Floats = NDArray[np.floating[Any]]
 
@@ -53,9 +53,9 @@ class Rollout:
         """The axis of lead times; `spacing` are the distances between all times of the files."""
         unit = unit_of(cases.attributes.get("units", ""))
         if self.step is not None:
-            number, given = parsed(self.step)
-            factor = SECONDS[given] / SECONDS[unit] if unit else 1.0
-            return Leads(tuple(number * factor * (k + 1) for k in range(self.steps)), unit or given)
+            number, step_unit = parse_duration(self.step)
+            factor = SECONDS[step_unit] / SECONDS[unit] if unit else 1.0
+            return Leads(tuple(number * factor * (k + 1) for k in range(self.steps)), unit or step_unit)
         if not unit or len(spacing) == 0 or not np.allclose(spacing, spacing[0]) or not spacing[0] > 0:
             raise DataError(
                 "the length of a step cannot be told from the times of the files (there are none, only one, or their distances "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.stores.reader import open_ensemble
-from parampi.fields.stores.virtual import sources
+from parampi.fields.stores.virtual import virtual_sources
 
 SHOWN = 8
 """Members that are named one by one."""
@@ -56,7 +56,7 @@ def examined(path: Path, names: list[str], ensemble: str) -> dict[str, list[str]
     """What is wrong with each file of parts."""
     found: dict[str, list[str]] = {}
     for name in names:
-        with sources(path, name) as parts:
+        with virtual_sources(path, name) as parts:
             for part in parts:
                 found.setdefault(part.file_name, [])
                 if not found[part.file_name]:

@@ -1,17 +1,18 @@
-"""An ensemble in one file that several ranks write at once, where the installed h5py can: mode `mpio`."""
+"""An ensemble in one file that several ranks write at once, where the installed h5py can: the store `mpio`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
-from parampi.fields.atomic_files import partial_name, writing
-from parampi.fields.stores.base import BaseStore, MemberFacts
+from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
 from parampi.fields.stores.content import Content
-from parampi.fields.stores.netcdf import put
+from parampi.fields.stores.netcdf import put_member
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
 
@@ -19,67 +20,85 @@ if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 Floats = NDArray[np.floating[Any]]
-WHEEL = (
+NO_PARALLEL_HDF5 = (
     "output.mode = mpio needs h5py with parallel HDF5, which the installed one lacks (wheels never have it): build h5py "
     "against the cluster's parallel HDF5 (HDF5_MPI=ON CC=mpicc pip install --no-binary h5py h5py), or use output.mode = virtual"
 )
 
 
-def require_parallel(content: Content, comm: "Comm | None") -> None:
-    """Raise OutputError where the installed library cannot write in parallel, or not what is asked for."""
-    import h5py
+@register("mpio")
+class MPIOStore(BaseStore):
+    """One rank's part in a file that all ranks of `comm` write; they open and close it at once. The file keeps its partial name
+    until `join`."""
 
-    if not h5py.get_config().mpi:
-        raise OutputError(WHEEL)
-    if comm is None:
-        raise OutputError("output.mode = mpio is for several ranks, and this is one process; use output.mode = gather")
-    if content.compression or content.digits:
-        raise OutputError(
-            f"output.compression = {content.compression}: members of a file that several ranks write come one by one, which "
-            f"parallel HDF5 cannot compress; use output.mode = virtual, or compress later (parampi merge --compression)"
-        )
+    writers, collective, checksums = "groups", True, False
 
-
-def create(path: str | Path, outline: EnsembleSchema) -> None:
-    """The file without members' values, by one rank before all others open it."""
-    with writing(path), netCDF4.Dataset(partial_name(path), "w") as file:
-        outline.write(file)
-
-
-class ParallelStore(BaseStore):
-    """One rank's hand in a file that all ranks of `comm` write; opened and closed by all of them together, after `create`.
-    The file keeps its partial name until `complete` is done with it."""
-
-    def __init__(self, path: str | Path, outline: EnsembleSchema, comm: "Comm"):
+    def __init__(self, path: str | Path, schema: EnsembleSchema, comm: "Comm"):
         import h5py
 
-        super().__init__(
-            outline.places.numbers, outline.statistics.shape, len(outline.places.leads.values) if outline.places.leads else 1
-        )
-        self.path, self.outline = Path(path), outline
-        self.summary = Summary(outline.content, outline.variable_slots, outline.statistics.mean_of(outline.chosen))
+        super().__init__(schema)
+        self.path = Path(path)
         with writing(path):
             self.file = h5py.File(partial_name(path), "r+", driver="mpio", comm=comm)
 
+    @classmethod
+    def check(cls, content: Content, comm: "Comm | None") -> None:
+        """Raise OutputError where the installed library cannot write in parallel, or would have to compress."""
+        import h5py
+
+        if not h5py.get_config().mpi:
+            raise OutputError(NO_PARALLEL_HDF5)
+        if comm is None:
+            raise OutputError("output.mode = mpio is for several ranks, and this is one process; use output.mode = gather")
+        if content.compression or content.digits:
+            raise OutputError(
+                f"output.compression = {content.compression}: members of a file that several ranks write come one by one, "
+                f"which parallel HDF5 cannot compress; use output.mode = virtual, or compress later (parampi merge "
+                f"--compression)"
+            )
+
+    @classmethod
+    def announce(cls, groups: int) -> str:
+        """Return who writes the file."""
+        return ", written by all groups of ranks"
+
+    @classmethod
+    def prepare(cls, target: StoreTarget) -> None:
+        """Make the file, without members' values."""
+        with writing(target.path), netCDF4.Dataset(partial_name(target.path), "w") as file:
+            target.schema.write(file)
+
+    @classmethod
+    def open(cls, target: StoreTarget, rank: int, comm: "Comm | None") -> Self:
+        """Return this rank's hand in the file."""
+        assert comm is not None
+        return cls(target.path, target.schema, comm)
+
+    @classmethod
+    def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
+        """Write the statistics over members, mark a complete ensemble, and give the file its name."""
+        with writing(target.path), netCDF4.Dataset(partial_name(target.path), "a") as file:
+            finished = int((file["complete"][:] == 1).sum())
+            summary.write(file)
+            file.setncattr("parampi_complete", np.int32(finished == target.schema.axes.expected))
+        put_in_place(target.path, target.overwrite)
+        super().join(target, ranks, summary)
+
+    @classmethod
+    def abandon(cls, target: StoreTarget) -> None:
+        """Remove the file that `prepare` made."""
+        partial_name(target.path).unlink(missing_ok=True)
+
     def put(self, member: int, lead: int, fields: Floats, facts: MemberFacts) -> None:
-        place = self.outline.places.of(member, lead)
+        """Write a member."""
         with writing(self.path):
-            put(self.file, self.outline, place, fields, facts)
-            self.summary.add((member, lead), place[1:], self.outline.select(fields))
+            put_member(self.file, self.schema, self.schema.axes.index(member, lead), fields, facts)
 
     def finish(self, complete: bool) -> None:
+        """Close the file, at once with all other writers."""
         with writing(self.path):
             self.file.close()
 
-    def discard(self) -> None:
+    def remove(self) -> None:
+        """Close the file; `abandon` removes it."""
         self.file.close()
-
-
-def complete(path: str | Path, outline: EnsembleSchema, summary: Summary) -> tuple[int, bool]:
-    """By one rank, after all have closed: statistics over members; how many fields are there, and whether that is all."""
-    with writing(path), netCDF4.Dataset(partial_name(path), "a") as file:
-        finished = int((file["complete"][:] == 1).sum())
-        whole = finished == outline.places.expected
-        summary.write(file)
-        file.setncattr("parampi_complete", np.int32(whole))
-    return finished, whole

@@ -1,65 +1,61 @@
-"""An ensemble in one NetCDF-4 file that one process writes: the store of the mode `gather`, and of a part in mode `virtual`."""
+"""An ensemble in one NetCDF-4 file that one process writes: the store `gather`."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
-from parampi.fields.ensemble_axes import Cases, EnsembleAxes, Leads
-from parampi.fields.inputs.grids import GridMetadata
-from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.base import BaseStore, MemberFacts
-from parampi.fields.stores.content import Content
-from parampi.fields.stores.schema import Attributes, EnsembleSchema
-from parampi.fields.stores.summary import Summary
+from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
+from parampi.fields.stores.schema import EnsembleSchema
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
 
 Floats = NDArray[np.floating[Any]]
 
 
+@register("gather")
 class NetCDFStore(BaseStore):
     """An ensemble in one NetCDF-4 file, see `EnsembleSchema`.
 
-    With `cases` members have numbers `case * PER_CASE + realization`, and variables are (member, time, y, x), the axis of cases
+    With cases members have numbers `case * PER_CASE + realization`, and variables are (member, time, y, x), the axis of cases
     being named as in the files they come from. The file grows as .NAME.partial and gets its name when it is closed; the global
-    attribute `parampi_complete` is 0 if members are missing. `attributes` become global ones too. `summarised`: whether the
-    statistics over members are written at the end; otherwise `summary` has what they are made of.
+    attribute `parampi_complete` is 0 if members are missing.
+
+    summarised  whether the statistics over members are written at the end; otherwise `summary` has what they are made of
 
     Raises OutputError for a file that exists (unless `overwrite`) or cannot be written.
     """
 
-    def __init__(
-        self, path: str | Path, statistics: DatasetStatistics, members: Sequence[int], seed: int, attributes: Attributes |
-        None = None,
-        overwrite: bool = False, cases: Cases | None = None, content: Content | None = None, leads: Leads | None = None,
-        summarised: bool = True, cells: GridMetadata | None = None,
-    ):  # fmt: skip
-        super().__init__(members, statistics.shape, len(leads.values) if leads else 1)
-        places = EnsembleAxes(list(self.rows), cases, leads)
-        outline = EnsembleSchema(statistics, places, seed, attributes or {}, content or Content(), cells or GridMetadata())
-        self.path, self.outline, self.overwrite, self.summarised = Path(path), outline, overwrite, summarised
-        self.summary = Summary(outline.content, outline.variable_slots, statistics.mean_of(outline.chosen))
+    def __init__(self, path: str | Path, schema: EnsembleSchema, *, overwrite: bool = False, summarised: bool = True):
+        super().__init__(schema)
+        self.path, self.overwrite, self.summarised = Path(path), overwrite, summarised
         check_target(path, overwrite)
         with writing(path):
             self.file = netCDF4.Dataset(partial_name(path), "w")
             try:
-                outline.write(self.file)
+                schema.write(self.file)
             except BaseException:
                 self.discard()
                 raise
 
+    @classmethod
+    def open(cls, target: StoreTarget, rank: int, comm: "Comm | None") -> Self:
+        """Return the store of the whole ensemble."""
+        return cls(target.path, target.schema, overwrite=target.overwrite)
+
     def put(self, member: int, lead: int, fields: Floats, facts: MemberFacts) -> None:
-        place = self.outline.places.of(member, lead)
+        """Write a member and bring it to disk."""
         with writing(self.path):
-            put(self.file, self.outline, place, fields, facts)
-            self.summary.add((member, lead), place[1:], self.outline.select(fields))
+            put_member(self.file, self.schema, self.schema.axes.index(member, lead), fields, facts)
             self.file.sync()
 
     def finish(self, complete: bool) -> None:
+        """Write the statistics over members, and give the file its name."""
         with writing(self.path):
             if self.summarised:
                 self.summary.write(self.file)
@@ -67,18 +63,18 @@ class NetCDFStore(BaseStore):
             self.file.close()
             put_in_place(self.path, self.overwrite)
 
-    def discard(self) -> None:
+    def remove(self) -> None:
+        """Remove the unfinished file."""
         with suppress(RuntimeError):  # on a full disk closing fails too, and hides what happened first
             self.file.close()
         partial_name(self.path).unlink(missing_ok=True)
 
 
-def put(file: Any, outline: EnsembleSchema, place: tuple[int, ...], fields: Floats, facts: MemberFacts) -> None:
-    """A member's fields and facts, into a file of either library."""
-    for (name, level), field in (
-        zip(outline.variable_slots, outline.select(fields), strict=True) if outline.content.members else ()
-    ):
-        file[name][(*place, *level)] = field
+def put_member(file: Any, schema: EnsembleSchema, index: tuple[int, ...], fields: Floats, facts: MemberFacts) -> None:
+    """Write a member's fields and facts into a file of netCDF4 or h5py."""
+    if schema.content.members:
+        for (name, level), field in zip(schema.variable_slots, schema.select(fields), strict=True):
+            file[name][(*index, *level)] = field
     for name, value in vars(facts).items():
-        file[name][place if name != "seed" else place[:1]] = value
-    file["complete"][place] = 1
+        file[name][index if name != "seed" else index[:1]] = value
+    file["complete"][index] = 1

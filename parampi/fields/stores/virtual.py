@@ -1,4 +1,4 @@
-"""An ensemble in several files, one for each rank that writes, and a joint file that shows them as one: mode `virtual`.
+"""An ensemble in several files, one for each rank that writes, and a joint file that shows them as one: the store `virtual`.
 
 The joint file is an ordinary NetCDF-4 file with HDF5's virtual datasets (HDF5 1.10 and later read them) in the place of the
 channels' variables. It names its parts relative to its own folder, so that both can be moved together.
@@ -9,27 +9,68 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import await_file, partial_name, put_in_place, writing
-from parampi.fields.stores.schema import EnsembleSchema, parts_folder
+from parampi.fields.channels import LevelGroup
+from parampi.fields.stores.base import StoreTarget, register
+from parampi.fields.stores.netcdf import NetCDFStore
+from parampi.fields.stores.parts import part_name, remove_stale_parts
+from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
 
-FACTS = ("rounds", "evaluations", "residual", "complete")
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+JOINED_FACTS = ("rounds", "evaluations", "residual", "complete")
+"""Variables that the joint file copies from the parts."""
 Box = tuple[slice, ...]
 
 
-def part_name(path: str | Path, ensemble: str, writer: int) -> Path:
-    """The file of one writer; `ensemble` tells the parts of one run from those of another."""
-    return parts_folder(path) / f"{ensemble[:8]}-{writer:05d}.nc"
+@register("virtual")
+class VirtualStore(NetCDFStore):
+    """One rank's part of an ensemble, in a file of its own; rank 0 joins the parts."""
+
+    writers = "groups"
+
+    @classmethod
+    def announce(cls, groups: int) -> str:
+        """Return how many parts there are."""
+        return f" and the parts of {groups} rank{'s' * (groups != 1)} beside it"
+
+    @classmethod
+    def open(cls, target: StoreTarget, rank: int, comm: "Comm | None") -> Self:
+        """Return the store of a rank's part."""
+        return cls(part_name(target.path, target.ensemble, rank), target.schema, overwrite=True, summarised=False)
+
+    @classmethod
+    def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
+        """Write the joint file of the parts of `ranks`."""
+        parts = [part_name(target.path, target.ensemble, rank) for rank in ranks]
+        join_parts(target.path, target.schema, parts, summary, target.overwrite)
+
+    @classmethod
+    def abandon(cls, target: StoreTarget) -> None:
+        """Remove parts, unless a joint file is there that may name them."""
+        if not target.path.exists():
+            remove_stale_parts(target.path)
+
+    def close(self, complete: bool) -> None:
+        """Finish the part; leave none behind where no member was finished."""
+        if self.finished:
+            super().close(complete)
+        else:
+            self.discard()
 
 
-def join(path: str | Path, outline: EnsembleSchema, parts: Sequence[Path], summary: Summary, overwrite: bool = False) -> bool:
-    """Write the joint file of parts. Whether no member is missing.
+def join_parts(
+    path: str | Path, schema: EnsembleSchema, parts: Sequence[Path], summary: Summary, overwrite: bool = False
+) -> bool:
+    """Write the joint file of parts. Return whether no member is missing.
 
     Raises OutputError, for a part that cannot be seen too. What an earlier ensemble of this name left in the folder of parts is
     removed.
@@ -39,13 +80,13 @@ def join(path: str | Path, outline: EnsembleSchema, parts: Sequence[Path], summa
         await_file(part)
     with writing(path):
         with netCDF4.Dataset(partial_name(path), "w") as file:
-            outline.write(file, fields=False)
-            found = [copy_facts(file, part, outline) for part in parts]
+            schema.write(file, fields=False)
+            copied = [copy_facts(file, part, schema) for part in parts]
             finished = int((file["complete"][:] == 1).sum())
-            complete = finished == outline.places.expected
+            complete = finished == schema.axes.expected
             file.setncattr("parampi_complete", np.int32(complete))
-        if outline.content.members:
-            add_fields(partial_name(path), path.parent, outline, found)
+        if schema.content.members:
+            add_fields(partial_name(path), path.parent, schema, copied)
         with netCDF4.Dataset(partial_name(path), "a") as file:
             summary.write(file)
         put_in_place(path, overwrite)
@@ -62,40 +103,40 @@ class Part:
     boxes: list[tuple[Box, Box]]
 
 
-def copy_facts(file: netCDF4.Dataset, path: Path, outline: EnsembleSchema) -> Part:
-    """Into the joint file what a part knows of its finished members."""
-    rows = {realization: row for row, realization in enumerate(outline.places.realizations)}
+def copy_facts(file: netCDF4.Dataset, path: Path, schema: EnsembleSchema) -> Part:
+    """Copy what a part knows of its finished members into the joint file."""
+    joint_rows = {realization: row for row, realization in enumerate(schema.axes.realizations)}
     with netCDF4.Dataset(path) as source:
         source.set_auto_mask(False)
         file.set_auto_mask(False)
-        here = np.array([rows[int(realization)] for realization in source["realization"][:]])
+        rows = np.array([joint_rows[int(realization)] for realization in source["realization"][:]])
         finished = source["complete"][:] == 1
-        for name in FACTS:
+        for name in JOINED_FACTS:
             values = file[name][:]
-            values[here] = np.where(finished, source[name][:], values[here])
+            values[rows] = np.where(finished, source[name][:], values[rows])
             file[name][:] = values
-    return Part(path, len(here), placed(finished, here))
+    return Part(path, len(rows), paired_boxes(finished, rows))
 
 
-def placed(finished: NDArray[np.bool_], rows: NDArray[np.intp]) -> list[tuple[Box, Box]]:
-    """Boxes of finished members in a part whose rows are `rows` of the joint file."""
-    found = []
+def paired_boxes(finished: NDArray[np.bool_], rows: NDArray[np.intp]) -> list[tuple[Box, Box]]:
+    """Return boxes of finished members in a part, each with its place in the joint file, whose rows are `rows`."""
+    pairs = []
     for start, stop in runs(np.diff(rows) == 1):
         for first, *others in boxes(finished[start:stop]):
-            here = slice(start + first.start, start + first.stop)
-            there = slice(int(rows[here.start]), int(rows[here.stop - 1]) + 1)
-            found.append(((here, *others), (there, *others)))
-    return found
+            part_rows = slice(start + first.start, start + first.stop)
+            joint_rows = slice(int(rows[part_rows.start]), int(rows[part_rows.stop - 1]) + 1)
+            pairs.append(((part_rows, *others), (joint_rows, *others)))
+    return pairs
 
 
 def runs(joined: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Stretches of items, of which `joined` (n - 1,) tells whether one belongs to the next."""
+    """Yield stretches of n items; `joined` (n - 1,) tells whether an item and the next belong to one stretch."""
     edges = [0, *(np.flatnonzero(~joined) + 1).tolist(), len(joined) + 1]
     yield from pairwise(edges)
 
 
 def boxes(mask: NDArray[np.bool_]) -> Iterator[Box]:
-    """Disjoint boxes that cover what is true, few where neighbours are alike."""
+    """Yield disjoint boxes that cover what is true, few where neighbours are alike."""
     last = mask.reshape(-1, mask.shape[-1])
     for start, stop in runs((last[:, 1:] == last[:, :-1]).all(0)):
         if mask.ndim > 1:
@@ -104,55 +145,46 @@ def boxes(mask: NDArray[np.bool_]) -> Iterator[Box]:
             yield (slice(start, stop),)
 
 
-def add_fields(target: Path, folder: Path, outline: EnsembleSchema, parts: Sequence[Part]) -> None:
-    """Virtual variables of all chosen channels, which read as NaN where no part has a member."""
-    import h5py  # here alone: the start of thousands of ranks need not load it
+def add_fields(target: Path, folder: Path, schema: EnsembleSchema, parts: Sequence[Part]) -> None:
+    """Add virtual variables of all chosen channels, which read as NaN where no part has a member."""
+    import h5py  # loaded only when parts are joined: the start of thousands of ranks need not load it
 
     with h5py.File(target, "r+") as file:
-        for group in outline.groups:
-            name, shape = group.variable, outline.shape(group)
+        for group in schema.groups:
+            name, shape = group.variable, schema.variable_shape(group)
             layout = h5py.VirtualLayout(shape, np.float32)
             for part in parts:
-                source = h5py.VirtualSource(
-                    str(part.path.relative_to(folder)), name, (part.members, *shape[1:]), np.float32
-                )  # fmt: skip
-                for here, there in part.boxes:
-                    layout[there] = source[here]
+                part_shape = (part.members, *shape[1:])
+                source = h5py.VirtualSource(str(part.path.relative_to(folder)), name, part_shape, np.float32)
+                for part_box, joint_box in part.boxes:
+                    layout[joint_box] = source[part_box]
             variable = file.create_virtual_dataset(name, layout, fillvalue=np.float32(np.nan))
-            for axis, scale in enumerate(outline.axes(group)):
+            for axis, scale in enumerate(schema.variable_axes(group)):
                 variable.dims[axis].attach_scale(file[scale])
-            variable.attrs["_FillValue"] = np.array([np.nan], np.float32)
-            if outline.content.digits:
-                variable.attrs["_QuantizeGranularBitRoundNumberOfSignificantDigits"] = np.array(
-                    [outline.content.digits], np.int32
-                )
-            for key, value in outline.field_attributes(group).items():
-                variable.attrs[key] = text(value)
+            set_attributes(variable, schema, group)
 
 
-def text(value: str) -> Any:
-    """As the NetCDF library writes it: characters, not a string object."""
+def set_attributes(variable: Any, schema: EnsembleSchema, group: LevelGroup) -> None:
+    """Give a virtual variable the attributes that the NetCDF library would."""
+    variable.attrs["_FillValue"] = np.array([np.nan], np.float32)
+    if schema.content.digits:
+        digits = np.array([schema.content.digits], np.int32)
+        variable.attrs["_QuantizeGranularBitRoundNumberOfSignificantDigits"] = digits
+    for key, value in schema.field_attributes(group).items():
+        variable.attrs[key] = text_attribute(value)
+
+
+def text_attribute(value: str) -> Any:
+    """Return a text as the NetCDF library writes it: characters, not a string object."""
     import h5py
 
     data = value.encode()
     return np.bytes_(data) if value.isascii() else np.array(data, h5py.string_dtype("utf-8", len(data)))
 
 
-def remove_stale_parts(path: Path, parts: Sequence[Path]) -> None:
-    """Remove parts that the joint file does not name, and what a killed job left of its own."""
-    folder, name = parts_folder(path), f"{'?' * 8}-{'[0-9]' * 5}.nc"
-    for other in folder.glob(f".{name}.partial") if folder.is_dir() else ():
-        other.unlink(missing_ok=True)
-    for other in folder.glob(name) if folder.is_dir() else ():
-        if other not in parts:
-            other.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-
-
 @contextmanager
-def sources(path: str | Path, name: str) -> Iterator[list[Any]]:
-    """The virtual sources of a variable: none for one with data of its own."""
+def virtual_sources(path: str | Path, name: str) -> Iterator[list[Any]]:
+    """Open a file and yield the virtual sources of a variable: none for a variable with data of its own."""
     import h5py
 
     with h5py.File(path) as file:

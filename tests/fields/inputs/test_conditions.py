@@ -8,6 +8,7 @@ import pytest
 from parampi.errors import DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics, NetCDFStore, read_members
 from parampi.fields.stores.base import MemberFacts
+from tests.fields.schemas import schema_of
 
 RNG = np.random.default_rng(0)
 FIELDS = {name: RNG.normal(3.0, 2.0, (6, 4, 5)) for name in ("u", "v", "w")}
@@ -158,7 +159,7 @@ def test_the_store_has_an_axis_of_cases(tmp_path, statistics):
     cases = Conditions([write(tmp_path / "a.nc")], ("u",), statistics, select=[5, 1]).cases
     numbers = [case * PER_CASE + member for case in cases.indices for member in (0, 3)]
     made = {number: RNG.normal(size=(2, 8, 10)).astype(np.float32) for number in numbers}
-    with NetCDFStore(tmp_path / "e.nc", statistics, numbers, 4, cases=cases) as store:
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, numbers, 4, cases=cases)) as store:
         for number, fields in made.items():
             store.write(number, fields, MemberFacts(4, number % 7, 2, 0.5))
     with netCDF4.Dataset(tmp_path / "e.nc") as file:

@@ -12,17 +12,18 @@ from safetensors.torch import save_file
 from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError
-from parampi.fields import Conditions, DatasetStatistics, EnsembleAxes, EnsembleSchema, FileSamples, NetCDFStore, read_members
+from parampi.fields import Conditions, DatasetStatistics, FileSamples, NetCDFStore, read_members
 from parampi.fields.channels import group_channels
 from parampi.fields.stores.base import MemberFacts
 from parampi.fields.stores.check import check
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.merge import merge
-from parampi.fields.stores.summary import Summary
-from parampi.fields.stores.virtual import join, part_name
+from parampi.fields.stores.parts import part_name
+from parampi.fields.stores.virtual import join_parts
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.rerun import rerun
+from tests.fields.schemas import schema_of
 from tests.fields.stores.test_virtual import assert_equal
 from tests.fields.test_cf import findings
 from tests.small import write_project
@@ -99,7 +100,7 @@ CONTENT = Content(summary=("mean", "quantiles"))
 
 @pytest.fixture
 def written(tmp_path, statistics):
-    fill(NetCDFStore(tmp_path / "e.nc", statistics, [0, 1, 2], 1, content=CONTENT), [0, 1, 2])
+    fill(NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1, 2], 1, content=CONTENT)), [0, 1, 2])
     return tmp_path / "e.nc"
 
 
@@ -129,12 +130,12 @@ def test_members_are_read_by_channel(written):
 
 def test_parts_and_merged(tmp_path, statistics, written):
     parts = [part_name(tmp_path / "j.nc", "abcdefgh", part) for part in range(2)]
-    outline = EnsembleSchema(statistics, EnsembleAxes([0, 1, 2]), 1, {}, CONTENT)
-    summary = Summary(CONTENT, outline.variable_slots, statistics.mean_of(outline.chosen))
+    schema = schema_of(statistics, [0, 1, 2], 1, content=CONTENT)
+    summary = schema.new_summary()
     for path, numbers in zip(parts, ([0, 2], [1]), strict=True):
-        store = fill(NetCDFStore(path, statistics, numbers, 1, content=CONTENT, summarised=False), numbers)
+        store = fill(NetCDFStore(path, schema_of(statistics, numbers, 1, content=CONTENT), summarised=False), numbers)
         summary.column((), (3, 8, 6)).merge(store.summary.columns[()].count, store.summary.columns[()].table)
-    join(tmp_path / "j.nc", outline, parts, summary)
+    join_parts(tmp_path / "j.nc", schema, parts, summary)
     assert_equal(tmp_path / "j.nc", written)
     merge([tmp_path / "j.nc"], tmp_path / "m.nc")
     assert_equal(tmp_path / "m.nc", written)
@@ -171,8 +172,8 @@ def test_two_axes_of_levels():
     axis = np.arange(8.0)
     names = ["t@1", "t@2", "u@1", "q", "v@1", "v@2"]
     made = DatasetStatistics.from_samples(RNG.normal(size=(9, 6, 8, 8)), names, ["1"] * 6, ["a"] * 6, axis, axis)
-    outline = EnsembleSchema(made, EnsembleAxes([0]), 1)
-    assert outline.level_names == {(1.0, 2.0): "level", (1.0,): "level_of_u"}
+    schema = schema_of(made, [0], 1)
+    assert schema.level_names == {(1.0, 2.0): "level", (1.0,): "level_of_u"}
 
 
 @pytest.mark.parametrize(

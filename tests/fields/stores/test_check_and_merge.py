@@ -10,13 +10,13 @@ import xarray
 from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError, OutputError
-from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, NetCDFStore
+from parampi.fields import MemberFacts, NetCDFStore
 from parampi.fields.stores.check import check
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.merge import merge
-from parampi.fields.stores.schema import parts_folder
-from parampi.fields.stores.summary import Summary
-from parampi.fields.stores.virtual import join, part_name
+from parampi.fields.stores.parts import part_name, parts_folder
+from parampi.fields.stores.virtual import join_parts
+from tests.fields.schemas import schema_of
 from tests.fields.stores.test_virtual import assert_equal, gathered, header, written
 
 FACTS = MemberFacts(5, 2, 3, 1e-3)
@@ -26,13 +26,15 @@ FACTS = MemberFacts(5, 2, 3, 1e-3)
 def joint(tmp_path, statistics):
     """Nine members in three parts, the parts marked as those of one ensemble."""
     numbers, told = list(range(9)), {"parampi_ensemble": "abcdefghijk"}
-    outline = EnsembleSchema(statistics, EnsembleAxes(numbers), 5, told)
+    schema = schema_of(statistics, numbers, 5, attributes=told)
     parts = [part_name(tmp_path / "e.nc", "abcdefgh", part) for part in range(3)]
     for k, path in enumerate(parts):
-        with NetCDFStore(path, statistics, numbers[3 * k : 3 * k + 3], 5, told, summarised=False) as store:
+        with NetCDFStore(
+            path, schema_of(statistics, numbers[3 * k : 3 * k + 3], 5, attributes=told), summarised=False
+        ) as store:
             for number in numbers[3 * k : 3 * k + 3]:
                 store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
-    join(tmp_path / "e.nc", outline, parts, Summary(Content(), outline.variable_slots, statistics.mean))
+    join_parts(tmp_path / "e.nc", schema, parts, schema.new_summary())
     return tmp_path / "e.nc", parts
 
 
@@ -81,14 +83,18 @@ def test_a_part_that_is_empty(joint):
 
 def test_a_part_of_another_ensemble(joint, statistics):
     path, parts = joint
-    with NetCDFStore(parts[0], statistics, [0, 1, 2], 5, {"parampi_ensemble": "other"}, overwrite=True) as store:
+    with NetCDFStore(
+        parts[0], schema_of(statistics, [0, 1, 2], 5, attributes={"parampi_ensemble": "other"}), overwrite=True
+    ) as store:
         store.write(0, np.zeros(statistics.shape), FACTS)
     assert f"{parts[0]} is of another ensemble than the joint file; restore the file that was there" in problem(path)
 
 
 def test_a_part_of_another_shape(joint, statistics):
     path, parts = joint
-    with NetCDFStore(parts[0], statistics, [0, 1], 5, {"parampi_ensemble": "abcdefghijk"}, overwrite=True) as store:
+    with NetCDFStore(
+        parts[0], schema_of(statistics, [0, 1], 5, attributes={"parampi_ensemble": "abcdefghijk"}), overwrite=True
+    ) as store:
         store.write(0, np.zeros(statistics.shape), FACTS)
     assert any("u has shape (2, 6, 8); the joint file reads (3, 6, 8) of it" in told for told in problem(path))
 
@@ -105,14 +111,14 @@ def test_damaged_values_are_found_by_their_checksum(joint):
 
 
 def test_members_that_were_never_finished(tmp_path, statistics):
-    with pytest.raises(RuntimeError), NetCDFStore(tmp_path / "e.nc", statistics, [0, 1, 2], 5) as store:
+    with pytest.raises(RuntimeError), NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1, 2], 5)) as store:
         store.write(1, np.zeros(statistics.shape), FACTS)
         raise RuntimeError
     assert check(tmp_path / "e.nc").problems == ["2 fields were never finished"]
 
 
 def test_holes(tmp_path, statistics):
-    with NetCDFStore(tmp_path / "e.nc", statistics, [0, 1, 2], 5) as store:
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1, 2], 5)) as store:
         for number in (0, 1, 2):
             fields = np.ones(statistics.shape)
             fields[:, 0] = np.nan
@@ -151,7 +157,9 @@ def test_compressed(tmp_path, statistics):
 
 
 def ensemble(path, statistics, numbers, **told):
-    with NetCDFStore(path, statistics, numbers, told.pop("seed", 5), told, content=Content(summary=("mean",))) as store:
+    with NetCDFStore(
+        path, schema_of(statistics, numbers, told.pop("seed", 5), attributes=told, content=Content(summary=("mean",)))
+    ) as store:
         for number in numbers:
             store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
     return path
@@ -189,7 +197,7 @@ def test_what_does_not_fit_together(tmp_path, statistics, numbers, told, words):
 
 def test_other_variables(tmp_path, statistics):
     first = ensemble(tmp_path / "a.nc", statistics, [0])
-    with NetCDFStore(tmp_path / "b.nc", statistics, [1], 5, content=Content(("u",))) as store:
+    with NetCDFStore(tmp_path / "b.nc", schema_of(statistics, [1], 5, content=Content(("u",)))) as store:
         store.write(1, np.zeros(statistics.shape), FACTS)
     with pytest.raises(DataError, match=r"b\.nc has no T, which .*a\.nc has; merge ensembles of one kind"):
         merge([first, tmp_path / "b.nc"], tmp_path / "m.nc")

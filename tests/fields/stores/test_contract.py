@@ -1,12 +1,15 @@
-"""The stores' contract: every store must behave as the one in memory does."""
+"""The stores' contract: every registered store must behave as the one in memory does."""
 
+import h5py
 import numpy as np
 import pytest
 
-from parampi.errors import OutputError
-from parampi.fields import EnsembleAxes, EnsembleSchema, MemberFacts, MemoryStore, NetCDFStore
+from parampi.errors import ConfigError, OutputError
+from parampi.fields import STORES, BaseStore, MemberFacts, MemoryStore, StoreTarget, register
 from parampi.fields.netcdf_files import reading
-from parampi.run.output import Output
+from parampi.parallel import Layout
+from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
+from tests.fields.schemas import schema_of
 
 MEMBERS = [4, 0, 7]
 FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
@@ -16,38 +19,19 @@ class Memory:
     """The reference, and how it is read back: fields and facts by member, and whether it is complete."""
 
     def __init__(self, statistics, folder, members=MEMBERS):
-        self.store = MemoryStore(statistics, members)
+        self.store = MemoryStore(schema_of(statistics, members, 11))
 
     def read(self):
         return self.store.fields, self.store.facts, self.store.complete
 
 
-class Gather:
-    """One NetCDF file, read by the names of its variables."""
+class Registered:
+    """A registered store, opened and closed as a run does on one rank; its file is read by the names of its variables."""
 
-    def __init__(self, statistics, folder, members=MEMBERS):
+    def __init__(self, name, statistics, folder, members=MEMBERS):
         self.path, self.names = folder / "ensemble.nc", statistics.names
-        self.store = NetCDFStore(self.path, statistics, members, seed=11)
-
-    def read(self):
-        if not self.path.exists():
-            return {}, {}, None
-        with reading(self.path) as file:
-            rows = {int(m): row for row, m in enumerate(file["realization"][:]) if file["complete"][row]}
-            fields = {m: np.stack([file[name][row].filled(np.nan) for name in self.names]) for m, row in rows.items()}
-            numbers = ("seed", "rounds", "evaluations", "residual")
-            facts = {m: MemberFacts(*(file[name][row].item() for name in numbers)) for m, row in rows.items()}
-            return fields, facts, bool(file.parampi_complete)
-
-
-class Joint(Gather):
-    """A joint file of parts, as a run writes them: here of one part, which one process writes."""
-
-    def __init__(self, statistics, folder, members=MEMBERS):
-        self.path, self.names = folder / "ensemble.nc", statistics.names
-        self.output = Output(
-            self.path, EnsembleSchema(statistics, EnsembleAxes(members), 11), None, "virtual", [0], [], "abcdefgh"
-        ).__enter__()
+        target = StoreTarget(self.path, schema_of(statistics, members, 11), "abcdefgh")
+        self.output = EnsembleOutput(target, name).__enter__()
         self.store = self
 
     def write(self, member, fields, facts):
@@ -63,10 +47,31 @@ class Joint(Gather):
     def __exit__(self, *error):
         self.output.__exit__(*error)
 
+    def read(self):
+        if not self.path.exists():
+            return {}, {}, None
+        with reading(self.path) as file:
+            rows = {int(m): row for row, m in enumerate(file["realization"][:]) if file["complete"][row]}
+            fields = {m: np.stack([file[name][row].filled(np.nan) for name in self.names]) for m, row in rows.items()}
+            numbers = ("seed", "rounds", "evaluations", "residual")
+            facts = {m: MemberFacts(*(file[name][row].item() for name in numbers)) for m, row in rows.items()}
+            return fields, facts, bool(file.parampi_complete)
 
-@pytest.fixture(params=[Memory, Gather, Joint])
-def kind(request):
-    return request.param
+
+@pytest.fixture(params=["memory", *STORES])
+def kind(request, monkeypatch):
+    if request.param == "memory":
+        return Memory
+    if store_class(request.param).collective:
+        write_alone(monkeypatch, store_class(request.param))
+    return lambda *arguments: Registered(request.param, *arguments)
+
+
+def write_alone(monkeypatch, store):
+    """Have one process write what several ranks write at once, for which h5py need not be built with MPI."""
+    file = h5py.File
+    monkeypatch.setattr(h5py, "File", lambda name, mode, driver, comm: file(name, mode))
+    monkeypatch.setattr(store, "open", classmethod(lambda cls, target, rank, comm: cls(target.path, target.schema, comm)))
 
 
 @pytest.fixture
@@ -150,3 +155,55 @@ def test_members_must_be_different_numbers(kind, statistics, tmp_path, members):
     with pytest.raises(OutputError, match="different numbers"):
         kind(statistics, tmp_path, members)
     assert list(tmp_path.iterdir()) == []
+
+
+class ArrayStore(BaseStore):
+    """A store of a user's: one file of NumPy's for all members."""
+
+    def __init__(self, path, schema):
+        super().__init__(schema)
+        self.path, self.fields = path, {}
+
+    @classmethod
+    def open(cls, target, rank, comm):
+        return cls(target.path, target.schema)
+
+    def put(self, member, lead, fields, facts):
+        self.fields[f"member{member}"] = fields
+
+    def finish(self, complete):
+        np.savez(self.path, **self.fields)
+
+    def remove(self):
+        self.fields.clear()
+
+
+@pytest.fixture
+def arrays(monkeypatch):
+    monkeypatch.setitem(STORES, "arrays", ArrayStore)  # taken out again after the test
+    return register("arrays")(ArrayStore)
+
+
+def test_a_store_that_is_registered_is_found_by_its_name(arrays, statistics, samples, tmp_path):
+    assert store_class("arrays") is ArrayStore and writing_ranks("arrays", [Layout.plan(4, 4, 1)]) == [0]
+    target = StoreTarget(tmp_path / "e.npz", schema_of(statistics, MEMBERS, 11), "abcdefgh")
+    with EnsembleOutput(target, "arrays") as output:
+        for member in MEMBERS:
+            output.write(member, samples[member], FACTS[member])
+    with np.load(target.path) as file:
+        np.testing.assert_array_equal(file["member7"], samples[7])
+        assert len(file.files) == 3
+
+
+def test_a_name_that_no_store_has():
+    with pytest.raises(ConfigError, match="there is no store 'gathr'; did you mean 'gather'"):
+        store_class("gathr")
+
+
+@pytest.mark.parametrize(
+    ("groups", "mode", "ranks"), [(1, "gather", [0]), (2, "virtual", [0, 2]), (4, "virtual", [0, 1, 2, 3])]
+)
+def test_auto_is_one_file_unless_several_groups_write(groups, mode, ranks):
+    layouts = [Layout.plan(4, 4, 4 // groups)]
+    assert choose_mode("auto", layouts) == mode and choose_mode("gather", layouts) == "gather"
+    assert writing_ranks(mode, layouts) == ranks

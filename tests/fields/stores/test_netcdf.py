@@ -11,6 +11,7 @@ import xarray
 
 from parampi.errors import DataError, OutputError
 from parampi.fields import DatasetStatistics, MemberFacts, NetCDFStore, read_members
+from tests.fields.schemas import schema_of
 
 FACTS = MemberFacts(seed=3, rounds=5, evaluations=90, residual=1e-3)
 
@@ -21,7 +22,7 @@ def write(statistics, samples, tmp_path):
 
     def write(members=(2, 5), finished=None, name="e.nc", **options):
         path = tmp_path / name
-        with NetCDFStore(path, statistics, members, **({"seed": 3} | options)) as store:
+        with NetCDFStore(path, schema_of(statistics, members, **{"seed": 3} | options)) as store:
             for k, member in enumerate(members if finished is None else finished):
                 store.write(member, samples[k], FACTS)
         return path
@@ -74,14 +75,14 @@ def test_members_that_are_missing_are_filled_and_marked(write):
 
 def test_the_largest_seeds_and_numbers_fit(statistics, samples, tmp_path):
     seed = 2**64 - 1
-    with NetCDFStore(tmp_path / "e.nc", statistics, [2**32 - 1], seed) as store:
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [2**32 - 1], seed)) as store:
         store.write(2**32 - 1, samples[0], MemberFacts(seed, 1, 1, 0.0))
     with xarray.open_dataset(tmp_path / "e.nc") as file:
         assert int(file["seed"][0]) == seed and int(file["realization"][0]) == 2**32 - 1
 
 
 def test_the_file_appears_only_when_it_is_whole(statistics, samples, tmp_path):
-    store = NetCDFStore(tmp_path / "e.nc", statistics, [0], 3)
+    store = NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3))
     store.write(0, samples[0], FACTS)
     assert [path.name for path in tmp_path.iterdir()] == [".e.nc.partial"]
     store.close(complete=True)
@@ -92,7 +93,7 @@ def test_an_existing_file_is_kept_unless_overwriting_and_replaced_at_the_end(wri
     path = write((1,))
     with pytest.raises(OutputError, match="--overwrite"):
         write((2,))
-    store = NetCDFStore(path, statistics, [2], 3, overwrite=True)
+    store = NetCDFStore(path, schema_of(statistics, [2], 3), overwrite=True)
     store.write(2, samples[2], FACTS)
     assert read_members(path, ["u"])[1] == [1]
     store.close(complete=True)
@@ -100,7 +101,7 @@ def test_an_existing_file_is_kept_unless_overwriting_and_replaced_at_the_end(wri
 
 
 def test_a_file_made_by_another_meanwhile_is_not_lost(statistics, samples, tmp_path):
-    store = NetCDFStore(tmp_path / "e.nc", statistics, [0], 3)
+    store = NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3))
     store.write(0, samples[0], FACTS)
     (tmp_path / "e.nc").write_text("precious")
     with pytest.raises(OutputError, match=r"finished file is .*\.e\.nc\.partial"):
@@ -110,8 +111,8 @@ def test_a_file_made_by_another_meanwhile_is_not_lost(statistics, samples, tmp_p
 
 
 def test_two_jobs_with_one_output(statistics, tmp_path):
-    with NetCDFStore(tmp_path / "e.nc", statistics, [0], 3), pytest.raises(OutputError, match="another job"):
-        NetCDFStore(tmp_path / "e.nc", statistics, [0], 3)
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3)), pytest.raises(OutputError, match="another job"):
+        NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3))
 
 
 def test_what_a_killed_job_left_is_in_nobodys_way(write, tmp_path):
@@ -124,7 +125,7 @@ def test_a_full_disk_is_one_clear_error(statistics, tmp_path):
     big = DatasetStatistics.from_samples(
         np.random.default_rng(0).standard_normal((2, *field.shape)), ["u"], ["1"], ["u"], range(256), range(256)
     )
-    store = NetCDFStore(tmp_path / "e.nc", big, range(4), 3)
+    store = NetCDFStore(tmp_path / "e.nc", schema_of(big, range(4), 3))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -139,7 +140,7 @@ def test_a_full_disk_is_one_clear_error(statistics, tmp_path):
 def test_channels_cannot_take_the_files_own_names(samples, tmp_path):
     taken = DatasetStatistics.from_samples(samples, ["u", "seed"], ["1", "1"], ["u", "s"], range(8), range(6))
     with pytest.raises(OutputError, match="'seed'"):
-        NetCDFStore(tmp_path / "e.nc", taken, [0], 3)
+        NetCDFStore(tmp_path / "e.nc", schema_of(taken, [0], 3))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,6 +153,6 @@ def test_reading_leaves_out_what_was_not_finished(write, samples):
 def test_reading_says_what_is_missing(write, statistics, tmp_path):
     with pytest.raises(DataError, match=r"is not an ensemble of u, v: it has no v; it has .*T"):
         read_members(write(), ["u", "v"])
-    NetCDFStore(tmp_path / "none.nc", statistics, [0], 3).close(complete=False)
+    NetCDFStore(tmp_path / "none.nc", schema_of(statistics, [0], 3)).close(complete=False)
     with pytest.raises(DataError, match="no finished member"):
         read_members(tmp_path / "none.nc", ["u"])

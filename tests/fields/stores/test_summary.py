@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from parampi.errors import OutputError
 from parampi.fields import PER_CASE, Cases, Content, DatasetStatistics, NetCDFStore
 from parampi.fields.stores.base import MemberFacts
-from parampi.fields.stores.summary import Running
+from parampi.fields.stores.summary import RunningMoments
+from tests.fields.schemas import schema_of
 
 RNG = np.random.default_rng(0)
 EVERYTHING = ("mean", "standard_deviation", "minimum", "maximum", "quantiles")
@@ -33,7 +34,7 @@ def statistics():
 def stored(path, statistics, content, cases=None, left_out=()):
     numbers = list(range(7)) if cases is None else [c * PER_CASE + m for c in cases.indices for m in range(7)]
     made = {number: RNG.normal(280.0, 3.0, (2, 6, 5)).astype(np.float32) for number in numbers}
-    with NetCDFStore(path, statistics, numbers, 1, cases=cases, content=content) as store:
+    with NetCDFStore(path, schema_of(statistics, numbers, 1, cases=cases, content=content)) as store:
         for number in reversed(numbers):
             if number not in left_out:
                 store.write(number, made[number], MemberFacts(1, 2, 2, 0.5))
@@ -77,7 +78,7 @@ def test_instead_of_members_and_of_some_channels(tmp_path, statistics):
 
 
 def test_a_member_written_again_counts_once(tmp_path, statistics):
-    with NetCDFStore(tmp_path / "e.nc", statistics, [0, 1], 1, content=Content(summary=("mean",))) as store:
+    with NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1], 1, content=Content(summary=("mean",)))) as store:
         for value, member in ((1.0, 0), (1.0, 0), (4.0, 1)):
             store.write(member, np.full((2, 6, 5), value, np.float32), MemberFacts(1, 2, 2, 0.5))
     with netCDF4.Dataset(tmp_path / "e.nc") as file:
@@ -128,12 +129,12 @@ def test_what_makes_no_sense(options, told):
 
 def test_unknown_channels(tmp_path, statistics):
     with pytest.raises(OutputError, match=r"output\.variables names q; there are u, t"):
-        NetCDFStore(tmp_path / "e.nc", statistics, [0], 1, content=Content(("q",)))
+        NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 1, content=Content(("q",))))
 
 
 def moments_of(parts, shift):
-    """What `Running` has of values that came in several places."""
-    first, *others = [Running((1, 1, 1), np.array([shift])) for _ in parts]
+    """What `RunningMoments` has of values that came in several places."""
+    first, *others = [RunningMoments((1, 1, 1), np.array([shift])) for _ in parts]
     for running, values in zip((first, *others), parts, strict=True):
         for value in values:
             running.add(np.array([[[value]]]))

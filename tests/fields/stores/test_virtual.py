@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from parampi.fields import PER_CASE, Cases, Content, EnsembleAxes, EnsembleSchema, Leads, MemberFacts, NetCDFStore
-from parampi.fields.stores.schema import parts_folder
-from parampi.fields.stores.summary import Summary
-from parampi.fields.stores.virtual import boxes, join, part_name
+from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFStore
+from parampi.fields.stores.parts import part_name, parts_folder
+from parampi.fields.stores.virtual import boxes, join_parts
+from tests.fields.schemas import schema_of
 from tests.fields.test_cf import findings
 
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
@@ -35,16 +35,16 @@ def written(folder, statistics, which, parts, left_out=(), content=None, name="e
     """The joint file of members that are dealt to parts like cards."""
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
-    outline = EnsembleSchema(statistics, EnsembleAxes(numbers, cases, leads), 5, {"model": "täst"}, content)
-    summary = Summary(content, outline.variable_slots, statistics.mean_of(outline.chosen))
+    schema = schema_of(statistics, numbers, 5, cases=cases, leads=leads, attributes={"model": "täst"}, content=content)
+    summary = schema.new_summary()
     files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
     for part, path in enumerate(files):
         mine = numbers[part::parts]
-        store = NetCDFStore(path, statistics, mine, 5, {}, False, cases, content, leads, summarised=False)
+        store = NetCDFStore(path, schema_of(statistics, mine, 5, cases=cases, leads=leads, content=content), summarised=False)
         fill(store, mine, leads, left_out)
         for place, running in store.summary.columns.items():
             summary.column(place, running.minimum.shape).merge(running.count, running.table)
-    complete = join(folder / name, outline, files, summary)
+    complete = join_parts(folder / name, schema, files, summary)
     return folder / name, complete
 
 
@@ -52,7 +52,7 @@ def fill(store, numbers, leads, left_out):
     for number in reversed(numbers):
         for lead in range(len(leads.values) if leads else 1):
             if (number, lead) not in left_out:
-                fields = np.random.default_rng([number, lead]).normal(280, 3, store.shape)
+                fields = np.random.default_rng([number, lead]).normal(280, 3, store.schema.statistics.shape)
                 store.write(number, fields, facts(number, lead), lead)
     store.close(complete=True)
 
@@ -60,8 +60,9 @@ def fill(store, numbers, leads, left_out):
 def gathered(folder, statistics, which, left_out=(), content=None):
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
-    fill(NetCDFStore(folder / "g.nc", statistics, numbers, 5, {"model": "täst"}, False, cases, content, leads), numbers, leads,
-         left_out)  # fmt: skip
+    options = {"cases": cases, "leads": leads, "attributes": {"model": "täst"}, "content": content}
+    store = NetCDFStore(folder / "g.nc", schema_of(statistics, numbers, 5, **options))
+    fill(store, numbers, leads, left_out)
     return folder / "g.nc"
 
 
@@ -138,9 +139,9 @@ def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
     old, foreign = part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"
     old.write_text("old")
     foreign.write_text("mine")
-    outline = EnsembleSchema(statistics, EnsembleAxes(NUMBERS["members"][0]), 5)
+    schema = schema_of(statistics, NUMBERS["members"][0], 5)
     kept = [part_name(path, "abcdefgh", part) for part in range(2)]
-    join(path, outline, kept, Summary(Content(), outline.variable_slots, statistics.mean), overwrite=True)
+    join_parts(path, schema, kept, schema.new_summary(), overwrite=True)
     assert sorted(parts_folder(path).iterdir()) == sorted([*kept, foreign])
 
 
