@@ -14,7 +14,8 @@ from parampi.fields import DatasetStatistics
 from parampi.run import card
 from parampi.run.card import Card
 from parampi.run.config import load
-from parampi.run.job import Run, run
+from parampi.run.inputs import read_inputs
+from parampi.run.job import run
 from parampi.run.rerun import rerun
 from tests.small import write_project
 
@@ -84,10 +85,8 @@ def write_given(path, names):
 def test_conditions_are_matched_by_name(tmp_path, project, names):
     write_given(tmp_path / "c.nc", ["u", "T"])
     told = Card(("T", "u"), ("T", "u"))
-    job = Run(load(project(("u", "T"), told, condition__files="c.nc", condition__variables=names)))
-    job.prepare()
-    job.folder.release()
-    given = job.inputs.conditions([0])[0, :, 0, 0]
+    inputs = read_inputs(load(project(("u", "T"), told, condition__files="c.nc", condition__variables=names)))
+    given = inputs.conditions([0])[0, :, 0, 0]
     statistics = DatasetStatistics.from_file(tmp_path / "statistics.nc").select(("T", "u"))
     assert np.allclose(given, (np.array([283.0, 101.0]) - statistics.mean) / statistics.standard_deviation)
 

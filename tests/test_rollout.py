@@ -13,9 +13,11 @@ from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
-from parampi.run.condition_source import lead_seed
+from parampi.run.condition_source import condition_source, lead_seed
 from parampi.run.config import load
-from parampi.run.job import Run, run
+from parampi.run.inputs import read_inputs, sampling_options
+from parampi.run.job import run
+from parampi.run.model_loading import load_denoiser
 from parampi.run.rerun import rerun
 from tests.fields.test_cf import findings
 from tests.small import write_conditions, write_project
@@ -50,17 +52,16 @@ def test_each_lead_time_starts_from_the_one_before(drawn):
     found = fields(drawn / "out" / "ensemble.nc")
     assert found.shape == (3, 2, 3, 8, 8)
     for lead in range(3):
-        job = Run(load(drawn / "run.yaml", [f"output.directory={drawn / 'again'}", "output.mode=gather"]), overwrite=True)
-        job.prepare()
-        job.folder.release()
+        inputs = read_inputs(load(drawn / "run.yaml", [f"output.directory={drawn / 'again'}", "output.mode=gather"]))
         numbers = [2 * PER_CASE + 1]
         before = torch.from_numpy(np.asarray(found[1, 0, lead - 1], np.float64)[None, None]) if lead else None
-        given = torch.from_numpy(job.inputs.conditions([2], lead, None if before is None else before.numpy()))
+        given = torch.from_numpy(inputs.conditions([2], lead, None if before is None else before.numpy()))
+        denoiser = load_denoiser(inputs, 0, condition_source(inputs, None))
         alone = parampi.sample(
-            members=numbers, seed=lead_seed(3, lead), **job.inputs.arguments(),
+            members=numbers, seed=lead_seed(3, lead), **sampling_options(inputs, denoiser),
             condition=lambda _, given=given: given,
         )  # fmt: skip
-        again = job.inputs.statistics.restore(alone.fields[0].numpy())[0]
+        again = inputs.statistics.restore(alone.fields[0].numpy())[0]
         assert np.allclose(again, found[1, 0, lead], rtol=1e-3, atol=1e-3)
     assert np.abs(found[:, :, 0] - found[:, :, 1]).min() > 1e-9
 
@@ -144,15 +145,13 @@ def forced(folder, times=5):
 
 
 def test_forcing_is_read_anew_and_results_are_fed(tmp_path):
-    job = Run(load(forced(tmp_path)))
-    job.prepare()
-    job.folder.release()
+    inputs = read_inputs(load(forced(tmp_path)))
     result = np.random.default_rng(2).normal(size=(1, 1, 8, 8))
-    made = job.inputs.conditions([0], 2, result)
+    made = inputs.conditions([0], 2, result)
     with netCDF4.Dataset(tmp_path / "cond.nc") as file:
-        sst = (file["sst"][2] - job.inputs.conditions.mean[1]) / job.inputs.conditions.deviation[1]
+        sst = (file["sst"][2] - inputs.conditions.mean[1]) / inputs.conditions.deviation[1]
     assert np.allclose(made[0, 1], sst) and np.allclose(
-        made[0, 0], (result[0, 0] - job.inputs.conditions.mean[0]) / job.inputs.conditions.deviation[0]
+        made[0, 0], (result[0, 0] - inputs.conditions.mean[0]) / inputs.conditions.deviation[0]
     )
 
 
@@ -202,10 +201,8 @@ def test_static_fields_are_given_to_every_case(tmp_path):
             file.createDimension(name, 8)
         file.createVariable("sst", "f4", ("y", "x"))[:] = np.arange(64.0).reshape(8, 8)
     told = ["condition.variables=[vorticity]", f"condition.static={tmp_path / 'static.nc'}", "condition.static_variables=[sst]"]
-    job = Run(load(config, told))
-    job.prepare()
-    job.folder.release()
-    made = job.inputs.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
+    inputs = read_inputs(load(config, told))
+    made = inputs.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
     raw = np.arange(64.0).reshape(8, 8)
     statistics = DatasetStatistics.from_file(tmp_path / "cstat.nc")
     assert made.shape == (2, 2, 8, 8)

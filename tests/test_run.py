@@ -16,7 +16,9 @@ from parampi.__main__ import main
 from parampi.commands.main import NETWORK_ERROR, USER_ERROR
 from parampi.run import model_loading
 from parampi.run.config import load
-from parampi.run.job import Run, run
+from parampi.run.drawing import MemberWriter
+from parampi.run.inputs import read_inputs
+from parampi.run.job import run
 from parampi.run.user_files import sha256
 from tests.small import write_project
 
@@ -30,15 +32,15 @@ def call(*arguments: object) -> int:
 def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path: Path) -> None:
     config = load(write_project(tmp_path))
     run(config)
-    job = Run(config)
+    inputs = read_inputs(config)
     network = model_loading.build_network(config.model.network, {})
     again = parampi.sample(
         parampi.denoisers.EDMDenoiser(network, sigma_data=1.0),
         (1, 8, 8),
         4,
-        job.inputs.sigmas,
-        job.inputs.sampler,
-        job.inputs.solver,
+        inputs.sigmas,
+        inputs.sampler,
+        inputs.solver,
         tol=1e-4,
         seed=3,
     )
@@ -114,24 +116,24 @@ def test_an_unwritable_output_is_refused_before_sampling(tmp_path: Path) -> None
         run(load(write_project(tmp_path)))
 
 
-def test_nan_keeps_the_members_finished_before_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # the network fails at low noise levels in the second batch only: its weights are spoilt when the first member is written
-    path = write_project(tmp_path, parallel__batch=1, model__arguments={"bad": -1e9})
-    job = Run(load(path))
-    job.prepare()
-    keep = job.keep
+def test_nan_keeps_the_members_finished_before_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # the network fails at low noise levels in the second batch only: it is spoilt when the first member is written
+    networks = []
+    build, keep = model_loading.build_network, MemberWriter.keep
+    monkeypatch.setattr(model_loading, "build_network", lambda *told: networks.append(build(*told)) or networks[-1])
 
-    def keep_and_spoil(state: torch.Tensor, member: Any) -> None:
-        keep(state, member)
-        job.inputs.denoiser.network.bad = -0.4
+    def keep_and_spoil(self: MemberWriter, state: torch.Tensor, member: Any) -> None:
+        keep(self, state, member)
+        networks[0].bad = -0.4
 
-    job.keep = keep_and_spoil  # type: ignore[method-assign]
+    monkeypatch.setattr(MemberWriter, "keep", keep_and_spoil)
     with pytest.raises(NonFiniteError) as failure:
-        job.draw()
-    job.folder.release()
+        run(load(write_project(tmp_path, parallel__batch=1, model__arguments={"bad": -1e9})))
     assert failure.value.member == 1 and failure.value.point > 0
     assert f"member 1 at point {failure.value.point} (sigma = " in str(failure.value)
-    assert "kept 1 finished members" in capsys.readouterr().out
+    assert "kept 1 finished member in" in capsys.readouterr().out
     with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert file.attrs["parampi_complete"] == 0
         assert np.isfinite(file["vorticity"].values[0]).all() and np.isnan(file["vorticity"].values[1:]).all()
@@ -209,19 +211,18 @@ def test_a_single_member_can_be_drawn_again_by_number(tmp_path: Path) -> None:
         assert one["realization"].values.tolist() == [2]
 
 
-def test_a_member_that_cannot_be_kept_ends_the_run_and_keeps_the_ones_before(tmp_path: Path) -> None:
-    job = Run(load(write_project(tmp_path)))
-    job.prepare()
-    keep = job.keep
+def test_a_member_that_cannot_be_kept_ends_the_run_and_keeps_the_ones_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = MemberWriter.keep
 
-    def keep_two(state: torch.Tensor, member: Any) -> None:
+    def keep_two(self: MemberWriter, state: torch.Tensor, member: Any) -> None:
         if member.member == 2:
             raise OutputError("the disk is full")
-        keep(state, member)
+        keep(self, state, member)
 
-    job.keep = keep_two  # type: ignore[method-assign]
+    monkeypatch.setattr(MemberWriter, "keep", keep_two)
     with pytest.raises(OutputError, match="the disk is full"):
-        job.draw()
-    job.folder.release()
+        run(load(write_project(tmp_path)))
     with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert file["complete"].values.tolist() == [1, 1, 0, 0]

@@ -27,4 +27,4 @@ def resume(stop: StopRequest | None, directory: Path, overrides: tuple[str, ...]
 
     comm = world()
     with abort_on_error(comm):
-        draw(agreed(comm, directory, stored), comm, progress=progress, resume=True, alarm=stop)
+        draw(agreed(comm, directory, stored), comm, progress=progress, resume=True, stop=stop)

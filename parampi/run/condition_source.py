@@ -1,8 +1,8 @@
-"""What the network is given of each member: from files, and in a roll-out from the member's own result of the step before."""
+"""The conditions of each member: from files, and in a roll-out from the member's own result of the lead time before."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,22 @@ from parampi.fields import PER_CASE, Conditions, DatasetStatistics
 from parampi.fields.atomic_files import await_file
 from parampi.parallel import Group, SerialGroup
 from parampi.run.checkpoint.folder import Folder
+from parampi.run.inputs import Inputs
 
 Floats = NDArray[np.floating[Any]]
 
 
 def lead_seed(seed: int, lead: int) -> int:
-    """Of the noise of a lead time: that of the run for the first, numbers that have nothing to do with one another after."""
+    """Return the seed of a lead time's noise: that of the run for the first, unrelated numbers after it."""
     return seed if lead == 0 else int.from_bytes(hashlib.sha256(f"{seed}:{lead}".encode()).digest()[:8], "big") >> 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class ConditionSource:
-    """Called by all ranks of a `group` alike, for its own members, by their numbers.
+    """The conditions of members at one lead time. All ranks of a `group` call it alike, for its own members, by their numbers.
 
     folder   where results are kept; None keeps them in the memory of the rank that drives the group
+    results  by member and lead time
     """
 
     conditions: Conditions
@@ -38,17 +40,21 @@ class ConditionSource:
     group: Group = field(default_factory=SerialGroup)
     results: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
-    def __call__(self, numbers: list[int]) -> Tensor:
-        before = self.before(numbers) if self.lead else None
-        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], self.lead, before))
+    def at(self, lead: int, group: Group) -> "ConditionSource":
+        """Return the same at another lead time, whose members other ranks may share."""
+        return replace(self, lead=lead, group=group)
 
-    def before(self, numbers: Sequence[int]) -> Floats:
-        """Results (m, C, y, x) of the lead time before, in physical units."""
-        found = np.empty((len(numbers), *self.statistics.shape))
+    def __call__(self, numbers: list[int]) -> Tensor:
+        earlier = self.earlier(numbers) if self.lead else None
+        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], self.lead, earlier))
+
+    def earlier(self, numbers: Sequence[int]) -> Floats:
+        """Return the results (m, C, y, x) of the lead time before, in physical units."""
+        fields = np.empty((len(numbers), *self.statistics.shape))
         if self.group.rank == 0:
             for row, number in enumerate(numbers):
-                found[row] = self.statistics.restore(self.result(number).cpu().double().numpy())
-        return self.group.broadcast(found)
+                fields[row] = self.statistics.restore(self.result(number).cpu().double().numpy())
+        return self.group.broadcast(fields)
 
     def result(self, number: int) -> Tensor:
         if self.folder is None:
@@ -67,3 +73,8 @@ class ConditionSource:
         if self.folder is None and self.conditions.leads is not None:
             self.results[number, self.lead] = state.clone()
             self.results.pop((number, self.lead - 2), None)
+
+
+def condition_source(inputs: Inputs, folder: Folder | None) -> ConditionSource | None:
+    """Return the source of a run's conditions, None where there are none."""
+    return None if inputs.conditions is None else ConditionSource(inputs.conditions, inputs.statistics, folder)

@@ -6,22 +6,26 @@ import os
 import platform
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 import parampi
+from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.sections import Output as OutputConfig
-from parampi.run.inputs import Inputs
 from parampi.run.output import store_class
 from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
 from parampi.samplers.collocation import CollocationMap
+
+if TYPE_CHECKING:
+    from parampi.run.plan import Plan
 
 
 def content(output: OutputConfig, mode: str) -> Content:
@@ -38,7 +42,7 @@ def content(output: OutputConfig, mode: str) -> Content:
 
 
 def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
-    """What the ensemble file says about its making."""
+    """Return what the ensemble file says about its making."""
     weights = Path(config.model.weights)
     return {
         "parampi_version": parampi.__version__,
@@ -60,30 +64,31 @@ def plugin_attributes(config: RunConfig) -> dict[str, str]:
     return {"plugins_sha256": json.dumps(digests)} if digests else {}
 
 
-def announcement(inputs: Inputs, layout: Layout, mode: str, ranks_here: int) -> str:
-    """What is about to happen, and what is likely to be a waste."""
-    config, sampling = inputs.config, inputs.config.sampling
+def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
+    """Return what is about to happen, and what is likely to be a waste."""
+    inputs, config, layout = plan.inputs, plan.config, plan.layouts[0]
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
     serial = OTHER_SERIAL if isinstance(inputs.step_map, CollocationMap) else SERIAL
-    device, sigmas = next(inputs.denoiser.parameters()).device, inputs.sigmas
+    device, _ = placement(denoiser)
+    sigmas, count, sampling = inputs.sigmas, len(inputs.members), config.sampling
     lines = [
         f"parampi {parampi.__version__}: {layout.describe()}; MPI: {mpi_version()}",
-        f"drawing {len(inputs.members)} members{times} of {config.model.shape} with {inputs.sampler}, "
+        f"drawing {count} member{'s' * (count != 1)}{times} of {config.model.shape} with {inputs.sampler}, "
         f"{inputs.step_map.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {torch.get_num_threads()} thread(s) per rank",
-        size(inputs, layout, mode),
+        size(plan),
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
     ]
     return "\n".join(line for line in lines if line)
 
 
-def size(inputs: Inputs, layout: Layout, mode: str) -> str:
-    """Of the ensemble file, and where it comes."""
-    output, cases = inputs.config.output, len(inputs.conditions.cases.indices) if inputs.conditions else 1
-    written = content(output, mode)
+def size(plan: "Plan") -> str:
+    """Return how large the ensemble file will be, and where it comes."""
+    inputs, written = plan.inputs, content(plan.config.output, plan.mode)
+    cases = len(inputs.conditions.cases.indices) if inputs.conditions else 1
     variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
     number = written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points) / 1e6
     packing = " before compression" if written.compression else ""
-    target, ending = Path(output.directory) / output.ensemble, store_class(mode).announce(layout.groups)
-    return f"output: {number:.3g} MB{packing} in {target}{ending}"
+    ending = store_class(plan.mode).announce(plan.layouts[0].groups)
+    return f"output: {number:.3g} MB{packing} in {plan.ensemble_file}{ending}"

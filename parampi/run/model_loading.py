@@ -18,6 +18,8 @@ from parampi.diffusion.denoisers import (
     VelocityDenoiser,
 )
 from parampi.errors import ConfigError, DataError
+from parampi.run.condition_source import ConditionSource
+from parampi.run.inputs import Inputs
 from parampi.run.plugins import imported
 from parampi.run.user_files import import_file, import_module
 
@@ -31,7 +33,7 @@ WRAPPERS: dict[str, Any] = {
 
 
 def find_class(reference: str) -> Any:
-    """What "path/to/file.py:Name" or "package.module:Name" refers to."""
+    """Return what "path/to/file.py:Name" or "package.module:Name" names."""
     place, _, name = reference.rpartition(":")
     if not place:
         raise ConfigError(f"model.network = {reference!r} must be 'file.py:Class' or 'package.module:Class'")
@@ -82,19 +84,20 @@ def load_weights(network: nn.Module, path: Path) -> None:
     network.load_state_dict(state)
 
 
-def mismatches(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
-    missing = [f"{name} is missing" for name in wanted if name not in found]
-    foreign = [f"{name} is unknown to the network" for name in found if name not in wanted]
+def mismatches(expected: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> list[str]:
+    """Return what is wrong with the tensors of a weights file."""
+    missing = [f"{name} is missing" for name in expected if name not in state]
+    foreign = [f"{name} is unknown to the network" for name in state if name not in expected]
     shapes = [
-        f"{name} is {tuple(found[name].shape)}, the network's is {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in found and found[name].shape != wanted[name].shape
+        f"{name} is {tuple(state[name].shape)}, the network's is {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
     ]
     return shapes + missing + foreign
 
 
 def choose_device(name: str, local_rank: int) -> torch.device:
-    """ "auto": the GPU of this rank's number on its node, else the CPU; otherwise as torch understands it."""
+    """Return the device of a name that torch understands; "auto" is the GPU of this rank's number on its node, else the CPU."""
     if name == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
@@ -113,19 +116,28 @@ def build_denoiser(network: nn.Module, predicts: str, sigma_data: float, device:
     return denoiser
 
 
+def load_denoiser(inputs: Inputs, local_rank: int, source: ConditionSource | None) -> Denoiser:
+    """Return the denoiser on this rank's device, after asking it for one field."""
+    model, parallel = inputs.config.model, inputs.config.parallel
+    device = choose_device(parallel.device, local_rank)
+    network = build_network(model.network, model.arguments)
+    load_weights(network, Path(model.weights))
+    denoiser = build_denoiser(network, model.predicts, model.sigma_data, device)
+    condition = source(inputs.members[:1]) if source else None
+    probe(denoiser, model.shape, float(inputs.sigmas[0]), getattr(torch, parallel.dtype), device, condition)
+    return denoiser
+
+
 def probe(
     denoiser: Denoiser, shape: Sequence[int], sigma: float, dtype: torch.dtype, device: torch.device,
     condition: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Ask for one field, so that a network that cannot take this shape is found out before any work. NaN is not judged here."""
     x = torch.zeros((1, *shape), dtype=dtype, device=device)
+    levels, first = torch.full((1,), sigma, dtype=dtype, device=device), torch.zeros(1, dtype=torch.int64, device=device)
     try:
-        given = (
-            None
-            if condition is None
-            else BatchConditions(condition.to(device), torch.zeros(1, dtype=torch.int64, device=device))
-        )
-        BatchedDenoiser(denoiser)(x, torch.full((1,), sigma, dtype=dtype, device=device), given)
+        batch = None if condition is None else BatchConditions(condition.to(device), first)
+        BatchedDenoiser(denoiser)(x, levels, batch)
     except ConfigError:
         raise
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.run import metadata
-from parampi.run.condition_source import ConditionSource, lead_seed
+from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
 from parampi.run.config import RunConfig, registered, resolved
-from parampi.run.inputs import Inputs
+from parampi.run.inputs import Inputs, read_inputs, sampling_options
+from parampi.run.model_loading import load_denoiser
 from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
 
@@ -111,34 +112,38 @@ def held(path: Path, member: int, case: int | None, variables: Sequence[str] = (
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
-def drawn(config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None") -> dict[str, Floats]:
-    """The member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
-    inputs = Inputs(config, comm)
-    inputs.read()
+def drawn(
+    config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None"
+) -> dict[str, Floats]:  # fmt: skip
+    """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
-    inputs.members = [number]
-    conditions, statistics = inputs.conditions, inputs.statistics
-    given = ConditionSource(conditions, statistics, None, group=as_group(comm)) if conditions is not None else None
+    inputs = replace(read_inputs(config, comm), members=[number])
+    source, statistics = condition_source(inputs, None), inputs.statistics
     on_all(comm, lambda: same_files(config, digests))
-    inputs.load(place_on_node(comm)[0], given)
-    kept: list[Floats] = []
-
-    def keep(state: torch.Tensor, _: Any) -> None:
-        if given:
-            given.remember(number, state)
-        kept.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
-
+    local_rank, _ = place_on_node(comm)
+    denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+    states: list[Floats] = []
     for lead in range(inputs.leads):
-        if given:
-            given.lead = lead
+        lead_source = source.at(lead, as_group(comm)) if source else None
+
+        def keep(state: torch.Tensor, _: Any, source: ConditionSource | None = lead_source) -> None:
+            if source:
+                source.remember(number, state)
+            states.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
+
         sample(
-            members=[number], seed=lead_seed(config.sampling.seed, lead), keep=keep, condition=given, **inputs.arguments()
+            members=[number], seed=lead_seed(config.sampling.seed, lead), comm=comm, keep=keep, condition=lead_source,
+            **sampling_options(inputs, denoiser),
         )  # fmt: skip
-    if not kept:
-        return {}
-    fields = np.stack(kept, axis=1) if conditions and conditions.leads else kept[0]
-    chosen = metadata.content(config.output, "gather").chosen(statistics.names)
-    fields = fields[[statistics.names.index(name) for name in chosen]]
+    return by_variable(inputs, states) if states else {}
+
+
+def by_variable(inputs: Inputs, states: list[Floats]) -> dict[str, Floats]:
+    """Return fields (C, y, x) of each lead time as the file has them."""
+    names, rollout = inputs.statistics.names, inputs.conditions is not None and inputs.conditions.leads is not None
+    fields = np.stack(states, axis=1) if rollout else states[0]
+    chosen = metadata.content(inputs.config.output, "gather").chosen(names)
+    fields = fields[[names.index(name) for name in chosen]]
     return {group.variable: of_group(fields, group) for group in group_channels(chosen)}
 
 

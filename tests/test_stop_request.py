@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from parampi.errors import InterruptionError
+from parampi.run import job
 from parampi.run.config import load
-from parampi.run.job import Run, run
 from parampi.run.stop_request import StopRequest
 from tests.small import write_project
 
@@ -22,33 +22,34 @@ def deadly():
         signal.signal(number, handler)
 
 
-def signalled(monkeypatch, method, number):
-    """`Run`, which gets a signal when a method begins."""
-    original = getattr(Run, method)
+def signalled(monkeypatch, stage, number):
+    """Sends a signal when a stage of `parampi run` begins."""
+    original = getattr(job, stage)
 
-    def wrapped(self, *arguments):
+    def wrapped(*arguments, **options):
         os.kill(os.getpid(), number)
-        return original(self, *arguments)
+        return original(*arguments, **options)
 
-    monkeypatch.setattr(Run, method, wrapped)
+    monkeypatch.setattr(job, stage, wrapped)
 
 
-def test_a_signal_while_weights_are_loaded_stops_in_good_order(tmp_path, monkeypatch, deadly):
-    signalled(monkeypatch, "prepare", signal.SIGUSR1)
+@pytest.mark.parametrize("stage", ["read_inputs", "make_plan", "load_denoiser", "draw"])
+def test_a_signal_before_the_first_round_stops_in_good_order(tmp_path, monkeypatch, deadly, stage):
+    signalled(monkeypatch, stage, signal.SIGUSR1)
     with pytest.raises(InterruptionError, match=r"stopped in good order \(SIGUSR1\); 0 of 4 members are finished"):
-        run(load(write_project(tmp_path)))
+        job.run(load(write_project(tmp_path)))
 
 
 def test_a_signal_while_files_are_finished_does_not_spoil_the_run(tmp_path, monkeypatch, deadly):
     signalled(monkeypatch, "finish", signal.SIGTERM)
-    run(load(write_project(tmp_path)))
+    job.run(load(write_project(tmp_path)))
     assert (tmp_path / "out" / "report.json").is_file()
 
 
 def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
-    with StopRequest().listening() as alarm:
+    with StopRequest().listening() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        assert alarm.received == "SIGINT" and "Ctrl-C once more stops at once" in capfd.readouterr().err
+        assert stop.received == "SIGINT" and "Ctrl-C once more stops at once" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -56,9 +57,9 @@ def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
 
 def test_what_signals_did_before_is_restored(deadly):
     before = signal.getsignal(signal.SIGUSR1)
-    with StopRequest().listening() as alarm:
+    with StopRequest().listening() as stop:
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert alarm.received == "SIGUSR1"
+        assert stop.received == "SIGUSR1"
     assert signal.getsignal(signal.SIGUSR1) is before
 
 

@@ -1,0 +1,180 @@
+"""Drawing: members by `sample`, for one lead time after another, each written as it is finished."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from parampi.diffusion.denoisers import Denoiser
+from parampi.engine.history import Watch
+from parampi.ensemble import Ensemble, sample
+from parampi.errors import InterruptionError, NonFiniteError
+from parampi.fields import MemberFacts
+from parampi.parallel import Group, Layout, SerialGroup, as_group
+from parampi.parallel.agree import on_all, on_root
+from parampi.report import MemberReport, Report
+from parampi.run.artifacts import write_report
+from parampi.run.checkpoint.hook import CheckpointHook
+from parampi.run.checkpoint.writer import CheckpointWriter
+from parampi.run.condition_source import ConditionSource, lead_seed
+from parampi.run.inputs import input_digests, sampling_options
+from parampi.run.output import EnsembleOutput
+from parampi.run.plan import Plan, open_output
+from parampi.run.progress import Progress
+from parampi.run.stop_request import StopRequest
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run drew: one ensemble for all lead times; and, on rank 0, the reports of members that an earlier run finished."""
+
+    ensemble: Ensemble
+    earlier: list[MemberReport]
+
+
+@dataclass(frozen=True)
+class MemberWriter:
+    """Writes the finished members of a lead time: into the checkpoint, the memory of a roll-out and the ensemble."""
+
+    plan: Plan
+    output: EnsembleOutput
+    source: ConditionSource | None
+    lead: int = 0
+
+    def keep(self, state: Tensor, member: MemberReport) -> None:
+        member = replace(member, lead=self.lead)
+        if self.plan.keeps_checkpoints:
+            self.plan.folder.keep(state, member)
+        if self.source:
+            self.source.remember(member.member, state)
+        self.write(state, member)
+
+    def write(self, state: Tensor, member: MemberReport) -> None:
+        inputs = self.plan.inputs
+        fields = inputs.statistics.restore(state.cpu().double().numpy())
+        facts = MemberFacts(self.plan.config.sampling.seed, member.rounds, member.evaluations, member.residual)
+        self.output.write(member.member, inputs.cells.masked(fields), facts, member.lead)
+
+
+def draw(
+    plan: Plan, denoiser: Denoiser, *, comm: "Comm | None", source: ConditionSource | None, stop: StopRequest, progress: str
+) -> Result:  # fmt: skip
+    """Draw the members that are missing. When the network fails or the run is stopped, what is finished is kept."""
+    total: Ensemble | None = None
+    options = sampling_options(plan.inputs, denoiser)
+    with open_output(plan, comm) as output:
+        on_root(comm, lambda: begin(plan))
+        earlier = put_back(plan, output, comm)
+        for lead, members in enumerate(plan.missing):
+            if not members:
+                continue
+            layout, failure = plan.layouts[lead], None
+            with shown(plan, lead, comm, progress) as watch, group_of(layout, comm) as group:
+                lead_source = source.at(lead, group) if source else None
+                hook = checkpoint_hook(plan, lead, stop, resumes=total is None)
+                try:
+                    ensemble = sample(
+                        members=members, seed=lead_seed(plan.config.sampling.seed, lead), comm=comm,
+                        time_ranks=layout.time_ranks, batch=plan.config.parallel.batch,
+                        keep=MemberWriter(plan, output, lead_source, lead).keep,
+                        keep_on="groups" if output.everywhere else "root", watch=watch, safeguard=hook,
+                        condition=lead_source, **options,
+                    )  # fmt: skip
+                except (NonFiniteError, InterruptionError) as error:
+                    ensemble, failure = error.ensemble, error
+            total = counted(total, ensemble, lead)
+            if failure is not None:
+                failure.ensemble = total
+                salvage(plan, failure, comm)
+                raise failure
+    return Result(total or nothing_left(plan, comm), earlier)
+
+
+def begin(plan: Plan) -> None:
+    """Make a checkpoint, from which a run that is cut can go on. On rank 0."""
+    if plan.keeps_checkpoints and not plan.resumes:
+        plan.folder.empty()
+        plan.folder.begin(plan.config.as_dict(), input_digests(plan.inputs))
+
+
+def put_back(plan: Plan, output: EnsembleOutput, comm: "Comm | None") -> list[MemberReport]:
+    """Write members that an earlier run finished into the files of this one; return their reports on rank 0."""
+    writer = MemberWriter(plan, output, None)
+
+    def write_mine() -> None:
+        for lead, member in output.put_back:
+            writer.write(*plan.folder.member(member, lead))
+
+    reports = [plan.folder.report(member, lead) for lead, member in output.earlier] if output.rank == 0 else []
+    on_all(comm, write_mine)
+    return reports
+
+
+def checkpoint_hook(plan: Plan, lead: int, stop: StopRequest, resumes: bool) -> CheckpointHook:
+    """Return what keeps the rounds of a lead time; the first one that is drawn goes on where members were left."""
+    every = plan.config.checkpoint.every
+    writer = CheckpointWriter(plan.folder, every, lead=lead) if every is not None else None
+    return CheckpointHook(stop, writer, plan.unfinished if resumes else {})
+
+
+@contextmanager
+def shown(plan: Plan, lead: int, comm: "Comm | None", style: str) -> Iterator[Watch | None]:
+    """Show progress on rank 0."""
+    inputs = plan.inputs
+    if comm is not None and comm.Get_rank() != 0:
+        yield None
+        return
+    leads = inputs.conditions.leads if inputs.conditions else None
+    if leads:
+        print(f"lead time {lead + 1} of {inputs.leads}: {leads.values[lead]:g} {leads.units}", flush=True)
+    kind = "window" if inputs.solver.ends(plan.config.sampling.window, inputs.step_map) is None else "block"
+    with Progress(inputs.step_map.steps, inputs.window, kind, style) as progress:
+        yield progress.show
+
+
+@contextmanager
+def group_of(layout: Layout, comm: "Comm | None") -> Iterator[Group]:
+    """The ranks that share this rank's members."""
+    with ExitStack() as stack:
+        if comm is None or layout.time_ranks == 1:
+            yield SerialGroup()
+            return
+        split = comm.Split(layout.group(comm.Get_rank()), comm.Get_rank())
+        stack.callback(split.Free)
+        yield as_group(split)
+
+
+def counted(total: Ensemble | None, ensemble: Ensemble, lead: int) -> Ensemble:
+    """Count a lead time into the report of those before it."""
+    report = ensemble.report
+    report.members = [replace(member, lead=lead) for member in report.members]
+    if total is None:
+        return ensemble
+    total.report.follow(report)
+    return total
+
+
+def nothing_left(plan: Plan, comm: "Comm | None") -> Ensemble:
+    """Return the ensemble of a run whose members were all finished before; only the files are left to be written."""
+    inputs = plan.inputs
+    steps, serial = inputs.step_map.steps, inputs.step_map.evaluations
+    report = Report(steps, plan.config.sampling.tolerance, serial, serial * len(inputs.members))
+    return Ensemble(None, [] if comm is None or comm.Get_rank() == 0 else None, report)
+
+
+def salvage(plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm | None") -> None:
+    """Write the report of what was finished; after a network's failure from the start leave nothing behind. On rank 0."""
+    if comm is not None and comm.Get_rank() != 0:
+        return
+    if isinstance(error, NonFiniteError) and not plan.folder.finished(plan.inputs.members):
+        plan.folder.clear()
+    report = error.ensemble.report if error.ensemble else None
+    if report and report.members:
+        write_report(plan.config, plan.attributes, error.ensemble)
+        count = len(report.members)
+        print(f"kept {count} finished {plan.unit}{'s' * (count != 1)} in {plan.ensemble_file}", flush=True)

@@ -1,0 +1,155 @@
+"""What a run is going to do: which ranks draw which members, what an earlier run left, and which files are written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parampi.errors import ConfigError, OutputError
+from parampi.fields import EnsembleAxes, EnsembleSchema, StoreTarget, check_target
+from parampi.parallel import Layout
+from parampi.parallel.agree import on_root
+from parampi.run.checkpoint.folder import Folder, same_run
+from parampi.run.config import RunConfig
+from parampi.run.inputs import Inputs, input_digests
+from parampi.run.metadata import content, describe
+from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a run, the same on all ranks. Lists over lead times have one entry where there is no roll-out.
+
+    finished     members that an earlier run finished, for each lead time
+    missing      members left to draw, for each lead time
+    layouts      members and points over ranks, for each lead time
+    unfinished   where members that were begun were left, by their numbers as text
+    replaces     whether files that exist are replaced
+    resumes      whether an earlier run goes on
+    """
+
+    inputs: Inputs
+    folder: Folder
+    finished: list[list[int]]
+    missing: list[list[int]]
+    layouts: list[Layout]
+    unfinished: dict[str, list[Any]]
+    mode: str
+    attributes: dict[str, Any]
+    replaces: bool
+    resumes: bool
+
+    @property
+    def config(self) -> RunConfig:
+        return self.inputs.config
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.config.output.directory)
+
+    @property
+    def ensemble_file(self) -> Path:
+        return self.directory / self.config.output.ensemble
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        return self.config.checkpoint.every is not None
+
+    @property
+    def unit(self) -> str:
+        """What is counted: members, or their fields at several lead times."""
+        return "member" if self.inputs.leads == 1 else "field"
+
+
+def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", overwrite: bool = False, resume: bool = False) -> Plan:
+    """Decide who draws what, and check that all files can be written. Keeps other jobs out of the folder from now on.
+
+    All ranks of `comm` make the same call; a mistake is a UserError on all of them.
+    """
+    config, ranks = inputs.config, 1 if comm is None else comm.Get_size()
+    finished, unfinished = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
+    missing = [unfinished_of(inputs.members, members) for members in finished]
+    layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
+    mode = choose_mode(config.output.mode, layouts)
+    replaces = overwrite or resume
+    attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces, comm))
+    return Plan(inputs, folder, finished, missing, layouts, unfinished, mode, attributes, replaces, resume)
+
+
+def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tuple[list[list[int]], dict[str, list[Any]]]:
+    """Return the members that an earlier run finished, for each lead time, and where others are that were begun; on rank 0,
+    which keeps other jobs out."""
+    config, directory = inputs.config, Path(inputs.config.output.directory)
+    if resume:
+        folder.about()
+    elif folder.exists and not overwrite:
+        raise OutputError(
+            f"{directory} holds an unfinished run; go on with it (parampi resume {directory}), or begin anew (--overwrite)"
+        )
+    nothing: list[list[int]] = [[] for _ in range(inputs.leads)]
+    if config.checkpoint.every is None and not resume:
+        return nothing, {}
+    check_target(directory / config.output.ensemble, overwrite or resume)
+    folder.lock()
+    if not resume:
+        return nothing, {}
+    same_run(folder, config.as_dict(), input_digests(inputs))
+    finished = [folder.finished(inputs.members, lead) for lead in range(inputs.leads)]
+    lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
+    folder.prune_rounds(finished[lead], lead)
+    return finished, folder.places(unfinished_of(inputs.members, finished[lead]), lead)
+
+
+def unfinished_of(members: Sequence[int], finished: Sequence[int]) -> list[int]:
+    """Return the members that are still to be drawn."""
+    done = set(finished)
+    return [member for member in members if member not in done]
+
+
+def layout_of(config: RunConfig, ranks: int, missing: int, resume: bool) -> Layout:
+    """Return the layout that is configured; for the few members that a resumed run lacks, only where there are enough."""
+    members, time_ranks = max(missing, 1), config.parallel.time_ranks
+    too_few = resume and time_ranks is not None and ranks // time_ranks > members
+    return Layout.plan(ranks, members, None if too_few else time_ranks)
+
+
+def check_files(
+    inputs: Inputs, layouts: list[Layout], mode: str, replaces: bool, comm: "Comm | None"
+) -> dict[str, str | int]:  # fmt: skip
+    """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
+    config, output = inputs.config, inputs.config.output
+    for name in (output.ensemble, output.report, output.figure):
+        if name:
+            check_target(Path(output.directory) / name, replaces)
+    content(output, mode).chosen(inputs.statistics.names)
+    store, keeps_checkpoints = store_class(mode), config.checkpoint.every is not None
+    if inputs.leads > 1 and store.writers == "root" and layouts[0].groups > 1 and not keeps_checkpoints:
+        raise ConfigError(
+            f"checkpoint.every = null and output.mode = {mode}: results would be with rank 0 alone, and other ranks could "
+            f"not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
+        )
+    store.check(content(output, mode), comm)
+    return describe(config, layouts[0])
+
+
+def open_output(plan: Plan, comm: "Comm | None") -> EnsembleOutput:
+    """Return this rank's part in writing the ensemble, to be entered by all ranks."""
+    inputs, conditions = plan.inputs, plan.inputs.conditions
+    schema = EnsembleSchema(
+        inputs.statistics,
+        EnsembleAxes(inputs.members, conditions.cases, conditions.leads) if conditions else EnsembleAxes(inputs.members),
+        seed=plan.config.sampling.seed,
+        attributes=plan.attributes,
+        content=content(plan.config.output, plan.mode),
+        grid=inputs.cells,
+    )
+    return EnsembleOutput(
+        StoreTarget(plan.ensemble_file, schema, plan.attributes["parampi_ensemble"], plan.replaces),
+        plan.mode,
+        comm=comm,
+        writers=writing_ranks(plan.mode, plan.layouts),
+        earlier=[(lead, member) for lead, members in enumerate(plan.finished) for member in members],
+    )
