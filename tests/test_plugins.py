@@ -178,6 +178,25 @@ def test_an_installed_package_that_cannot_be_imported_is_named(tmp_path, package
         load(write_project(tmp_path))
 
 
+STORE = """
+from parampi.fields import NetCDFStore, register
+
+@register("{name}")
+class Mine(NetCDFStore):
+    pass
+"""
+
+
+def test_a_store_of_your_own(tmp_path):
+    path = write_project(tmp_path, model__plugins=["mine.py"], output__mode="mine")
+    (tmp_path / "mine.py").write_text(STORE.format(name="mine"))
+    run(load(path))
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file.parampi_complete == 1
+    with pytest.raises(ConfigError, match=r"output.mode = \"his\": input should be 'auto', 'gather', .* or 'mine'"):
+        load(path, ["output.mode=his"])
+
+
 def test_a_file_may_hold_the_network_too(tmp_path):
     """It runs once."""
     path = write_project(tmp_path, model__plugins=["net.py"], sampling__sampler={"name": "mine"})

@@ -1,4 +1,4 @@
-"""Plugins: modules that register samplers, solvers, schedules and bases of a user's own, before a configuration names them.
+"""Plugins: modules that register samplers, solvers, schedules, bases and stores of a user's own, for configurations to name.
 
 A configuration lists them as `model.plugins`: files and modules. Packages that are installed say by an entry point of the group
 `parampi.plugins` which module of theirs it is.
@@ -15,6 +15,7 @@ from typing import Any
 from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError
+from parampi.fields import STORES
 from parampi.registry import Registry
 from parampi.run.user_files import import_file, import_module, sha256
 from parampi.samplers import SAMPLERS
@@ -22,7 +23,7 @@ from parampi.solvers import SOLVERS
 
 GROUP = "parampi.plugins"
 KEY = "model.plugins"
-REGISTRIES: tuple[Registry, ...] = (SAMPLERS, SOLVERS, SCHEDULES, BASES)
+REGISTRIES: tuple[Registry, ...] = (SAMPLERS, SOLVERS, SCHEDULES, BASES, STORES)
 
 imported: dict[str, ModuleType] = {}
 """Plugins of this process, by what names them: a module runs and registers once."""

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import PydanticKnownError
 
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
+from parampi.fields import STORES
 from parampi.run.config.choices import chosen
 
 
@@ -17,7 +19,7 @@ class Strict(BaseModel):
 
 class Model(Strict):
     """The network and what it predicts. `plugins`: files (`my_module.py`) and modules that register samplers, solvers,
-    schedules or bases, which the section `sampling` may then name."""
+    schedules, bases or stores, which other keys may then name."""
 
     network: str
     arguments: dict[str, Any] = {}
@@ -117,6 +119,13 @@ class Checkpoint(Strict):
     max_walltime: Annotated[float | None, BeforeValidator(seconds)] = None
 
 
+def check_store(mode: str) -> str:
+    names = ["auto", *STORES]
+    if mode not in names:
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"})
+    return mode
+
+
 class Output(Strict):
     """What is written, into one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that drives a
     group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where there are
@@ -124,7 +133,7 @@ class Output(Strict):
     variable `mask` is 0 or missing, fields are."""
 
     directory: str
-    mode: Literal["auto", "gather", "virtual", "mpio"] = "auto"
+    mode: Annotated[str, AfterValidator(check_store)] = "auto"
     ensemble: str = "ensemble.nc"
     report: str = "report.json"
     figure: str | None = "report.png"
