@@ -100,15 +100,20 @@ class Report:
     def counted(self) -> str:
         leads = len({member.lead for member in self.members})
         times = f" of {leads} lead times" if leads > 1 else ""
-        return f"{len(self.members) // max(leads, 1)} members{times}"
+        return f"{count(len(self.members) // max(leads, 1), 'member')}{times}"
 
     def summary(self) -> str:
         worst = max((m.error for m in self.members), default=float("nan"))
         return (
-            f"{self.counted()}: {self.rounds} rounds (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
-            f"{self.evaluations} evaluations (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
+            f"{self.counted()}: {count(self.rounds, 'round')} (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
+            f"{count(self.evaluations, 'evaluation')} (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
             f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e})"
         )
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 member", or "2 members"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def residual_history(rounds: list[Any], column: int) -> list[Residuals]:

@@ -10,8 +10,9 @@ def info() -> None:
 
     import parampi
     from parampi.parallel.launch import mpi_version
+    from parampi.report import count
 
     print(
         f"parampi {parampi.__version__}, torch {torch.__version__}, MPI {mpi_version()}, "
-        f"{torch.cuda.device_count()} CUDA device(s)"
+        f"{count(torch.cuda.device_count(), 'CUDA device')}"
     )

@@ -14,8 +14,8 @@ def merge(ensembles: tuple[Path, ...], output: Path, compression: int, overwrite
     """Make one plain file of ENSEMBLES: of one in parts, or of several with different members, as a job array draws them. Needs
     no MPI."""
     from parampi.fields.stores.merge import merge as join
+    from parampi.report import count
 
     merged = join(ensembles, output, compression, overwrite)
     left_out = f"; left out, as not true of all members: {', '.join(merged.dropped)}" if merged.dropped else ""
-    members = f"{merged.members} member{'s' * (merged.members != 1)}"
-    print(f"wrote {output}: {members}, {merged.finished} of {merged.fields} fields finished{left_out}")
+    print(f"wrote {output}: {count(merged.members, 'member')}, {merged.finished} of {merged.fields} fields finished{left_out}")

@@ -61,7 +61,7 @@ class Layout:
         groups = f"{self.groups} group{'s' * (self.groups > 1)} of {self.time_ranks}"
         most = len(self.share(0))
         even = "" if self.members % self.groups == 0 else " at most"
-        return f"{ranks} = {groups} along time; {self.members} members, {most} per group{even}"
+        return f"{ranks} = {groups} along time; {self.members} member{'s' * (self.members > 1)}, {most} per group{even}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Says plainly where ranks along time, or windows of several points, cannot pay."""
+"""Advice where ranks along time, or windows of several points, cannot pay."""
 
 from parampi.parallel import Layout
 
@@ -8,7 +8,7 @@ OTHER_SERIAL = f"sampling.sampler.name=dpmpp_2m {SERIAL}"
 
 
 def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str, serial: str = SERIAL) -> str:
-    """One line to print before sampling, or nothing.
+    """Return one line to print before sampling, or nothing.
 
     ranks_here  ranks that share this node and its `cores`
     device      where the network runs: "cpu", or another type as torch names it

@@ -1,4 +1,4 @@
-"""What is written beside the ensemble when a run ends: its report, and a figure."""
+"""The files beside the ensemble at the end of a run: its report, and a figure."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from parampi.ensemble import Ensemble
 from parampi.fields import read_members
+from parampi.report import count
 from parampi.run.checkpoint.folder import write_whole
 from parampi.run.config import RunConfig
 from parampi.run.inputs import Inputs
@@ -17,14 +18,14 @@ SHOWN = 64
 
 
 def write_report(config: RunConfig, attributes: dict[str, Any], ensemble: Ensemble) -> None:
-    """The configuration, how the run was made, and what it cost. Raises OutputError."""
+    """Write the configuration, how the run was made, and what it cost. Raises OutputError."""
     facts = {"config": config.as_dict(), **attributes, **ensemble.report.as_dict()}
     facts.pop("parampi_config")
     write_whole(Path(config.output.directory) / config.output.report, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
-    """Members beside data, spectra, and the changes of one member; where the file has what it takes. Raises OutputError."""
+    """Draw members beside data, spectra, and the changes of one member, where the file has them. Raises OutputError."""
     from parampi.verify.figures import report_figure
 
     report, output = ensemble.report, inputs.config.output
@@ -34,6 +35,6 @@ def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
     history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
     fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
     fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
-    title = f"{len(report.members)} members, {report.rounds} rounds instead of {report.serial_rounds}"
+    title = f"{count(len(report.members), 'member')}, {report.rounds} rounds instead of {report.serial_rounds}"
     target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
     report_figure(target, fields, inputs.statistics, history, sigmas, inputs.config.sampling.tolerance, title)

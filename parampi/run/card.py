@@ -14,10 +14,10 @@ LISTS, NUMBERS = ("channels", "condition"), ("sigma_data",)
 
 @dataclass(frozen=True)
 class Card:
-    """What is known; None where nothing is said.
+    """The facts of a network that its weights file states, None where it states none.
 
     channels    names of what the network draws, in its order
-    condition   names of what it is given, in its order
+    condition   names of its conditions, in its order
     predicts    as `model.predicts`
     sigma_data  standard deviation of the normalised data it was trained on
     """
@@ -28,17 +28,17 @@ class Card:
     sigma_data: float | None = None
 
     def order(self, names: Sequence[str], source: str) -> tuple[str, ...]:
-        """The network's channels, which must be among `names`. Raises ConfigError."""
-        lacking = [name for name in self.channels or () if name not in names]
-        if lacking:
+        """Return the network's channels, in its order. Raises ConfigError unless all are among `names`."""
+        missing = [name for name in self.channels or () if name not in names]
+        if missing:
             raise ConfigError(
-                f"{source} has no {', '.join(lacking)}: it has {', '.join(names)}, and the network draws "
+                f"{source} has no {', '.join(missing)}: it has {', '.join(names)}, and the network draws "
                 f"{', '.join(self.channels or ())} (the card in its weights); make one with parampi stats --variable"
             )
         return self.channels or tuple(names)
 
-    def order_given(self, names: Sequence[str]) -> list[int]:
-        """Where the network's conditions are among `names`. Raises ConfigError where they are others."""
+    def condition_order(self, names: Sequence[str]) -> list[int]:
+        """Return where the network's conditions stand among `names`. Raises ConfigError where they are others."""
         if self.condition is None:
             return list(range(len(names)))
         if sorted(self.condition) != sorted(names):
@@ -50,28 +50,26 @@ class Card:
 
     def agree(self, predicts: str, sigma_data: float) -> None:
         """Raise ConfigError where a configuration says otherwise."""
-        for name, wanted, told in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
-            if wanted is not None and wanted != told:
-                raise ConfigError(f"model.{name} = {told}, but the card in the network's weights says {wanted}; put it right")
+        for name, stated, value in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
+            if stated is not None and stated != value:
+                raise ConfigError(f"model.{name} = {value}, but the card in the network's weights says {stated}; put it right")
 
 
 def read(path: str | Path) -> Card:
-    """The card of a weights file; an empty one where it has none, or is no such file. Raises DataError for a damaged card."""
+    """Return the card of a weights file, an empty one where there is none. Raises DataError for a damaged card."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError):
         return Card()  # loading the weights says what is wrong
-    found: dict[str, Any] = {}
-    for name in (*LISTS, "predicts", *NUMBERS):
-        if name in told:
-            found[name] = understood(path, name, told[name])
-    return Card(**found)
+    names = (*LISTS, "predicts", *NUMBERS)
+    return Card(**{name: parse_entry(path, name, metadata[name]) for name in names if name in metadata})
 
 
-def understood(path: str | Path, name: str, text: str) -> Any:
+def parse_entry(path: str | Path, name: str, text: str) -> Any:
+    """Return an entry of a card. Raises DataError where it is damaged."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -86,7 +84,7 @@ def understood(path: str | Path, name: str, text: str) -> Any:
 
 
 def write(path: str | Path, card: Card) -> None:
-    """Put a card into a weights file, in the place of what it says of the same things."""
+    """Put a card into a weights file; its entries replace those of the same names."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file, save_file
 

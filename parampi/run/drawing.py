@@ -14,7 +14,7 @@ from parampi.errors import InterruptionError, NonFiniteError
 from parampi.fields import MemberFacts
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
-from parampi.report import MemberReport, Report
+from parampi.report import MemberReport, Report, count
 from parampi.run.artifacts import write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run drew: one ensemble for all lead times; and, on rank 0, the reports of members that an earlier run finished."""
+    """The result of a run: one ensemble for all lead times; on rank 0 also reports of members that an earlier run finished."""
 
     ensemble: Ensemble
     earlier: list[MemberReport]
@@ -176,5 +176,4 @@ def salvage(plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm |
     report = error.ensemble.report if error.ensemble else None
     if report and report.members:
         write_report(plan.config, plan.attributes, error.ensemble)
-        count = len(report.members)
-        print(f"kept {count} finished {plan.unit}{'s' * (count != 1)} in {plan.ensemble_file}", flush=True)
+        print(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}", flush=True)

@@ -1,4 +1,4 @@
-"""What a configuration names, read and checked on every rank: steps, data, conditions. All but the weights."""
+"""The inputs that a configuration names, read and checked on every rank: steps, data, conditions. All but the weights."""
 
 import glob
 from dataclasses import dataclass, replace
@@ -110,7 +110,7 @@ def read_card(config: RunConfig) -> Card:
     card = cards.read(config.model.weights)
     card.agree(config.model.predicts, config.model.sigma_data)
     if config.condition is None and card.condition:
-        card.order_given([])
+        card.condition_order([])
     return card
 
 
@@ -138,7 +138,7 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
     static = (Path(section.static), section.static_variables) if section.static else None
     rollout = Rollout(section.lead_times, section.lead_step, section.feed) if section.lead_times else None
     return Conditions(
-        paths, section.variables, own_statistics, section.select, section.missing, static, rollout, card.order_given,
+        paths, section.variables, own_statistics, section.select, section.missing, static, rollout, card.condition_order,
         statistics.names,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What a run says of itself: before it starts, and in the attributes of its ensemble file."""
+"""How a run describes itself: before it starts, and in the attributes of its ensemble file."""
 
 import json
 import math
@@ -16,6 +16,7 @@ from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
+from parampi.report import count
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.sections import Output as OutputConfig
@@ -70,13 +71,13 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
     serial = OTHER_SERIAL if isinstance(inputs.step_map, CollocationMap) else SERIAL
     device, _ = placement(denoiser)
-    sigmas, count, sampling = inputs.sigmas, len(inputs.members), config.sampling
+    sigmas, sampling = inputs.sigmas, config.sampling
     lines = [
         f"parampi {parampi.__version__}: {layout.describe()}; MPI: {mpi_version()}",
-        f"drawing {count} member{'s' * (count != 1)}{times} of {config.model.shape} with {inputs.sampler}, "
+        f"drawing {count(len(inputs.members), 'member')}{times} of {config.model.shape} with {inputs.sampler}, "
         f"{inputs.step_map.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
-        f"on {device} with {torch.get_num_threads()} thread(s) per rank",
+        f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
         size(plan),
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
     ]

@@ -1,4 +1,4 @@
-"""What a run is going to do: which ranks draw which members, what an earlier run left, and which files are written."""
+"""The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def unit(self) -> str:
-        """What is counted: members, or their fields at several lead times."""
+        """The noun for what is counted: members, or their fields at several lead times."""
         return "member" if self.inputs.leads == 1 else "field"
 
 

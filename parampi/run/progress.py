@@ -1,4 +1,4 @@
-"""What a user sees while it runs: a bar on a terminal, one line per block elsewhere."""
+"""Progress of a run: a bar on a terminal, one line per block elsewhere."""
 
 import sys
 from typing import NoReturn, TextIO
@@ -9,7 +9,7 @@ from parampi.engine.history import Round
 
 
 class Progress:
-    """Shows the rounds of rank 0's group: how far its slowest member is, in blocks of `window` points, and the last change.
+    """A display of the rounds of rank 0's group: how far its slowest member is, in blocks of `window` points, its change.
 
     style  "bar", "lines", or "auto": a bar where the output is a terminal. Behind mpiexec and srun rank 0 writes into a pipe,
            and cannot see whether a terminal is at its end.
@@ -28,13 +28,13 @@ class Progress:
         reached, worst = int(frozen.min()), float(done.changes.max(initial=0.0))
         block = min(reached // self.window, self.blocks - 1)
         if self.with_bar:
-            self.draw(reached, block, done.number, worst)
+            self.move_bar(reached, block, done.number, worst)
         elif block > self.shown or reached == self.steps or done.number == 1:
             text = f"{self.kind} {block + 1}/{self.blocks}, round {done.number}: {reached} of {self.steps} points"
             print(f"{text}, largest change {worst:.1e}", file=self.stream, flush=True)
         self.shown = block
 
-    def draw(self, reached: int, block: int, round_number: int, worst: float) -> None:
+    def move_bar(self, reached: int, block: int, round_number: int, worst: float) -> None:
         if self.bar is None or reached < self.bar.n:
             self.close()
             self.bar = tqdm(total=self.steps, unit="point", file=self.stream, dynamic_ncols=True)

@@ -34,7 +34,7 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal; and what they should be within."""
+    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal, and the tolerance of a run."""
 
     member: int
     case: int | None
@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Two runs are each within the tolerance of the serial sampler."""
+        """Whether they agree: two runs are each within the tolerance of the serial sampler."""
         return all(difference <= 2 * self.tolerance for difference in self.differences.values())
 
     def table(self) -> str:
@@ -64,22 +64,23 @@ def rerun(
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
     where weights or statistics are no longer what they were.
     """
-    tree, digests = on_root(comm, lambda: described(path))
+    tree, digests = on_root(comm, lambda: read_description(path))
     config = on_all(comm, lambda: resolved(tree, [], path))
-    stored = on_all(comm, lambda: held(path, member, case, variables))
-    fields = drawn(config, digests, member, case, comm)
-    differences = on_root(comm, lambda: compared(stored, fields))
+    stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
+    fields = draw_member(config, digests, member, case, comm)
+    differences = on_root(comm, lambda: relative_differences(stored, fields))
     rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
-    found = Comparison(member, case, differences, config.sampling.tolerance + rounding)
-    if not found.same:
+    comparison = Comparison(member, case, differences, config.sampling.tolerance + rounding)
+    if not comparison.same:
         raise DataError(
-            f"{path} does not hold what is drawn again: {found.table()}, but two runs to a tolerance of {found.tolerance:g} "
-            f"differ by at most twice that; was it drawn by another version, or changed?"
+            f"{path} does not hold what is drawn again: {comparison.table()}, but two runs to a tolerance of "
+            f"{comparison.tolerance:g} differ by at most twice that; was it drawn by another version, or changed?"
         )
-    return found
+    return comparison
 
 
-def described(path: Path) -> list[Any]:
+def read_description(path: Path) -> list[Any]:
+    """Return the configuration of an ensemble file, and the digests of weights and plugins. Raises DataError."""
     with open_ensemble(path) as file:
         if not hasattr(file, "parampi_config"):
             raise DataError(
@@ -89,14 +90,14 @@ def described(path: Path) -> list[Any]:
         return [json.loads(file.parampi_config), digests]
 
 
-def held(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
-    """Fields of a finished member by variable; all that the file has, if none are named."""
+def stored_fields(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
+    """Return the fields of a finished member by variable; all that the file has, if none are named. Raises DataError."""
     with open_ensemble(path) as file:
         names = channels(file)
-        lacking = [name for name in variables if name not in names]
-        if lacking or not names:
+        missing = [name for name in variables if name not in names]
+        if missing or not names:
             has = f"it has {', '.join(names)}" if names else "it has statistics over members alone"
-            raise DataError(f"{path} has no fields of members{' of ' + ', '.join(lacking) if lacking else ''}; {has}")
+            raise DataError(f"{path} has no fields of members{' of ' + ', '.join(missing) if missing else ''}; {has}")
         realizations = file["realization"][:].tolist()
         if member not in realizations:
             raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
@@ -112,7 +113,7 @@ def held(path: Path, member: int, case: int | None, variables: Sequence[str] = (
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
-def drawn(
+def draw_member(
     config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None"
 ) -> dict[str, Floats]:  # fmt: skip
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
@@ -148,7 +149,7 @@ def by_variable(inputs: Inputs, states: list[Floats]) -> dict[str, Floats]:
 
 
 def of_group(fields: Floats, group: LevelGroup) -> Floats:
-    """Channels (C, [lead time], y, x) of one variable as the file has them, levels in front of y and x."""
+    """Return the channels (C, [lead time], y, x) of one variable as the file has them, levels in front of y and x."""
     if group.levels is None:
         return np.asarray(fields[group.channels[0]])
     return np.stack([fields[channel] for channel in group.channels], axis=-3)
@@ -164,13 +165,13 @@ def same_files(config: RunConfig, digests: dict[str, str]) -> None:
             raise ConfigError(f"{name} is not the file that the ensemble was drawn with (its SHA-256 is another one)")
 
 
-def compared(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:
-    """Relative L2 differences by variable; what is masked in both counts as equal."""
-    found = {}
+def relative_differences(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:
+    """Return relative L2 differences by variable; points that are masked in both count as equal."""
+    differences = {}
     for name, old in stored.items():
         new = fields[name]
         apart = np.where(np.isnan(new) & np.isnan(old), 0.0, new.astype(np.float64) - old)
         size = max(float(np.linalg.norm(np.nan_to_num(values).ravel())) for values in (old, new))
         gap = float(np.linalg.norm(apart.ravel())) / max(size, 1e-300)
-        found[name] = 0.0 if np.array_equal(new, old, equal_nan=True) else max(gap, 1e-300)
-    return found
+        differences[name] = 0.0 if np.array_equal(new, old, equal_nan=True) else max(gap, 1e-300)
+    return differences

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line for each key: the value, and what is allowed."""
+"""Messages about a configuration, a line for each wrong key: the value, and what is allowed."""
 
 import difflib
 import json

@@ -36,37 +36,38 @@ class Data(Strict):
     statistics: str
 
 
-def check_members(given: Any) -> Any:
-    numbers = given if isinstance(given, list) else [given]
+def check_members(members: Any) -> Any:
+    """Return members as they are: how many, or a list of their numbers."""
+    numbers = members if isinstance(members, list) else [members]
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
     if not whole:
         raise ValueError("give how many, or a list of member numbers")
     try:
-        member_numbers(given)
+        member_numbers(members)
     except ConfigError as error:
         raise ValueError(str(error).partition("; ")[2]) from None
-    return given
+    return members
 
 
-def seconds(given: Any) -> Any:
-    """A time in seconds, or as hours, minutes and seconds."""
-    if isinstance(given, str):
-        parts = given.split(":")
+def seconds(time: Any) -> Any:
+    """Return the seconds of a number, or of hours, minutes and seconds."""
+    if isinstance(time, str):
+        parts = time.split(":")
         if len(parts) != 3 or not all(part.isdigit() for part in parts):
             raise ValueError("give seconds, or hours, minutes and seconds such as 1:50:00")
-        given = 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2])
-    if given is not None and (isinstance(given, bool) or not isinstance(given, int | float) or given <= 0):
+        time = 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2])
+    if time is not None and (isinstance(time, bool) or not isinstance(time, int | float) or time <= 0):
         raise ValueError("give a positive number of seconds, or hours, minutes and seconds such as 1:50:00")
-    return None if given is None else float(given)
+    return None if time is None else float(time)
 
 
 class Condition(Strict):
-    """What a conditional network is given: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order.
-    Each time is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what
-    normalises the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place.
-    `static` and `static_variables`: a file of fields (y, x) that every case is given behind the others. `lead_times`: forecasts
-    in a row, each from the one before, whose channels take the places of the variables of `feed` (by default those of the same
-    name); `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
+    """The conditions of a network: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order. Each time
+    is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what normalises
+    the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place. `static` and
+    `static_variables`: a file of fields (y, x) that follow the variables in every case. `lead_times`: forecasts in a row,
+    each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
+    `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
 
     files: str | list[str]
     variables: list[str] = Field(min_length=1)
@@ -89,7 +90,7 @@ class Condition(Strict):
 
 
 class Sampling(Strict):
-    """What is drawn."""
+    """The members, and how they are drawn."""
 
     members: Annotated[int | list[int], BeforeValidator(check_members)]
     seed: int = Field(0, ge=0, lt=2**63)
@@ -101,7 +102,7 @@ class Sampling(Strict):
 
 
 class Parallel(Strict):
-    """Where and how it runs."""
+    """The ranks and devices of a run."""
 
     time_ranks: int | None = Field(None, ge=1)
     mode: Literal["fast", "bitwise"] = "fast"
@@ -112,8 +113,8 @@ class Parallel(Strict):
 
 
 class Checkpoint(Strict):
-    """What lets a run be cut and go on. `every`: least seconds between two checkpoints, None for none at all; `max_walltime`:
-    seconds or H:MM:SS after which the run stops in good order."""
+    """Checkpoints, with which a run can be cut and go on. `every`: least seconds between two checkpoints, None for none at
+    all; `max_walltime`: seconds or H:MM:SS after which the run stops in good order."""
 
     every: float | None = Field(30.0, ge=0)
     max_walltime: Annotated[float | None, BeforeValidator(seconds)] = None
@@ -127,10 +128,10 @@ def check_store(mode: str) -> str:
 
 
 class Output(Strict):
-    """What is written, into one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that drives a
-    group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where there are
-    several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over; where its
-    variable `mask` is 0 or missing, fields are."""
+    """The files of a run, in one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that
+    drives a group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where
+    there are several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over;
+    where its variable `mask` is 0 or missing, fields are."""
 
     directory: str
     mode: Annotated[str, AfterValidator(check_store)] = "auto"
@@ -155,7 +156,7 @@ class Output(Strict):
 
 
 class RunConfig(Strict):
-    """All of a run. Paths are relative to the YAML file; those given on the command line, to the working directory."""
+    """The whole of a run. Paths are relative to the YAML file; those of the command line, to the working directory."""
 
     model: Model
     data: Data
