@@ -17,6 +17,6 @@ def rerun(ensemble: Path, member: int, case: int | None, variables: tuple[str, .
 
     comm = world()
     with abort_on_error(comm):
-        comparison = draw_again(ensemble, member, case, comm, variables)
+        comparison = draw_again(ensemble, member, case, comm=comm, variables=variables)
         if launched_rank() == 0:
             print(comparison.table(), flush=True)

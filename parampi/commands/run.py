@@ -22,4 +22,5 @@ def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], over
 
     comm = world()
     with abort_on_error(comm):
-        draw(agreed(comm, config, lambda: load(config, overrides)), comm, overwrite, progress, stop=stop)
+        resolved = agreed(comm, config, lambda: load(config, overrides))
+        draw(resolved, comm, overwrite=overwrite, progress=progress, stop=stop)

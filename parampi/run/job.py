@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 
 def run(
-    config: RunConfig, comm: "Comm | None" = None, overwrite: bool = False, progress: str = "auto", resume: bool = False,
+    config: RunConfig,
+    comm: "Comm | None" = None,
+    *,
+    overwrite: bool = False,
+    progress: str = "auto",
+    resume: bool = False,
     stop: StopRequest | None = None,
-) -> Ensemble:  # fmt: skip
+) -> Ensemble:
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
@@ -41,7 +46,7 @@ def run(
         if threads := fair_threads(ranks_here):
             torch.set_num_threads(threads)
         inputs = read_inputs(config, comm)
-        plan = make_plan(inputs, folder, comm, overwrite, resume)
+        plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
         source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
         denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
         rank = 0 if comm is None else comm.Get_rank()

@@ -124,15 +124,22 @@ def load_denoiser(inputs: Inputs, local_rank: int, source: ConditionSource | Non
     load_weights(network, Path(model.weights))
     denoiser = build_denoiser(network, model.predicts, model.sigma_data, device)
     condition = source(inputs.members[:1]) if source else None
-    probe(denoiser, model.shape, float(inputs.sigmas[0]), getattr(torch, parallel.dtype), device, condition)
+    probe(
+        denoiser, model.shape, float(inputs.sigmas[0]), dtype=getattr(torch, parallel.dtype), device=device, condition=condition
+    )
     return denoiser
 
 
 def probe(
-    denoiser: Denoiser, shape: Sequence[int], sigma: float, dtype: torch.dtype, device: torch.device,
+    denoiser: Denoiser,
+    shape: Sequence[int],
+    sigma: float,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
     condition: Tensor | None = None,
-) -> None:  # fmt: skip
-    """Ask for one field, so that a network that cannot take this shape is found out before any work. NaN is not judged here."""
+) -> None:
+    """Raise ConfigError, before any work, for a network that cannot take this shape. NaN is not judged."""
     x = torch.zeros((1, *shape), dtype=dtype, device=device)
     levels, first = torch.full((1,), sigma, dtype=dtype, device=device), torch.zeros(1, dtype=torch.int64, device=device)
     try:

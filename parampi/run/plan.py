@@ -64,7 +64,7 @@ class Plan:
         return "member" if self.inputs.leads == 1 else "field"
 
 
-def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", overwrite: bool = False, resume: bool = False) -> Plan:
+def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite: bool, resume: bool) -> Plan:
     """Decide who draws what, and check that all files can be written. Keeps other jobs out of the folder from now on.
 
     All ranks of `comm` make the same call; a mistake is a UserError on all of them.
@@ -75,7 +75,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", overwrite: bo
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
     mode = choose_mode(config.output.mode, layouts)
     replaces = overwrite or resume
-    attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces, comm))
+    attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=replaces, comm=comm))
     return Plan(inputs, folder, finished, missing, layouts, unfinished, mode, attributes, replaces, resume)
 
 
@@ -117,7 +117,7 @@ def layout_of(config: RunConfig, ranks: int, missing: int, resume: bool) -> Layo
 
 
 def check_files(
-    inputs: Inputs, layouts: list[Layout], mode: str, replaces: bool, comm: "Comm | None"
+    inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: bool, comm: "Comm | None"
 ) -> dict[str, str | int]:  # fmt: skip
     """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
     config, output = inputs.config, inputs.config.output

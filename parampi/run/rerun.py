@@ -56,7 +56,7 @@ class Comparison:
 
 
 def rerun(
-    path: Path, member: int, case: int | None = None, comm: "Comm | None" = None, variables: Sequence[str] = ()
+    path: Path, member: int, case: int | None = None, *, comm: "Comm | None" = None, variables: Sequence[str] = ()
 ) -> Comparison:
     """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare what the file has of it, or some
     `variables`. Every rank makes the same call.
