@@ -23,7 +23,6 @@ from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
 from parampi.report import MemberReport, Report, residual_history
 from parampi.samplers import DDIM, Sampler
-from parampi.samplers.collocation import CollocationMap
 from parampi.solvers import Picard, Solver, Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -116,10 +115,10 @@ def sample(
             raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         scale = float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
-        step_map = (sampler or DDIM()).steps(sigmas)
-        template = SamplingProblem(network, step_map, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
+        equations = (sampler or DDIM()).steps(sigmas)
+        template = SamplingProblem(network, equations, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
         numbers, everyone = member_numbers(members), as_group(comm)
-        solver = solver or (Spectral() if isinstance(step_map, CollocationMap) else Picard())
+        solver = solver or (Picard() if equations.causal else Spectral())
         job = Job(numbers, everyone, network, template, solver, window, tol, mode, time_ranks, batch,
                   safeguard, condition, keep_on == "groups")  # fmt: skip
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
@@ -196,13 +195,13 @@ class Job:
 
     def __post_init__(self) -> None:
         self.layout = Layout.plan(self.everyone.size, len(self.numbers), self.time_ranks)
-        check_solver(self.solver, self.template.step_map, self.template.shape)
+        check_solver(self.solver, self.template.equations, self.template.shape)
         self.requested = self.window
-        self.window = self.solver.window(self.requested, self.template.step_map)
-        step_map, layout = self.template.step_map, self.layout
+        self.window = self.solver.window(self.requested, self.template.equations)
+        equations, layout = self.template.equations, self.layout
         places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": self.window}
-        serial = step_map.evaluations
-        self.report = Report(step_map.steps, self.tol, serial, serial * len(self.numbers), layout=places)
+        serial = equations.evaluations
+        self.report = Report(equations.steps, self.tol, serial, serial * len(self.numbers), layout=places)
 
     def batches(self) -> list[list[list[int]]]:
         """Member numbers of every group in every batch; a group whose share is smaller ends with an empty one."""

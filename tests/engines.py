@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from parampi import sigmas
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, Gaussian, GaussianMixture
 from parampi.engine.choice import engine_for
@@ -16,7 +17,7 @@ GAUSSIAN = Gaussian(torch.linspace(-1, 1, 12, dtype=torch.float64).view(1, 3, 4)
 MIXTURE = GaussianMixture()
 FIELDS = FieldMixture(n=16)
 REGIMES = FieldMixture(n=16, components=3)
-CAUSAL = {name: kind for name, kind in SAMPLERS.distinct().items() if not getattr(kind, "two_sided", False)}
+CAUSAL = {name: kind for name, kind in SAMPLERS.distinct().items() if kind().steps(sigmas.vp_linear(10)).causal}
 """Samplers that can be run one step after another."""
 
 

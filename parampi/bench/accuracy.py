@@ -104,7 +104,7 @@ def serial_rows(subject: Subject, truth: Tensor) -> list[Row]:
             for grid in grids:
                 chain = chain_of(subject, sampler, grid, len(truth))
                 errors.append(middle(relative(engine_for(chain, Serial(), SerialGroup()).run(), truth)))
-            evaluations = chain.step_map.evaluations
+            evaluations = chain.equations.evaluations
             rows.append(Row(subject.name, name, evaluations, evaluations, min(errors)))
     return rows
 

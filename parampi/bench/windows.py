@@ -101,7 +101,7 @@ def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: T
         if window is None:
             within, number = relative(engine.tail, serial) <= TOLERANCE, len(engine.account.history)
             seen = [first or (number if ok else 0) for first, ok in zip(seen, within.tolist(), strict=True)]
-    account, evaluations = engine.account, chain.step_map.evaluations
+    account, evaluations = engine.account, chain.equations.evaluations
     rounds, asked = median(account.rounds.tolist()), median(account.evaluations.tolist())
     # what a window of this length needs at least, where every point is an evaluation
     least = evaluations / window if window and case == "ddpm-1000" else evaluations

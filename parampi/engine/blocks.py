@@ -54,8 +54,8 @@ class Wavefront:
         self, chain: SamplingProblem, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3,
         mode: Mode = "fast", watch: Watch | None = None,
     ):  # fmt: skip
+        check_solver(solver, chain.equations, chain.shape)
         step_map = chain.step_map
-        check_solver(solver, step_map, chain.shape)
         solver.window(window, step_map)
         ends = solver.ends(window, step_map)
         assert ends is not None

@@ -35,14 +35,19 @@ class Coefficients:
 
     @classmethod
     def of(cls, chain: SamplingProblem, solver: Solver) -> "Coefficients":
-        """Those of all N steps of a chain."""
-        step_map, sigma_data = chain.step_map, chain.sigma_data
+        """Return those of all N steps of a problem. Equations that are not causal are no steps: these have noise levels and
+        scales, and no taps of all the rest."""
+        equations, sigma_data = chain.equations, chain.sigma_data
+        scale = (equations.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
+        ends = taps_of(equations.sigmas[:-1], equations.taps), scale[:-1], scale[1:]
+        if not equations.causal:
+            nothing = scale.new_zeros(equations.steps, 0)
+            return cls(*(nothing,) * 8, *ends)
+        step_map = equations.step_map
         model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
-        scale = (step_map.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
         guesses = guess.slopes, guess.noise, guess.frozen[:, None]
         maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
-        levels = taps_of(step_map.sigmas[:-1], step_map.taps)
-        return cls(*maps, *guesses, model.response[:, None], levels, scale[:-1], scale[1:])
+        return cls(*maps, *guesses, model.response[:, None], *ends)
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
         """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
 from parampi.diffusion.noise import normal
-from parampi.samplers.base import StepMap
+from parampi.samplers import Equations, StepMap
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class SamplingProblem:
     `conditions` (m, ...) are what the network is given of each, None where it takes none."""
 
     network: BatchedDenoiser
-    step_map: StepMap
+    equations: Equations
     members: Tensor
     shape: tuple[int, ...]
     seed: int = 0
@@ -27,15 +27,20 @@ class SamplingProblem:
     conditions: Tensor | None = None
 
     @property
+    def step_map(self) -> StepMap:
+        """The equations as steps from point to point. Raises TypeError where they are not causal."""
+        return self.equations.step_map
+
+    @property
     def steps(self) -> int:
-        return self.step_map.steps
+        return self.equations.steps
 
     def start(self) -> Tensor:
         """x at point 0 (m, *shape): N(0, start^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
 
         For sigma_data = 1 this is the standard normal start of a variance-preserving model in EDM coordinates.
         """
-        scale = math.sqrt(self.step_map.start_level**2 + self.sigma_data**2)
+        scale = math.sqrt(self.equations.start_level**2 + self.sigma_data**2)
         zero = torch.zeros(1, dtype=torch.int64)
         return scale * normal(self.seed, self.members, zero, self.shape, dtype=self.dtype, device=self.device)[0]
 

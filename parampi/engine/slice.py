@@ -30,11 +30,11 @@ class Slice:
         self.chain, self.iteration, self.group, self.mode, self.size = chain, iteration, group, mode, size
         self.ends = None if ends is None else ends.numpy()
         self.coefficients = Coefficients.of(chain, solver)
-        self.evaluated = chain.step_map.evaluated
+        self.evaluated = chain.equations.evaluated
         self.keeps_latest = bool((self.coefficients.guess_frozen != 0).any())
-        first, taps = np.zeros(len(chain.members), np.int64), chain.step_map.taps
+        first, taps = np.zeros(len(chain.members), np.int64), chain.equations.taps
         x = chain.start()[None]
-        self.latest = x[0] * float(self.coefficients.response[0])
+        self.latest = x[0] * float(self.coefficients.response[0]) if self.keeps_latest else torch.zeros_like(x[0])
         x = torch.cat([torch.zeros_like(x).expand(taps - 1, *x.shape[1:]), x])
         self.window = Window(first, Slices(0, group.size), x, taps)
         self.denoised = torch.zeros_like(x[1:])
@@ -117,7 +117,7 @@ class Slice:
 
     def noise(self) -> Tensor | None:
         """xi of the slice's steps: kept where this rank had them before, else made from the counters."""
-        if not self.chain.step_map.stochastic:
+        if not self.chain.equations.stochastic:
             return None
         before = self.chain.step_map.noise.shape[1] - 1
         rows, count = len(self.positions) + before, self.active.sum(0).cpu().numpy()

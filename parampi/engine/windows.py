@@ -35,16 +35,16 @@ class Engine:
         self, chain: SamplingProblem, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3,
         mode: Mode = "fast", watch: Watch | None = None,
     ):  # fmt: skip
-        step_map = chain.step_map
-        check_solver(solver, step_map, chain.shape)
+        equations = chain.equations
+        check_solver(solver, equations, chain.shape)
         solver = solver.bind(chain.shape, chain.sigma_data)
         self.chain, self.group, self.mode, self.watch = chain, group, mode, watch
-        self.rule = solver.rule(step_map, chain.sigma_data, tolerance)
+        self.rule = solver.rule(equations, chain.sigma_data, tolerance)
         self.account = History.empty(len(chain.members))
-        self.iteration = solver.iteration(step_map, chain.sigma_data)
-        size, ends = solver.window(window, step_map), solver.ends(window, step_map)
+        self.iteration = solver.iteration(equations, chain.sigma_data)
+        size, ends = solver.window(window, equations), solver.ends(window, equations)
         self.slice = Slice(chain, solver, self.iteration, group, size, ends, mode)
-        asked = np.cumsum(step_map.evaluated.numpy()) * (1 + self.iteration.tangents(chain.shape))
+        asked = np.cumsum(equations.evaluated.numpy()) * (1 + self.iteration.tangents(chain.shape))
         self.cumulative_evaluations = np.concatenate([[0], asked])
 
     @property
@@ -80,7 +80,7 @@ class Engine:
         lose, and the solver's stop_statistics: (2 + E, n, m), inf where D or what a step made is not finite."""
         own, taps = self.slice, self.slice.window.taps
         x, denoised = own.window.x, own.evaluate()
-        sweep = self.seen(denoised, own.mapped())
+        sweep = self.seen(denoised)
         new, old = self.iteration.sweep(sweep), x.clone()
         x[taps:] = new
         exchange_halo(self.group, own.window)
@@ -96,7 +96,7 @@ class Engine:
         found[0][~finite.cpu()] = torch.inf
         return torch.cat([found, self.iteration.stop_statistics]) if len(self.iteration.stop_statistics) else found
 
-    def seen(self, denoised: Tensor, mapped: Tensor) -> Sweep:
+    def seen(self, denoised: Tensor) -> Sweep:
         """The sweep as the solver sees it."""
         own, here, group, mode = self.slice, self.slice.here, self.group, self.mode
         active_ranks = own.window.slices.active_ranks
@@ -105,7 +105,7 @@ class Engine:
             return values.new_zeros((taps, *values.shape[1:]))
 
         return Sweep(
-            own.window.x, denoised, mapped, here.state, here.denoised_weight, here.slopes, here.response[0], here.levels,
+            own.window.x, denoised, own.mapped, here.state, here.denoised_weight, here.slopes, here.response, here.levels,
             here.scale_made[0], own.steps, own.active, own.asked,
             scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), active_ranks, mode),
             operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), active_ranks),
@@ -165,7 +165,7 @@ class Engine:
         if verdict[0] == FAIL:
             point = int(verdict[1])
             member = int(self.chain.members[verdict[2]])
-            raise NonFiniteError(member, point, float(self.chain.step_map.sigmas[point]), int(verdict[3]))
+            raise NonFiniteError(member, point, float(self.chain.equations.sigmas[point]), int(verdict[3]))
         return verdict[4:]
 
     def run(self) -> Tensor:

@@ -23,7 +23,6 @@ from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.output import store_class
 from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
-from parampi.samplers.collocation import CollocationMap
 
 if TYPE_CHECKING:
     from parampi.run.plan import Plan
@@ -69,7 +68,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
     """Return what is about to happen, and what is likely to be a waste."""
     inputs, config, layout = plan.inputs, plan.config, plan.layouts[0]
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
-    serial = OTHER_SERIAL if isinstance(inputs.step_map, CollocationMap) else SERIAL
+    serial = SERIAL if inputs.step_map.causal else OTHER_SERIAL
     device, _ = placement(denoiser)
     sigmas, sampling = inputs.sigmas, config.sampling
     lines = [

@@ -1,7 +1,7 @@
 """Samplers: step maps as coefficients. Each family is one small file; the names below are what configurations use."""
 
-from parampi.samplers.base import SAMPLERS, Sampler, StepMap, alias, check_grid, lookup, register
-from parampi.samplers.collocation import Collocation, CollocationMap
+from parampi.samplers.base import SAMPLERS, Equations, Sampler, StepMap, alias, check_grid, lookup, register
+from parampi.samplers.collocation import Collocation, CollocationEquations
 from parampi.samplers.ddim import DDIM, DDPM
 from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M, DPMppSDE
 from parampi.samplers.dpmpp_2s import DPMpp2S
@@ -11,7 +11,7 @@ from parampi.samplers.piadm import PIADMODE, PIADMSDE
 from parampi.samplers.unipc import UniPC
 
 __all__ = [
-    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "Collocation", "CollocationMap", "DPMpp2M", "DPMpp2MSDE",
-    "DPMpp2S", "DPMpp3M", "DPMppSDE", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "alias",
+    "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "Collocation", "CollocationEquations", "DPMpp2M", "DPMpp2MSDE",
+    "DPMpp2S", "DPMpp3M", "DPMppSDE", "Equations", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "alias",
     "check_grid", "lookup", "register",
 ]  # fmt: skip

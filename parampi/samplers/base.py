@@ -1,8 +1,8 @@
-"""What a sampler is: the coefficients of its step map, and a registry of the samplers there are."""
+"""Equations that solvers solve, step maps above all; samplers, which make them from noise levels, and their registry."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -12,26 +12,79 @@ from parampi.registry import Registry
 
 
 @dataclass(frozen=True)
-class StepMap:
+class Equations:
+    """Equations for the states at the points of a grid of noise levels, one for each point but the first. Solvers solve them.
+
+    sigmas  (N + 1,) noise level of each point, float64 on the CPU
+
+    `causal` says whether every equation reads earlier points only, so that a serial run exists; then the equations are a
+    `StepMap`.
+    """
+
+    causal: ClassVar[bool] = False
+    refusal: ClassVar[str] = "these equations read later points too, which {solver} cannot solve; take a solver that can"
+    """Message for a solver, by its name, that does not solve these equations."""
+
+    sigmas: Tensor
+
+    @property
+    def step_map(self) -> "StepMap":
+        """The equations as steps from point to point. Raises TypeError where they are not causal."""
+        raise TypeError(f"{type(self).__name__} read later points too: there are no steps from point to point")
+
+    @property
+    def start_level(self) -> float:
+        """Noise level of the start, `x[0] ~ N(0, start_level^2 + sigma_data^2)`."""
+        return float(self.sigmas[0])
+
+    @property
+    def steps(self) -> int:
+        """Number of equations N."""
+        return len(self.sigmas) - 1
+
+    @property
+    def taps(self) -> int:
+        """Points K, up to the one before the point made, that an engine keeps for an equation."""
+        return 1
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether noise enters after the start."""
+        return False
+
+    @cached_property
+    def evaluated(self) -> Tensor:
+        """Which of the points 0 ... N - 1 the network is called for (N,)."""
+        return torch.ones(self.steps, dtype=torch.bool)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations per member of one pass over all points."""
+        return int(self.evaluated.sum())
+
+
+@dataclass(frozen=True)
+class StepMap(Equations):
     """The steps of a sampler in EDM coordinates `x = x0 + sigma n`, as a stencil over points:
 
-        x[i+1] = sum_l state[i,l] x[i-l] + denoised_weight[i,l] D(x[i-l], sigmas[i-l]) + sum_q noise[i,q] xi[i-q],     i = 0
-        ... N - 1
+        x[i+1] = sum_l state[i,l] x[i-l] + denoised_weight[i,l] D(x[i-l], sigmas[i-l]) + sum_q noise[i,q] xi[i-q],
 
-    with `D` the denoiser and `xi[i]` standard normal, the noise of step i. Step i makes point i + 1. A stage of a step is a
-    point of its own, and so is a velocity; a multistep sampler reads denoised fields of earlier points.
+    for i = 0 ... N - 1, with `D` the denoiser and `xi[i]` standard normal, the noise of step i. Step i makes point i + 1. A
+    stage of a step is a point of its own, and so is a velocity; a multistep sampler reads denoised fields of earlier points.
 
-    sigmas       (N + 1,) noise level of each point
-    state, denoised_weight (N, K), noise (N, Q): one number per step and tap; (N,) is taken as one tap. Taps that would reach
-    before
-                 point 0 (before step 0) are 0
-    start        noise level of the start, `x[0] ~ N(0, start^2 + sigma_data^2)`; sigmas[0] by default
-    blocks       (B,) ends of the blocks that a sampler has by nature, the last one N; None where it has none
+    sigmas           (N + 1,) noise level of each point
+    state            (N, K) weight of the state at each point read, one number per step and tap; (N,) is taken as one tap. Taps
+                     that would reach before point 0 are 0
+    denoised_weight  (N, K) or (N,) weight of the denoised field at each point read
+    noise            (N, Q) or (N,) weight of the noise of each step read; 0 before step 0
+    start            noise level of the start; sigmas[0] by default
+    blocks           (B,) ends of the blocks that a sampler has by nature, the last one N; None where it has none
 
     All numbers are float64 on the CPU.
     """
 
-    sigmas: Tensor
+    causal: ClassVar[bool] = True
+
     state: Tensor
     denoised_weight: Tensor
     noise: Tensor
@@ -39,17 +92,20 @@ class StepMap:
     blocks: Tensor | None = None
 
     def __post_init__(self) -> None:
-        state, denoised_weight, noise = (
-            n[:, None] if n.ndim == 1 else n for n in (self.state, self.denoised_weight, self.noise)
-        )
+        tables = self.state, self.denoised_weight, self.noise
+        state, denoised_weight, noise = (table[:, None] if table.ndim == 1 else table for table in tables)
         taps = max(state.shape[1], denoised_weight.shape[1])
         object.__setattr__(self, "state", widen(state, taps))
         object.__setattr__(self, "denoised_weight", widen(denoised_weight, taps))
         object.__setattr__(self, "noise", noise)
 
     @property
+    def step_map(self) -> "StepMap":
+        return self
+
+    @property
     def start_level(self) -> float:
-        return float(self.sigmas[0]) if self.start is None else self.start
+        return super().start_level if self.start is None else self.start
 
     @property
     def steps(self) -> int:
@@ -66,19 +122,14 @@ class StepMap:
 
     @cached_property
     def evaluated(self) -> Tensor:
-        """Which of the points 0 ... N - 1 the network is asked for (N,): those whose denoised field some step reads."""
-        asked = torch.zeros(self.steps, dtype=torch.bool)
+        """Which of the points 0 ... N - 1 the network is called for (N,): those whose denoised field some step reads."""
+        read = torch.zeros(self.steps, dtype=torch.bool)
         for tap in range(self.taps):
-            asked[: self.steps - tap] |= self.denoised_weight[tap:, tap] != 0
-        return asked
-
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations of the serial sampler, per member."""
-        return int(self.evaluated.sum())
+            read[: self.steps - tap] |= self.denoised_weight[tap:, tap] != 0
+        return read
 
     def slopes(self, denoiser_slopes: Tensor) -> Tensor:
-        """`dx[i+1]/dx[i-l]` (N, K) where the denoiser's slope `dD/dx` at each point is the given number (N,)."""
+        """Return `dx[i+1]/dx[i-l]` (N, K) where the denoiser's slope `dD/dx` at each point is the given number (N,)."""
         return self.state + self.denoised_weight * taps_of(denoiser_slopes, self.taps)
 
 
@@ -99,8 +150,8 @@ class Sampler(Protocol):
     def order(self) -> int:
         """Order of convergence, in the step of log sigma, of the mean and variance it gives to Gaussian data."""
 
-    def steps(self, sigmas: Tensor) -> StepMap:
-        """The step map on a strictly decreasing grid of noise levels, float64; the last may be 0."""
+    def steps(self, sigmas: Tensor) -> Equations:
+        """Return the step map, or other equations, on strictly decreasing noise levels (N + 1,), float64; the last may be 0."""
         ...
 
 

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from parampi.errors import ConfigError
 from parampi.registry import Registry
-from parampi.samplers import StepMap
-from parampi.samplers.collocation import CollocationMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
 from parampi.solvers.stop_rules import Rule, StopRule
 from parampi.solvers.sweep import Iteration, LinearSweeps
@@ -25,22 +24,22 @@ class Solver:
 
     wavefront: ClassVar[bool] = False
     """Whether blocks are solved step by step, as a front that runs through them, rather than swept."""
-    two_sided: ClassVar[bool] = False
-    """Whether it also solves steps that read later points, those of `Collocation`."""
+    solves: ClassVar[tuple[type[Equations], ...]] = (StepMap,)
+    """Kinds of equations that the solver solves; those that are no `StepMap` read later points too, as `Collocation`'s do."""
 
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Solver":
         """The solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
         return self
 
-    def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
-        """ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""
+    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
+        """Raise ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""
 
-    def window(self, requested: int | None, step_map: StepMap) -> int:
-        """Most points swept together."""
-        return check_window(requested, step_map.steps)
+    def window(self, requested: int | None, equations: Equations) -> int:
+        """Return how many points are swept at once, at most."""
+        return check_window(requested, equations.steps)
 
-    def ends(self, requested: int | None, step_map: StepMap) -> Tensor | None:
-        """Ends of the blocks, points that a window does not reach beyond; None for a window that slides freely."""
+    def ends(self, requested: int | None, equations: Equations) -> Tensor | None:
+        """Return the ends of the blocks, points that a window does not reach beyond; None for a window that slides freely."""
         return None
 
     def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
@@ -51,12 +50,13 @@ class Solver:
         """How a point that enters the window is guessed from the points before it, without a network call."""
         return gaussian_guess(step_map, sigma_data)
 
-    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
-        """What accepts points."""
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
+        """Return the rule that accepts points."""
+        step_map = equations.step_map
         return StopRule.of(step_map, self.model(step_map, sigma_data).slopes, sigma_data, tolerance)
 
-    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
-        """How a sweep makes new states; one object per run, with what it remembers between sweeps."""
+    def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
+        """Return the object that makes new states in each sweep of one run, with what it keeps between sweeps."""
         return LinearSweeps()
 
 
@@ -66,14 +66,11 @@ lookup = SOLVERS.lookup
 alias = SOLVERS.alias
 
 
-def check_solver(solver: Solver, step_map: StepMap, shape: tuple[int, ...]) -> None:
-    """ConfigError, with the reason, for a solver that is not defined for a sampler's steps or for fields of this shape."""
-    if isinstance(step_map, CollocationMap) and not solver.two_sided:
-        raise ConfigError(
-            f"Collocation's steps read points on both sides, which {type(solver).__name__} cannot solve; take the solver "
-            f"Spectral (solver: {{name: spectral}})"
-        )
-    solver.check(step_map, shape)
+def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...]) -> None:
+    """Raise ConfigError, with the reason, for a solver that does not solve a sampler's equations, or fields of this shape."""
+    if not isinstance(equations, solver.solves):
+        raise ConfigError(equations.refusal.format(solver=type(solver).__name__))
+    solver.check(equations, shape)
 
 
 def check_window(requested: int | None, steps: int) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
+from parampi.samplers import Equations
 from parampi.solvers.base import Solver, check_choices, register
 from parampi.solvers.sweep import Iteration, Sweep, linear_correction
 
@@ -41,7 +41,7 @@ class Newton(Solver):
         if self.probes < 1:
             raise ConfigError(f"Newton's probes = {self.probes}; take at least one derivative per point")
 
-    def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
+    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
         size = math.prod(shape)
         if self.jacobian == "exact" and size > LARGEST:
             raise ConfigError(
@@ -49,7 +49,7 @@ class Newton(Solver):
                 f"or fields of at most {LARGEST} numbers"
             )
 
-    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
+    def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
         return ExactNewton() if self.jacobian == "exact" else DiagonalNewton(self.probes)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, check_window, register
 from parampi.solvers.stop_rules import growth
 
@@ -42,7 +42,8 @@ class Parareal(Solver):
                 f"Parareal's blocks = {self.blocks}; give at least one, or null for the root of the number of points"
             )
 
-    def check(self, step_map: StepMap, shape: tuple[int, ...]) -> None:
+    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
+        step_map = equations.step_map
         if not bool(step_map.evaluated.all()):
             raise ConfigError(
                 "Parareal is not defined for a sampler with velocities: its coarse step begins a block from a denoised field; "
@@ -55,18 +56,18 @@ class Parareal(Solver):
                 "begin from one state; take picard or another solver, or a sampler of one step (ddim, heun, dpmpp_2s)"
             )
 
-    def window(self, requested: int | None, step_map: StepMap) -> int:
+    def window(self, requested: int | None, equations: Equations) -> int:
         if requested is not None:
-            check_window(requested, step_map.steps)
+            check_window(requested, equations.steps)
             raise ConfigError(
                 f"window = {requested} makes no sense for parareal, which solves all blocks at once; set it to null (None), "
                 "and blocks to the number of blocks"
             )
-        return step_map.steps
+        return equations.steps
 
-    def ends(self, requested: int | None, step_map: StepMap) -> Tensor:
-        """Ends of the blocks, the last one N, at the admissible points that are nearest to equal blocks."""
-        steps, allowed = step_map.steps, [*beginnings(step_map), step_map.steps]
+    def ends(self, requested: int | None, equations: Equations) -> Tensor:
+        """Return the ends of the blocks, the last one N, at the admissible points that are nearest to equal blocks."""
+        steps, allowed = equations.steps, [*beginnings(equations.step_map), equations.steps]
         count = min(self.blocks or max(1, round(math.sqrt(steps))), steps // SHORTEST)
         wanted = [steps * (k + 1) / count for k in range(count - 1)]
         found = [0]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, check_choices, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, gaussian_guess, linear_model
 from parampi.solvers.picard import CHOICES
@@ -56,7 +56,8 @@ class ParaTAA(Solver):
     def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
         return (gaussian_guess if self.guess == "gaussian" else constant_guess)(step_map, sigma_data)
 
-    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
+    def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
+        step_map = equations.step_map
         short = self.order is not None and self.order < step_map.steps
         forgotten = responses(self.model(step_map, sigma_data).slopes, int(self.order)) if short else None  # type: ignore[arg-type]
         return Mixing(self.memory, self.order if short else None, forgotten)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, check_window, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, constant_guess, linear_model
 from parampi.solvers.stop_rules import FixedSweeps, Rule, StopRule
@@ -44,12 +44,13 @@ class PIADM(Solver):
             if number is not None and number < 1:
                 raise ConfigError(f"PIADM's {option} = {number}; give at least 1")
 
-    def window(self, requested: int | None, step_map: StepMap) -> int:
-        check_window(requested, step_map.steps)
-        ends = self.ends(requested, step_map)
+    def window(self, requested: int | None, equations: Equations) -> int:
+        check_window(requested, equations.steps)
+        ends = self.ends(requested, equations)
         return int(torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype)).max())
 
-    def ends(self, requested: int | None, step_map: StepMap) -> Tensor:
+    def ends(self, requested: int | None, equations: Equations) -> Tensor:
+        step_map = equations.step_map
         if self.blocks is not None:
             return timed_blocks(self.blocks, step_map)
         if requested is not None:
@@ -64,7 +65,8 @@ class PIADM(Solver):
     def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
         return constant_guess(step_map, sigma_data)
 
-    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
+        step_map = equations.step_map
         slopes = self.model(step_map, sigma_data).slopes
         return FixedSweeps(StopRule.of(step_map, slopes, sigma_data, tolerance), self.sweeps)
 

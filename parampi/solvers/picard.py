@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from parampi.samplers import StepMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, alias, check_choices, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
 
@@ -43,9 +43,9 @@ class Picard(Solver):
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
 
-    def ends(self, requested: int | None, step_map: StepMap) -> Tensor | None:
-        size = self.window(requested, step_map)
-        return equal_blocks(size, step_map.steps) if self.advance == "block" else None
+    def ends(self, requested: int | None, equations: Equations) -> Tensor | None:
+        size = self.window(requested, equations)
+        return equal_blocks(size, equations.steps) if self.advance == "block" else None
 
     def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
         return linear_model(self.linear_model, step_map, sigma_data)

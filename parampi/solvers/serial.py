@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
+from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, register
 from parampi.solvers.linear_models import Guess, constant_guess
 
@@ -13,7 +13,7 @@ from parampi.solvers.linear_models import Guess, constant_guess
 class Serial(Solver):
     """One point a round: `x[i+1] = F_i(x)`. As many rounds as evaluations; exact, whatever the tolerance."""
 
-    def window(self, requested: int | None, step_map: StepMap) -> int:
+    def window(self, requested: int | None, equations: Equations) -> int:
         if requested not in (None, 1):
             raise ConfigError(
                 f"window = {requested} makes no sense for the serial solver, whose window is one point; set it to null (None)"

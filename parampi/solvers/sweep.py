@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,14 +15,16 @@ class Sweep:
 
     x        (K + n, m, *shape) old states, the K that come before the points made first
     denoised (n, m, *shape) denoised fields of the steps' own points
-    mapped   (n, m, *shape) the step map's values `F_i(x_old)`
+    step_map `() -> mapped` (n, m, *shape), the step map's values `F_i(x_old)`; `mapped` computes them once, when they are used
     denoised_weight    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of
     those before
-    slopes   (K, n, m, 1 ... 1) the solver's linear model, and `assumed` (n, m, 1 ... 1) the slope dD/dx that it assumes
+    slopes   (K, n, m, 1 ... 1) the solver's linear model, and `response` (1, n, m, 1 ... 1) the slope dD/dx that it assumes
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     evaluated  (n, m) where the network was evaluated
+
+    Equations that are no steps from point to point have no step map, and no taps of all numbers but the noise levels.
 
     The operations below are collective: all ranks of the group call them in the same order.
 
@@ -37,11 +40,11 @@ class Sweep:
 
     x: Tensor
     denoised: Tensor
-    mapped: Tensor
+    step_map: Callable[[], Tensor]
     state: Tensor
     denoised_weight: Tensor
     slopes: Tensor
-    assumed: Tensor
+    response: Tensor
     levels: Tensor
     scale: Tensor
     steps: Tensor
@@ -55,7 +58,17 @@ class Sweep:
 
     @property
     def taps(self) -> int:
-        return len(self.slopes)
+        return len(self.levels)
+
+    @cached_property
+    def mapped(self) -> Tensor:
+        """The step map's values `F_i(x_old)` (n, m, *shape)."""
+        return self.step_map()
+
+    @property
+    def assumed(self) -> Tensor:
+        """(n, m, 1 ... 1) slope dD/dx of the steps' own points that the linear model assumes."""
+        return self.response[0]
 
     @property
     def sigmas(self) -> Tensor:

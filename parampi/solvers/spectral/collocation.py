@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parampi.samplers.collocation import CollocationMap
+from parampi.samplers import CollocationEquations
 from parampi.solvers.spectral.quadrature import Fitted
 from parampi.solvers.spectral.sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
 from parampi.solvers.stop_rules import RuleState, Verdict
@@ -30,10 +30,10 @@ class CollocationSweeps(SpectralSweeps):
     Evidence: root mean squares of the change of the point made, and of its state, (2, n, m).
     """
 
-    def __init__(self, model: SpectralModel, step_map: CollocationMap, secants: bool, local: bool):
+    def __init__(self, model: SpectralModel, equations: CollocationEquations, secants: bool, local: bool):
         super().__init__(model, secants, local)
-        self.fitted = Fitted.of(step_map.sigmas, model.variance.cpu(), step_map.order)
-        self.offsets = self.fitted.begin - torch.arange(step_map.steps)
+        self.fitted = Fitted.of(equations.sigmas, model.variance.cpu(), equations.order)
+        self.offsets = self.fitted.begin - torch.arange(equations.steps)
 
     def placed(self, like: Tensor) -> None:
         super().placed(like)

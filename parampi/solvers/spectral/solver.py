@@ -8,8 +8,7 @@ import torch
 
 from parampi.basis import Basis
 from parampi.errors import ConfigError
-from parampi.samplers import StepMap
-from parampi.samplers.collocation import CollocationMap
+from parampi.samplers import CollocationEquations, Equations, StepMap
 from parampi.solvers.base import Solver, register
 from parampi.solvers.spectral.collocation import CollocationSweeps, LastChange
 from parampi.solvers.spectral.prior import SpectralPrior
@@ -43,7 +42,7 @@ class Spectral(Solver):
     secants: bool = True
     local: bool = True
     safety: float = 2.0
-    two_sided: ClassVar[bool] = True
+    solves: ClassVar[tuple[type[Equations], ...]] = (StepMap, CollocationEquations)
 
     def __post_init__(self) -> None:
         if not self.safety >= 1:
@@ -54,13 +53,13 @@ class Spectral(Solver):
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Spectral":
         return BoundSpectral(self.basis, self.statistics, self.secants, self.local, self.safety, self.known(shape, sigma_data))
 
-    def window(self, requested: int | None, step_map: StepMap) -> int:
-        if isinstance(step_map, CollocationMap) and requested is not None and requested < step_map.steps:
+    def window(self, requested: int | None, equations: Equations) -> int:
+        if not equations.causal and requested is not None and requested < equations.steps:
             raise ConfigError(
-                f"window = {requested} is shorter than the {step_map.steps} points of Collocation, whose steps read later "
+                f"window = {requested} is shorter than the {equations.steps} points of Collocation, whose steps read later "
                 f"points too; leave the window out (null)"
             )
-        return super().window(requested, step_map)
+        return super().window(requested, equations)
 
     def known(self, shape: tuple[int, ...], sigma_data: float) -> SpectralModel:
         """The model for fields of this shape."""
@@ -77,9 +76,9 @@ class Spectral(Solver):
             )
         return SpectralModel(*given.known(shape, sigma_data))
 
-    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         one = torch.ones(1, dtype=torch.float64)
-        return SpectralStopRule.of(step_map, sigma_data**2 * one, one, sigma_data, tolerance, self.safety)
+        return SpectralStopRule.of(equations.step_map, sigma_data**2 * one, one, sigma_data, tolerance, self.safety)
 
 
 @dataclass(frozen=True)
@@ -88,20 +87,20 @@ class BoundSpectral(Spectral):
 
     known_model: SpectralModel | None = None
 
-    def rule(self, step_map: StepMap, sigma_data: float, tolerance: float) -> Rule:
-        if isinstance(step_map, CollocationMap):
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
+        if not equations.causal:
             return LastChange(tolerance, self.safety)
-        if not bool(step_map.evaluated.all()):
-            # velocities are not denoised, and so say nothing about what is error_estimate
-            return Solver.rule(self, step_map, sigma_data, tolerance)
+        if not bool(equations.evaluated.all()):
+            # velocities are not denoised, and so tell nothing of the error
+            return Solver.rule(self, equations, sigma_data, tolerance)
         model = self.model_of()
         variance, freedom = model.shells()
         size = float((variance * freedom).sum() + model.basis.shell_sums(model.mean**2).sum()) ** 0.5
-        return SpectralStopRule.of(step_map, variance, freedom, size, tolerance, self.safety)
+        return SpectralStopRule.of(equations.step_map, variance, freedom, size, tolerance, self.safety)
 
-    def iteration(self, step_map: StepMap, sigma_data: float) -> Iteration:
-        if isinstance(step_map, CollocationMap):
-            return CollocationSweeps(self.model_of(), step_map, self.secants, self.local)
+    def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
+        if isinstance(equations, CollocationEquations):
+            return CollocationSweeps(self.model_of(), equations, self.secants, self.local)
         return SpectralSweeps(self.model_of(), self.secants, self.local)
 
     def model_of(self) -> SpectralModel:
