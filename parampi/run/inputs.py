@@ -21,7 +21,7 @@ from parampi.run.card import Card
 from parampi.run.config import RunConfig, build, registered
 from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
-from parampi.samplers import Sampler, StepMap
+from parampi.samplers import Equations, Sampler
 from parampi.solvers import Solver, Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Inputs:
     sigmas: Tensor
     sampler: Sampler
     solver: Solver
-    step_map: StepMap
+    step_map: Equations
     window: int
     statistics: DatasetStatistics
     conditions: Conditions | None
