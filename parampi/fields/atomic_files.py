@@ -1,4 +1,4 @@
-"""Output files: refused before the work where they cannot be written, and in place only once they are whole."""
+"""Atomic files: refused before the work where they cannot be written, and in place only once they are whole."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ PATIENCE = 60.0
 
 
 def check_target(path: str | Path, overwrite: bool = False) -> None:
-    """Make sure, before any work, that `path` can be written; makes its folder. Raises OutputError with the remedy."""
+    """Make sure, before any work, that `path` can be written; make its folder. Raise OutputError with the remedy."""
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file in it")
@@ -51,7 +51,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def partial_name(path: str | Path) -> Path:
-    """The temporary name, beside the target and so on the same file system, under which a file grows."""
+    """Return the temporary name, beside the target and so on the same file system, under which a file grows."""
     path = Path(path)
     return path.with_name(f".{path.name}.partial")
 
@@ -82,7 +82,10 @@ def synchronise(path: Path) -> None:
 
 
 def await_file(path: Path, seconds: float = PATIENCE) -> None:
-    """Until a file that another node wrote can be seen: network file systems remember for a while that it was not there."""
+    """Wait until a file that another node wrote is visible. Raise OutputError after `seconds`.
+
+    Network file systems remember for a while that a file was not there.
+    """
     until = time.monotonic() + seconds
     while not path.is_file():
         if time.monotonic() > until:
@@ -90,5 +93,5 @@ def await_file(path: Path, seconds: float = PATIENCE) -> None:
                 f"{path} was written by another rank but cannot be seen by this one; all ranks must share a file system"
             )
         with suppress(OSError):
-            os.listdir(path.parent)  # has some file systems look again
+            os.listdir(path.parent)  # makes some file systems look again
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What all our NetCDF files have in common: how they are opened, and their axes."""
+"""NetCDF files: how they are opened, what they must have, and their axes along y and x."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ KNOWN_UNITS = {
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
-    """A NetCDF file open for reading. Raises DataError where there is none."""
+    """Open a NetCDF file for reading. Raise DataError where there is none."""
     try:
         file = netCDF4.Dataset(path)
     except FileNotFoundError as error:
@@ -35,26 +35,26 @@ def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
         yield file
 
 
-def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], what: str) -> None:
-    """Raise DataError naming every variable that the file lacks."""
+def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], kind: str) -> None:
+    """Raise DataError naming every variable that a file of this kind needs and does not have."""
     missing = [name for name in names if name not in file.variables]
     if missing:
         present = ", ".join(file.variables) or "no variables"
-        raise DataError(f"{path} is not {what}: it has no {', '.join(missing)}; it has {present}")
+        raise DataError(f"{path} is not {kind}: it has no {', '.join(missing)}; it has {present}")
 
 
 def require_variable(file: netCDF4.Dataset, path: str | Path, name: str) -> Any:
-    """The variable of that name. Raises DataError with those that there are."""
+    """Return the variable of that name. Raise DataError with those that there are."""
     if name not in file.variables:
         raise DataError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'no variables'}")
     return file[name]
 
 
 def write_axis(file: netCDF4.Dataset, axis: str, values: Floats, units: str, name: str = "") -> None:
-    """The dimension along `axis` (y or x) with its coordinate variable, of that name if no other is given."""
+    """Write the dimension along `axis` (y or x) with its coordinate variable, whose name is the axis's by default."""
     name = name or axis
     file.createDimension(name, len(values))
     variable = file.createVariable(name, "f8", (name,))
-    told = {"long_name": f"{axis} coordinate", "units": units, "axis": axis.upper(), **KNOWN_UNITS.get(units, {})}
-    variable.setncatts(told)
+    attributes = {"long_name": f"{axis} coordinate", "units": units, "axis": axis.upper()}
+    variable.setncatts(attributes | KNOWN_UNITS.get(units, {}))
     variable[:] = values

@@ -11,7 +11,7 @@ Integers = NDArray[np.int64]
 
 
 def radial_spectrum(fields: ArrayLike) -> Floats:
-    """Mean square of fields (..., H, W) per shell of wavenumbers, (..., K) float64, in the square of the fields' units.
+    """Return the mean square of fields (..., H, W) per shell of wavenumbers, (..., K) float64, in their units squared.
 
         E(k) = sum over round(|l|) = k of |c(l)|^2,        c = fft2(field) / (H W),        |l| = sqrt(l_y^2 + l_x^2),
 
@@ -28,13 +28,13 @@ def radial_spectrum(fields: ArrayLike) -> Floats:
 
 
 def wavenumbers(height: int, width: int) -> Integers:
-    """The shells 0, 1, ..., K - 1 of an H x W grid, in cycles per domain."""
+    """Return the shells 0, 1, ..., K - 1 of an H x W grid, in cycles per domain."""
     return np.arange(len(shells(height, width)[1]))
 
 
 @cache
 def shells(height: int, width: int) -> tuple[Integers, Integers, Floats]:
-    """Order of rfft2's coefficients by shell, where each shell starts in it, and how often each coefficient counts in fft2."""
+    """Return the order of rfft2's coefficients by shell, where each shell starts in it, and how often each counts in fft2."""
     ky = np.fft.fftfreq(height, 1 / height)[:, None]
     kx = np.fft.rfftfreq(width, 1 / width)[None]
     # |l| is the root of an integer, so never half-way between two shells; neighbours differ by 1 at most, so no shell is empty

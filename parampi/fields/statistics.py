@@ -1,4 +1,4 @@
-"""DatasetStatistics of a data set: what normalises fields, what an ensemble is judged by, and a few samples to look at."""
+"""Statistics of a data set, by which fields are normalised and ensembles judged, and a few samples to look at."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,15 @@ from parampi.fields.spectra import wavenumbers
 
 Floats = NDArray[np.floating[Any]]
 AXES = {
-    "reference": ("sample", "channel", "y", "x"), "mean": ("channel",), "standard_deviation": ("channel",),
-    "kurtosis": ("channel",), "spectrum": ("channel", "wavenumber"), "wavenumber": ("wavenumber",), "y": ("y",), "x": ("x",),
-}  # fmt: skip
+    "reference": ("sample", "channel", "y", "x"),
+    "mean": ("channel",),
+    "standard_deviation": ("channel",),
+    "kurtosis": ("channel",),
+    "spectrum": ("channel", "wavenumber"),
+    "wavenumber": ("wavenumber",),
+    "y": ("y",),
+    "x": ("x",),
+}
 LONG_NAMES = {
     "mean": "mean over samples and points",
     "standard_deviation": "standard deviation over samples and points",
@@ -30,13 +36,16 @@ LONG_NAMES = {
     "reference": "some of the samples",
     "wavenumber": "radial wavenumber in cycles per domain, to the nearest integer",
 }
-STRINGS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
-OPTIONAL = {"channel_standard_name": "standard_names"}
+PER_CHANNEL = ("mean", "standard_deviation", "kurtosis", "spectrum")
+TEXTS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
+"""Texts per channel by their variables in a file."""
+OPTIONAL_TEXTS = {"channel_standard_name": "standard_names"}
+ALL_TEXTS = TEXTS | OPTIONAL_TEXTS
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetStatistics:
-    """DatasetStatistics of fields (samples, C, H, W), in the fields' units.
+    """Statistics of fields (samples, C, H, W), in the fields' units: they normalise fields, and ensembles are judged by them.
 
     names, units, long_names   one of each per channel; units as UDUNITS reads them, "1" if there is none
     mean, standard_deviation   (C,) over samples and points: one number each per channel
@@ -46,10 +55,10 @@ class DatasetStatistics:
     y, x                       (H,) and (W,), evenly spaced, in y_units and x_units
     samples                    how many there were
     standard_names             of the CF conventions, one per channel, "" where there is none
-    axes                       what the files call y and x
+    axes                       names of y and x in the files
     level_axes                 per variable of channels such as t@500, the axis of levels in the files
 
-    Raises DataError where shapes do not belong together or a channel cannot be normalised.
+    Raises DataError where shapes do not fit or a channel cannot be normalised.
     """
 
     names: tuple[str, ...]
@@ -76,9 +85,9 @@ class DatasetStatistics:
         sizes = {"channel": len(self.names), "wavenumber": len(wavenumbers(*self.grid)), "sample": len(self.reference)}
         sizes |= {"y": len(self.y), "x": len(self.x)}
         for name, axes in AXES.items():
-            expect(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
-        for name in (*STRINGS.values(), *OPTIONAL.values()):
-            expect(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
+            require_shape(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
+        for name in ALL_TEXTS.values():
+            require_shape(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
         if len(set(self.names)) < len(self.names):
             raise DataError(f"channels are named {', '.join(self.names)}; give each its own name")
         for name, deviation in zip(self.names, self.standard_deviation, strict=True):
@@ -92,56 +101,76 @@ class DatasetStatistics:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one field."""
+        """Shape (C, H, W) of one field."""
         return (len(self.names), *self.grid)
 
     @classmethod
     def from_samples(
-        cls, fields: Samples, names: Sequence[str], units: Sequence[str], long_names: Sequence[str], x: ArrayLike, y: ArrayLike,
-        references: int = 16, *, x_units: str = "1", y_units: str = "1", team: Team | None = None,
-        standard_names: Sequence[str] = (), axes: tuple[str, str] = ("y", "x"),
-        level_axes: Mapping[str, LevelAxis] | None = None, missing: Missing = "refuse",
-    ) -> "DatasetStatistics":  # fmt: skip
-        """DatasetStatistics of fields (N, C, H, W), read a block of samples at a time; `references` of them, evenly spread,
-        are kept.
-        A `team` of processes shares the reading. `missing` values are refused, or left out ("mean": the spectrum and the kept
-        samples have the mean in their place).
+        cls,
+        fields: Samples,
+        names: Sequence[str],
+        units: Sequence[str],
+        long_names: Sequence[str],
+        x: ArrayLike,
+        y: ArrayLike,
+        references: int = 16,
+        *,
+        x_units: str = "1",
+        y_units: str = "1",
+        team: Team | None = None,
+        standard_names: Sequence[str] = (),
+        axes: tuple[str, str] = ("y", "x"),
+        level_axes: Mapping[str, LevelAxis] | None = None,
+        missing: Missing = "refuse",
+    ) -> "DatasetStatistics":
+        """Return the statistics of fields (N, C, H, W), read a block of samples at a time.
+
+        references  samples that are kept, evenly spread
+        team        processes that share the reading
+        missing     "refuse" missing values, or leave them out ("mean": the spectrum and the kept samples have the mean instead)
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        found, samples = moments(fields, team, missing), fields.shape[0]
-        kept = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
-        reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in kept.tolist()])
-        reference = np.where(np.isfinite(reference), reference, found.mean[:, None, None].astype(np.float32))
+        measured = moments(fields, team, missing)
+        numbers = {name: getattr(measured, name) for name in PER_CHANNEL}
         return cls(
-            tuple(names), tuple(units), tuple(long_names), found.mean, found.standard_deviation, found.kurtosis, found.spectrum,
-            wavenumbers(*fields.shape[2:]), reference, np.asarray(y, np.float64), np.asarray(x, np.float64), y_units, x_units,
-            samples, tuple(standard_names), axes, level_axes or {},
-        )  # fmt: skip
+            *(tuple(names), tuple(units), tuple(long_names)),
+            **numbers,
+            wavenumber=wavenumbers(*fields.shape[2:]),
+            reference=reference_fields(fields, references, measured.mean),
+            y=np.asarray(y, np.float64),
+            x=np.asarray(x, np.float64),
+            y_units=y_units,
+            x_units=x_units,
+            samples=fields.shape[0],
+            standard_names=tuple(standard_names),
+            axes=axes,
+            level_axes=level_axes or {},
+        )
 
     def normalise(self, fields: Floats) -> Floats:
-        """Fields (..., C, H, W) with mean 0 and standard deviation 1, in the dtype they come in."""
+        """Return fields (..., C, H, W) with mean 0 and standard deviation 1, in the dtype they come in."""
         mean, deviation = self.columns(fields)
         return ((fields - mean) / deviation).astype(fields.dtype)
 
     def restore(self, fields: Floats) -> Floats:
-        """Normalised fields (..., C, H, W) in physical units, in the dtype they come in: the inverse of `normalise`."""
+        """Return normalised fields (..., C, H, W) in physical units, in the dtype they come in: the inverse of `normalise`."""
         mean, deviation = self.columns(fields)
         return (fields * deviation + mean).astype(fields.dtype)
 
     def select(self, names: Sequence[str]) -> "DatasetStatistics":
-        """Those of some of the channels, in the order of `names`."""
+        """Return the statistics of some of the channels, in the order of `names`."""
         rows = [self.names.index(name) for name in names]
-        columns = (*STRINGS.values(), *OPTIONAL.values())
-        texts: dict[str, Any] = {field: tuple(getattr(self, field)[row] for row in rows) for field in columns}
-        numbers = {field: getattr(self, field)[rows] for field in ("mean", "standard_deviation", "kurtosis", "spectrum")}
+        texts: dict[str, Any] = {name: tuple(getattr(self, name)[row] for row in rows) for name in ALL_TEXTS.values()}
+        numbers = {name: getattr(self, name)[rows] for name in PER_CHANNEL}
         return replace(self, **texts, **numbers, reference=self.reference[:, rows])
 
     def mean_of(self, names: Sequence[str]) -> Floats:
-        """Means (c,) of some of the channels."""
+        """Return the means (c,) of some of the channels."""
         return self.mean[[self.names.index(name) for name in names]]
 
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape."""
         if fields.shape[-3:] != self.shape:
             raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
         return self.mean[:, None, None], self.standard_deviation[:, None, None]
@@ -155,34 +184,46 @@ class DatasetStatistics:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "DatasetStatistics":
-        """Read what `save` wrote. Raises DataError naming what is missing or does not fit."""
+        """Read a file that `save` wrote. Raise DataError naming what is missing or does not fit."""
         with reading(path) as file:
-            require(file, path, [*AXES, *STRINGS], "a file of statistics")
+            require(file, path, [*AXES, *TEXTS], "a file of statistics")
             file.set_auto_mask(False)
-            found: dict[str, Any] = {field: tuple(map(str, file[name][:])) for name, field in STRINGS.items()}
-            found |= {name: file[name][:] for name in AXES}
-            found |= {field: tuple(map(str, file[name][:])) for name, field in OPTIONAL.items() if name in file.variables}
-            found["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
-            found["level_axes"] = {
-                name: LevelAxis(axis, tuple(map(tuple, told)))
-                for name, (axis, told) in json.loads(getattr(file, "level_axes", "{}")).items()
-            }
-            found |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
             try:
-                return cls(**found, samples=int(getattr(file, "samples", 0)))
+                return cls(**read(file))
             except DataError as error:
                 raise DataError(f"{path}: {error}") from error
 
 
-def expect(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
-    """Raise DataError for another shape."""
+def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    """Raise DataError for a shape other than the expected one."""
     if shape != expected:
         raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
 
 
+def reference_fields(fields: Samples, references: int, mean: Floats) -> NDArray[np.float32]:
+    """Return some of the samples (S, C, H, W), evenly spread, with the mean (C,) in the place of missing values."""
+    samples = fields.shape[0]
+    numbers = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
+    reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in numbers.tolist()])
+    return np.where(np.isfinite(reference), reference, mean[:, None, None].astype(np.float32))
+
+
+def read(file: netCDF4.Dataset) -> dict[str, Any]:
+    """Read the arguments of `DatasetStatistics` from an open file."""
+    values: dict[str, Any] = {name: file[name][:] for name in AXES}
+    values |= {text: tuple(map(str, file[name][:])) for name, text in ALL_TEXTS.items() if name in file.variables}
+    values["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
+    values |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
+    level_axes = json.loads(getattr(file, "level_axes", "{}"))
+    values["level_axes"] = {
+        variable: LevelAxis(axis, tuple(map(tuple, attributes))) for variable, (axis, attributes) in level_axes.items()
+    }
+    return values | {"samples": int(getattr(file, "samples", 0))}
+
+
 def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
-    """All of them, into an empty file."""
-    file.setncatts({"Conventions": CONVENTIONS, "title": f"DatasetStatistics of {', '.join(statistics.long_names)}"})
+    """Write all statistics into an empty file."""
+    file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
     file.setncattr("samples", np.int64(statistics.samples))
     if statistics.level_axes:
         file.setncattr("level_axes", json.dumps({name: [a.name, a.attributes] for name, a in statistics.level_axes.items()}))
@@ -193,10 +234,10 @@ def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
     write_axis(file, "x", statistics.x, statistics.x_units)
     for axis, name in zip(("y", "x"), statistics.axes, strict=True):
         file[axis].setncattr("input_name", name)
-    for name, source in (STRINGS | OPTIONAL).items():
+    for name, text in ALL_TEXTS.items():
         variable = file.createVariable(name, str, ("channel",))
         variable.long_name = name.replace("_", " ")
-        variable[:] = np.array(getattr(statistics, source), object)
+        variable[:] = np.array(getattr(statistics, text), object)
     for name, long_name in LONG_NAMES.items():
         kind = {"reference": "f4", "wavenumber": "i4"}.get(name, "f8")
         variable = file.createVariable(name, kind, AXES[name], compression="zlib" if name == "reference" else None)
@@ -205,7 +246,8 @@ def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
 
 
 def units_of(name: str, units: tuple[str, ...]) -> dict[str, str]:
-    """The attribute `units`; where channels have different ones, no single one is true and the file says where they are."""
+    """Return the attribute `units`; where channels have different ones, no single one is true and a comment says where they
+    are."""
     if name in ("kurtosis", "wavenumber"):
         return {"units": "1"}
     power = 2 if name == "spectrum" else 1

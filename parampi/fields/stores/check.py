@@ -1,4 +1,4 @@
-"""What is wrong with an ensemble file: found before it is plotted. Needs no MPI and holds one member in memory at a time."""
+"""Check of ensemble files, before anybody plots them. Needs no MPI and holds one member in memory at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,23 +12,25 @@ from numpy.typing import NDArray
 from parampi.fields.stores.reader import open_ensemble
 from parampi.fields.stores.virtual import virtual_sources
 
+Index = tuple[int, ...]
 SHOWN = 8
 """Members that are named one by one."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`facts`: what the file has; `problems`: what is wrong, none where all is well. One line each."""
+    """Facts about an ensemble file, and its problems, none where all is well. One line each."""
 
     facts: list[str]
     problems: list[str]
 
     def table(self) -> str:
+        """Return all lines."""
         return "\n".join([*self.facts, *(f"problem: {problem}" for problem in self.problems)])
 
 
 def check(path: str | Path) -> Findings:
-    """Missing, truncated and foreign files of parts; members that are missing; gaps and damage in those that are there.
+    """Find missing, truncated and foreign files of parts; members that are missing; gaps and damage in those that are there.
 
     All values are read once, so that checksums are compared. Raises DataError for what is no ensemble file.
     """
@@ -36,87 +38,95 @@ def check(path: str | Path) -> Findings:
     with open_ensemble(path) as file:
         names, finished = channels(file), np.ma.filled(file["complete"][:], 0) == 1
         ensemble, total = str(getattr(file, "parampi_ensemble", "")), finished.size
-        facts = [f"{path}: {', '.join(names) or 'no fields of members'}; {int(finished.sum())} of {total} fields finished"]
-        problems = [] if finished.all() else [f"{total - int(finished.sum())} fields were never finished"]
-        for part, wrong in examined(path, names, ensemble).items():
+        fields = f"{int(finished.sum())} of {total} field{'s' * (total != 1)} finished"
+        facts = [f"{path}: {', '.join(names) or 'no fields of members'}; {fields}"]
+        problems = [] if finished.all() else [unfinished(total - int(finished.sum()))]
+        for part, part_problems in check_parts(path, names, ensemble).items():
             facts.append(f"part {part}")
-            problems += wrong
+            problems += part_problems
         for name in names:
-            problems += gaps(file, name, finished)
+            problems += check_values(file, name, finished)
     return Findings(facts, problems)
 
 
+def unfinished(fields: int) -> str:
+    """Return the problem of fields that were never finished."""
+    return "1 field was never finished" if fields == 1 else f"{fields} fields were never finished"
+
+
 def channels(file: netCDF4.Dataset) -> list[str]:
-    """Variables of members' fields."""
+    """Return the variables of members' fields."""
     axes = file["complete"].dimensions
     return [name for name, v in file.variables.items() if v.dimensions[: len(axes)] == axes and v.ndim > len(axes)]
 
 
-def examined(path: Path, names: list[str], ensemble: str) -> dict[str, list[str]]:
-    """What is wrong with each file of parts."""
-    found: dict[str, list[str]] = {}
+def check_parts(path: Path, names: list[str], ensemble: str) -> dict[str, list[str]]:
+    """Return the problems of each file of parts, by its name."""
+    problems: dict[str, list[str]] = {}
     for name in names:
-        with virtual_sources(path, name) as parts:
-            for part in parts:
-                found.setdefault(part.file_name, [])
-                if not found[part.file_name]:
-                    found[part.file_name] = trouble(path.parent / part.file_name, part, ensemble)
-    return found
+        with virtual_sources(path, name) as sources:
+            for source in sources:
+                problems.setdefault(source.file_name, [])
+                if not problems[source.file_name]:
+                    problems[source.file_name] = check_part(path.parent / source.file_name, source, ensemble)
+    return problems
 
 
-def trouble(path: Path, part: Any, ensemble: str) -> list[str]:
+def check_part(path: Path, source: Any, ensemble: str) -> list[str]:
+    """Return the problem of a part's file, as the `source` of a virtual variable of this ensemble; none where it is whole."""
     if not path.is_file():
         return [f"{path} is missing: its members read as NaN; copy the folder of parts along with the joint file"]
     try:
         with netCDF4.Dataset(path) as file:
             if str(getattr(file, "parampi_ensemble", "")) != ensemble:
                 return [f"{path} is of another ensemble than the joint file; restore the file that was there"]
-            if part.dset_name not in file.variables:
-                return [f"{path} has no variable {part.dset_name}; restore the file that was there"]
-            shape, extent = file[part.dset_name].shape, part.src_space.get_simple_extent_dims()
-            if len(shape) != len(extent) or any(size < wanted for size, wanted in zip(shape, extent, strict=True)):
-                return [f"{path}: {part.dset_name} has shape {shape}; the joint file reads {extent} of it"]
+            if source.dset_name not in file.variables:
+                return [f"{path} has no variable {source.dset_name}; restore the file that was there"]
+            shape, extent = file[source.dset_name].shape, source.src_space.get_simple_extent_dims()
+            if len(shape) != len(extent) or any(size < needed for size, needed in zip(shape, extent, strict=True)):
+                return [f"{path}: {source.dset_name} has shape {shape}; the joint file reads {extent} of it"]
     except OSError as error:
         return [f"{path} is damaged or truncated ({error.strerror or error}): its members read as NaN; restore it"]
     return []
 
 
-def gaps(file: netCDF4.Dataset, name: str, finished: NDArray[np.bool_]) -> list[str]:
-    """Finished members that are empty, unreadable, or lack values where others have them."""
-    empty, damaged, holes = [], [], []
-    lacking: NDArray[np.bool_] | None = None
-    for place, missing in read(file, name, finished):
+def check_values(file: netCDF4.Dataset, name: str, finished: NDArray[np.bool_]) -> list[str]:
+    """Return problems of finished members that are empty, unreadable, or lack values where others have them."""
+    empty, damaged, uneven = list[Index](), list[Index](), list[Index]()
+    mask: NDArray[np.bool_] | None = None
+    for index, missing in missing_values(file, name, finished):
         if missing is None:
-            damaged.append(place)
+            damaged.append(index)
         elif missing.all():
-            empty.append(place)
-        elif lacking is None:
-            lacking = missing
-        elif not np.array_equal(missing, lacking):
-            holes.append(place)
-    told = [
-        (empty, "is NaN everywhere"), (damaged, "cannot be read: its data are damaged"),
-        (holes, "lacks values where other members have them, or has values where they lack"),
-    ]  # fmt: skip
-    return [f"{name} of {described(file, places)} {what}" for places, what in told if places]
+            empty.append(index)
+        elif mask is None:
+            mask = missing
+        elif not np.array_equal(missing, mask):
+            uneven.append(index)
+    problems = {
+        "is NaN everywhere": empty,
+        "cannot be read: its data are damaged": damaged,
+        "lacks values where other members have them, or has values where they lack": uneven,
+    }
+    return [f"{name} of {name_members(file, indices)} {problem}" for problem, indices in problems.items() if indices]
 
 
-def read(
+def missing_values(
     file: netCDF4.Dataset, name: str, finished: NDArray[np.bool_]
-) -> Iterator[tuple[tuple[int, ...], NDArray[np.bool_] | None]]:
-    """Where each finished member's field lacks values; None where it cannot be read."""
-    for place in zip(*(axis.tolist() for axis in np.nonzero(finished)), strict=True):
+) -> Iterator[tuple[Index, NDArray[np.bool_] | None]]:
+    """Yield each finished member's index, and where its field lacks values; None where it cannot be read."""
+    for index in zip(*(axis.tolist() for axis in np.nonzero(finished)), strict=True):
         try:
-            yield place, ~np.isfinite(np.ma.filled(file[name][place], np.nan))
+            yield index, ~np.isfinite(np.ma.filled(file[name][index], np.nan))
         except (RuntimeError, OSError):  # the NetCDF library raises RuntimeError
-            yield place, None
+            yield index, None
 
 
-def described(file: netCDF4.Dataset, places: list[tuple[int, ...]]) -> str:
-    """Members by number, and by index along the other axes."""
+def name_members(file: netCDF4.Dataset, indices: list[Index]) -> str:
+    """Name members by number, and by index along the other axes."""
     axes, numbers = file["complete"].dimensions[1:], file["realization"][:]
-    told = [
-        f"member {numbers[place[0]]}" + "".join(f", {axis} {index}" for axis, index in zip(axes, place[1:], strict=True))
-        for place in places[:SHOWN]
+    names = [
+        f"member {numbers[index[0]]}" + "".join(f", {axis} {at}" for axis, at in zip(axes, index[1:], strict=True))
+        for index in indices[:SHOWN]
     ]
-    return "; ".join(told) + (f" and {len(places) - SHOWN} more" if len(places) > SHOWN else "")
+    return "; ".join(names) + (f" and {len(indices) - SHOWN} more" if len(indices) > SHOWN else "")

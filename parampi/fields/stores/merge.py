@@ -1,8 +1,8 @@
-"""One plain file of an ensemble in parts, or of several ensembles that a job array drew. Needs no MPI."""
+"""Merging into one plain file: an ensemble in parts, or several ensembles that a job array drew. Needs no MPI."""
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,25 @@ import numpy as np
 
 from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
-from parampi.fields.stores.check import channels, examined
+from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.reader import open_ensemble
 
-OF_A_RUN = ("rank_layout", "ranks", "time_ranks", "mpi", "parampi_ensemble", "parampi_complete", "history", "parampi_config")
+RUN_ATTRIBUTES = (
+    "rank_layout",
+    "ranks",
+    "time_ranks",
+    "mpi",
+    "parampi_ensemble",
+    "parampi_complete",
+    "history",
+    "parampi_config",
+)
 """Global attributes in which the parts of a job array may differ."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """How many members there are, their fields and those that are finished; variables that were left out."""
+    """Numbers of members, of finished fields and of all fields; and variables that were left out."""
 
     members: int
     finished: int
@@ -34,78 +43,90 @@ def merge(paths: Sequence[Path], output: Path, compression: int = 0, overwrite: 
 
     Statistics over members are kept for one file and left out for several, of which they would not be true.
 
-    Raises DataError where parts are missing or damaged, files do not fit together, or a member is in several of them;
-    OutputError for the output.
+    Raises DataError where parts are missing or damaged, files do not fit, or a member is in several of them; OutputError for
+    the output.
     """
     check_target(output, overwrite)
     with ExitStack() as stack:
         files = [stack.enter_context(open_ensemble(path)) for path in paths]
         for file, path in zip(files, paths, strict=True):
-            refuse_broken(file, path)
-        refuse_strangers(files, paths)
+            require_whole(file, path)
+        require_different_members(files, paths)
+        for file, path in zip(files, paths, strict=True):
+            require_same_kind(file, path, files[0], paths[0])
         for file in files:
             file.set_auto_mask(False)
-        with writing(output):
-            try:
-                with netCDF4.Dataset(partial_name(output), "w") as target:
-                    found = copy(files, target, compression)
-            except BaseException:
-                partial_name(output).unlink(missing_ok=True)
-                raise
-            put_in_place(output, overwrite)
-    return found
+        with new_file(output, overwrite) as target:
+            merged = copy_all(files, target, compression)
+    return merged
 
 
-def refuse_broken(file: netCDF4.Dataset, path: Path) -> None:
-    wrong = examined(Path(path), channels(file), str(getattr(file, "parampi_ensemble", "")))
-    problems = [problem for found in wrong.values() for problem in found]
+@contextmanager
+def new_file(path: Path, overwrite: bool) -> Iterator[netCDF4.Dataset]:
+    """Open a file for writing, which gets its name when it is whole and is removed after an error."""
+    with writing(path):
+        try:
+            with netCDF4.Dataset(partial_name(path), "w") as file:
+                yield file
+        except BaseException:
+            partial_name(path).unlink(missing_ok=True)
+            raise
+        put_in_place(path, overwrite)
+
+
+def require_whole(file: netCDF4.Dataset, path: Path) -> None:
+    """Raise DataError where parts of an ensemble are missing or damaged."""
+    by_part = check_parts(Path(path), channels(file), str(getattr(file, "parampi_ensemble", "")))
+    problems = [problem for part_problems in by_part.values() for problem in part_problems]
     if problems:
         raise DataError(f"{path} cannot be merged: " + "; ".join(problems))
 
 
-def refuse_strangers(files: Sequence[netCDF4.Dataset], paths: Sequence[Path]) -> None:
-    """Files with another grid, other variables or another seed than the first, and members that come twice."""
-    seen: dict[int, Path] = {}
+def require_different_members(files: Sequence[netCDF4.Dataset], paths: Sequence[Path]) -> None:
+    """Raise DataError for a member that comes twice."""
+    path_of: dict[int, Path] = {}
     for file, path in zip(files, paths, strict=True):
         for number in np.asarray(file["realization"][:]).tolist():
-            if number in seen:
-                raise DataError(f"member {number} is in {seen[number]} and in {path}; merge files of different members")
-            seen[number] = path
-        for name, variable in files[0].variables.items():
-            if name not in file.variables:
-                raise DataError(f"{path} has no {name}, which {paths[0]} has; merge ensembles of one kind")
-            other = file[name]
-            if other.dimensions != variable.dimensions or other.shape[1:] != variable.shape[1:]:
-                raise DataError(
-                    f"{name} is {described(other)} in {path} but {described(variable)} in {paths[0]}; merge ensembles of "
-                    f"one kind"
-                )
-            same = "member" in variable.dimensions or summary(files[0], name) or np.array_equal(other[:], variable[:])
-            if not same:
-                raise DataError(f"{path} has other values of {name} than {paths[0]}; merge ensembles of one kind")
-        for name in set(files[0].ncattrs()) - set(OF_A_RUN) - {"software", "title"}:
-            if getattr(file, name, None) != getattr(files[0], name):
-                raise DataError(f"{path} has another {name} than {paths[0]}; merge ensembles that one network drew alike")
+            if number in path_of:
+                raise DataError(f"member {number} is in {path_of[number]} and in {path}; merge files of different members")
+            path_of[number] = path
 
 
-def described(variable: Any) -> str:
+def require_same_kind(file: netCDF4.Dataset, path: Path, first: netCDF4.Dataset, first_path: Path) -> None:
+    """Raise DataError for a file with another grid, other variables or another seed than the first."""
+    for name, variable in first.variables.items():
+        if name not in file.variables:
+            raise DataError(f"{path} has no {name}, which {first_path} has; merge ensembles of one kind")
+        other = file[name]
+        if other.dimensions != variable.dimensions or other.shape[1:] != variable.shape[1:]:
+            raise DataError(
+                f"{name} is {axes_of(other)} in {path} but {axes_of(variable)} in {first_path}; merge ensembles of one kind"
+            )
+        shared = "member" not in variable.dimensions and not is_summary(first, name)
+        if shared and not np.array_equal(other[:], variable[:]):
+            raise DataError(f"{path} has other values of {name} than {first_path}; merge ensembles of one kind")
+    for name in set(first.ncattrs()) - set(RUN_ATTRIBUTES) - {"software", "title"}:
+        if getattr(file, name, None) != getattr(first, name):
+            raise DataError(f"{path} has another {name} than {first_path}; merge ensembles that one network drew alike")
+
+
+def axes_of(variable: Any) -> str:
+    """Return names and lengths of a variable's axes, as text."""
     return ", ".join(f"{name} {size}" for name, size in zip(variable.dimensions, variable.shape, strict=True))
 
 
-def summary(file: netCDF4.Dataset, name: str) -> bool:
-    """Whether a variable is a statistic over members."""
+def is_summary(file: netCDF4.Dataset, name: str) -> bool:
+    """Tell whether a variable is a statistic over members."""
     return "realization: " in str(getattr(file[name], "cell_methods", "")) or name.endswith("_quantiles")
 
 
-def copy(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int) -> Merged:
+def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int) -> Merged:
+    """Copy attributes, axes and variables of all files."""
     first = files[0]
-    dropped = [name for name in first.variables if len(files) > 1 and summary(first, name)]
+    dropped = [name for name in first.variables if len(files) > 1 and is_summary(first, name)]
     finished = sum(int((file["complete"][:] == 1).sum()) for file in files)
     total = sum(file["complete"].size for file in files)
-    target.setncatts({name: first.getncattr(name) for name in first.ncattrs() if len(files) == 1 or name not in OF_A_RUN})
-    if len(files) > 1 and hasattr(first, "parampi_config"):
-        target.setncattr("parampi_config", of_all(files))
-    target.setncattr("history", f"{first.history}; merged by parampi")
+    copy_attributes(files, target)
     target.setncattr("parampi_complete", np.int32(finished == total))
     for name, dimension in first.dimensions.items():
         size = sum(len(file.dimensions["member"]) for file in files) if name == "member" else len(dimension)
@@ -113,27 +134,44 @@ def copy(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression:
     fields = channels(first)
     for name in first.variables:
         if name not in dropped:
-            copy_variable(files, target, name, name in fields, compression)
+            copy_variable(files, target, name, packing_of(first[name], name in fields, compression))
     return Merged(len(target.dimensions["member"]), finished, total, dropped)
 
 
-def of_all(files: Sequence[netCDF4.Dataset]) -> str:
-    """The configuration that would draw the members of all files."""
+def copy_attributes(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset) -> None:
+    """Copy the global attributes that are true of all files."""
+    first = files[0]
+    kept = [name for name in first.ncattrs() if len(files) == 1 or name not in RUN_ATTRIBUTES]
+    target.setncatts({name: first.getncattr(name) for name in kept})
+    if len(files) > 1 and hasattr(first, "parampi_config"):
+        target.setncattr("parampi_config", merged_config(files))
+    target.setncattr("history", f"{first.history}; merged by parampi")
+
+
+def merged_config(files: Sequence[netCDF4.Dataset]) -> str:
+    """Return the configuration that would draw the members of all files."""
     config = json.loads(files[0].parampi_config)
     config["sampling"]["members"] = [int(number) for file in files for number in file["realization"][:]]
     return json.dumps(config)
 
 
-def copy_variable(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, name: str, fields: bool, compression: int) -> None:
-    source = files[0][name]
-    told = {key: source.getncattr(key) for key in source.ncattrs()}
+def packing_of(source: Any, is_field: bool, compression: int) -> dict[str, Any]:
+    """Return the NetCDF library's options for a copy of a variable: chunks and checksums of fields, compression."""
     packing: dict[str, Any] = {}
-    if fields:
+    if is_field:
         packing = {"chunksizes": (*[1] * (source.ndim - 2), *source.shape[-2:]), "fletcher32": True}
     if source.ndim > 1 and compression:
         packing |= {"compression": "zlib", "complevel": compression, "shuffle": True}
-    variable = target.createVariable(name, source.dtype, source.dimensions, fill_value=told.pop("_FillValue", None), **packing)
-    variable.setncatts(told)
+    return packing
+
+
+def copy_variable(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, name: str, packing: dict[str, Any]) -> None:
+    """Copy a variable, members of all files one after another."""
+    source = files[0][name]
+    attributes = {key: source.getncattr(key) for key in source.ncattrs()}
+    fill_value = attributes.pop("_FillValue", None)
+    variable = target.createVariable(name, source.dtype, source.dimensions, fill_value=fill_value, **packing)
+    variable.setncatts(attributes)
     if "member" not in source.dimensions:
         variable[:] = source[:]
         return
