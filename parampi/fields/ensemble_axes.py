@@ -48,7 +48,7 @@ class EnsembleAxes:
 
     @property
     def lead_times(self) -> int:
-        """How many lead times there are; 1 where there is no roll-out."""
+        """Number of lead times; 1 where there is no roll-out."""
         return len(self.leads.values) if self.leads else 1
 
     @property

@@ -53,7 +53,7 @@ class Moments:
 
     @property
     def kurtosis(self) -> Floats:
-        """Kurtosis (C,), E[x^4] / E[x^2]^2 about the mean over all samples and points; 3 if normal, NaN for a constant channel."""
+        """Kurtosis (C,), E[x^4] / E[x^2]^2 about the mean over samples and points; 3 if normal, NaN for a constant channel."""
         return ratio(self.fourth.mean(0), self.second.mean(0) ** 2)
 
     @property

@@ -1,4 +1,8 @@
-"""Files of a mean and a spectrum in a basis: what `parampi.Statistics` keeps."""
+"""Files of `parampi.Statistics`: the mean and the spectrum of normalised fields, in a basis.
+
+They share the variables `mean` and `spectrum` with the files of `DatasetStatistics`. What tells them apart is the global
+attribute BASIS, a JSON text with the basis and its options; a file without it has a radial spectrum, in physical units.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,21 +15,23 @@ from parampi.fields.atomic_files import partial_name, put_in_place, writing
 from parampi.fields.netcdf_files import CONVENTIONS, reading
 
 Floats = NDArray[np.floating[Any]]
-MARK = "parampi_spectral_basis"
+BASIS = "parampi_spectral_basis"
 
 
 def write_spectrum(path: str | Path, mean: Floats, spectrum: Floats | None, basis: str) -> None:
-    """A mean of any number of axes, a spectrum (one number, (S,) or (M,)) and the basis as a JSON text."""
+    """Write a mean of any number of axes, a spectrum (one number, (S,) or (M,)) and the basis as a JSON text."""
     with writing(path):
         with netCDF4.Dataset(partial_name(path), "w") as file:
-            file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", MARK: basis})
-            put(file, "mean", mean, "mean of the fields")
+            file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", BASIS: basis})
+            write_variable(file, "mean", mean, "mean of the fields")
             if spectrum is not None:
-                put(file, "spectrum", spectrum, "variance of modes, in units of that of white noise of unit variance")
+                long_name = "variance of modes, in units of that of white noise of unit variance"
+                write_variable(file, "spectrum", spectrum, long_name)
         put_in_place(path, overwrite=True)
 
 
-def put(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> None:
+def write_variable(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> None:
+    """Write a variable with axes of its own."""
     axes = [f"{name}_axis{i}" for i in range(values.ndim)]
     for axis, size in zip(axes, values.shape, strict=True):
         file.createDimension(axis, size)
@@ -35,10 +41,10 @@ def put(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> Non
 
 
 def read_spectrum(path: str | Path) -> tuple[Floats, Floats | None, str] | None:
-    """What `write_spectrum` wrote; None for a NetCDF file of another kind."""
+    """Read mean, spectrum and basis from a file that `write_spectrum` wrote; None for a NetCDF file of another kind."""
     with reading(path) as file:
-        if not hasattr(file, MARK) or "mean" not in file.variables:
+        if not hasattr(file, BASIS) or "mean" not in file.variables:
             return None
         file.set_auto_mask(False)
         spectrum = np.asarray(file["spectrum"][...]) if "spectrum" in file.variables else None
-        return np.asarray(file["mean"][...]), spectrum, str(getattr(file, MARK))
+        return np.asarray(file["mean"][...]), spectrum, str(getattr(file, BASIS))

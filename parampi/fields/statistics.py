@@ -123,19 +123,17 @@ class DatasetStatistics:
         level_axes: Mapping[str, LevelAxis] | None = None,
         missing: Missing = "refuse",
     ) -> "DatasetStatistics":
-        """Return the statistics of fields (N, C, H, W), read a block of samples at a time.
+        """Return the statistics of fields (N, C, H, W), read in blocks; `references` of them, evenly spread, are kept.
 
-        references  samples that are kept, evenly spread
-        team        processes that share the reading
-        missing     "refuse" missing values, or leave them out ("mean": the spectrum and the kept samples have the mean instead)
+        team     processes that share the reading
+        missing  "refuse" missing values, or leave them out ("mean": the spectrum and the kept samples have the mean instead)
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
         measured = moments(fields, team, missing)
-        numbers = {name: getattr(measured, name) for name in PER_CHANNEL}
         return cls(
             *(tuple(names), tuple(units), tuple(long_names)),
-            **numbers,
+            **{name: getattr(measured, name) for name in PER_CHANNEL},
             wavenumber=wavenumbers(*fields.shape[2:]),
             reference=reference_fields(fields, references, measured.mean),
             y=np.asarray(y, np.float64),

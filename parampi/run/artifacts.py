@@ -37,4 +37,5 @@ def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
     fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
     title = f"{count(len(report.members), 'member')}, {report.rounds} rounds instead of {report.serial_rounds}"
     target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
-    report_figure(target, fields, inputs.statistics, history, sigmas, inputs.config.sampling.tolerance, title)
+    tolerance = inputs.config.sampling.tolerance
+    report_figure(target, fields, inputs.statistics, history, sigmas=sigmas, tolerance=tolerance, title=title)

@@ -1,4 +1,4 @@
-"""Where the finished members of a run go: into one file by rank 0, or by every rank that drives a group of ranks."""
+"""Output of a run's finished members: by rank 0, or by every rank that drives a group of ranks, into a store."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -114,7 +114,7 @@ class EnsembleOutput:
         self.close(complete=kind is None)
 
     def close(self, complete: bool) -> None:
-        """Finish the files, or leave none behind where nothing was finished before an error."""
+        """Finish the files; remove them where nothing was finished before an error."""
         finished = Reducer(self.comm).add(self.count)
         if not complete and not finished.any():
             on_all(self.comm, lambda: self.store.discard() if self.store else None)

@@ -10,17 +10,24 @@ from parampi.verify.figures import FAINT, INK, STYLE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LINES = {"DDIM": ("#b0b0b0", "s"), "Heun": ("#8a8a8a", "v"), "DPM-Solver++ 2M": ("#6c8ebf", "o"),
-         "DPM-Solver++ 3M": ("#3b6aa0", "^"), "UniPC": (INK, "D")}  # fmt: skip
-SHOWN = "collocation, order 4"
+LINES = {
+    "DDIM": ("#b0b0b0", "s"),
+    "Heun": ("#8a8a8a", "v"),
+    "DPM-Solver++ 2M": ("#6c8ebf", "o"),
+    "DPM-Solver++ 3M": ("#3b6aa0", "^"),
+    "UniPC": (INK, "D"),
+}
+"""Colour and marker of each serial sampler."""
+COLLOCATION = "collocation, order 4"
+"""The collocation that is drawn."""
 SHADES = {8: "#f3c29b", 16: "#e8a33d", 24: "#d9742f", 32: "#c8553d", 64: "#8a2f2a"}
-"""Of the numbers of collocation points that are drawn."""
+"""Colours of the numbers of collocation points that are drawn."""
 LEAST = 1e-9
-"""Errors below are not told from that of the solution compared with."""
+"""Smallest error shown: the error of the true solution itself is about as large."""
 
 
 def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
-    """One PNG, an axis per problem: serial samplers by their evaluations, collocation by its rounds, errors downwards.
+    """Draw one PNG, an axis per problem: serial samplers by their evaluations, collocation by its rounds.
 
     rows  of `parampi.bench.accuracy`
 
@@ -48,12 +55,13 @@ def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
 
 
 def draw(axis: "Axes", rows: Sequence[Any]) -> None:
+    """Draw one problem's lines."""
     for name, (colour, marker) in LINES.items():
-        mine = sorted((row for row in rows if row.method == name), key=lambda row: row.rounds)
-        axis.plot([r.rounds for r in mine], [r.error for r in mine], color=colour, marker=marker, markersize=4, label=name)
+        line = sorted((row for row in rows if row.method == name), key=lambda row: row.rounds)
+        axis.plot([r.rounds for r in line], [r.error for r in line], color=colour, marker=marker, markersize=4, label=name)
     for points, colour in SHADES.items():
         for row in rows:
-            if row.method == SHOWN and row.points == points:
+            if row.method == COLLOCATION and row.points == points:
                 errors = [max(error, LEAST) for error in row.path]
                 numbers = range(1, len(errors) + 1)
                 axis.plot(numbers, errors, color=colour, linewidth=2, marker=".", label=f"collocation, {points} points")

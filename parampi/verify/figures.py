@@ -1,4 +1,4 @@
-"""The report's figure. matplotlib is imported only when one is drawn, and drawn on without a display."""
+"""The report's figure. matplotlib is imported only when a figure is drawn, and needs no display."""
 
 import re
 from collections.abc import Sequence
@@ -25,26 +25,42 @@ FIELDS: tuple[Box, Box] = (1.0, 4.3, 4.1, 4.1), (6.5, 4.3, 4.1, 4.1)
 SPECTRA: Box = (1.0, 0.7, 4.1, 2.45)
 RESIDUALS: Box = (6.5, 0.7, 4.1, 2.45)
 ARRANGED = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
+"""Rows and columns by the number of panels."""
 
 INK, ACCENT, FAINT = "#222222", "#c8553d", "#d9d9d9"
 STYLE: dict[Any, Any] = {
-    "font.size": 11, "axes.titlesize": 12, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.edgecolor": "#888888", "axes.linewidth": 0.8, "mathtext.default": "regular",
-}  # fmt: skip
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+    "mathtext.default": "regular",
+}
 
 
 def report_figure(
-    path: str | Path, ensemble: Floats, statistics: DatasetStatistics, history: History, sigmas: Floats, tolerance: float,
-    title: str, channel: int = 0, label: str = "Data",
-) -> None:  # fmt: skip
-    """One PNG, 12 x 9 inch: members beside reference fields, their radial spectra, and a member's residual per point and round.
+    path: str | Path,
+    ensemble: Floats,
+    statistics: DatasetStatistics,
+    history: History,
+    *,
+    sigmas: Floats,
+    tolerance: float,
+    title: str,
+    channel: int = 0,
+    label: str = "Data",
+) -> None:
+    """Draw one PNG, 12 x 9 inch: members beside reference fields, radial spectra, and a member's residual per point and round.
 
     ensemble   (M, C, H, W) in physical units
     history    per round: the first point of the member's window, and the residuals (n,) of the window's points
     sigmas     (N + 1,) noise levels of the points
     tolerance  drawn as a line into the residuals
-    channel    the one that is shown
-    label      what the reference fields are called, "Simulation" for example
+    channel    the channel that is shown
+    label      name of the reference fields, "Simulation" for example
 
     Replaces a file that may be there. Raises OutputError where it cannot be written.
     """
@@ -65,13 +81,13 @@ def report_figure(
 
 
 def add_axes(figure: "Figure", box: Box) -> "Axes":
-    """Axes in a box."""
+    """Add axes in a box."""
     left, bottom, width, height = box
     return figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
 
 
 def draw_fields(figure: "Figure", members: Floats, statistics: DatasetStatistics, channel: int, label: str) -> None:
-    """Up to four members beside as many reference fields, on one colour scale."""
+    """Draw up to four members beside as many reference fields, on one colour scale."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -91,7 +107,7 @@ def draw_fields(figure: "Figure", members: Floats, statistics: DatasetStatistics
 
 
 def label_block(figure: "Figure", block: Box, name: str, statistics: DatasetStatistics) -> None:
-    """One name and one label per axis for all panels of a block."""
+    """Write one name and one label per axis for all panels of a block."""
     left, bottom, width, height = block
     centre, middle = (left + width / 2) / WIDTH, (bottom + height / 2) / HEIGHT
     figure.text(centre, (bottom + height + 0.1) / HEIGHT, name, ha="center", fontsize=12)
@@ -100,12 +116,12 @@ def label_block(figure: "Figure", block: Box, name: str, statistics: DatasetStat
 
 
 def along(axis: str, units: str) -> str:
-    """The label of a horizontal axis."""
+    """Return the label of an axis of the map."""
     return {"degrees_east": "longitude (°E)", "degrees_north": "latitude (°N)"}.get(units, f"{axis} ({pretty(units)})")
 
 
 def aspect(statistics: DatasetStatistics) -> float:
-    """Width of a map over its height: true to scale where both axes have the same units, at most 3."""
+    """Return the width of a map over its height: true to scale where both axes have the same units, at most 3."""
     (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
     angles = {statistics.x_units, statistics.y_units} == {"degrees_north", "degrees_east"}
     true = abs((right - left) / (last - first)) if angles or statistics.x_units == statistics.y_units else 1.0
@@ -113,7 +129,7 @@ def aspect(statistics: DatasetStatistics) -> float:
 
 
 def arrange(area: Box, rows: int, columns: int, aspect: float, gap: float = 0.12) -> tuple[Box, list[Box]]:
-    """The block that rows x columns panels take in the middle of an area, and the panels, row by row from the top left."""
+    """Return the block of rows x columns panels in the middle of an area, and the panels, row by row from the top left."""
     left, bottom, width, height = area
     panel = min((width - gap * (columns - 1)) / columns, (height - gap * (rows - 1)) / rows * aspect)
     across, down = panel + gap, panel / aspect + gap
@@ -123,13 +139,13 @@ def arrange(area: Box, rows: int, columns: int, aspect: float, gap: float = 0.12
 
 
 def beside(box: Box) -> Box:
-    """A colour bar's place."""
+    """Return the box of a colour bar beside a box."""
     left, bottom, width, height = box
     return left + width + 0.15, bottom, 0.17, height
 
 
 def colour_limits(statistics: DatasetStatistics, channel: int) -> tuple[float, float]:
-    """Limits about the mean between which 99 % of the reference fields' values are."""
+    """Return the limits about the mean between which 99 % of the reference fields' values are."""
     mean, deviation = statistics.mean[channel], statistics.standard_deviation[channel]
     centre = 0.0 if abs(mean) < 0.05 * deviation else float(mean)
     reach = float(np.quantile(np.abs(statistics.reference[:, channel] - centre), 0.99))
@@ -137,12 +153,17 @@ def colour_limits(statistics: DatasetStatistics, channel: int) -> tuple[float, f
 
 
 def draw_map(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours: Any) -> None:
-    """One field, y upwards."""
+    """Draw one field, y upwards."""
     (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
     axis.imshow(
-        field, cmap=colours.cmap, norm=colours.norm, extent=(left, right, first, last), origin="lower", interpolation="nearest",
+        field,
+        cmap=colours.cmap,
+        norm=colours.norm,
+        extent=(left, right, first, last),
+        origin="lower",
+        interpolation="nearest",
         aspect="auto",
-    )  # fmt: skip
+    )
     axis.set_ylim(min(first, last), max(first, last))
     height = axis.get_position().height * HEIGHT
     axis.locator_params(axis="x", nbins=4)
@@ -152,13 +173,13 @@ def draw_map(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours
 
 
 def edges(centres: Floats) -> tuple[float, float]:
-    """Where the first cell begins and the last one ends."""
+    """Return the coordinates where the first cell begins and the last one ends."""
     half = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) / 2 or 0.5
     return float(centres[0] - half), float(centres[-1] + half)
 
 
 def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, channel: int, label: str) -> None:
-    """The ensemble's mean spectrum and the band of its members over the data's, up to the shorter side's Nyquist wavenumber."""
+    """Draw the ensemble's mean spectrum and its members' band over the data's, up to the shorter side's Nyquist wavenumber."""
     shown = slice(1, max(2, shorter_side(statistics) // 2) + 1)
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
     spectra, last = radial_spectrum(members)[:, shown], quarter_of(statistics)
@@ -178,7 +199,7 @@ def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, c
 
 
 def draw_residuals(figure: "Figure", axis: "Axes", history: History, sigmas: Floats, tolerance: float) -> None:
-    """Residual by point and round on a logarithmic scale; white where a point was not in the window."""
+    """Draw the residual by point and round on a logarithmic scale; white where a point was not in the window."""
     from matplotlib.collections import LineCollection
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import MaxNLocator
@@ -187,9 +208,14 @@ def draw_residuals(figure: "Figure", axis: "Axes", history: History, sigmas: Flo
     floor, top = tolerance * 1e-3, max(float(np.max(table, initial=0.0, where=np.isfinite(table))), 10 * tolerance)
     extent = (-0.5, table.shape[1] - 0.5, 0.5, table.shape[0] + 0.5)
     image = axis.imshow(
-        np.maximum(table, floor), norm=LogNorm(floor, top), cmap="viridis", aspect="auto", extent=extent, origin="lower",
+        np.maximum(table, floor),
+        norm=LogNorm(floor, top),
+        cmap="viridis",
+        aspect="auto",
+        extent=extent,
+        origin="lower",
         interpolation="nearest",
-    )  # fmt: skip
+    )
     axis.add_collection(LineCollection(borders(table <= tolerance, np.isfinite(table)), colors="white", linewidths=1.8))
     axis.set(xlabel="point", ylabel="round", xlim=extent[:2], ylim=extent[2:])
     axis.set_title(r"Residual per round and point (above: noise level $\sigma$)", pad=24)
@@ -201,7 +227,7 @@ def draw_residuals(figure: "Figure", axis: "Axes", history: History, sigmas: Flo
 
 
 def residual_table(history: History, points: int) -> Floats:
-    """(rounds, points), NaN where a point was not in the window."""
+    """Return residuals (rounds, points), NaN where a point was not in the window."""
     table = np.full((max(len(history), 1), points), np.nan)
     for row, (first, residuals) in zip(table, history, strict=False):
         row[first : first + len(residuals)] = residuals
@@ -209,23 +235,23 @@ def residual_table(history: History, points: int) -> Floats:
 
 
 def borders(below: NDArray[np.bool_], known: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """Cell edges, in the coordinates of `draw_residuals`, between known cells of which one only is below."""
-    across = np.argwhere((below[:, 1:] != below[:, :-1]) & known[:, 1:] & known[:, :-1])
-    along = np.argwhere((below[1:] != below[:-1]) & known[1:] & known[:-1])
-    upright = [[(p + 0.5, r + 0.5), (p + 0.5, r + 1.5)] for r, p in across.tolist()]
-    level = [[(p - 0.5, r + 1.5), (p + 0.5, r + 1.5)] for r, p in along.tolist()]
-    return upright + level
+    """Return the edges, in the coordinates of `draw_residuals`, between known cells of which only one is below."""
+    between_points = np.argwhere((below[:, 1:] != below[:, :-1]) & known[:, 1:] & known[:, :-1])
+    between_rounds = np.argwhere((below[1:] != below[:-1]) & known[1:] & known[:-1])
+    vertical = [[(p + 0.5, r + 0.5), (p + 0.5, r + 1.5)] for r, p in between_points.tolist()]
+    horizontal = [[(p - 0.5, r + 1.5), (p + 0.5, r + 1.5)] for r, p in between_rounds.tolist()]
+    return vertical + horizontal
 
 
 def noise_levels(axis: "Axes", sigmas: Floats) -> None:
-    """The points' noise levels along the top."""
+    """Write the points' noise levels along the top."""
     points = np.unique(np.linspace(0, len(sigmas) - 2, 6).round().astype(int))
     upper = axis.secondary_xaxis("top")
     upper.set_xticks(points, [f"{sigmas[p]:.2g}" for p in points])
 
 
 def pretty(units: str, squared: bool = False) -> str:
-    """UDUNITS with raised exponents, "m s-1" for example; the square of them if asked for."""
+    """Return units of UDUNITS, "m s-1" for example, with raised exponents; their square if `squared`."""
     if units == "1":
         return units
     factors = re.findall(r"([^\W\d]+|%)\^?(-?\d*)", units)

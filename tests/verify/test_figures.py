@@ -40,7 +40,16 @@ def overlaps(monkeypatch):
 
 @pytest.mark.parametrize("members", [1, 2, 3, 9])
 def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
-    report_figure(tmp_path / "r.png", draw(members, 1), statistics, SLIDING, SIGMAS, 1e-3, "Title", label="Simulation")
+    report_figure(
+        tmp_path / "r.png",
+        draw(members, 1),
+        statistics,
+        SLIDING,
+        sigmas=SIGMAS,
+        tolerance=1e-3,
+        title="Title",
+        label="Simulation",
+    )
     with Image.open(tmp_path / "r.png") as image:
         assert image.size == (1800, 1350)
         assert np.asarray(image.convert("L")).std() > 20
@@ -50,7 +59,7 @@ def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
 
 @pytest.mark.parametrize("history", [SERIAL, [], [(0, np.zeros(10))], [(0, np.full(10, 1e-9))]])
 def test_any_history(draw, statistics, overlaps, tmp_path, history):
-    report_figure(tmp_path / "r.png", draw(4, 1), statistics, history, SIGMAS, 1e-6, "Title")
+    report_figure(tmp_path / "r.png", draw(4, 1), statistics, history, sigmas=SIGMAS, tolerance=1e-6, title="Title")
     assert overlaps() == []
 
 
@@ -61,22 +70,26 @@ def test_globes_and_other_grids(overlaps, tmp_path, shape):
     statistics = DatasetStatistics.from_samples(
         fields, ["u", "T"], ["m s-1", "K"], ["wind", "temperature"], x, y, x_units="degrees_east", y_units="degrees_north"
     )
-    report_figure(tmp_path / "r.png", fields[:5], statistics, SLIDING, SIGMAS, 1e-3, "Title", channel=1)
+    report_figure(tmp_path / "r.png", fields[:5], statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title", channel=1)
     assert overlaps() == []
 
 
 def test_a_thousand_points(draw, statistics, overlaps, tmp_path):
     history = [(10 * k, np.geomspace(1e-6, 1, 100)) for k in range(91)]
-    report_figure(tmp_path / "r.png", draw(4, 1), statistics, history, np.geomspace(80, 0.002, 1001), 1e-3, "Title")
+    report_figure(
+        tmp_path / "r.png", draw(4, 1), statistics, history, sigmas=np.geomspace(80, 0.002, 1001), tolerance=1e-3, title="Title"
+    )
     assert overlaps() == []
 
 
 def test_it_replaces_and_refuses_like_other_outputs(draw, statistics, tmp_path):
     (tmp_path / "r.png").write_text("old")
-    report_figure(tmp_path / "r.png", draw(1, 1), statistics, SLIDING, SIGMAS, 1e-3, "Title")
+    report_figure(tmp_path / "r.png", draw(1, 1), statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match=r"r\.png cannot be written"):
-        report_figure(tmp_path / "none" / "r.png", draw(1, 1), statistics, SLIDING, SIGMAS, 1e-3, "Title")
+        report_figure(
+            tmp_path / "none" / "r.png", draw(1, 1), statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title"
+        )
 
 
 def test_residuals_stand_at_their_round_and_point():

@@ -1,4 +1,4 @@
-"""What a conditional network is given, from NetCDF or HDF5 files: one case per time, one read per case."""
+"""Conditions of a network from NetCDF or HDF5 files: one case per time, one read per case."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,6 +18,7 @@ from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
 COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
+"""Attributes of the axis of times that are taken over."""
 
 
 @dataclass
@@ -28,11 +29,13 @@ class Conditions:
     names       variables in the network's order; by name, wherever they stand in the files
     statistics  of these variables: mean, standard deviation, units
     select      indices of the cases to draw; None for all
-    missing     "refuse" missing values (DataError), or give the "mean" in their place
-    static      a file and its variables (y, x) that are given to every case, behind the others
-    by_name     where the network's conditions are among names (those of the files, then static ones), which it is called with;
-                None where they are in this order
+    missing     "refuse" missing values (DataError), or put the "mean" in their place
+    static      a file and its variables (y, x) that follow the others in every case
     rollout     forecasts in a row; `channels` are then the names of what is drawn
+    by_name     returns the order of the network's conditions among names (those of the files, then static ones); None where
+                they are in this order
+
+    `shape` (C, y, x) is that of the files' variables, `cases` the axis of cases, `leads` that of lead times or None.
     """
 
     paths: Sequence[Path]
@@ -58,14 +61,14 @@ class Conditions:
             self.rollout.connect(self.names, self.channels)
         with self.samples as opened:
             self.shape = opened.shape[1:]
-            self.check_units(units)
+            self.require_units(units)
             self.cases = self.axis_of_cases()
-            self.check_forcing()
+            self.require_forcing()
         self.constant = self.read_static() if self.static else None
         self.leads = self.rollout.leads(self.cases, self.spacing) if self.rollout else None
 
     def scales(self, names: Sequence[str]) -> tuple[Floats, Floats, list[str]]:
-        """Means and standard deviations (C, 1, 1) and units."""
+        """Return means and standard deviations (C, 1, 1) and units. Raise DataError for a variable without statistics."""
         unknown = [name for name in names if name not in self.statistics.names]
         if unknown:
             raise DataError(
@@ -76,8 +79,8 @@ class Conditions:
         mean, deviation = self.statistics.mean[rows], self.statistics.standard_deviation[rows]
         return mean[:, None, None], deviation[:, None, None], [self.statistics.units[row] for row in rows]
 
-    def check_forcing(self) -> None:
-        """In a roll-out variables that no result replaces are needed at each of its times."""
+    def require_forcing(self) -> None:
+        """Raise DataError where files end before a roll-out: variables that no result replaces are needed at all its times."""
         forcing, steps = self.rollout.unfed(self.names) if self.rollout else [], self.rollout.steps if self.rollout else 1
         last, total = max(self.cases.indices) + steps - 1, self.samples.shape[0]
         if forcing and last >= total:
@@ -87,6 +90,7 @@ class Conditions:
             )
 
     def read_static(self) -> Floats:
+        """Read the static variables (C, y, x), normalised. Raise DataError for another grid."""
         assert self.static
         path, names = self.static
         mean, deviation, _ = self.scales(names)
@@ -96,94 +100,112 @@ class Conditions:
                     f"{path}: {', '.join(names)} have shape {opened.leading[0] + opened.shape[2:]}; expected static fields "
                     f"{self.shape[1:]} like those of {self.paths[0]}"
                 )
-            return self.filled((opened[0:1][0] - mean) / deviation, names, f"in {path}")
+            return self.fill_gaps((opened[0:1][0] - mean) / deviation, names, f"in {path}")
 
-    def check_units(self, expected: Sequence[str]) -> None:
+    def require_units(self, expected: Sequence[str]) -> None:
+        """Raise DataError for a variable in other units than its statistics."""
         for path, variables in zip(self.paths, self.samples.variables, strict=True):
-            for name, (variable, _), wanted in zip(self.names, variables, expected, strict=True):
-                units = str(getattr(variable, "units", wanted))
-                if units != wanted:
+            for name, (variable, _), statistics_units in zip(self.names, variables, expected, strict=True):
+                units = str(getattr(variable, "units", statistics_units))
+                if units != statistics_units:
                     raise DataError(
-                        f"{path}: {name} is in {units!r}, its statistics in {wanted!r}; convert the one or the other"
+                        f"{path}: {name} is in {units!r}, its statistics in {statistics_units!r}; convert the one or the other"
                     )
 
     def axis_of_cases(self) -> Cases:
-        leading = self.samples.leading
-        if any(len(shape) > 1 for shape in leading):
+        """Return the axis of the selected cases. Raise DataError for variables with other axes."""
+        if any(len(shape) > 1 for shape in self.samples.leading):
             dimensions = ", ".join(self.samples.variables[0][0][0].dimensions)
             raise DataError(
                 f"{self.paths[0]}: {self.names[0]} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of "
                 f"an axis of levels one is named, such as {self.names[0]}@500"
             )
-        total = self.samples.shape[0]
-        chosen = list(range(total)) if self.select is None else [int(index) for index in self.select]
-        wrong = [index for index in chosen if not 0 <= index < total]
-        if wrong or not chosen or len(set(chosen)) < len(chosen):
-            what = f"{wrong} are beyond" if wrong else "this names a case twice, or none, of"
-            raise DataError(
-                f"condition.select = {chosen}: {what} the {total} cases of the files; give different indices from 0 to "
-                f"{total - 1}"
-            )
+        indices = self.selected_cases()
         name, values, attributes = self.coordinate()
         self.spacing = np.diff(values)
         if self.rollout and unit_of(attributes.get("units", "")):
             attributes = {key: value for key, value in attributes.items() if key not in ("axis", "long_name")}
             name = "forecast_reference_time"
             attributes |= {"standard_name": name, "long_name": "start of the forecast"}
-        return Cases(name, values[chosen], attributes, chosen)
+        return Cases(name, values[indices], attributes, indices)
+
+    def selected_cases(self) -> list[int]:
+        """Return the indices of the cases to draw. Raise DataError for indices that are not there or come twice."""
+        total = self.samples.shape[0]
+        indices = list(range(total)) if self.select is None else [int(index) for index in self.select]
+        beyond = [index for index in indices if not 0 <= index < total]
+        if beyond or not indices or len(set(indices)) < len(indices):
+            reason = f"{beyond} are beyond" if beyond else "this names a case twice, or none, of"
+            cases = "the 1 case" if total == 1 else f"the {total} cases"
+            raise DataError(
+                f"condition.select = {indices}: {reason} {cases} of the files; give different indices from 0 to {total - 1}"
+            )
+        return indices
 
     def coordinate(self) -> tuple[str, Floats, dict[str, str]]:
-        """Name, values and attributes of the first axis, in all files; their indices where it has no coordinate."""
+        """Return name, values and attributes of the first axis, in all files; indices where it has no coordinate."""
         first, timed = self.samples.variables[0][0][0], len(self.samples.leading[0]) == 1
         total = self.samples.shape[0]
         name = first.dimensions[0] if timed else "case"
         if not timed or any(name not in file.variables for file in self.samples.files):
             return name, np.arange(total, dtype=np.float64), {"long_name": "index of the condition", "units": "1"}
-        told = [described(file[name]) for file in self.samples.files]
-        for path, attributes in zip(self.paths, told, strict=True):
+        attributes = [copied_attributes(file[name]) for file in self.samples.files]
+        for path, others in zip(self.paths, attributes, strict=True):
             for key in ("units", "calendar"):
-                if attributes.get(key) != told[0].get(key):
+                if others.get(key) != attributes[0].get(key):
                     raise DataError(
-                        f"{path}: {name} has {key} {attributes.get(key)!r}, but {told[0].get(key)!r} in {self.paths[0]}; files "
-                        f"that follow one another must agree"
+                        f"{path}: {name} has {key} {others.get(key)!r}, but {attributes[0].get(key)!r} in {self.paths[0]}; "
+                        f"files that follow one another must agree"
                     )
         parts = [np.ma.asarray(file[name][:], np.float64).reshape(-1) for file in self.samples.files]
         values = np.concatenate([np.ma.filled(part, np.nan) for part in parts])
-        return name, values, told[0]
+        return name, values, attributes[0]
 
     def __call__(self, cases: Sequence[int], lead: int = 0, results: Floats | None = None) -> Floats:
-        """Normalised conditions (m, C, y, x) of cases, by their indices in the files; each is read once. At a later `lead` of a
-        roll-out, `results` (m, channels, y, x) in physical units are those of the lead before."""
-        steady = lead > 0 and self.rollout is not None and not self.rollout.unfed(self.names)
-        found: dict[int, Floats] = {}
-        with ExitStack() as stack:
-            opened = stack.enter_context(self.samples) if not steady else None
-            for case in sorted(set(cases)):
-                at = case + lead
-                raw = opened[at : at + 1][0] if opened else np.zeros(self.shape)
-                scaled = (raw - self.mean) / self.deviation
-                scaled[[row for row, _ in self.rollout.places] if lead and self.rollout else []] = 0.0
-                found[case] = self.filled(scaled, self.names, f"of case {at} in {', '.join(map(str, self.paths))}")
-        made = np.stack([found[case] for case in cases])
+        """Return normalised conditions (m, C, y, x) of cases, by their indices in the files; each is read once.
+
+        At a later `lead` of a roll-out, `results` (m, channels, y, x) in physical units are those of the lead before.
+        """
+        by_case = self.read_cases(sorted(set(cases)), lead)
+        conditions = np.stack([by_case[case] for case in cases])
         if lead and self.rollout and results is not None:
             for row, channel in self.rollout.places:
-                made[:, row] = (results[:, channel] - self.mean[row]) / self.deviation[row]
+                conditions[:, row] = (results[:, channel] - self.mean[row]) / self.deviation[row]
         if self.constant is not None:
-            made = np.concatenate([made, np.broadcast_to(self.constant, (len(made), *self.constant.shape))], axis=1)
-        return made if self.order is None else made[:, list(self.order)]
+            constant = np.broadcast_to(self.constant, (len(conditions), *self.constant.shape))
+            conditions = np.concatenate([conditions, constant], axis=1)
+        return conditions if self.order is None else conditions[:, list(self.order)]
 
-    def filled(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
-        """Normalised fields with the mean in the place of gaps. Raises DataError where that is not wanted, or all is gap."""
+    def read_cases(self, cases: Sequence[int], lead: int) -> dict[int, Floats]:
+        """Read the normalised variables (C, y, x) of cases at a lead time, 0 in the places of fed ones after the first; no file
+        is opened where all are fed."""
+        all_fed = lead > 0 and self.rollout is not None and not self.rollout.unfed(self.names)
+        fed = [row for row, _ in self.rollout.places] if lead and self.rollout else []
+        by_case: dict[int, Floats] = {}
+        with ExitStack() as stack:
+            opened = None if all_fed else stack.enter_context(self.samples)
+            for case in cases:
+                index = case + lead
+                raw = opened[index : index + 1][0] if opened else np.zeros(self.shape)
+                scaled = (raw - self.mean) / self.deviation
+                scaled[fed] = 0.0
+                by_case[case] = self.fill_gaps(scaled, self.names, f"of case {index} in {', '.join(map(str, self.paths))}")
+        return by_case
+
+    def fill_gaps(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
+        """Return normalised fields with the mean in the place of gaps. Raise DataError where gaps are refused or are all."""
         gaps = ~np.isfinite(fields)
         if gaps.any():
             channel = int(gaps.any(axis=(1, 2)).argmax())
             if self.missing == "refuse" or gaps[channel].all():
+                count = int(gaps[channel].sum())
                 raise DataError(
-                    f"{names[channel]} {where} has {int(gaps[channel].sum())} missing values of {gaps[channel].size}; fill "
+                    f"{names[channel]} {where} has {count} missing value{'s' * (count != 1)} of {gaps[channel].size}; fill "
                     f"them, or give the mean in the place of some (condition.missing: mean)"
                 )
         return np.where(gaps, 0.0, fields)
 
 
-def described(variable: Any) -> dict[str, str]:
+def copied_attributes(variable: Any) -> dict[str, str]:
+    """Return the attributes of a coordinate that are taken over."""
     return {key: str(variable.getncattr(key)) for key in COPIED if key in variable.ncattrs()}

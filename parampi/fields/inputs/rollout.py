@@ -1,4 +1,4 @@
-"""Roll-outs: what a result becomes in the next condition, and the axes of times that come of it."""
+"""Roll-outs: results that enter the next condition, and the axis of lead times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,9 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Rollout:
-    """`steps` forecasts in a row, each from the one before.
+    """Forecasts in a row, each from the one before.
 
+    steps how many forecasts there are
     step  time from one to the next, such as "6 hours"; None for the distance between the times of the files
     feed  variables of the condition, and the channels of the result that take their places; None for those of the same name
     """
@@ -26,10 +27,10 @@ class Rollout:
     step: str | None = None
     feed: dict[str, str] | None = None
     places: list[tuple[int, int]] = field(default_factory=list, compare=False)
-    """Of fed variables: row in the condition, and channel of the result; found by `connect`."""
+    """Row in the condition and channel of the result, of each fed variable; filled by `connect`."""
 
     def connect(self, names: Sequence[str], channels: Sequence[str]) -> None:
-        """Find where channels of the result go. Raises DataError for names that are not there."""
+        """Connect channels of the result with variables of the condition. Raise DataError for names that are not there."""
         feed = {name: name for name in names if name in channels} if self.feed is None else self.feed
         for name, channel in feed.items():
             if name not in names or channel not in channels:
@@ -45,12 +46,12 @@ class Rollout:
         self.places[:] = [(list(names).index(name), list(channels).index(channel)) for name, channel in feed.items()]
 
     def unfed(self, names: Sequence[str]) -> list[str]:
-        """Variables that are read anew for each step: forcing."""
+        """Return the variables that are read anew for each step: forcing."""
         fed = {row for row, _ in self.places}
         return [name for row, name in enumerate(names) if row not in fed]
 
     def leads(self, cases: Cases, spacing: Floats) -> Leads:
-        """The axis of lead times; `spacing` are the distances between all times of the files."""
+        """Return the axis of lead times; `spacing` are the distances between all times of the files."""
         unit = unit_of(cases.attributes.get("units", ""))
         if self.step is not None:
             number, step_unit = parse_duration(self.step)

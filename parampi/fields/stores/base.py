@@ -43,7 +43,7 @@ register = STORES.register
 
 @dataclass(frozen=True)
 class MemberFacts:
-    """How a member was drawn: the ensemble's seed, what it cost, and the relative residual of its last sweep."""
+    """Facts about a member: the ensemble's seed, what the member cost, and the relative residual of its last sweep."""
 
     seed: int
     rounds: int
@@ -86,7 +86,7 @@ class BaseStore(ABC):
     """One rank's part in writing an ensemble: knows its members and refuses others, counts the finished ones, closes once.
 
     It is a context: closed as complete when the block ends; when an error ends the block, it keeps the finished members, and
-    leaves nothing behind where there are none.
+    removes its files where there are none.
     """
 
     writers: ClassVar[Literal["root", "groups"]] = "root"
@@ -151,7 +151,7 @@ class BaseStore(ABC):
             self.finish(complete and len(self.finished) == self.schema.axes.expected)
 
     def discard(self) -> None:
-        """Close and leave nothing behind."""
+        """Close and remove all that was written."""
         if self.is_open:
             self.is_open = False
             self.remove()

@@ -18,7 +18,7 @@ class Content:
     summary      statistics over members; standard deviations are those of a sample (divided by members - 1)
     quantiles    for the summary "quantiles", by linear interpolation between members
     compression  0 (none) to 9, lossless
-    checksums    of members' fields, by which damaged ones are found
+    checksums    whether members' fields have checksums, which tell damaged ones
     digits       significant decimal digits that are kept; None for all of float32. Fewer compress better
     """
 

@@ -1,7 +1,7 @@
 """An ensemble in several files, one for each rank that writes, and a joint file that shows them as one: the store `virtual`.
 
 The joint file is an ordinary NetCDF-4 file with HDF5's virtual datasets (HDF5 1.10 and later read them) in the place of the
-channels' variables. It names its parts relative to its own folder, so that both can be moved together.
+channels' variables. It names its parts relative to its own folder, so that both can be moved at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ class VirtualStore(NetCDFStore):
             remove_stale_parts(target.path)
 
     def close(self, complete: bool) -> None:
-        """Finish the part; leave none behind where no member was finished."""
+        """Finish the part; remove it where no member was finished."""
         if self.finished:
             super().close(complete)
         else:
@@ -72,8 +72,7 @@ def join_parts(
 ) -> bool:
     """Write the joint file of parts. Return whether no member is missing.
 
-    Raises OutputError, for a part that cannot be seen too. What an earlier ensemble of this name left in the folder of parts is
-    removed.
+    Parts of an earlier ensemble of this name are removed. Raises OutputError, also where a part of another rank does not appear.
     """
     path = Path(path)
     for part in parts:
