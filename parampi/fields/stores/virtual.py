@@ -72,7 +72,7 @@ def join_parts(
 ) -> bool:
     """Write the joint file of parts. Return whether no member is missing.
 
-    Parts of an earlier ensemble of this name are removed. Raises OutputError, also where a part of another rank does not appear.
+    Parts of an earlier ensemble of this name are removed. Raises OutputError, also where a part of another rank is not visible.
     """
     path = Path(path)
     for part in parts:
