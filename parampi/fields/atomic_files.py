@@ -72,6 +72,14 @@ def put_in_place(path: str | Path, overwrite: bool = False) -> None:
         synchronise(path.parent)
 
 
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield the name under which a file is to be written, and put it in place of `path` at the end. Raise OutputError."""
+    with writing(path):
+        yield partial_name(path)
+        put_in_place(path, overwrite=True)
+
+
 def synchronise(path: Path) -> None:
     """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -11,7 +11,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import replacing
 from parampi.fields.netcdf_files import CONVENTIONS, reading
 
 Floats = NDArray[np.floating[Any]]
@@ -20,14 +20,12 @@ BASIS = "parampi_spectral_basis"
 
 def write_spectrum(path: str | Path, mean: Floats, spectrum: Floats | None, basis: str) -> None:
     """Write a mean of any number of axes, a spectrum (one number, (S,) or (M,)) and the basis as a JSON text."""
-    with writing(path):
-        with netCDF4.Dataset(partial_name(path), "w") as file:
-            file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", BASIS: basis})
-            write_variable(file, "mean", mean, "mean of the fields")
-            if spectrum is not None:
-                long_name = "variance of modes, in units of that of white noise of unit variance"
-                write_variable(file, "spectrum", spectrum, long_name)
-        put_in_place(path, overwrite=True)
+    with replacing(path) as partial, netCDF4.Dataset(partial, "w") as file:
+        file.setncatts({"Conventions": CONVENTIONS, "title": "Mean and spectrum of normalised fields", BASIS: basis})
+        write_variable(file, "mean", mean, "mean of the fields")
+        if spectrum is not None:
+            long_name = "variance of modes, in units of that of white noise of unit variance"
+            write_variable(file, "spectrum", spectrum, long_name)
 
 
 def write_variable(file: netCDF4.Dataset, name: str, values: Floats, long_name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
@@ -175,10 +175,8 @@ class DatasetStatistics:
 
     def save(self, path: str | Path) -> None:
         """Write a NetCDF-4 file, in place of one that may be there; floats in float64, the reference fields in float32."""
-        with writing(path):
-            with netCDF4.Dataset(partial_name(path), "w") as file:
-                write(file, self)
-            put_in_place(path, overwrite=True)
+        with replacing(path) as partial, netCDF4.Dataset(partial, "w") as file:
+            write(file, self)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "DatasetStatistics":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import replacing
 from parampi.verify.figures import FAINT, INK, STYLE
 
 if TYPE_CHECKING:
@@ -49,9 +49,8 @@ def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=min(5, len(problems) + 2), frameon=False)
         figure.tight_layout(rect=(0, 0.12 if len(problems) > 2 else 0.2, 1, 1))
-        with writing(path):
-            figure.savefig(partial_name(path), format="png", metadata={"Software": None})
-            put_in_place(path, overwrite=True)
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", metadata={"Software": None})
 
 
 def draw(axis: "Axes", rows: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields import DatasetStatistics, radial_spectrum
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import replacing
 from parampi.verify.scores import quarter_of, shorter_side
 
 if TYPE_CHECKING:
@@ -75,9 +75,8 @@ def report_figure(
         draw_fields(figure, ensemble[:, channel], statistics, channel, label)
         draw_spectra(add_axes(figure, SPECTRA), ensemble[:, channel], statistics, channel, label)
         draw_residuals(figure, add_axes(figure, RESIDUALS), history, sigmas, tolerance)
-        with writing(path):
-            figure.savefig(partial_name(path), format="png", metadata={"Software": None})
-            put_in_place(path, overwrite=True)
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", metadata={"Software": None})
 
 
 def add_axes(figure: "Figure", box: Box) -> "Axes":
