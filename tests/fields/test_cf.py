@@ -21,8 +21,8 @@ def findings(path: Path) -> dict[str, list[str]]:
     report = path.with_suffix(".json")
     command = [str(CHECKER), "--test=cf:1.11", "-f", "json", "-o", str(report), str(path)]
     subprocess.run(command, capture_output=True, text=True, timeout=120)
-    told = json.loads(report.read_text())["cf:1.11"]
-    return {level: [m for finding in told[f"{level}_priorities"] for m in finding["msgs"]] for level in ("high", "medium")}
+    results = json.loads(report.read_text())["cf:1.11"]
+    return {level: [m for finding in results[f"{level}_priorities"] for m in finding["msgs"]] for level in ("high", "medium")}
 
 
 def statistics(units: tuple[str, str]) -> DatasetStatistics:
@@ -41,12 +41,12 @@ def test_ensembles(tmp_path, units, cases):
     with NetCDFStore(path, schema_of(made, numbers, 3, cases=cases)) as store:
         for number in numbers:
             store.write(number, np.zeros(made.shape, np.float32), MemberFacts(3, 2, 2, 0.5))
-    found = findings(path)
-    assert not found["high"], found
+    messages = findings(path)
+    assert not messages["high"], messages
     # lengths along x and y are taken for degrees that lack their units, and leap seconds are the input's affair
-    assert all("should define valid units for" in m or "leap_seconds" in m for m in found["medium"]), found
+    assert all("should define valid units for" in m or "leap_seconds" in m for m in messages["medium"]), messages
     if units[0] == "degrees_north":
-        assert all("leap_seconds" in m for m in found["medium"])
+        assert all("leap_seconds" in m for m in messages["medium"])
 
 
 def test_statistics(tmp_path):

@@ -15,13 +15,13 @@ def fields():
 
 
 def test_blocks_give_the_moments_of_the_whole(fields):
-    found = moments(fields)
+    measured = moments(fields)
     whole = np.moveaxis(fields, 1, 0).reshape(2, -1)
-    np.testing.assert_allclose(found.mean, whole.mean(1), rtol=1e-13)
-    np.testing.assert_allclose(found.standard_deviation, whole.std(1), rtol=1e-13)
-    np.testing.assert_allclose(found.kurtosis, stats.kurtosis(whole, axis=1, fisher=False), rtol=1e-12)
-    np.testing.assert_allclose(found.spectrum, radial_spectrum(fields).mean(0), rtol=1e-13)
-    assert found.second.shape == found.fourth.shape == found.means.shape == (2 * BLOCK + 3, 2)
+    np.testing.assert_allclose(measured.mean, whole.mean(1), rtol=1e-13)
+    np.testing.assert_allclose(measured.standard_deviation, whole.std(1), rtol=1e-13)
+    np.testing.assert_allclose(measured.kurtosis, stats.kurtosis(whole, axis=1, fisher=False), rtol=1e-12)
+    np.testing.assert_allclose(measured.spectrum, radial_spectrum(fields).mean(0), rtol=1e-13)
+    assert measured.second.shape == measured.fourth.shape == measured.means.shape == (2 * BLOCK + 3, 2)
 
 
 def test_never_more_than_a_block_is_read(fields):
@@ -36,8 +36,8 @@ def test_never_more_than_a_block_is_read(fields):
 
 
 def test_a_constant_has_no_kurtosis():
-    found = moments(np.ones((3, 1, 2, 2)))
-    assert np.isnan(found.kurtosis) and found.standard_deviation == 0
+    measured = moments(np.ones((3, 1, 2, 2)))
+    assert np.isnan(measured.kurtosis) and measured.standard_deviation == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, "masked"])
@@ -59,11 +59,11 @@ def test_missing_values_are_left_out():
     fields = rng.normal(5.0, 2.0, (70, 2, 6, 8))
     land = rng.random((6, 8)) < 0.3
     gappy = np.where(land, np.nan, fields)
-    found = moments(gappy, missing="mean")
+    measured = moments(gappy, missing="mean")
     sea = fields[..., ~land]
-    assert np.allclose(found.mean, sea.mean((0, 2))) and np.allclose(found.standard_deviation, sea.std((0, 2)))
-    whole = moments(np.where(land, found.mean[:, None, None], fields))
-    assert np.allclose(found.spectrum, whole.spectrum)
+    assert np.allclose(measured.mean, sea.mean((0, 2))) and np.allclose(measured.standard_deviation, sea.std((0, 2)))
+    whole = moments(np.where(land, measured.mean[:, None, None], fields))
+    assert np.allclose(measured.spectrum, whole.spectrum)
     with pytest.raises(DataError, match=r"sample 0 of the fields holds NaN, Inf or missing values; .* or use --missing mean"):
         moments(gappy)
     gappy[66, 1] = np.nan

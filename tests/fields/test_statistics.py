@@ -1,4 +1,4 @@
-"""DatasetStatistics: what they are, there and back through a file, and damaged files."""
+"""Statistics of a data set: what they are, there and back through a file, and damaged files."""
 
 import subprocess
 import sys
@@ -17,10 +17,10 @@ ARRAYS = ("mean", "standard_deviation", "kurtosis", "spectrum", "wavenumber", "r
 
 
 def test_they_are_the_moments_of_the_samples(statistics, samples):
-    found = moments(samples)
-    np.testing.assert_array_equal(statistics.mean, found.mean)
-    np.testing.assert_array_equal(statistics.standard_deviation, found.standard_deviation)
-    np.testing.assert_array_equal(statistics.kurtosis, found.kurtosis)
+    measured = moments(samples)
+    np.testing.assert_array_equal(statistics.mean, measured.mean)
+    np.testing.assert_array_equal(statistics.standard_deviation, measured.standard_deviation)
+    np.testing.assert_array_equal(statistics.kurtosis, measured.kurtosis)
     np.testing.assert_array_equal(statistics.spectrum, radial_spectrum(samples).mean(0))
     assert statistics.samples == 20 and statistics.shape == (2, 6, 8) and statistics.grid == (6, 8)
 
@@ -56,12 +56,12 @@ def test_fields_of_another_shape_are_refused(statistics):
 
 def test_there_and_back_through_a_file(statistics, tmp_path):
     statistics.save(tmp_path / "s.nc")
-    found = DatasetStatistics.from_file(tmp_path / "s.nc")
+    loaded = DatasetStatistics.from_file(tmp_path / "s.nc")
     for name in ARRAYS:
-        np.testing.assert_array_equal(getattr(found, name), getattr(statistics, name))
-        assert not np.ma.isMaskedArray(getattr(found, name))
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(statistics, name))
+        assert not np.ma.isMaskedArray(getattr(loaded, name))
     for name in ("names", "units", "long_names", "x_units", "y_units", "samples"):
-        assert getattr(found, name) == getattr(statistics, name)
+        assert getattr(loaded, name) == getattr(statistics, name)
     assert [path.name for path in tmp_path.iterdir()] == ["s.nc"]
 
 

@@ -10,21 +10,21 @@ from tests.fields.schemas import schema_of
 
 
 def test_the_data_against_itself(draw, statistics):
-    found = compare_fields(draw(2000, 0), statistics)
-    for score in (found.standard_deviation, found.kurtosis, found.spectrum):
+    scores = compare_fields(draw(2000, 0), statistics)
+    for score in (scores.standard_deviation, scores.kurtosis, scores.spectrum):
         np.testing.assert_allclose(score.ratio, 1, rtol=1e-12)
-    assert found.worst_deviation[0] < 1e-12
-    np.testing.assert_allclose(found.mean.value, statistics.mean)
-    assert found.shells.tolist() == [1, 2, 3, 4] and quarter_of(statistics) == 4
-    assert found.spectrum.ratio.shape == (1, 4) and (found.members, found.samples) == (2000, 2000)
+    assert scores.worst_deviation[0] < 1e-12
+    np.testing.assert_allclose(scores.mean.value, statistics.mean)
+    assert scores.shells.tolist() == [1, 2, 3, 4] and quarter_of(statistics) == 4
+    assert scores.spectrum.ratio.shape == (1, 4) and (scores.members, scores.samples) == (2000, 2000)
 
 
 def test_a_change_of_scale_shows_as_much_as_it_is(draw, statistics):
-    found = compare_fields(draw(2000, 0) * 1.1 + 5, statistics)
-    np.testing.assert_allclose(found.standard_deviation.ratio, 1.1, rtol=1e-12)
-    np.testing.assert_allclose(found.spectrum.ratio, 1.21, rtol=1e-12)
-    np.testing.assert_allclose(found.kurtosis.ratio, 1, rtol=1e-10)
-    np.testing.assert_allclose(found.mean.value, 5, atol=1e-12)
+    scores = compare_fields(draw(2000, 0) * 1.1 + 5, statistics)
+    np.testing.assert_allclose(scores.standard_deviation.ratio, 1.1, rtol=1e-12)
+    np.testing.assert_allclose(scores.spectrum.ratio, 1.21, rtol=1e-12)
+    np.testing.assert_allclose(scores.kurtosis.ratio, 1, rtol=1e-10)
+    np.testing.assert_allclose(scores.mean.value, 5, atol=1e-12)
 
 
 def test_the_worst_shell_is_named(draw, statistics):
@@ -32,17 +32,17 @@ def test_the_worst_shell_is_named(draw, statistics):
     modes = np.fft.rfft2(fields)
     k = np.rint(np.hypot(np.fft.fftfreq(16, 1 / 16)[:, None], np.fft.rfftfreq(16, 1 / 16)))
     modes[..., k == 3] *= np.sqrt(0.7)
-    found = compare_fields(np.fft.irfft2(modes), statistics)
-    assert found.worst_shell[0] == 3 and found.worst_deviation[0] == pytest.approx(0.3, rel=1e-10)
+    scores = compare_fields(np.fft.irfft2(modes), statistics)
+    assert scores.worst_shell[0] == 3 and scores.worst_deviation[0] == pytest.approx(0.3, rel=1e-10)
     np.testing.assert_allclose(spectrum_ratio(np.fft.irfft2(modes), statistics)[0, 1:5], [1, 1, 0.7, 1], rtol=1e-10)
 
 
 def test_standard_errors_are_those_of_repetition(draw, statistics):
     """Of 200 ensembles of 20 members: mean estimated variance against the variance between ensembles, whose own relative
     standard error is sqrt(2 / 199) = 10 %; 40 % is four of them."""
-    found = [compare_fields(draw(20, seed), statistics) for seed in range(1, 201)]
+    comparisons = [compare_fields(draw(20, seed), statistics) for seed in range(1, 201)]
     for name in ("mean", "standard_deviation", "kurtosis", "spectrum"):
-        scores = [getattr(comparison, name) for comparison in found]
+        scores = [getattr(comparison, name) for comparison in comparisons]
         estimated = np.mean([score.error**2 for score in scores], axis=0)
         between = np.var([score.value for score in scores], axis=0)
         np.testing.assert_allclose(estimated / between, 1, atol=0.4, err_msg=name)
@@ -60,15 +60,15 @@ def test_a_shell_in_which_the_data_holds_nothing_is_left_out(draw):
     flat[..., 3:] = flat[..., 3:14, :] = 0
     data = np.fft.irfft2(flat)
     statistics = DatasetStatistics.from_samples(data, ["w"], ["1"], ["w"], range(16), range(16))
-    found = compare_fields(data + 0.01 * draw(50, 1), statistics, quarter=5)
-    assert np.isnan(found.spectrum.ratio[0]).tolist() == [False, False, False, True, True]
-    assert np.isfinite(found.worst_deviation[0]) and "nan" not in found.table()
+    scores = compare_fields(data + 0.01 * draw(50, 1), statistics, quarter=5)
+    assert np.isnan(scores.spectrum.ratio[0]).tolist() == [False, False, False, True, True]
+    assert np.isfinite(scores.worst_deviation[0]) and "nan" not in scores.table()
 
 
 def test_one_member_has_no_standard_error(draw, statistics):
-    found = compare_fields(draw(1, 3), statistics)
-    assert np.isnan(found.kurtosis.error).all() and np.isfinite(found.kurtosis.ratio).all()
-    assert "+- 0" not in found.table() and found.table().startswith("1 member against 2000 samples")
+    scores = compare_fields(draw(1, 3), statistics)
+    assert np.isnan(scores.kurtosis.error).all() and np.isfinite(scores.kurtosis.ratio).all()
+    assert "+- 0" not in scores.table() and scores.table().startswith("1 member against 2000 samples")
 
 
 @pytest.fixture
@@ -81,19 +81,19 @@ def ensemble(draw, statistics, tmp_path):
 
 
 def test_files_score_as_their_finished_fields_do(ensemble, draw, statistics, tmp_path):
-    found, expected = compare(ensemble, tmp_path / "s.nc", quarter=6), compare_fields(draw(5, 9), statistics, 6)
-    assert found.members == 5 and found.shells[-1] == 6
-    np.testing.assert_allclose(found.spectrum.ratio, expected.spectrum.ratio, rtol=1e-5)
+    scores, expected = compare(ensemble, tmp_path / "s.nc", quarter=6), compare_fields(draw(5, 9), statistics, 6)
+    assert scores.members == 5 and scores.shells[-1] == 6
+    np.testing.assert_allclose(scores.spectrum.ratio, expected.spectrum.ratio, rtol=1e-5)
 
 
 def test_the_table_shows_every_shell_and_the_worst(ensemble, tmp_path):
-    found = compare(str(ensemble), str(tmp_path / "s.nc"))
-    table = found.table()
+    scores = compare(str(ensemble), str(tmp_path / "s.nc"))
+    table = scores.table()
     lines = table.splitlines()
     assert lines[0].startswith("5 members against 2000 samples") and "s-1" in table
     assert [line.split()[1] for line in lines if line.startswith("  shell")] == ["1", "2", "3", "4"]
-    assert f"{found.kurtosis.ratio[0]:.3f} +- {found.kurtosis.relative_error[0]:.3f}" in table
-    assert f"{found.worst_deviation[0]:.1%}" in lines[-1]
+    assert f"{scores.kurtosis.ratio[0]:.3f} +- {scores.kurtosis.relative_error[0]:.3f}" in table
+    assert f"{scores.worst_deviation[0]:.1%}" in lines[-1]
 
 
 def test_what_does_not_belong_together_is_refused(ensemble, draw, statistics, tmp_path):

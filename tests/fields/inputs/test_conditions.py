@@ -43,24 +43,24 @@ def expected(statistics, names, cases):
 
 @pytest.mark.parametrize("names", [("u", "v"), ("v", "u"), ("v",)])
 def test_variables_come_by_name_in_the_networks_order(tmp_path, statistics, names):
-    found = Conditions([write(tmp_path / "a.nc")], names, statistics)
-    assert found.shape == (len(names), 4, 5) and found.cases.indices == list(range(6))
-    assert np.allclose(found([4, 0, 4]), expected(statistics, names, [4, 0, 4]))
+    conditions = Conditions([write(tmp_path / "a.nc")], names, statistics)
+    assert conditions.shape == (len(names), 4, 5) and conditions.cases.indices == list(range(6))
+    assert np.allclose(conditions([4, 0, 4]), expected(statistics, names, [4, 0, 4]))
 
 
 def test_several_files_follow_one_another(tmp_path, statistics):
     paths = [write(tmp_path / "a.nc", times=range(4)), write(tmp_path / "b.nc", times=range(4, 6))]
-    found = Conditions(paths, ("u",), statistics, select=[5, 1])
-    assert found.cases.indices == [5, 1] and found.cases.values.tolist() == [10.0, 2.0]
-    assert found.cases.attributes["calendar"] == "noleap" and found.cases.name == "time"
-    assert np.allclose(found(found.cases.indices), expected(statistics, ("u",), [5, 1]))
+    conditions = Conditions(paths, ("u",), statistics, select=[5, 1])
+    assert conditions.cases.indices == [5, 1] and conditions.cases.values.tolist() == [10.0, 2.0]
+    assert conditions.cases.attributes["calendar"] == "noleap" and conditions.cases.name == "time"
+    assert np.allclose(conditions(conditions.cases.indices), expected(statistics, ("u",), [5, 1]))
 
 
 def test_a_file_of_plain_hdf5(tmp_path, statistics):
     with h5py.File(tmp_path / "a.h5", "w", track_order=True) as file:
         file["u"] = FIELDS["u"]
-    found = Conditions([tmp_path / "a.h5"], ("u",), statistics)
-    assert found.cases.attributes["units"] == "1" and np.allclose(found([3]), expected(statistics, ("u",), [3]))
+    conditions = Conditions([tmp_path / "a.h5"], ("u",), statistics)
+    assert conditions.cases.attributes["units"] == "1" and np.allclose(conditions([3]), expected(statistics, ("u",), [3]))
 
 
 def test_a_file_of_one_field_is_one_case(tmp_path, statistics):
@@ -68,8 +68,8 @@ def test_a_file_of_one_field_is_one_case(tmp_path, statistics):
         file.createDimension("y", 4)
         file.createDimension("x", 5)
         file.createVariable("u", "f4", ("y", "x"))[:] = FIELDS["u"][2]
-    found = Conditions([tmp_path / "a.nc"], ("u",), statistics)
-    assert found.cases.indices == [0] and np.allclose(found([0]), expected(statistics, ("u",), [2]), atol=1e-6)
+    conditions = Conditions([tmp_path / "a.nc"], ("u",), statistics)
+    assert conditions.cases.indices == [0] and np.allclose(conditions([0]), expected(statistics, ("u",), [2]), atol=1e-6)
 
 
 def gaps(values):
@@ -144,15 +144,15 @@ def layered(folder):
 
 @pytest.mark.parametrize("case", BAD.values(), ids=list(BAD))
 def test_what_cannot_be_is_refused(tmp_path, statistics, case):
-    make, told = case
+    make, message = case
     paths, names, options = make(tmp_path)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         Conditions(paths, names, statistics, **options)(range(6))
 
 
 def test_the_mean_in_the_place_of_some(tmp_path, statistics):
-    found = Conditions([write(tmp_path / "a.nc", u=gaps((2, 1)))], ("u",), statistics, missing="mean")([2])
-    assert not found[0, 0, 1].any() and np.allclose(found[0, 0, 0], expected(statistics, ("u",), [2])[0, 0, 0])
+    values = Conditions([write(tmp_path / "a.nc", u=gaps((2, 1)))], ("u",), statistics, missing="mean")([2])
+    assert not values[0, 0, 1].any() and np.allclose(values[0, 0, 0], expected(statistics, ("u",), [2])[0, 0, 0])
 
 
 def test_the_store_has_an_axis_of_cases(tmp_path, statistics):

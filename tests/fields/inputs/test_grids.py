@@ -134,10 +134,18 @@ def test_a_masked_ensemble_is_compared_with_masked_data(tmp_path, project, capsy
         variable.units = "s-1"
         kept = np.add.outer(np.arange(8), np.arange(8)) % 3 != 0
         variable[:] = np.where(kept, np.random.default_rng(0).normal(1.0, 2.0, (30, 8, 8)), np.nan)
-    told = ["stats", str(tmp_path / "data.nc"), "--output", str(tmp_path / "statistics.nc"), "--missing", "mean", "--overwrite"]
-    assert main(told) == 0
+    arguments = [
+        "stats",
+        str(tmp_path / "data.nc"),
+        "--output",
+        str(tmp_path / "statistics.nc"),
+        "--missing",
+        "mean",
+        "--overwrite",
+    ]
+    assert main(arguments) == 0
     run(load(project))
     capsys.readouterr()
-    told = ["verify", str(tmp_path / "out" / "ensemble.nc"), "--statistics", str(tmp_path / "statistics.nc")]
-    assert main(told) == 0
+    arguments = ["verify", str(tmp_path / "out" / "ensemble.nc"), "--statistics", str(tmp_path / "statistics.nc")]
+    assert main(arguments) == 0
     assert "nan" not in capsys.readouterr().out

@@ -76,12 +76,12 @@ def test_channels_are_read_by_level(data, statistics):
 
 
 def test_what_stats_writes_is_read_back(data, tmp_path, capsys):
-    told = ["stats", str(data), "--variable", "t@*", "--variable", "sp", "--output", str(tmp_path / "s.nc")]
-    assert main(told) == 0
+    arguments = ["stats", str(data), "--variable", "t@*", "--variable", "sp", "--output", str(tmp_path / "s.nc")]
+    assert main(arguments) == 0
     assert "t@850: mean " in capsys.readouterr().out
-    found = DatasetStatistics.from_file(tmp_path / "s.nc")
-    assert found.names == ("t@500", "t@850", "t@1000", "sp") and found.standard_names[0] == "air_temperature"
-    assert found.level_axes["t"].name == "plev" and dict(found.level_axes["t"].attributes)["positive"] == "down"
+    loaded = DatasetStatistics.from_file(tmp_path / "s.nc")
+    assert loaded.names == ("t@500", "t@850", "t@1000", "sp") and loaded.standard_names[0] == "air_temperature"
+    assert loaded.level_axes["t"].name == "plev" and dict(loaded.level_axes["t"].attributes)["positive"] == "down"
 
 
 def fields(number):
@@ -122,8 +122,8 @@ def test_one_variable_with_an_axis_of_levels(written):
 
 
 def test_members_are_read_by_channel(written):
-    found, numbers = read_members(written, ("t@1000", "sp"))
-    assert numbers == [0, 1, 2] and np.array_equal(found[1], fields(1)[[2, 1]])
+    members, numbers = read_members(written, ("t@1000", "sp"))
+    assert numbers == [0, 1, 2] and np.array_equal(members[1], fields(1)[[2, 1]])
     with pytest.raises(DataError, match=r"e\.nc: t has no level 850; it has 500, 1000"):
         read_members(written, ("t@850",))
 
@@ -142,9 +142,9 @@ def test_parts_and_merged(tmp_path, statistics, written):
 
 
 def test_conditions_of_levels(data, statistics):
-    found = Conditions([data], ("t@1000", "sp"), statistics, select=[3, 7])
-    assert found.shape == (2, 8, 6) and found.cases.name == "time" and found.cases.values.tolist() == [3.0, 7.0]
-    made = found([7])
+    conditions = Conditions([data], ("t@1000", "sp"), statistics, select=[3, 7])
+    assert conditions.shape == (2, 8, 6) and conditions.cases.name == "time" and conditions.cases.values.tolist() == [3.0, 7.0]
+    made = conditions([7])
     assert np.allclose(made[0, 0], (T[7, 2] - statistics.mean[2]) / statistics.standard_deviation[2])
     assert np.allclose(made[0, 1], (SP[7] - statistics.mean[1]) / statistics.standard_deviation[1])
 
@@ -187,8 +187,8 @@ def test_two_axes_of_levels():
     ],
 )
 def test_what_is_not_there(data, tmp_path, name, words, capsys):
-    told = ["stats", str(data), "--variable", name, "--output", str(tmp_path / "s.nc")]
-    assert main(told) == USER_ERROR
+    arguments = ["stats", str(data), "--variable", name, "--output", str(tmp_path / "s.nc")]
+    assert main(arguments) == USER_ERROR
     assert re.search(words, capsys.readouterr().err)
 
 

@@ -1,4 +1,4 @@
-"""DatasetStatistics of samples that lie in files."""
+"""Statistics of samples that lie in files."""
 
 import netCDF4
 import numpy as np
@@ -30,13 +30,13 @@ def test_files_give_the_statistics_of_their_samples(tmp_path):
     paths = [write(tmp_path / "a.nc", [0, 1]), write(tmp_path / "b.nc", [2, 3, 4])]
     with FileSamples(paths) as samples:
         assert samples.shape == (15, 2, 8, 6)
-        found = samples.statistics()
+        measured = samples.statistics()
     fields = np.stack([A, 2 * B], axis=2).reshape(15, 2, 8, 6)
     expected = DatasetStatistics.from_samples(
         fields, ["u", "v"], ["m s-1"] * 2, ["wind u", "wind v"], np.arange(6) * 0.5, np.arange(8.0), x_units="m"
     )
     for name, value in vars(expected).items():
-        np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+        np.testing.assert_array_equal(getattr(measured, name), value, err_msg=name)
 
 
 def test_channels_are_chosen_by_name_and_in_that_order(tmp_path):

@@ -1,4 +1,4 @@
-"""`parampi check` and `parampi merge`: what is wrong with an ensemble is found, and one plain file is the same ensemble."""
+"""`parampi check` and `parampi merge`: problems of an ensemble are named, and one plain file is the same ensemble."""
 
 import shutil
 
@@ -25,12 +25,12 @@ FACTS = MemberFacts(5, 2, 3, 1e-3)
 @pytest.fixture
 def joint(tmp_path, statistics):
     """Nine members in three parts, the parts marked as those of one ensemble."""
-    numbers, told = list(range(9)), {"parampi_ensemble": "abcdefghijk"}
-    schema = schema_of(statistics, numbers, 5, attributes=told)
+    numbers, attributes = list(range(9)), {"parampi_ensemble": "abcdefghijk"}
+    schema = schema_of(statistics, numbers, 5, attributes=attributes)
     parts = [part_name(tmp_path / "e.nc", "abcdefgh", part) for part in range(3)]
     for k, path in enumerate(parts):
         with NetCDFStore(
-            path, schema_of(statistics, numbers[3 * k : 3 * k + 3], 5, attributes=told), summarised=False
+            path, schema_of(statistics, numbers[3 * k : 3 * k + 3], 5, attributes=attributes), summarised=False
         ) as store:
             for number in numbers[3 * k : 3 * k + 3]:
                 store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
@@ -39,9 +39,9 @@ def joint(tmp_path, statistics):
 
 
 def test_nothing_is_wrong(joint):
-    found = check(joint[0])
-    assert found.problems == [] and found.facts[0].endswith("u, T; 9 of 9 fields finished")
-    assert len(found.facts) == 4 and "e.parts/abcdefgh-00002.nc" in found.facts[3]
+    findings = check(joint[0])
+    assert findings.problems == [] and findings.facts[0].endswith("u, T; 9 of 9 fields finished")
+    assert len(findings.facts) == 4 and "e.parts/abcdefgh-00002.nc" in findings.facts[3]
 
 
 def problem(path):
@@ -96,7 +96,7 @@ def test_a_part_of_another_shape(joint, statistics):
         parts[0], schema_of(statistics, [0, 1], 5, attributes={"parampi_ensemble": "abcdefghijk"}), overwrite=True
     ) as store:
         store.write(0, np.zeros(statistics.shape), FACTS)
-    assert any("u has shape (2, 6, 8); the joint file reads (3, 6, 8) of it" in told for told in problem(path))
+    assert any("u has shape (2, 6, 8); the joint file reads (3, 6, 8) of it" in line for line in problem(path))
 
 
 def test_damaged_values_are_found_by_their_checksum(joint):
@@ -115,6 +115,9 @@ def test_members_that_were_never_finished(tmp_path, statistics):
         store.write(1, np.zeros(statistics.shape), FACTS)
         raise RuntimeError
     assert check(tmp_path / "e.nc").problems == ["2 fields were never finished"]
+    with NetCDFStore(tmp_path / "one.nc", schema_of(statistics, [0, 1], 5)) as store:
+        store.write(1, np.zeros(statistics.shape), FACTS)
+    assert check(tmp_path / "one.nc").problems == ["1 field was never finished"]
 
 
 def test_holes(tmp_path, statistics):
@@ -135,16 +138,16 @@ def test_the_command(joint, capsys):
     assert capsys.readouterr().out.endswith("no problem was found\n")
     parts[1].unlink()
     assert main(["check", str(path)]) == USER_ERROR
-    told = capsys.readouterr()
-    assert "problem: " in told.out and told.err == f"parampi: {path} has 3 problems\n"
+    output = capsys.readouterr()
+    assert "problem: " in output.out and output.err == f"parampi: {path} has 3 problems\n"
     assert main(["check", str(parts[0].with_name("no.nc"))]) == USER_ERROR
 
 
 @pytest.mark.parametrize("which", ["members", "cases and lead times"])
 def test_one_plain_file(tmp_path, statistics, which):
     path, _ = written(tmp_path, statistics, which, 3)
-    found = merge([path], tmp_path / "m.nc")
-    assert (found.dropped, found.finished) == ([], found.fields)
+    merged = merge([path], tmp_path / "m.nc")
+    assert (merged.dropped, merged.finished) == ([], merged.fields)
     shutil.rmtree(parts_folder(path))
     assert_equal(tmp_path / "m.nc", gathered(tmp_path, statistics, which))
 
@@ -156,9 +159,10 @@ def test_compressed(tmp_path, statistics):
         assert file["u"].filters()["zlib"] and file["u"].filters()["complevel"] == 5 and file["u"].filters()["fletcher32"]
 
 
-def ensemble(path, statistics, numbers, **told):
+def ensemble(path, statistics, numbers, **attributes):
     with NetCDFStore(
-        path, schema_of(statistics, numbers, told.pop("seed", 5), attributes=told, content=Content(summary=("mean",)))
+        path,
+        schema_of(statistics, numbers, attributes.pop("seed", 5), attributes=attributes, content=Content(summary=("mean",))),
     ) as store:
         for number in numbers:
             store.write(number, np.random.default_rng(number).normal(size=statistics.shape), FACTS)
@@ -170,8 +174,8 @@ def test_the_parts_of_a_job_array(tmp_path, statistics, capsys):
     first = ensemble(tmp_path / "a.nc", statistics, [0, 1], parampi_config=config % "[0, 1]", ranks=2)
     second = ensemble(tmp_path / "b.nc", statistics, [5, 4], parampi_config=config % "[5, 4]", ranks=4)
     assert main(["merge", str(first), str(second), "--output", str(tmp_path / "m.nc")]) == 0
-    told = capsys.readouterr().out
-    assert "4 members, 4 of 4 fields finished; left out, as not true of all members: u_mean, T_mean" in told
+    output = capsys.readouterr().out
+    assert "4 members, 4 of 4 fields finished; left out, as not true of all members: u_mean, T_mean" in output
     with xarray.open_dataset(tmp_path / "m.nc") as file:
         assert file["realization"].values.tolist() == [0, 1, 5, 4] and "u_mean" not in file
         assert file.attrs["parampi_config"] == '{"sampling": {"members": [0, 1, 5, 4]}}' and file.attrs["parampi_complete"] == 1
@@ -182,15 +186,15 @@ def test_the_parts_of_a_job_array(tmp_path, statistics, capsys):
 
 
 @pytest.mark.parametrize(
-    ("numbers", "told", "words"),
+    ("numbers", "attributes", "words"),
     [
         ([1, 2], {}, r"member 1 is in .*a\.nc and in .*b\.nc; merge files of different members"),
         ([2, 3], {"weights_sha256": "x"}, r"b\.nc has another weights_sha256 than .*a\.nc"),
     ],
 )
-def test_what_does_not_fit_together(tmp_path, statistics, numbers, told, words):
-    first = ensemble(tmp_path / "a.nc", statistics, [0, 1], **({"weights_sha256": "y"} if told else {}))
-    second = ensemble(tmp_path / "b.nc", statistics, numbers, **told)
+def test_what_does_not_fit_together(tmp_path, statistics, numbers, attributes, words):
+    first = ensemble(tmp_path / "a.nc", statistics, [0, 1], **({"weights_sha256": "y"} if attributes else {}))
+    second = ensemble(tmp_path / "b.nc", statistics, numbers, **attributes)
     with pytest.raises(DataError, match=words):
         merge([first, second], tmp_path / "m.nc")
 

@@ -59,9 +59,16 @@ def test_conventions_grid_and_units(write):
 
 
 def test_attributes_of_every_kind(write):
-    given = {"parampi_config": "seed: 3\nnäme: é", "ranks": 4, "tolerance": 1e-3, "exact": True, "huge": 2**80, "title": "Mine"}
-    with netCDF4.Dataset(write(attributes=given)) as file:
-        assert file.parampi_config == given["parampi_config"] and file.title == "Mine"
+    attributes = {
+        "parampi_config": "seed: 3\nnäme: é",
+        "ranks": 4,
+        "tolerance": 1e-3,
+        "exact": True,
+        "huge": 2**80,
+        "title": "Mine",
+    }
+    with netCDF4.Dataset(write(attributes=attributes)) as file:
+        assert file.parampi_config == attributes["parampi_config"] and file.title == "Mine"
         assert (file.ranks, file.tolerance, file.exact, file.huge) == (4, 1e-3, 1, str(2**80))
 
 

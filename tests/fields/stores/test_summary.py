@@ -1,4 +1,4 @@
-"""What of an ensemble is written: statistics over members against NumPy's, subsets, compression, sizes."""
+"""The choice of what is written of an ensemble: statistics over members against NumPy's, subsets, compression, sizes."""
 
 import h5py
 import netCDF4
@@ -101,9 +101,9 @@ def test_fewer_digits_make_smaller_files_that_are_nearly_the_same(tmp_path, stat
         with h5py.File(tmp_path / f"{digits}.nc") as file:
             sizes[digits] = file["u"].id.get_storage_size()
     with netCDF4.Dataset(tmp_path / "3.nc") as file:
-        found, exact = file["u"][:], np.stack([one[0] for one in made.values()])
+        rounded, exact = file["u"][:], np.stack([one[0] for one in made.values()])
         assert file["u"].quantization() == (3, "GranularBitRound")
-    assert sizes[3] < sizes[None] and 0 < np.abs(found / exact - 1).max() < 5e-3
+    assert sizes[3] < sizes[None] and 0 < np.abs(rounded / exact - 1).max() < 5e-3
 
 
 def test_sizes():
@@ -113,7 +113,7 @@ def test_sizes():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"members": False}, "neither members nor a summary would be written; leave output.members true"),
         ({"members": False, "summary": ("quantiles",)}, "quantiles need the members in the file"),
@@ -122,8 +122,8 @@ def test_sizes():
         ({"quantiles": (0.5, 1.5)}, "give increasing numbers from 0 to 1"),
     ],
 )
-def test_what_makes_no_sense(options, told):
-    with pytest.raises(OutputError, match=told):
+def test_what_makes_no_sense(options, message):
+    with pytest.raises(OutputError, match=message):
         Content(**options)
 
 
@@ -133,7 +133,7 @@ def test_unknown_channels(tmp_path, statistics):
 
 
 def moments_of(parts, shift):
-    """What `RunningMoments` has of values that came in several places."""
+    """Moments by `RunningMoments` of values that came in several places."""
     first, *others = [RunningMoments((1, 1, 1), np.array([shift])) for _ in parts]
     for running, values in zip((first, *others), parts, strict=True):
         for value in values:
@@ -146,11 +146,11 @@ def moments_of(parts, shift):
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20), st.floats(-10, 10))
 def test_running_moments(values, shift):
-    found = moments_of([values], shift)
+    moments = moments_of([values], shift)
     scale = max(map(abs, [*values, shift])) + 1e-12
-    assert abs(found["mean"] - np.mean(values)) <= 1e-12 * scale
-    assert abs(found["standard_deviation"] - np.std(values, ddof=1)) <= 1e-7 * scale
-    assert found["minimum"] == min(values) and found["maximum"] == max(values)
+    assert abs(moments["mean"] - np.mean(values)) <= 1e-12 * scale
+    assert abs(moments["standard_deviation"] - np.std(values, ddof=1)) <= 1e-7 * scale
+    assert moments["minimum"] == min(values) and moments["maximum"] == max(values)
 
 
 @settings(deadline=None, max_examples=100)

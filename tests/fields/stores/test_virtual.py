@@ -72,8 +72,8 @@ def header(path):
             name: (v.dimensions, v.shape, str(v.dtype), {k: str(v.getncattr(k)) for k in v.ncattrs()})
             for name, v in file.variables.items()
         }
-        told = {k: file.getncattr(k) for k in file.ncattrs() if k != "history"}
-        return {name: len(d) for name, d in file.dimensions.items()}, variables, told
+        attributes = {k: file.getncattr(k) for k in file.ncattrs() if k != "history"}
+        return {name: len(d) for name, d in file.dimensions.items()}, variables, attributes
 
 
 def assert_equal(one, other):
@@ -147,10 +147,10 @@ def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)))
 def test_boxes_cover_what_is_true_once(mask):
-    found = np.zeros(mask.shape, int)
+    covered = np.zeros(mask.shape, int)
     for box in boxes(mask):
-        found[box] += 1
-    assert np.array_equal(found, mask.astype(int))
+        covered[box] += 1
+    assert np.array_equal(covered, mask.astype(int))
 
 
 @given(st.integers(1, 6), st.integers(1, 4))
