@@ -1,6 +1,6 @@
 """Fields and files: statistics of data, inputs, and stores of ensembles. The only package that imports netCDF4."""
 
-from parampi.fields.atomic_files import check_target
+from parampi.fields.atomic_files import check_target, replacing
 from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
 from parampi.fields.inputs.conditions import Conditions
 from parampi.fields.inputs.grids import GridMetadata
@@ -44,6 +44,7 @@ __all__ = [
     "read_members",
     "read_spectrum",
     "register",
+    "replacing",
     "wavenumbers",
     "write_spectrum",
 ]

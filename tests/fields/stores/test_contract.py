@@ -1,11 +1,14 @@
 """The stores' contract: every registered store must behave as the one in memory does."""
 
+import re
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 
 from parampi.errors import ConfigError, OutputError
-from parampi.fields import STORES, BaseStore, MemberFacts, MemoryStore, StoreTarget, register
+from parampi.fields import STORES, MemberFacts, MemoryStore, StoreTarget
 from parampi.fields.netcdf_files import reading
 from parampi.parallel import Layout
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
@@ -157,42 +160,29 @@ def test_members_must_be_different_numbers(kind, statistics, tmp_path, members):
     assert list(tmp_path.iterdir()) == []
 
 
-class ArrayStore(BaseStore):
-    """A store of a user's: one file of NumPy's for all members."""
-
-    def __init__(self, path, schema):
-        super().__init__(schema)
-        self.path, self.fields = path, {}
-
-    @classmethod
-    def open(cls, target, rank, comm):
-        return cls(target.path, target.schema)
-
-    def put(self, member, lead, fields, facts):
-        self.fields[f"member{member}"] = fields
-
-    def finish(self, complete):
-        np.savez(self.path, **self.fields)
-
-    def remove(self):
-        self.fields.clear()
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "howto" / "own-store.md"
 
 
 @pytest.fixture
-def arrays(monkeypatch):
-    monkeypatch.setitem(STORES, "arrays", ArrayStore)  # taken out again after the test
-    return register("arrays")(ArrayStore)
+def page_store(monkeypatch):
+    """The store that the documentation writes, registered until the test ends."""
+    monkeypatch.setitem(STORES, "arrays", None)
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(compile(block, str(PAGE), "exec"), names)
+    return names["ArrayStore"]
 
 
-def test_a_store_that_is_registered_is_found_by_its_name(arrays, statistics, samples, tmp_path):
-    assert store_class("arrays") is ArrayStore and writing_ranks("arrays", [Layout.plan(4, 4, 1)]) == [0]
+def test_a_store_of_a_user_is_found_by_its_name(page_store, statistics, samples, tmp_path):
+    assert store_class("arrays") is page_store and writing_ranks("arrays", [Layout.plan(4, 4, 1)]) == [0]
     target = StoreTarget(tmp_path / "e.npz", schema_of(statistics, MEMBERS, 11), "abcdefgh")
     with EnsembleOutput(target, "arrays") as output:
         for member in MEMBERS:
             output.write(member, samples[member], FACTS[member])
     with np.load(target.path) as file:
-        np.testing.assert_array_equal(file["member7"], samples[7])
+        np.testing.assert_array_equal(file["member 7"], samples[7])
         assert len(file.files) == 3
+    assert list(tmp_path.iterdir()) == [target.path]
 
 
 def test_a_name_that_no_store_has():
