@@ -80,7 +80,7 @@ def spoilt(name: str, variable: str, values: object) -> Callable[[Path], object]
 
 def other_grid(folder: Path) -> None:
     fields = np.random.default_rng(0).normal(size=(20, 1, 16, 8))
-    DatasetStatistics.from_samples(fields, ["vorticity"], ["s-1"], ["vorticity"], np.arange(8.0), np.arange(16.0)).save(
+    DatasetStatistics.from_samples(fields, ["vorticity"], ["s-1"], ["vorticity"], x=np.arange(8.0), y=np.arange(16.0)).save(
         folder / "statistics.nc"
     )
 

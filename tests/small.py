@@ -48,7 +48,7 @@ def write_statistics(path: Path, size: int = 8) -> None:
     fields = np.random.default_rng(0).normal(1.0, 2.0, (20, 1, size, size))
     axis = np.arange(size) * 0.5
     DatasetStatistics.from_samples(
-        fields, ["vorticity"], ["s-1"], ["relative vorticity"], axis, axis, x_units="m", y_units="m"
+        fields, ["vorticity"], ["s-1"], ["relative vorticity"], x=axis, y=axis, x_units="m", y_units="m"
     ).save(path)
 
 

@@ -48,7 +48,9 @@ def project(tmp_path):
         rng = np.random.default_rng(0)
         fields = np.stack([rng.normal(means[name], 1.0, (20, 8, 8)) for name in names], 1)
         axis = np.arange(8.0)
-        DatasetStatistics.from_samples(fields, names, ["1"] * len(names), names, axis, axis).save(tmp_path / "statistics.nc")
+        DatasetStatistics.from_samples(fields, names, ["1"] * len(names), names, x=axis, y=axis).save(
+            tmp_path / "statistics.nc"
+        )
         save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
         if told:
             card.write(tmp_path / "weights.safetensors", told)

@@ -139,7 +139,7 @@ def forced(folder, times=5):
     write_forcing(folder / "cond.nc", times)
     samples = np.random.default_rng(1).normal([[[[1.0]], [[2.0]]]], 2.0, (20, 2, 8, 8))
     DatasetStatistics.from_samples(
-        samples, ["vorticity", "sst"], ["s-1", "K"], ["a", "b"], np.arange(8.0), np.arange(8.0)
+        samples, ["vorticity", "sst"], ["s-1", "K"], ["a", "b"], x=np.arange(8.0), y=np.arange(8.0)
     ).save(folder / "cstat.nc")
     return config
 

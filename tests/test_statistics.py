@@ -18,7 +18,7 @@ def described(samples):
     channels, height, width = samples.shape[1:]
     return fields.DatasetStatistics.from_samples(
         samples.numpy(), [f"c{i}" for i in range(channels)], ["1"] * channels, ["a field"] * channels,
-        np.arange(width, dtype=float), np.arange(height, dtype=float),
+        x=np.arange(width, dtype=float), y=np.arange(height, dtype=float),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def main():
         vorticity, x, y = file["vorticity"], file["x"], file["y"]
         fields = vorticity[:].filled(float("nan")).reshape(-1, 1, *vorticity.shape[2:])
         statistics = DatasetStatistics.from_samples(
-            fields, ["vorticity"], [vorticity.units], [vorticity.long_name], x[:], y[:], x_units=x.units, y_units=y.units
+            fields, ["vorticity"], [vorticity.units], [vorticity.long_name], x=x[:], y=y[:], x_units=x.units, y_units=y.units
         )
     statistics.save(options.out)
     print(f"{statistics.samples} fields, standard deviation {statistics.standard_deviation[0]:.4f} {statistics.units[0]}")

@@ -50,7 +50,7 @@ def require_variable(file: netCDF4.Dataset, path: str | Path, name: str) -> Any:
     return file[name]
 
 
-def write_axis(file: netCDF4.Dataset, axis: str, values: Floats, units: str, name: str = "") -> None:
+def write_axis(file: netCDF4.Dataset, axis: str, values: Floats, units: str, *, name: str = "") -> None:
     """Write the dimension along `axis` (y or x) with its coordinate variable, whose name is the axis's by default."""
     name = name or axis
     file.createDimension(name, len(values))

@@ -127,7 +127,7 @@ def aspect(statistics: DatasetStatistics) -> float:
     return float(np.clip(true, 1 / 3, 3))
 
 
-def arrange(area: Box, rows: int, columns: int, aspect: float, gap: float = 0.12) -> tuple[Box, list[Box]]:
+def arrange(area: Box, rows: int, columns: int, aspect: float, *, gap: float = 0.12) -> tuple[Box, list[Box]]:
     """Return the block of rows x columns panels in the middle of an area, and the panels, row by row from the top left."""
     left, bottom, width, height = area
     panel = min((width - gap * (columns - 1)) / columns, (height - gap * (rows - 1)) / rows * aspect)

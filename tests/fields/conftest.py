@@ -20,5 +20,5 @@ def statistics(samples):
     names, units, long_names = ("u", "T"), ("m s-1", "K"), ("eastward wind", "temperature")
     y, x = np.linspace(75, -75, 6), np.arange(8) * 45.0
     return DatasetStatistics.from_samples(
-        samples, names, units, long_names, x, y, 5, x_units="degrees_east", y_units="degrees_north"
+        samples, names, units, long_names, x=x, y=y, references=5, x_units="degrees_east", y_units="degrees_north"
     )

@@ -28,7 +28,7 @@ def findings(path: Path) -> dict[str, list[str]]:
 def statistics(units: tuple[str, str]) -> DatasetStatistics:
     fields = np.random.default_rng(0).normal(size=(20, 2, 8, 10))
     return DatasetStatistics.from_samples(
-        fields, ["u", "t"], ["m s-1", "K"], ["eastward wind", "temperature"], np.arange(10.0), np.arange(8.0),
+        fields, ["u", "t"], ["m s-1", "K"], ["eastward wind", "temperature"], x=np.arange(10.0), y=np.arange(8.0),
         x_units=units[1], y_units=units[0],
     )  # fmt: skip
 

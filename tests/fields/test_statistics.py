@@ -27,7 +27,7 @@ def test_they_are_the_moments_of_the_samples(statistics, samples):
 
 def test_references_are_spread_evenly_over_the_samples(statistics, samples):
     np.testing.assert_array_equal(statistics.reference, samples[[0, 5, 10, 14, 19]])
-    few = DatasetStatistics.from_samples(samples[:3], ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
+    few = DatasetStatistics.from_samples(samples[:3], ["a", "b"], ["1", "1"], ["a", "b"], x=range(8), y=range(6))
     np.testing.assert_array_equal(few.reference, samples[:3])
     assert few.x_units == few.y_units == "1"
 
@@ -42,7 +42,7 @@ def test_normalised_fields_have_mean_0_and_deviation_1(statistics, samples):
 @given(seed=st.integers(0, 100), lead=st.sampled_from([(), (1,), (3, 2)]))
 def test_restore_undoes_normalise_in_the_same_dtype(dtype, seed, lead):
     data = np.random.default_rng(0).standard_normal((4, 2, 6, 8)) * 3 + 1
-    statistics = DatasetStatistics.from_samples(data, ["a", "b"], ["1", "1"], ["a", "b"], range(8), range(6))
+    statistics = DatasetStatistics.from_samples(data, ["a", "b"], ["1", "1"], ["a", "b"], x=range(8), y=range(6))
     fields = np.random.default_rng(seed).standard_normal((*lead, 2, 6, 8)).astype(dtype)
     back = statistics.restore(statistics.normalise(fields))
     assert back.dtype == dtype
@@ -75,7 +75,7 @@ def test_the_file_explains_itself(statistics, tmp_path):
 
 
 def test_one_unit_for_all_channels_is_an_attribute(samples, tmp_path):
-    one = DatasetStatistics.from_samples(samples[:, :1], ["u"], ["m s-1"], ["wind"], range(8), range(6))
+    one = DatasetStatistics.from_samples(samples[:, :1], ["u"], ["m s-1"], ["wind"], x=range(8), y=range(6))
     one.save(tmp_path / "s.nc")
     with netCDF4.Dataset(tmp_path / "s.nc") as file:
         assert (file["mean"].units, file["spectrum"].units, file["kurtosis"].units) == ("m s-1", "(m s-1)2", "1")

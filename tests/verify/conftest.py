@@ -24,4 +24,6 @@ def draw():
 @pytest.fixture
 def statistics(draw):
     axis = np.arange(N) * 2 * np.pi / N
-    return DatasetStatistics.from_samples(draw(2000, 0), ["w"], ["s-1"], ["vorticity"], axis, axis, x_units="m", y_units="m")
+    return DatasetStatistics.from_samples(
+        draw(2000, 0), ["w"], ["s-1"], ["vorticity"], x=axis, y=axis, x_units="m", y_units="m"
+    )

@@ -68,7 +68,7 @@ def test_globes_and_other_grids(overlaps, tmp_path, shape):
     fields = np.random.default_rng(0).standard_normal((6, *shape)) + 280
     y, x = np.linspace(80, -80, shape[1]), np.arange(shape[2]) * 360 / shape[2]
     statistics = DatasetStatistics.from_samples(
-        fields, ["u", "T"], ["m s-1", "K"], ["wind", "temperature"], x, y, x_units="degrees_east", y_units="degrees_north"
+        fields, ["u", "T"], ["m s-1", "K"], ["wind", "temperature"], x=x, y=y, x_units="degrees_east", y_units="degrees_north"
     )
     report_figure(tmp_path / "r.png", fields[:5], statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title", channel=1)
     assert overlaps() == []

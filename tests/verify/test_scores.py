@@ -59,7 +59,7 @@ def test_a_shell_in_which_the_data_holds_nothing_is_left_out(draw):
     flat = np.fft.rfft2(draw(50, 0))
     flat[..., 3:] = flat[..., 3:14, :] = 0
     data = np.fft.irfft2(flat)
-    statistics = DatasetStatistics.from_samples(data, ["w"], ["1"], ["w"], range(16), range(16))
+    statistics = DatasetStatistics.from_samples(data, ["w"], ["1"], ["w"], x=range(16), y=range(16))
     scores = compare_fields(data + 0.01 * draw(50, 1), statistics, quarter=5)
     assert np.isnan(scores.spectrum.ratio[0]).tolist() == [False, False, False, True, True]
     assert np.isfinite(scores.worst_deviation[0]) and "nan" not in scores.table()
@@ -99,7 +99,7 @@ def test_the_table_shows_every_shell_and_the_worst(ensemble, tmp_path):
 def test_what_does_not_belong_together_is_refused(ensemble, draw, statistics, tmp_path):
     with pytest.raises(ConfigError, match="quarter = 12"):
         compare(ensemble, tmp_path / "s.nc", quarter=12)
-    small = DatasetStatistics.from_samples(draw(5, 0)[..., :8], ["w"], ["s-1"], ["w"], range(8), range(16))
+    small = DatasetStatistics.from_samples(draw(5, 0)[..., :8], ["w"], ["s-1"], ["w"], x=range(8), y=range(16))
     small.save(tmp_path / "small.nc")
     with pytest.raises(DataError, match=r"e\.nc: members have shape \(1, 16, 16\), the data of the statistics \(1, 16, 8\)"):
         compare(ensemble, tmp_path / "small.nc")

@@ -129,8 +129,8 @@ class EnsembleSchema:
     def write_grid(self, file: netCDF4.Dataset) -> None:
         """Write the axes y and x, and what is taken over of the grid."""
         statistics = self.statistics
-        write_axis(file, "y", statistics.y, statistics.y_units, statistics.axes[0])
-        write_axis(file, "x", statistics.x, statistics.x_units, statistics.axes[1])
+        write_axis(file, "y", statistics.y, statistics.y_units, name=statistics.axes[0])
+        write_axis(file, "x", statistics.x, statistics.x_units, name=statistics.axes[1])
         self.grid.write(file)
 
     def create_axes(self, file: netCDF4.Dataset) -> None:

@@ -51,7 +51,7 @@ class VirtualStore(NetCDFStore):
     def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
         """Write the joint file of the parts of `ranks`."""
         parts = [part_name(target.path, target.ensemble, rank) for rank in ranks]
-        join_parts(target.path, target.schema, parts, summary, target.overwrite)
+        join_parts(target.path, target.schema, parts, summary, overwrite=target.overwrite)
 
     @classmethod
     def abandon(cls, target: StoreTarget) -> None:
@@ -68,7 +68,7 @@ class VirtualStore(NetCDFStore):
 
 
 def join_parts(
-    path: str | Path, schema: EnsembleSchema, parts: Sequence[Path], summary: Summary, overwrite: bool = False
+    path: str | Path, schema: EnsembleSchema, parts: Sequence[Path], summary: Summary, *, overwrite: bool = False
 ) -> bool:
     """Write the joint file of parts. Return whether no member is missing.
 

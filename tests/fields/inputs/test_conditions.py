@@ -17,7 +17,7 @@ FIELDS = {name: RNG.normal(3.0, 2.0, (6, 4, 5)) for name in ("u", "v", "w")}
 @pytest.fixture(scope="module")
 def statistics():
     fields = RNG.normal([[[[1.0]], [[5.0]]]], 2.0, (30, 2, 8, 10))
-    return DatasetStatistics.from_samples(fields, ["u", "v"], ["m s-1", "K"], ["u", "v"], np.arange(10.0), np.arange(8.0))
+    return DatasetStatistics.from_samples(fields, ["u", "v"], ["m s-1", "K"], ["u", "v"], x=np.arange(10.0), y=np.arange(8.0))
 
 
 def write(path, names=("u", "v", "w"), times=range(6), units=None, time=None, **changes):

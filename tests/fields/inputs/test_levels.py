@@ -171,7 +171,7 @@ def test_two_axes_of_levels():
     ]  # fmt: skip
     axis = np.arange(8.0)
     names = ["t@1", "t@2", "u@1", "q", "v@1", "v@2"]
-    made = DatasetStatistics.from_samples(RNG.normal(size=(9, 6, 8, 8)), names, ["1"] * 6, ["a"] * 6, axis, axis)
+    made = DatasetStatistics.from_samples(RNG.normal(size=(9, 6, 8, 8)), names, ["1"] * 6, ["a"] * 6, x=axis, y=axis)
     schema = schema_of(made, [0], 1)
     assert schema.level_names == {(1.0, 2.0): "level", (1.0,): "level_of_u"}
 

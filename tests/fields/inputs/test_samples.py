@@ -33,7 +33,7 @@ def test_files_give_the_statistics_of_their_samples(tmp_path):
         measured = samples.statistics()
     fields = np.stack([A, 2 * B], axis=2).reshape(15, 2, 8, 6)
     expected = DatasetStatistics.from_samples(
-        fields, ["u", "v"], ["m s-1"] * 2, ["wind u", "wind v"], np.arange(6) * 0.5, np.arange(8.0), x_units="m"
+        fields, ["u", "v"], ["m s-1"] * 2, ["wind u", "wind v"], x=np.arange(6) * 0.5, y=np.arange(8.0), x_units="m"
     )
     for name, value in vars(expected).items():
         np.testing.assert_array_equal(getattr(measured, name), value, err_msg=name)

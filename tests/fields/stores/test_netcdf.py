@@ -130,7 +130,7 @@ def test_what_a_killed_job_left_is_in_nobodys_way(write, tmp_path):
 def test_a_full_disk_is_one_clear_error(statistics, tmp_path):
     field = np.zeros((1, 256, 256), np.float32)
     big = DatasetStatistics.from_samples(
-        np.random.default_rng(0).standard_normal((2, *field.shape)), ["u"], ["1"], ["u"], range(256), range(256)
+        np.random.default_rng(0).standard_normal((2, *field.shape)), ["u"], ["1"], ["u"], x=range(256), y=range(256)
     )
     store = NetCDFStore(tmp_path / "e.nc", schema_of(big, range(4), 3))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -145,7 +145,7 @@ def test_a_full_disk_is_one_clear_error(statistics, tmp_path):
 
 
 def test_channels_cannot_take_the_files_own_names(samples, tmp_path):
-    taken = DatasetStatistics.from_samples(samples, ["u", "seed"], ["1", "1"], ["u", "s"], range(8), range(6))
+    taken = DatasetStatistics.from_samples(samples, ["u", "seed"], ["1", "1"], ["u", "s"], x=range(8), y=range(6))
     with pytest.raises(OutputError, match="'seed'"):
         NetCDFStore(tmp_path / "e.nc", schema_of(taken, [0], 3))
     assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ NUMPY = {
 def statistics():
     fields = RNG.normal(size=(20, 2, 6, 5))
     return DatasetStatistics.from_samples(
-        fields, ["u", "t"], ["m s-1", "K"], ["wind", "temperature"], np.arange(5.0), np.arange(6.0)
+        fields, ["u", "t"], ["m s-1", "K"], ["wind", "temperature"], x=np.arange(5.0), y=np.arange(6.0)
     )
 
 
