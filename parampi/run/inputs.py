@@ -138,9 +138,16 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
     static = (Path(section.static), section.static_variables) if section.static else None
     rollout = Rollout(section.lead_times, section.lead_step, section.feed) if section.lead_times else None
     return Conditions(
-        paths, section.variables, own_statistics, section.select, section.missing, static, rollout, card.condition_order,
-        statistics.names,
-    )  # fmt: skip
+        paths,
+        section.variables,
+        own_statistics,
+        select=section.select,
+        missing=section.missing,
+        static=static,
+        rollout=rollout,
+        by_name=card.condition_order,
+        channels=statistics.names,
+    )
 
 
 def matching(pattern: str) -> list[str]:
@@ -156,7 +163,8 @@ def read_cells(config: RunConfig, statistics: DatasetStatistics) -> GridMetadata
     output = config.output
     if output.grid is None:
         return GridMetadata()
-    return read_grid(Path(output.grid), statistics.axes, statistics.grid, output.grid_variables, output.mask)
+    path, copy, mask = Path(output.grid), output.grid_variables, output.mask
+    return read_grid(path, axes=statistics.axes, shape=statistics.grid, copy=copy, mask=mask)
 
 
 def numbered(members: list[int], cases: list[int]) -> list[int]:

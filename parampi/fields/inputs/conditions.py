@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ class Conditions:
     paths: Sequence[Path]
     names: Sequence[str]
     statistics: DatasetStatistics
+    _: KW_ONLY
     select: Sequence[int] | None = None
     missing: Literal["refuse", "mean"] = "refuse"
     static: tuple[Path, Sequence[str]] | None = None

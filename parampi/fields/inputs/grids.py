@@ -92,7 +92,9 @@ class GridMetadata:
         return fields if self.mask is None else np.where(self.mask, fields, np.nan)
 
 
-def read_grid(path: Path, axes: tuple[str, str], shape: tuple[int, int], copy: Sequence[str], mask: str | None) -> GridMetadata:
+def read_grid(
+    path: Path, *, axes: tuple[str, str], shape: tuple[int, int], copy: Sequence[str], mask: str | None
+) -> GridMetadata:
     """Read the variables `copy` and the mask of a file; its y and x have `shape`, and the ensemble calls them `axes`.
 
     Raises DataError for variables that are not there, another grid, or a mask that leaves nothing.
