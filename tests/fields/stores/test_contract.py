@@ -11,8 +11,11 @@ from parampi.errors import ConfigError, OutputError
 from parampi.fields import STORES, MemberFacts, MemoryStore, StoreTarget
 from parampi.fields.netcdf_files import reading
 from parampi.parallel import Layout
+from parampi.run.config import load
+from parampi.run.job import run
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 from tests.fields.schemas import schema_of
+from tests.small import write_project
 
 MEMBERS = [4, 0, 7]
 FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
@@ -183,6 +186,12 @@ def test_a_store_of_a_user_is_found_by_its_name(page_store, statistics, samples,
         np.testing.assert_array_equal(file["member 7"], samples[7])
         assert len(file.files) == 3
     assert list(tmp_path.iterdir()) == [target.path]
+
+
+def test_a_run_writes_into_a_store_of_a_user(page_store, tmp_path):
+    run(load(write_project(tmp_path, output__mode="arrays", output__ensemble="e.npz")))
+    with np.load(tmp_path / "out" / "e.npz") as file:
+        assert sorted(file.files) == [f"member {k}" for k in range(4)] and file["member 0"].shape == (1, 8, 8)
 
 
 def test_a_name_that_no_store_has():
