@@ -1,10 +1,17 @@
-"""The code on the documentation's pages does what the page says."""
+"""The code on the documentation's pages does what the page says; the names, files, keys and words on them exist."""
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
+from parampi.commands.main import VERBS
+from parampi.diffusion.schedules import SCHEDULES
+from parampi.run.config import RunConfig
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
 
@@ -49,3 +56,93 @@ def test_a_spectrum_from_samples(tmp_path, monkeypatch):
     names = {}
     exec(compile(block, "method/spectral.md", "exec"), names)
     assert names["solver"].bind((1, 16, 16), 1.0) and (tmp_path / "known.nc").exists()
+
+
+PAGES = [DOCS.parent / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "generated" not in page.parts)]
+
+
+def per_page(lacks):
+    """What pages lack, by page: those for which `lacks(text)` is not empty."""
+    return {page.name: missing for page in PAGES if (missing := lacks(page.read_text()))}
+
+
+def exists(name):
+    """Whether a dotted name such as `parampi.sigmas.karras` exists: modules, then attributes."""
+    words = name.split(".")
+    value = import_module(words[0])
+    for count, word in enumerate(words[1:], 2):
+        if not hasattr(value, word) and find_spec(".".join(words[:count])) is None:
+            return False
+        value = getattr(value, word) if hasattr(value, word) else import_module(".".join(words[:count]))
+    return True
+
+
+def unknown_names(text):
+    """Names of the package in code and in prose that do not exist; `parampi.plugins` is a group of entry points."""
+    names = set(re.findall(r"(?<![\w/.-])parampi(?:\.[A-Za-z_]\w*)+", text)) - {"parampi.plugins"}
+    for module, imported in re.findall(r"^from (parampi[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        names |= {f"{module}.{name.split(' as ')[0].strip()}" for name in imported.split(",")}
+    return [name for name in sorted(names) if not exists(name)]
+
+
+def test_names_of_the_package_exist():
+    assert per_page(unknown_names) == {}
+
+
+def unknown_files(text):
+    """Paths in backticks, below the folders of the repository, that do not exist and are not written by a run."""
+    paths = re.findall(r"`((?:parampi|tests|examples|jobs|docs)/[\w./-]+)`", text)
+    return [path for path in paths if "/output/" not in path and not (DOCS.parent / path).exists()]
+
+
+def test_files_of_the_repository_exist():
+    assert per_page(unknown_files) == {}
+
+
+WORDS = {
+    "round": "rounds?", "sweep": "sweeps?", "evaluation": "evaluations?", "window": "windows?", "member": "members?",
+    "rank": "ranks?", "sampler": "samplers?", "lead-time": "lead times?", "slice": "slices?",
+}  # fmt: skip
+OTHER_MEANINGS = r"serial samplers?|low rank|IEEE 754 rounds|that rounds|libraries round|reads slices"
+MARKUP = (r"^```.*?^```$", r"\$\$.*?\$\$", r"`[^`]*`", r"^#[^\n]*$", r"^\s*[\w, ]+$(?=\n: )", r"\$[^$]*\$", OTHER_MEANINGS)
+
+
+def unlinked_words(text):
+    """Words of the trade in a page's prose for which the page has no link to the glossary."""
+    if text.startswith(("# Glossary", "# API", "# Changelog")):
+        return []
+    prose = re.sub("|".join(MARKUP), "", text, flags=re.MULTILINE | re.DOTALL)
+    used = [word for word, form in WORDS.items() if re.search(rf"(?i)(?<![\w/.-]){form}(?![\w/.-])", prose)]
+    return [word for word in used if f"glossary.md#{word})" not in text]
+
+
+def test_words_of_the_trade_lead_to_the_glossary():
+    assert per_page(unlinked_words) == {}
+
+
+def test_the_glossary_has_what_pages_link_to():
+    headings = re.findall(r"^### (.*)$", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    anchors = {heading.replace(" ", "-") for heading in headings}
+    assert len(anchors) == len(headings)
+    linked = {anchor for page in PAGES for anchor in re.findall(r"glossary\.md#([\w-]+)", page.read_text())}
+    assert linked <= anchors
+
+
+def keys(model, prefix=""):
+    """Every key of the configuration, by its dotted name."""
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        section = next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+        yield from keys(section, f"{prefix}{name}.") if section else [prefix + name]
+
+
+def test_the_configuration_page_has_every_key():
+    page = (DOCS / "configuration.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+\.\w+)` \|", page, re.MULTILINE)) == sorted(keys(RunConfig))
+
+
+def test_the_configuration_page_has_every_verb_and_choice():
+    page = (DOCS / "configuration.md").read_text()
+    assert set(re.findall(r"^parampi (\w+)", page, re.MULTILINE)) == set(VERBS)
+    for choice in (*SAMPLERS, *SOLVERS, *SCHEDULES):
+        assert f"`{choice}`" in page
