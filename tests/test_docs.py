@@ -14,8 +14,10 @@ from parampi.diffusion.schedules import SCHEDULES
 from parampi.run.config import RunConfig
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
+from tests.test_layers import MAY_IMPORT
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+PACKAGE = DOCS.parent / "parampi"
 
 
 def blocks(page):
@@ -146,3 +148,20 @@ def test_the_configuration_page_has_every_verb_and_choice():
     assert set(re.findall(r"^parampi (\w+)", page, re.MULTILINE)) == set(VERBS)
     for choice in (*SAMPLERS, *SOLVERS, *SCHEDULES):
         assert f"`{choice}`" in page
+
+
+def test_the_house_is_drawn_as_it_is():
+    page = (DOCS / "CONTRIBUTING.md").read_text()
+    drawing, layers = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[:2]
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    files = {path.name for path in PACKAGE.glob("*.py")}
+    assert set(re.findall(r"^(\w+)/ ", drawing, re.MULTILINE)) == rooms
+    assert files <= set(re.findall(r"\w+\.py", drawing))
+    assert set(layers.split()) == rooms | {name.removesuffix(".py") for name in files if not name.startswith("__")}
+
+
+def test_rooms_are_drawn_above_those_they_import():
+    page = (DOCS / "CONTRIBUTING.md").read_text()
+    layers = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1].splitlines()
+    row = {room: number for number, line in enumerate(layers) for room in line.split()}
+    assert not [(room, below) for room in row for below in MAY_IMPORT[room] - {""} if row[below] <= row[room]]
