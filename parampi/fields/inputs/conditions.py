@@ -58,15 +58,21 @@ class Conditions:
             self.names = opened.names
         self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
         self.mean, self.deviation, units = self.scales(self.names)
-        if self.rollout:
-            self.rollout.connect(self.names, self.channels)
+        self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
         with self.samples as opened:
             self.shape = opened.shape[1:]
             self.require_units(units)
-            self.cases = self.axis_of_cases()
-            self.require_forcing()
+            self.require_axes()
+            indices, coordinate = self.selected_cases(), self.coordinate()
+            self.require_forcing(indices)
+        self.cases = self.axis_of_cases(indices, *coordinate)
         self.constant = self.read_static() if self.static else None
-        self.leads = self.rollout.leads(self.cases, self.spacing) if self.rollout else None
+        self.leads = self.rollout.leads(self.cases, np.diff(coordinate[1])) if self.rollout else None
+
+    @property
+    def forcing(self) -> list[str]:
+        """Variables of the files that are read anew for each lead time, as no result replaces them."""
+        return [name for row, name in enumerate(self.names) if row not in self.fed]
 
     def scales(self, names: Sequence[str]) -> tuple[Floats, Floats, list[str]]:
         """Return means and standard deviations (C, 1, 1) and units. Raise DataError for a variable without statistics."""
@@ -80,14 +86,14 @@ class Conditions:
         mean, deviation = self.statistics.mean[rows], self.statistics.standard_deviation[rows]
         return mean[:, None, None], deviation[:, None, None], [self.statistics.units[row] for row in rows]
 
-    def require_forcing(self) -> None:
+    def require_forcing(self, indices: Sequence[int]) -> None:
         """Raise DataError where files end before a roll-out: variables that no result replaces are needed at all its times."""
-        forcing, steps = self.rollout.unfed(self.names) if self.rollout else [], self.rollout.steps if self.rollout else 1
-        last, total = max(self.cases.indices) + steps - 1, self.samples.shape[0]
-        if forcing and last >= total:
+        steps = self.rollout.steps if self.rollout else 1
+        last, total = max(indices) + steps - 1, self.samples.shape[0]
+        if self.rollout and self.forcing and last >= total:
             raise DataError(
-                f"{steps} lead times from case {max(self.cases.indices)} need {', '.join(forcing)} up to index {last}, but the "
-                f"files end at {total - 1}; take fewer lead times or earlier cases, or files that go on"
+                f"{steps} lead times from case {max(indices)} need {', '.join(self.forcing)} up to index {last}, but the files "
+                f"end at {total - 1}; take fewer lead times or earlier cases, or files that go on"
             )
 
     def read_static(self) -> Floats:
@@ -113,17 +119,17 @@ class Conditions:
                         f"{path}: {name} is in {units!r}, its statistics in {statistics_units!r}; convert the one or the other"
                     )
 
-    def axis_of_cases(self) -> Cases:
-        """Return the axis of the selected cases. Raise DataError for variables with other axes."""
+    def require_axes(self) -> None:
+        """Raise DataError for variables with more axes than (time, y, x)."""
         if any(len(shape) > 1 for shape in self.samples.leading):
             dimensions = ", ".join(self.samples.variables[0][0][0].dimensions)
             raise DataError(
                 f"{self.paths[0]}: {self.names[0]} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of "
                 f"an axis of levels one is named, such as {self.names[0]}@500"
             )
-        indices = self.selected_cases()
-        name, values, attributes = self.coordinate()
-        self.spacing = np.diff(values)
+
+    def axis_of_cases(self, indices: list[int], name: str, values: Floats, attributes: dict[str, str]) -> Cases:
+        """Return the axis of the selected cases, by the coordinate of all; in a roll-out these are the starts of forecasts."""
         if self.rollout and unit_of(attributes.get("units", "")):
             attributes = {key: value for key, value in attributes.items() if key not in ("axis", "long_name")}
             name = "forecast_reference_time"
@@ -169,8 +175,8 @@ class Conditions:
         """
         by_case = self.read_cases(sorted(set(cases)), lead)
         conditions = np.stack([by_case[case] for case in cases])
-        if lead and self.rollout and results is not None:
-            for row, channel in self.rollout.places:
+        if lead and results is not None:
+            for row, channel in self.fed.items():
                 conditions[:, row] = (results[:, channel] - self.mean[row]) / self.deviation[row]
         if self.constant is not None:
             constant = np.broadcast_to(self.constant, (len(conditions), *self.constant.shape))
@@ -180,8 +186,7 @@ class Conditions:
     def read_cases(self, cases: Sequence[int], lead: int) -> dict[int, Floats]:
         """Read the normalised variables (C, y, x) of cases at a lead time, 0 in the places of fed ones after the first; no file
         is opened where all are fed."""
-        all_fed = lead > 0 and self.rollout is not None and not self.rollout.unfed(self.names)
-        fed = [row for row, _ in self.rollout.places] if lead and self.rollout else []
+        all_fed, fed = lead > 0 and not self.forcing, list(self.fed) if lead else []
         by_case: dict[int, Floats] = {}
         with ExitStack() as stack:
             opened = None if all_fed else stack.enter_context(self.samples)

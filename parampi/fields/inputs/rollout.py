@@ -1,7 +1,7 @@
 """Roll-outs: results that enter the next condition, and the axis of lead times."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,9 @@ class Rollout:
     steps: int
     step: str | None = None
     feed: dict[str, str] | None = None
-    places: list[tuple[int, int]] = field(default_factory=list, compare=False)
-    """Row in the condition and channel of the result, of each fed variable; filled by `connect`."""
 
-    def connect(self, names: Sequence[str], channels: Sequence[str]) -> None:
-        """Connect channels of the result with variables of the condition. Raise DataError for names that are not there."""
+    def connect(self, names: Sequence[str], channels: Sequence[str]) -> dict[int, int]:
+        """Return the channel of the result for each row of the condition that it replaces. Raise DataError for other names."""
         feed = {name: name for name in names if name in channels} if self.feed is None else self.feed
         for name, channel in feed.items():
             if name not in names or channel not in channels:
@@ -43,12 +41,7 @@ class Rollout:
                 f"no channel of the network ({', '.join(channels)}) is a variable of the condition ({', '.join(names)}), so "
                 f"that nothing of a forecast would enter the next one; say what takes whose place (condition.feed)"
             )
-        self.places[:] = [(list(names).index(name), list(channels).index(channel)) for name, channel in feed.items()]
-
-    def unfed(self, names: Sequence[str]) -> list[str]:
-        """Return the variables that are read anew for each step: forcing."""
-        fed = {row for row, _ in self.places}
-        return [name for row, name in enumerate(names) if row not in fed]
+        return {list(names).index(name): list(channels).index(channel) for name, channel in feed.items()}
 
     def leads(self, cases: Cases, spacing: Floats) -> Leads:
         """Return the axis of lead times; `spacing` are the distances between all times of the files."""
