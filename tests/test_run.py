@@ -16,9 +16,9 @@ from parampi.__main__ import main
 from parampi.commands.main import NETWORK_ERROR, USER_ERROR
 from parampi.run import model_loading
 from parampi.run.config import load
-from parampi.run.drawing import MemberWriter
 from parampi.run.inputs import read_inputs
 from parampi.run.job import run
+from parampi.run.sampling import MemberWriter
 from parampi.run.user_files import sha256
 from tests.small import write_project
 

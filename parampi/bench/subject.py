@@ -10,7 +10,7 @@ from parampi.solvers.spectral.prior import SpectralPrior
 
 @dataclass(frozen=True)
 class Subject:
-    """What a benchmark draws from: a denoiser, and the same in float64; what is known of its data; its range of noise."""
+    """The subject of a benchmark: a denoiser, and the same in float64; what is known of its data; its range of noise."""
 
     name: str
     denoiser: Denoiser

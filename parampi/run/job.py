@@ -14,11 +14,11 @@ from parampi.run.artifacts import draw_figure, write_report
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import condition_source
 from parampi.run.config import RunConfig
-from parampi.run.drawing import Result, draw
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser
 from parampi.run.plan import Plan, make_plan
+from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MemberComparison:
     """A member drawn again: relative L2 differences by variable, 0 where all bits are equal, and the tolerance of a run."""
 
     member: int
@@ -57,7 +57,7 @@ class Comparison:
 
 def rerun(
     path: Path, member: int, case: int | None = None, *, comm: "Comm | None" = None, variables: Sequence[str] = ()
-) -> Comparison:
+) -> MemberComparison:
     """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare what the file has of it, or some
     `variables`. Every rank makes the same call.
 
@@ -70,7 +70,7 @@ def rerun(
     fields = draw_member(config, digests, member, case, comm)
     differences = on_root(comm, lambda: relative_differences(stored, fields))
     rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
-    comparison = Comparison(member, case, differences, config.sampling.tolerance + rounding)
+    comparison = MemberComparison(member, case, differences, config.sampling.tolerance + rounding)
     if not comparison.same:
         raise DataError(
             f"{path} does not hold what is drawn again: {comparison.table()}, but two runs to a tolerance of "

@@ -1,4 +1,4 @@
-"""Drawing: members by `sample`, for one lead time after another, each written as it is finished."""
+"""Sampling: members by `sample`, for one lead time after another, each written as it is finished."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
