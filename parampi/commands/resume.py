@@ -10,8 +10,9 @@ from parampi.run.stop_request import StopRequest
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1)
-@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
-              help="As in parampi run.")  # fmt: skip
+@click.option(
+    "--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True, help="As in parampi run."
+)
 @click.pass_obj
 def resume(stop: StopRequest | None, directory: Path, overrides: tuple[str, ...], progress: str) -> None:
     """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""

@@ -11,8 +11,13 @@ from parampi.run.stop_request import StopRequest
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1)
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
-@click.option("--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True,
-              help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.")  # fmt: skip
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "lines"]),
+    default="auto",
+    show_default=True,
+    help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.",
+)
 @click.pass_obj
 def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> None:
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""

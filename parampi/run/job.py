@@ -88,8 +88,11 @@ def explained(plan: Plan, stop: StopRequest, comm: "Comm | None") -> Iterator[No
 def stop_message(plan: Plan, stop: StopRequest) -> str:
     count = sum(len(plan.folder.finished(plan.inputs.members, lead)) for lead in range(plan.inputs.leads))
     reason = stop.received or f"checkpoint.max_walltime = {plan.config.checkpoint.max_walltime:g} s"
-    remedy = f"go on with parampi resume {plan.directory}" if plan.keeps_checkpoints else (
-        "nothing was kept of the others, as checkpoint.every is null")  # fmt: skip
+    remedy = (
+        f"go on with parampi resume {plan.directory}"
+        if plan.keeps_checkpoints
+        else "nothing was kept of the others, as checkpoint.every is null"
+    )
     total = len(plan.inputs.members) * plan.inputs.leads
     return f"stopped in good order ({reason}); {count} of {total} {plan.unit}s are finished; {remedy}"
 

@@ -118,7 +118,7 @@ def layout_of(config: RunConfig, ranks: int, missing: int, resume: bool) -> Layo
 
 def check_files(
     inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: bool, comm: "Comm | None"
-) -> dict[str, str | int]:  # fmt: skip
+) -> dict[str, str | int]:
     """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
     config, output = inputs.config, inputs.config.output
     for name in (output.ensemble, output.report, output.figure):

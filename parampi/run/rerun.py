@@ -115,7 +115,7 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
 
 def draw_member(
     config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None"
-) -> dict[str, Floats]:  # fmt: skip
+) -> dict[str, Floats]:
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
     inputs = replace(read_inputs(config, comm), members=[number])
@@ -133,9 +133,13 @@ def draw_member(
             states.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
 
         sample(
-            members=[number], seed=lead_seed(config.sampling.seed, lead), comm=comm, keep=keep, condition=lead_source,
+            members=[number],
+            seed=lead_seed(config.sampling.seed, lead),
+            comm=comm,
+            keep=keep,
+            condition=lead_source,
             **sampling_options(inputs, denoiser),
-        )  # fmt: skip
+        )
     return by_variable(inputs, states) if states else {}
 
 

@@ -63,7 +63,7 @@ class MemberWriter:
 
 def draw(
     plan: Plan, denoiser: Denoiser, *, comm: "Comm | None", source: ConditionSource | None, stop: StopRequest, progress: str
-) -> Result:  # fmt: skip
+) -> Result:
     """Draw the members that are missing. When the network fails or the run is stopped, what is finished is kept."""
     total: Ensemble | None = None
     options = sampling_options(plan.inputs, denoiser)

@@ -19,8 +19,17 @@ from parampi.run.plugins import load_plugins
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-PATHS = (("model", "network"), ("model", "weights"), ("model", "plugins"), ("data", "statistics"), ("condition", "files"),
-         ("condition", "statistics"), ("condition", "static"), ("output", "directory"), ("output", "grid"))  # fmt: skip
+PATHS = (
+    ("model", "network"),
+    ("model", "weights"),
+    ("model", "plugins"),
+    ("data", "statistics"),
+    ("condition", "files"),
+    ("condition", "statistics"),
+    ("condition", "static"),
+    ("output", "directory"),
+    ("output", "grid"),
+)
 MODULES = ("network", "plugins")
 """Keys whose values are files of Python, or names of modules."""
 

@@ -35,9 +35,12 @@ class Loader(yaml.SafeLoader):
     def text(self, node: yaml.ScalarNode) -> str:
         if "${" in node.value:
             raise yaml.constructor.ConstructorError(
-                None, None, f"found {node.value}, but nothing is put in the place of ${{...}}; write the value out, or give "
-                "the key on the command line", node.start_mark,
-            )  # fmt: skip
+                None,
+                None,
+                f"found {node.value}, but nothing is put in the place of ${{...}}; write the value out, or give "
+                "the key on the command line",
+                node.start_mark,
+            )
         return str(node.value)
 
 
