@@ -6,9 +6,7 @@ from torch import Tensor
 from parampi import sigmas
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, Gaussian, GaussianMixture
-from parampi.engine.choice import engine_for
-from parampi.engine.problem import SamplingProblem
-from parampi.engine.windows import Engine
+from parampi.engine import Engine, EngineOptions, SamplingProblem, engine_for
 from parampi.parallel import Mode, SerialGroup
 from parampi.samplers import SAMPLERS, Sampler
 from parampi.solvers import Serial, Solver
@@ -31,7 +29,7 @@ def chain(
 
 
 def engine(chain: SamplingProblem, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
-    return engine_for(chain, solver, SerialGroup(), window, tolerance, mode)
+    return engine_for(chain, solver, SerialGroup(), EngineOptions(window, tolerance, mode))
 
 
 def trajectory(chain: SamplingProblem, mode: Mode = "bitwise") -> Tensor:

@@ -40,7 +40,7 @@ def kept(folder, rounds):
     keeper = CheckpointWriter(folder, 0.0)
     for _ in range(rounds):
         run.advance()
-        assert keeper.keep(run, *snapshot.take(run)), keeper.trouble
+        assert keeper.keep(run), keeper.trouble
     return run, keeper
 
 
@@ -65,9 +65,9 @@ def test_two_rounds_are_kept_and_the_latest_is_taken(folder):
     assert sorted(folder.rounds.iterdir()) == sorted(keeper.kept) and len(keeper.kept) == 2
     places = folder.places([2, 4, 9])
     assert set(places) == {"2", "4"} and places["4"][0] == str(keeper.kept[-1])
-    again = engine(run.chain, Spectral())
+    again = engine(run.problem, Spectral())
     snapshot.restore(again, [read_snapshot(places["4"]), read_snapshot(places["2"])])
-    assert (again.first == run.first).all() and (again.account.rounds == run.account.rounds).all()
+    assert (again.first == run.first).all() and (again.history.rounds == run.history.rounds).all()
     assert torch.equal(again.run(), run.run())
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_costs_the_checkpoint_not_the_run(folder, monkeypatch):
 
     monkeypatch.setattr("parampi.run.checkpoint.writer.write_whole", full)
     keeper = CheckpointWriter(folder, 0.0)
-    assert not keeper.keep(run, *snapshot.take(run)) and "No space left" in keeper.trouble
+    assert not keeper.keep(run) and "No space left" in keeper.trouble
     assert not list(folder.rounds.iterdir())
     run.run()
 

@@ -97,7 +97,7 @@ def test_started_at_the_answer_nothing_changes(problem, eta, solver):
         assert torch.equal(states(run), expected)
     run.advance()
     assert run.finished and torch.equal(run.result, expected[-1])
-    assert not run.account.residual.any() and not run.account.error_estimate.any()
+    assert not run.history.residual.any() and not run.history.error_estimate.any()
 
 
 @pytest.mark.parametrize("mode", ["fast", "bitwise"])
@@ -131,10 +131,10 @@ def excess(name, eta, window, tolerance, solver, members=2, seed=0):
     """Errors (m,) in units of the tolerance, after checking what holds for every run."""
     given = chain(PROBLEMS[name](), DDIM(eta), sigmas.vp_linear(STEPS), members, "fast", seed)
     run = engine(given, solver, window, tolerance, "fast")
-    errors, account = relative_errors(run.run(), ends(name, eta, members, seed)), run.account
-    assert (account.error_estimate <= tolerance).all()
-    assert (account.rounds <= STEPS).all()
-    assert (account.evaluations >= STEPS).all()
+    errors, history = relative_errors(run.run(), ends(name, eta, members, seed)), run.history
+    assert (history.error_estimate <= tolerance).all()
+    assert (history.rounds <= STEPS).all()
+    assert (history.evaluations >= STEPS).all()
     return errors / tolerance
 
 
@@ -177,6 +177,6 @@ def test_windows_of_members_are_independent(eta):
     for m in range(4):
         alone = engine(chain(REGIMES, DDIM(eta), grid, [m]), Picard("block"), window=8)
         assert torch.equal(alone.run()[0], fields[m])
-        assert alone.account.rounds[0] == together.account.rounds[m]
-        assert alone.account.evaluations[0] == together.account.evaluations[m]
-        assert alone.account.error_estimate[0] == together.account.error_estimate[m]
+        assert alone.history.rounds[0] == together.history.rounds[m]
+        assert alone.history.evaluations[0] == together.history.evaluations[m]
+        assert alone.history.error_estimate[0] == together.history.error_estimate[m]

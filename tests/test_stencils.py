@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import Gaussian, GaussianMixture
-from parampi.engine.problem import SamplingProblem
-from parampi.engine.windows import Engine
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.errors import NonFiniteError
 from parampi.parallel import SerialGroup
 from parampi.samplers import StepMap
@@ -48,7 +47,7 @@ def chain(step_map, members=MEMBERS, problem=SMALL, mode="bitwise", dtype=F64, s
 
 def engine(step_map, solver, window=None, tolerance=1e-3, group=None, **options):
     mode = options.get("mode", "bitwise")
-    return Engine(chain(step_map, **options), solver, group or SerialGroup(), window, tolerance, mode)
+    return engine_for(chain(step_map, **options), solver, group or SerialGroup(), EngineOptions(window, tolerance, mode))
 
 
 # Rung 2
@@ -78,7 +77,7 @@ def test_a_window_of_one_point_is_the_plain_loop_bit_for_bit(step_map, solver, m
 def test_after_k_sweeps_the_first_k_points_are_serial(step_map, solver):
     expected, run = loops(SMALL, step_map, MEMBERS), engine(step_map, solver)
     for k in range(1, step_map.steps + 1):
-        run.sweep()
+        run.step(run.evaluate(run.collect()))
         assert torch.equal(states(run)[: k + 1], expected[: k + 1])
 
 
@@ -105,7 +104,7 @@ def test_denoised_fields_behind_the_window_are_those_of_the_frozen_points(solver
         run = engine(step_map, solver, 4, tolerance)
         while not run.finished:
             run.advance()
-            behind = run.slice.denoised[: step_map.taps - 1]
+            behind = run.denoised.rows[: step_map.taps - 1]
             for m, first in enumerate(run.first):
                 for row, point in enumerate(range(first - len(behind), first)):
                     if point < 0:
@@ -129,7 +128,7 @@ def test_started_at_the_answer_nothing_changes(step_map, solver):
         assert not run.sweep().any()
         assert torch.equal(states(run), expected[: n + 1])
     run.advance()
-    assert (run.first == n).all() and not run.account.residual.any() and not run.account.error_estimate.any()
+    assert (run.first == n).all() and not run.history.residual.any() and not run.history.error_estimate.any()
 
 
 @pytest.mark.parametrize("mode", ["bitwise", "fast"])
@@ -148,9 +147,9 @@ def test_a_point_that_moved_shows(mode):
 
 def facts(run):
     """What must not depend on the ranks."""
-    account = run.account
-    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.error_estimate])
-    return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in account.history)]
+    history = run.history
+    numbers = np.stack([history.rounds, history.evaluations, history.residual, history.error_estimate])
+    return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in history.log)]
 
 
 def on_ranks(size, *arguments, **options):
@@ -195,7 +194,7 @@ def test_fast_mode_agrees_to_rounding(step_map, ranks, solver, window):
     expected = engine_run(step_map, solver, window, 1e-3, mode="fast")
     found = on_ranks(ranks, step_map, solver, window, 1e-3, mode="fast")
     assert torch.allclose(found.result, expected.result, rtol=1e-10, atol=1e-10)
-    assert (found.account.rounds == expected.account.rounds).all()
+    assert (found.history.rounds == expected.history.rounds).all()
 
 
 # Rung 6
@@ -215,8 +214,8 @@ def test_the_account_bounds_the_error_for_gaussian_data(step_map, solver, window
     problem = spread(variance)
     run = engine(step_map, solver, window, tolerance, problem=problem, mode="fast")
     error = (run.run() - loops(problem, step_map, MEMBERS)[-1]).flatten(1).square().mean(1).sqrt() / problem.sigma_data
-    assert (error.numpy() <= run.account.error_estimate * (1 + 1e-9) + 1e-13).all()
-    assert (run.account.error_estimate <= tolerance).all() and (run.account.rounds <= step_map.steps).all()
+    assert (error.numpy() <= run.history.error_estimate * (1 + 1e-9) + 1e-13).all()
+    assert (run.history.error_estimate <= tolerance).all() and (run.history.rounds <= step_map.steps).all()
 
 
 @every_stencil
@@ -228,7 +227,7 @@ def test_within_tolerance_of_the_plain_loop(step_map, solver, window):
     for tolerance in (1e-2, 1e-5):
         run = engine(step_map, solver, window, tolerance, mode="fast")
         error = (run.run() - expected).flatten(1).square().mean(1).sqrt() / SMALL.sigma_data
-        assert (error <= tolerance).all() and (run.account.error_estimate <= tolerance).all()
+        assert (error <= tolerance).all() and (run.history.error_estimate <= tolerance).all()
 
 
 # Points at which the network is not asked
@@ -257,11 +256,11 @@ def test_the_network_is_asked_only_where_a_step_reads_it_and_all_is_counted(step
     assert step_map.evaluated.tolist() == read and step_map.evaluations == sum(read)
     allowed = {level.item() for level, asked in zip(step_map.sigmas, step_map.evaluated, strict=False) if asked}
     assert set(network.levels) <= allowed
-    account = run.account
-    assert len(network.levels) == account.evaluations.sum() == sum(done.evaluations.sum() for done in account.history)
+    history = run.history
+    assert len(network.levels) == history.evaluations.sum() == sum(done.evaluations.sum() for done in history.log)
     if isinstance(solver, Serial):
-        assert (account.evaluations == step_map.evaluations).all() and (account.rounds == step_map.evaluations).all()
-        assert account.group_rounds == step_map.evaluations and len(account.history) == step_map.steps
+        assert (history.evaluations == step_map.evaluations).all() and (history.rounds == step_map.evaluations).all()
+        assert history.group_rounds == step_map.evaluations and len(history.log) == step_map.steps
 
 
 def test_velocities_are_not_evaluated():
@@ -283,10 +282,10 @@ def test_windows_may_begin_and_end_at_a_velocity(window, solver):
         for m, point in enumerate(run.first):
             assert torch.equal(run.result[m], expected[point, m])
     assert any(begin % 2 for begin in begins) or solver.advance == "window" or window % 2 == 0
-    empty = sum(not done.evaluations.any() for done in run.account.history)
-    assert run.account.group_rounds == len(run.account.history) - empty
+    empty = sum(not done.evaluations.any() for done in run.history.log)
+    assert run.history.group_rounds == len(run.history.log) - empty
     assert empty or window > 1
-    assert run.account.evaluations.sum() == len(network.levels)
+    assert run.history.evaluations.sum() == len(network.levels)
 
 
 # Noise
@@ -300,7 +299,7 @@ def test_rows_of_noise_that_are_kept_are_those_the_counters_give(step_map, ranks
     def work(group):
         run = engine(step_map, Picard(), 4, 1e-2, group=group)
         while True:
-            check_noise(run.slice, step_map)
+            check_noise(run, step_map)
             if run.finished:
                 return
             run.advance()
@@ -308,22 +307,23 @@ def test_rows_of_noise_that_are_kept_are_those_the_counters_give(step_map, ranks
     crew(ranks, work)
 
 
-def check_noise(own, step_map):
+def check_noise(run, step_map):
+    own, xi = run.slice, run.noise.rows
     if not step_map.stochastic:
-        assert own.xi is None
+        assert xi is None
         return
     before = step_map.noise.shape[1] - 1
-    assert len(own.xi) == before + len(own.positions)
+    assert len(xi) == before + len(own.positions)
     for m, length in enumerate(own.lengths):
-        for row in range(len(own.xi)):
+        for row in range(len(xi)):
             position = own.positions.start - before + row
             step = int(own.window.first[m]) + position
             # rows behind a member's window are multiplied by 0, and those before by nothing if the slice is not in it at all
             if own.positions.start < length and step >= 0 and position < length:
-                expected = own.chain.noise(torch.tensor([step]), torch.tensor([m]))[0]
-                assert torch.equal(own.xi[row, m], expected), (m, step)
+                expected = own.problem.noise(torch.tensor([step]), torch.tensor([m]))[0]
+                assert torch.equal(xi[row, m], expected), (m, step)
             else:
-                assert not own.xi[row, m].any()
+                assert not xi[row, m].any()
 
 
 def test_noise_that_is_kept_is_not_made_again(monkeypatch):
@@ -349,8 +349,10 @@ def test_noise_taps_are_those_of_steps_before(noises):
     state, denoised_weight = torch.ones(steps, dtype=F64), torch.full((steps,), 1e-12, dtype=F64)
     step_map = StepMap(levels(steps), state, denoised_weight, noise)
     run = engine(step_map, Picard(), 3, problem=GAUSSIAN)
-    xi = run.chain.noise(torch.arange(steps).repeat(2), torch.tensor([0] * steps + [1] * steps)).view(2, steps, *GAUSSIAN.shape)
-    total = run.chain.start()
+    xi = run.problem.noise(torch.arange(steps).repeat(2), torch.tensor([0] * steps + [1] * steps)).view(
+        2, steps, *GAUSSIAN.shape
+    )
+    total = run.problem.start()
     for i in range(steps):
         for q in range(min(noises, i + 1)):
             total = total + noise[i, q] * xi[:, i - q]
@@ -468,8 +470,8 @@ def test_exact_newton_solves_gaussian_data_of_any_covariance_in_one_round(step_m
 
     def work(group):
         run = engine(step_map, Newton("exact"), problem=correlated, group=group, mode="fast")
-        run.chain.network.derivative = partial(one_by_one, run.chain.network.derivative)
-        run.sweep()
+        run.problem.network.derivative = partial(one_by_one, run.problem.network.derivative)
+        run.step(run.evaluate(run.collect()))
         return run.slice.window.x[run.slice.window.taps :]
 
     found = torch.cat(crew(ranks, work))

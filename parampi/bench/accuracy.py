@@ -17,7 +17,7 @@ from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import PROBLEMS
 from parampi.diffusion.sigmas import karras, log_uniform
-from parampi.engine.choice import engine_for
+from parampi.engine import EngineOptions, engine_for
 from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError
 from parampi.parallel import SerialGroup
@@ -114,16 +114,16 @@ def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> Row:
     sampler = Collocation(order)  # type: ignore[arg-type]
     chain = chain_of(subject, sampler, log_uniform(points, subject.lowest, subject.highest), len(truth))
     solver = Spectral(statistics=subject.statistics)
-    engine = engine_for(chain, solver, SerialGroup(), None, 1e-12)
+    engine = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=1e-12))
     path: list[NDArray[np.float64]] = []
     while not engine.finished and len(path) < MOST_ROUNDS:
         engine.advance()
         path.append(relative(engine.tail, truth).numpy())
     errors = np.array(path)
     settled = [1 + int(np.argmax(column <= SETTLED * column[-1])) for column in errors.T]
-    judged = engine_for(chain, solver, SerialGroup(), None, middle(torch.from_numpy(errors[-1])))
+    judged = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=middle(torch.from_numpy(errors[-1]))))
     judged.run()
-    by_rule = median(judged.account.rounds.tolist())
+    by_rule = median(judged.history.rounds.tolist())
     medians = np.median(errors, axis=1)
     name = f"collocation, order {order}"
     return Row(subject.name, name, points, median(settled), float(medians[-1]), by_rule, tuple(medians.tolist()))

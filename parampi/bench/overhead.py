@@ -12,8 +12,7 @@ from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture
 from parampi.diffusion.sigmas import vp_linear
-from parampi.engine.problem import SamplingProblem
-from parampi.engine.windows import Engine
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.parallel import MODES, Mode, SerialGroup
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
@@ -46,7 +45,7 @@ def measure() -> list[Row]:
 def measure_one(mode: Mode, eta: float, members: int) -> Row:
     network = BatchedDenoiser(FieldMixture(), padded=mode == "bitwise")
     chain = SamplingProblem(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
-    engine = Engine(chain, Picard(), SerialGroup(), WINDOW, mode=mode)
+    engine = engine_for(chain, Picard(), SerialGroup(), EngineOptions(WINDOW, mode=mode))
     engine.advance()
     spent, begin = [], engine.first.copy()
     for _ in range(ROUNDS):

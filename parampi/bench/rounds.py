@@ -19,7 +19,7 @@ from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import PROBLEMS, Problem
 from parampi.diffusion.sigmas import vp_linear
-from parampi.engine.choice import engine_for
+from parampi.engine import EngineOptions, engine_for
 from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError
 from parampi.parallel import SerialGroup
@@ -117,11 +117,11 @@ def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, ser
     if isinstance(solver, PIADM):
         solver = best_blocks(chain, serial)
     first = None if isinstance(solver, PIADM) else hindsight(chain, solver, serial)
-    engine = engine_for(chain, solver, SerialGroup(), None, tolerance)
-    error, account = relative(engine.run(), serial), engine.account
-    rounds, evaluations = median(account.rounds.tolist()), median(account.evaluations.tolist())
+    engine = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=tolerance))
+    error, history = relative(engine.run(), serial), engine.history
+    rounds, evaluations = median(history.rounds.tolist()), median(history.evaluations.tolist())
     first = rounds if isinstance(solver, PIADM) else first
-    worst, estimate = float(error.max()), float(account.error_estimate.max())
+    worst, estimate = float(error.max()), float(history.error_estimate.max())
     published = dict(zip(PROBLEMS, PUBLISHED.get(label, {}).get(case, ()), strict=False)).get(name)
     return Row(case, name, label, tolerance, first, published, rounds, evaluations, worst, estimate)
 
@@ -137,7 +137,7 @@ def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
             if float(relative(engine.run(), serial).median()) > HINDSIGHT:
                 low = sweeps
                 continue
-            high, rounds = sweeps, float(engine.account.rounds.max())
+            high, rounds = sweeps, float(engine.history.rounds.max())
             if rounds < fewest:
                 best, fewest = PIADM(sweeps, blocks), rounds
     return best
@@ -145,12 +145,12 @@ def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
 
 def hindsight(chain: SamplingProblem, solver: Solver, serial: Tensor) -> float | None:
     """Median over members of the first round after which the final field is within HINDSIGHT of the serial run's."""
-    engine = engine_for(chain, solver, SerialGroup(), None, HINDSIGHT / 100)
+    engine = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=HINDSIGHT / 100))
     first = [0] * len(serial)
     while not engine.finished and not all(first):
         engine.advance()
         reached = relative(engine.tail, serial) <= HINDSIGHT
-        number = len(engine.account.history)
+        number = len(engine.history.log)
         first = [seen or (number if ok else 0) for seen, ok in zip(first, reached.tolist(), strict=True)]
     return median(first) if all(first) else None
 

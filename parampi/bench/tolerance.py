@@ -21,8 +21,7 @@ from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, GaussianMixture, Problem
 from parampi.diffusion.sigmas import karras, vp_linear
-from parampi.engine.problem import SamplingProblem
-from parampi.engine.windows import Engine
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, DPMpp2M, Heun
 from parampi.samplers.base import StepMap
@@ -87,23 +86,23 @@ def measure(seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str
 
 def one_case(problem: Problem, step_map: StepMap, seeds: int, solver: str) -> Runs:
     chain = SamplingProblem(BatchedDenoiser(problem, batch=64), step_map, torch.arange(seeds), tuple(problem.shape))
-    serial = Engine(chain, Serial(), SerialGroup()).run()
+    serial = engine_for(chain, Serial(), SerialGroup()).run()
     kind: Solver = Picard() if solver == "picard" else Spectral()
     if solver == "spectral":
         kind = Spectral(statistics=known_statistics(problem))
     path, parts = error_path(chain, kind, serial), []
     for tolerance in TOLERANCES:
-        engine = Engine(chain, kind, SerialGroup(), None, tolerance)
+        engine = engine_for(chain, kind, SerialGroup(), EngineOptions(tolerance=tolerance))
         errors = relative(engine.run(), serial).numpy()
         oracle = settled(path, tolerance)
         tolerances = np.full(len(errors), tolerance)
-        parts.append((errors, tolerances, engine.account.error_estimate, engine.account.rounds, oracle))
+        parts.append((errors, tolerances, engine.history.error_estimate, engine.history.rounds, oracle))
     return Runs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def error_path(chain: SamplingProblem, solver: Solver, serial: Tensor) -> NDArray[np.float64]:
     """Errors (rounds, m) of the last point after each round of a run that goes on to the smallest tolerance and beyond."""
-    engine, path = Engine(chain, solver, SerialGroup(), None, TOLERANCES[-1] / 100), []
+    engine, path = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=TOLERANCES[-1] / 100)), []
     while not engine.finished:
         engine.advance()
         path.append(relative(engine.tail, serial).numpy())

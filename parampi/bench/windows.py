@@ -13,7 +13,7 @@ from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.sigmas import karras, log_uniform, vp_linear
-from parampi.engine.choice import engine_for
+from parampi.engine import EngineOptions, engine_for
 from parampi.engine.problem import SamplingProblem
 from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, DDPM, EDM, DPMpp2M, Heun
@@ -94,18 +94,18 @@ def solver_of(label: str, subject: Subject) -> Solver:
 
 
 def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> Row:
-    engine = engine_for(chain, solver, SerialGroup(), window, TOLERANCE)
+    engine = engine_for(chain, solver, SerialGroup(), EngineOptions(window, TOLERANCE))
     seen: list[int] = [0] * len(serial)
     while not engine.finished:
         engine.advance()
         if window is None:
-            within, number = relative(engine.tail, serial) <= TOLERANCE, len(engine.account.history)
+            within, number = relative(engine.tail, serial) <= TOLERANCE, len(engine.history.log)
             seen = [first or (number if ok else 0) for first, ok in zip(seen, within.tolist(), strict=True)]
-    account, evaluations = engine.account, chain.equations.evaluations
-    rounds, asked = median(account.rounds.tolist()), median(account.evaluations.tolist())
+    history, evaluations = engine.history, chain.equations.evaluations
+    rounds, asked = median(history.rounds.tolist()), median(history.evaluations.tolist())
     # what a window of this length needs at least, where every point is an evaluation
     least = evaluations / window if window and case == "ddpm-1000" else evaluations
-    error, estimate = float(relative(engine.result, serial).max()), float(account.error_estimate.max())
+    error, estimate = float(relative(engine.result, serial).max()), float(history.error_estimate.max())
     hindsight = median(seen) if window is None else None
     return Row(
         case, label, window, evaluations, hindsight, rounds, rounds / least, asked / evaluations, error, estimate

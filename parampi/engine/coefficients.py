@@ -1,4 +1,4 @@
-"""The numbers of a chain's steps, for all of it and for one rank's slice of the members' windows."""
+"""The numbers of a sampler's steps, of all of them and of those in one rank's slice of the members' windows."""
 
 from dataclasses import dataclass, fields
 
@@ -11,7 +11,7 @@ from parampi.solvers import Solver
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Numbers per step and tap: (N, taps) on the CPU for a whole chain; (taps, n, m, 1 ... 1) beside the states for a slice.
+    """Numbers per step and tap: (N, taps) on the CPU for all steps; (taps, n, m, 1 ... 1) beside the states for a slice.
 
     state, denoised_weight, noise        of the step map
     slopes                     of the solver's linear model
@@ -34,10 +34,10 @@ class Coefficients:
     scale_made: Tensor
 
     @classmethod
-    def of(cls, chain: SamplingProblem, solver: Solver) -> "Coefficients":
+    def of(cls, problem: SamplingProblem, solver: Solver) -> "Coefficients":
         """Return those of all N steps of a problem. Equations that are not causal are no steps: these have noise levels and
         scales, and no taps of all the rest."""
-        equations, sigma_data = chain.equations, chain.sigma_data
+        equations, sigma_data = problem.equations, problem.sigma_data
         scale = (equations.sigmas[:, None] ** 2 + sigma_data**2).sqrt()
         ends = taps_of(equations.sigmas[:-1], equations.taps), scale[:-1], scale[1:]
         if not equations.causal:
@@ -50,7 +50,7 @@ class Coefficients:
         return cls(*maps, *guesses, model.response[:, None], *ends)
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
-        """Those of the steps (n, m), in the dtype of `like`, on its device and shaped to go with it; 0 where not `active`."""
+        """Return those of the steps (n, m), in the dtype of `like`, on its device, shaped to go with it; 0 unless `active`."""
         inside, rest = steps.clamp(max=len(self.state) - 1), tuple(1 for _ in like.shape[2:])
         numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
         return Coefficients(*(number.to(like).reshape(*number.shape, *rest) for number in numbers))

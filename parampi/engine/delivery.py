@@ -1,4 +1,4 @@
-"""The way of finished members to who takes them: rank 0, one field at a time, or the rank that drives their group."""
+"""Deliver the members that groups have finished: to rank 0, one field at a time, or to the rank that drives their group."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,24 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.engine.blocks import Wavefront
-from parampi.engine.windows import Engine
+from parampi.engine.base import Engine
 from parampi.errors import InterruptionError, NonFiniteError, OutputError, UserError
 from parampi.parallel import Group, Layout
 from parampi.report import MemberReport
 
 MemberSink = Callable[[Tensor, MemberReport], None]
-After = Callable[[Engine | Wavefront], bool]
+"""Receives a finished member: its field (*shape) and its report."""
 Failure = NonFiniteError | InterruptionError | UserError
 FACTS = 5  # finished, rounds, evaluations, residual, error
 HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
 NOT_STORED = "a member could not be kept"
-NOTHING, NETWORK, KEEPING, STOPPED = 0, 1, 2, 3
+NOTHING, NETWORK, STORING, STOPPED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class GroupResult:
-    """What one group made of one batch: `header` (HEADER,), `facts` (m, FACTS), both float64, and `fields` (m, *shape)."""
+    """One group's part of one batch: `header` (HEADER,), `facts` (m, FACTS), both float64, and `fields` (m, *shape)."""
 
     header: Tensor
     facts: Tensor
@@ -35,120 +34,129 @@ class GroupResult:
         return cls(torch.zeros(HEADER, dtype=torch.float64), torch.zeros(0, FACTS, dtype=torch.float64), torch.zeros(0))
 
     @classmethod
-    def run(cls, engine: Engine | Wavefront, after: After) -> "GroupResult":
-        """Sweep to the end, to the first NaN, or until `after` says so, which is asked after each round; members that were
-        finished by then count."""
+    def run(cls, engine: Engine, stops_after: Callable[[Engine], bool] | None) -> "GroupResult":
+        """Advance an engine to the end, to the first NaN, or until `stops_after`, called after each round, says so. Members
+        that are finished by then count."""
         header = torch.zeros(HEADER, dtype=torch.float64)
         try:
             while not engine.finished:
                 engine.advance()
-                if after(engine):
+                if stops_after and stops_after(engine):
                     header[0] = STOPPED
                     break
         except NonFiniteError as error:
             header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
-        account, finished = engine.account, engine.first == engine.chain.steps
-        header[5] = account.group_rounds
-        facts = np.stack([finished, account.rounds, account.evaluations, account.residual, account.error_estimate], axis=1)
+        history, finished = engine.history, engine.first == engine.problem.steps
+        header[5] = history.group_rounds
+        facts = np.stack([finished, history.rounds, history.evaluations, history.residual, history.error_estimate], axis=1)
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
 
 
-def failure(header: np.ndarray) -> NonFiniteError | InterruptionError | OutputError | None:
+def failure_of(header: np.ndarray) -> NonFiniteError | InterruptionError | OutputError | None:
+    """Return the exception that a header stands for."""
     if header[0] == NOTHING:
         return None
     if header[0] == STOPPED:
         return InterruptionError("stopped between two rounds")
-    if header[0] == KEEPING:
+    if header[0] == STORING:
         return OutputError(NOT_STORED)
     return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))
 
 
-def member_report(member: int, fact: Tensor) -> MemberReport:
-    return MemberReport(member, int(fact[1]), int(fact[2]), float(fact[3]), float(fact[4]), "converged")
+def member_report(member: int, facts: Tensor) -> MemberReport:
+    return MemberReport(member, int(facts[1]), int(facts[2]), float(facts[3]), float(facts[4]), "converged")
 
 
 @dataclass
 class FirstError:
-    """`take` until it raises a UserError, which is remembered."""
+    """A member sink that is used until it raises a UserError, which is remembered."""
 
-    taking: MemberSink
+    sink: MemberSink
     error: UserError | None = None
 
-    def take(self, state: Tensor, member: MemberReport) -> None:
+    def take(self, field: Tensor, member: MemberReport) -> None:
         if self.error is None:
             try:
-                self.taking(state, member)
+                self.sink(field, member)
             except UserError as error:
                 self.error = error
 
 
 @dataclass(frozen=True)
-class Collector:
-    """`everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`. `spread`: they stay with the rank that drives
-    their group, and only what is known of them goes to rank 0."""
+class Delivery:
+    """Brings finished members to a sink on rank 0, or with `on_groups` on the rank that drives their group, so that only their
+    reports go to rank 0. `everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`."""
 
     everyone: Group
     layout: Layout
     shape: tuple[int, ...]
     dtype: torch.dtype
     device: torch.device
-    spread: bool = False
+    on_groups: bool = False
 
-    def collect(
-        self, drawn: GroupResult, batches: list[list[int]], take: MemberSink, know: Callable[[MemberReport], None]
+    def deliver(
+        self, result: GroupResult, batch: list[list[int]], sink: MemberSink, record: Callable[[MemberReport], None]
     ) -> tuple[np.ndarray, Failure | None]:
-        """Hand every finished member of a batch to `take`, and what is known of it to `know` on rank 0; `batches` are the
-        member numbers that each group drew.
+        """Hand every finished member of a batch, the member numbers of each group, to `sink`, and on rank 0 its report to
+        `record`.
 
         Returns the rounds (groups,) each group needed, on rank 0, and on every rank the first failure: of a group's network, or
-        of `take` (a full disk, say), after which members are received but no longer taken.
+        of the sink (a full disk, say), after which members are received but no longer handed on.
         """
-        rounds, verdict, trouble = np.zeros(self.layout.groups), np.zeros(HEADER), FirstError(take)
+        rounds, verdict, storing = np.zeros(self.layout.groups), np.zeros(HEADER), FirstError(sink)
         group = self.layout.group(self.everyone.rank)
-        leads = self.everyone.rank == self.layout.leader(group)
-        if self.spread and leads:
-            self.take_own(drawn, batches[group], trouble)
+        drives = self.everyone.rank == self.layout.leader(group)
+        if self.on_groups and drives:
+            self.keep_own(result, batch[group], storing)
         if self.everyone.rank == 0:
-            for other, ids in enumerate(batches):
-                header = self.take_from(self.layout.leader(other), drawn, ids, trouble.take, know)
+            for other, members in enumerate(batch):
+                header = self.receive(self.layout.leader(other), result, members, storing.take, record)
                 rounds[other] = header[5]
-                if header[0] == KEEPING or (header[0] and not verdict[0]):
+                if header[0] == STORING or (header[0] and not verdict[0]):
                     verdict[:] = header
-            if trouble.error:
-                verdict[0] = KEEPING
-        elif leads:
-            self.send(drawn)
-        everywhere = failure(self.everyone.broadcast(verdict))
-        return rounds, trouble.error or everywhere
+            if storing.error:
+                verdict[0] = STORING
+        elif drives:
+            self.send(result)
+        failure = failure_of(self.everyone.broadcast(verdict))
+        return rounds, storing.error or failure
 
-    def take_own(self, drawn: GroupResult, ids: list[int], trouble: FirstError) -> None:
-        for k, number in enumerate(ids):
-            if drawn.facts[k, 0]:
-                trouble.take(drawn.fields[k], member_report(number, drawn.facts[k]))
-        if trouble.error:
-            drawn.header[0] = KEEPING
+    def keep_own(self, result: GroupResult, members: list[int], storing: FirstError) -> None:
+        """Hand this group's own members to the sink."""
+        for k, number in enumerate(members):
+            if result.facts[k, 0]:
+                storing.take(result.fields[k], member_report(number, result.facts[k]))
+        if storing.error:
+            result.header[0] = STORING
 
-    def take_from(
-        self, leader: int, drawn: GroupResult, ids: list[int], take: MemberSink, know: Callable[[MemberReport], None]
-    ) -> np.ndarray:  # fmt: skip
-        mine = leader == 0
-        header = drawn.header if mine else self.receive(leader, (HEADER,))
-        facts = drawn.facts if mine else self.receive(leader, (len(ids), FACTS))
-        for k, number in enumerate(ids):
+    def receive(
+        self,
+        leader: int,
+        result: GroupResult,
+        members: list[int],
+        sink: MemberSink,
+        record: Callable[[MemberReport], None],
+    ) -> np.ndarray:
+        """Receive one group's part on rank 0; returns its header."""
+        own = leader == 0
+        header = result.header if own else self.receive_numbers(leader, (HEADER,))
+        facts = result.facts if own else self.receive_numbers(leader, (len(members), FACTS))
+        for k, number in enumerate(members):
             if facts[k, 0]:
-                know(member_report(number, facts[k]))
-                if not self.spread:
-                    take(drawn.fields[k] if mine else self.receive_field(leader), member_report(number, facts[k]))
+                record(member_report(number, facts[k]))
+                if not self.on_groups:
+                    sink(result.fields[k] if own else self.receive_field(leader), member_report(number, facts[k]))
         return header.numpy()
 
-    def send(self, drawn: GroupResult) -> None:
-        messages = [(0, drawn.header), (0, drawn.facts)]
-        finished = zip(drawn.facts, drawn.fields, strict=True) if not self.spread else ()
-        messages += [(0, field.contiguous()) for fact, field in finished if fact[0]]
+    def send(self, result: GroupResult) -> None:
+        """Send this group's part to rank 0."""
+        messages = [(0, result.header), (0, result.facts)]
+        finished = zip(result.facts, result.fields, strict=True) if not self.on_groups else ()
+        messages += [(0, field.contiguous()) for facts, field in finished if facts[0]]
         for message in messages:
             self.everyone.exchange([message], [])
 
-    def receive(self, leader: int, shape: tuple[int, ...]) -> Tensor:
+    def receive_numbers(self, leader: int, shape: tuple[int, ...]) -> Tensor:
         buffer = torch.empty(shape, dtype=torch.float64)
         self.everyone.exchange([], [(leader, buffer)])
         return buffer

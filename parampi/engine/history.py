@@ -1,20 +1,24 @@
-"""What the rounds of a group of ranks showed, what its members cost and what they still lack."""
+"""The rounds that a group of ranks made, and what its members cost so far."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+COUNTS = ("rounds", "evaluations", "residual", "error_estimate")
+"""Numbers of members that a history adds up."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one round showed, on the rank that drives: `changes` (position, member) are relative changes at the points
-    `first + position` of each member's window; entries behind `lengths` (member,) mean nothing. `evaluations` (member,) is how
-    many of these points the network was asked for."""
+    """One round, on the rank that drives: `changes` (position, member) are relative changes at the points `first + position`
+    of each member's window; entries beyond `lengths` (member,) mean nothing. `slides` (member,) is by how many points the
+    windows slide, `evaluations` (member,) how many fields the network evaluated."""
 
     number: int
     first: Integers
@@ -30,18 +34,21 @@ Watch = Callable[[Round, int], None]
 
 @dataclass
 class History:
-    """Per member (m,): rounds, evaluations, the residual of what was accepted last, and the estimate of what is
-    error_estimate so far.
+    """Rounds made, and per member (m,): in how many of them it took part, its evaluations, the residual of the points accepted
+    last, and the estimated error of all points accepted so far.
 
-    `before`: rounds that were made before a checkpoint, of which there is no history. Complete on the group's rank 0 only.
+    log             the rounds since this process began
+    earlier_rounds  how many were made before a checkpoint
+
+    Complete on the group's rank 0 only.
     """
 
     rounds: Integers
     evaluations: Integers
     residual: Floats
     error_estimate: Floats
-    history: list[Round] = field(default_factory=list)
-    before: int = 0
+    log: list[Round] = field(default_factory=list)
+    earlier_rounds: int = 0
 
     @classmethod
     def empty(cls, members: int) -> "History":
@@ -50,12 +57,22 @@ class History:
     @property
     def group_rounds(self) -> int:
         """Batched evaluations in a row, of all members together."""
-        return self.before + sum(bool(done.evaluations.any()) for done in self.history)
+        return self.earlier_rounds + sum(bool(entry.evaluations.any()) for entry in self.log)
 
-    def enter(self, done: Round, error_estimate: Floats) -> None:
-        self.rounds += done.evaluations > 0
-        self.evaluations += done.evaluations
-        for m in np.flatnonzero(done.slides):
-            self.residual[m] = done.changes[: done.slides[m], m].max()
+    def enter(self, entry: Round, error_estimate: Floats) -> None:
+        self.rounds += entry.evaluations > 0
+        self.evaluations += entry.evaluations
+        for m in np.flatnonzero(entry.slides):
+            self.residual[m] = entry.changes[: entry.slides[m], m].max()
         self.error_estimate = error_estimate
-        self.history.append(done)
+        self.log.append(entry)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what each member cost so far, (m,) by name."""
+        return {name: torch.from_numpy(getattr(self, name).astype(np.float64)) for name in COUNTS}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned of each member."""
+        for name in COUNTS:
+            setattr(self, name, state[name].numpy().astype(getattr(self, name).dtype))
+        self.earlier_rounds = int(self.rounds.max(initial=0))

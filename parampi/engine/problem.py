@@ -12,9 +12,19 @@ from parampi.samplers import Equations, StepMap
 
 
 @dataclass(frozen=True)
+class FieldBatch:
+    """Fields that the network evaluates in one batch: states x (B, *shape) at noise levels `sigmas` (B,), of the members
+    `columns` (B,) of a problem."""
+
+    x: Tensor
+    sigmas: Tensor
+    columns: Tensor
+
+
+@dataclass(frozen=True)
 class SamplingProblem:
-    """What one group of ranks draws. `members` (m,) are the numbers of the members; only their noise depends on them.
-    `conditions` (m, ...) are what the network is given of each, None where it takes none."""
+    """Members that one group of ranks draws. `members` (m,) are their numbers, on which only their noise depends;
+    `conditions` (m, ...) is what the network reads of each beside the state, None where it reads nothing."""
 
     network: BatchedDenoiser
     equations: Equations
@@ -36,7 +46,7 @@ class SamplingProblem:
         return self.equations.steps
 
     def start(self) -> Tensor:
-        """x at point 0 (m, *shape): N(0, start^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
+        """Return x at point 0 (m, *shape): N(0, start^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
 
         For sigma_data = 1 this is the standard normal start of a variance-preserving model in EDM coordinates.
         """
@@ -45,26 +55,14 @@ class SamplingProblem:
         return scale * normal(self.seed, self.members, zero, self.shape, dtype=self.dtype, device=self.device)[0]
 
     def noise(self, steps: Tensor, columns: Tensor) -> Tensor:
-        """xi (k, *shape) for k pairs of a step and a column, both (k,); the noise of step i belongs to point i + 1."""
+        """Return xi (k, *shape) for k pairs of a step and a column, both (k,); the noise of step i belongs to point i + 1."""
         flat = normal(self.seed, self.members[columns], steps[None] + 1, self.shape, dtype=self.dtype, device=self.device)
         return flat[0]
 
-    def denoise(self, x: Tensor, sigmas: Tensor, active: Tensor, columns: Tensor | None = None) -> Tensor:
-        """D (n, m, *shape) where `active` (n, m), 0 elsewhere, in one batched evaluation; x (n, m, *shape), sigmas (n, m).
-        `columns` (m,): which members these are, all of them by default."""
-        if bool(active.all()):
-            return self.network(x.flatten(0, 1), sigmas.flatten(), self.given(active, columns)).view(x.shape)
-        result = torch.zeros_like(x)
-        result[active] = self.network(x[active], sigmas[active], self.given(active, columns))
-        return result
+    def conditions_of(self, columns: Tensor) -> BatchConditions | None:
+        """Return the conditions of fields of the members `columns` (B,)."""
+        return None if self.conditions is None else BatchConditions(self.conditions, columns.to(self.conditions.device))
 
-    def given(self, active: Tensor, columns: Tensor | None = None) -> BatchConditions | None:
-        """The conditions of the fields where `active` (n, m)."""
-        if self.conditions is None:
-            return None
-        number = active.nonzero()[:, 1]
-        return BatchConditions(self.conditions, number if columns is None else columns.to(number.device)[number])
-
-    def derivative(self, x: Tensor, sigmas: Tensor, directions: Tensor, active: Tensor) -> Tensor:
-        """dD/dx times directions, (B, *shape) all, for the fields where `active` (n, m)."""
-        return self.network.derivative(x, sigmas, directions, self.given(active))
+    def derivative(self, x: Tensor, sigmas: Tensor, directions: Tensor, where: Tensor) -> Tensor:
+        """Return dD/dx times directions, (B, *shape) all, for the fields marked in `where` (n, m)."""
+        return self.network.derivative(x, sigmas, directions, self.conditions_of(where.nonzero()[:, 1]))

@@ -1,4 +1,4 @@
-"""The engine: windows of points, swept until they agree, for the members of one group of ranks.
+"""Windows of points, swept until they agree, for the members of one group of ranks.
 
 One round is one batched network evaluation and one scan over ranks:
 
@@ -12,163 +12,193 @@ sampler's. Rank 0 judges the changes and broadcasts by how many points each memb
 independent: a hard member neither delays the others nor changes them.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from parampi.engine.history import History, Round, Watch
-from parampi.engine.problem import SamplingProblem
-from parampi.engine.slice import Slice
-from parampi.errors import NonFiniteError
-from parampi.parallel import Group, Mode, affine_scan, exchange_halo, operator_scan, redistribute
-from parampi.solvers import Solver, Sweep, check_solver, linear_correction
+from parampi.engine.base import Engine, EngineOptions
+from parampi.engine.coefficients import Coefficients
+from parampi.engine.evaluation import DenoisedFields
+from parampi.engine.first_guess import FirstGuess
+from parampi.engine.history import Floats, Integers, Round
+from parampi.engine.noise_cache import NoiseCache
+from parampi.engine.problem import FieldBatch, SamplingProblem
+from parampi.engine.reductions import finite, inner_products
+from parampi.engine.slice import Slice, made
+from parampi.engine.state import EngineState, PointRows, Span, named, unnamed
+from parampi.parallel import Group, Window, affine_scan, operator_scan
+from parampi.solvers import Solver, Sweep, linear_correction
 
-Integers = NDArray[np.int64]
-GO_ON, FAIL = 0, 1
 
+class WindowEngine(Engine):
+    """Windows that slide over the points of each member, and are swept as a whole."""
 
-class Engine:
-    """One group's windows. `advance` until `finished`; then `result` holds the final fields on the group's rank 0."""
-
-    def __init__(
-        self, chain: SamplingProblem, solver: Solver, group: Group, window: int | None = None, tolerance: float = 1e-3,
-        mode: Mode = "fast", watch: Watch | None = None,
-    ):  # fmt: skip
-        equations = chain.equations
-        check_solver(solver, equations, chain.shape)
-        solver = solver.bind(chain.shape, chain.sigma_data)
-        self.chain, self.group, self.mode, self.watch = chain, group, mode, watch
-        self.rule = solver.rule(equations, chain.sigma_data, tolerance)
-        self.account = History.empty(len(chain.members))
-        self.iteration = solver.iteration(equations, chain.sigma_data)
-        size, ends = solver.window(window, equations), solver.ends(window, equations)
-        self.slice = Slice(chain, solver, self.iteration, group, size, ends, mode)
-        asked = np.cumsum(equations.evaluated.numpy()) * (1 + self.iteration.tangents(chain.shape))
-        self.cumulative_evaluations = np.concatenate([[0], asked])
-
-    @property
-    def finished(self) -> bool:
-        return bool((self.first == self.chain.steps).all())
+    def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
+        super().__init__(problem, solver, group, options)
+        equations, sigma_data = problem.equations, problem.sigma_data
+        self.rule = self.solver.rule(equations, sigma_data, options.tolerance)
+        self.iteration = self.solver.iteration(equations, sigma_data)
+        size, ends = self.solver.window(options.window, equations), self.solver.ends(options.window, equations)
+        self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size, ends)
+        self.noise = NoiseCache(self.slice)
+        self.denoised = DenoisedFields(self.slice)
+        self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode)
+        self.slide(self.first)
+        if group.rank == 0:
+            self.rule.begin(len(problem.members), int(self.slice.lengths.max()))
+        calls = np.cumsum(equations.evaluated.numpy()) * (1 + self.iteration.tangents(problem.shape))
+        self.cumulative_evaluations = np.concatenate([[0], calls])
 
     @property
     def first(self) -> Integers:
-        """Index (m,) of the frozen point of each member's window."""
         return self.slice.window.first
 
     @property
     def result(self) -> Tensor:
-        """Fields (m, *shape) at each member's frozen point, on the group's rank 0: the final ones when `finished`."""
         return self.slice.window.x[self.slice.window.taps - 1]
 
     @property
     def tail(self) -> Tensor:
-        """Fields (m, *shape) at the last point of each member's window; for one rank."""
         window, lengths = self.slice.window, self.slice.lengths
         return torch.stack([window.x[window.taps - 1 + n, m] for m, n in enumerate(lengths)])
 
-    def advance(self) -> None:
-        """One round: evaluate, sweep, judge, slide. Raises NonFiniteError, on all ranks of the group."""
-        slides = self.judge(self.sweep())
-        if slides.any():
-            old = self.slice.window
-            self.slice.slide(self.first + slides)
-            self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
+    # ------------------------------------------------------------------ one round
 
-    def sweep(self) -> Tensor:
-        """Evaluate the step map and sweep; relative changes (n, m) at this rank's points, what the points made from them
-        lose, and the solver's stop_statistics: (2 + E, n, m), inf where D or what a step made is not finite."""
-        own, taps = self.slice, self.slice.window.taps
-        x, denoised = own.window.x, own.evaluate()
-        sweep = self.seen(denoised)
+    def collect(self) -> FieldBatch:
+        return self.denoised.batch()
+
+    def step(self, denoised: Tensor) -> Floats:
+        """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
+        statistics: (2 + E, position, m), inf where D or what a step made is not finite."""
+        window, taps = self.slice.window, self.slice.window.taps
+        x, fresh = window.x, self.denoised.enter(denoised)
+        sweep = self.sweep_of(fresh)
         new, old = self.iteration.sweep(sweep), x.clone()
         x[taps:] = new
-        exchange_halo(self.group, own.window)
+        self.slice.exchange_halo()
         change = x - old
         if taps > 1:
-            own.denoised[taps - 1 :] += self.iteration.response(sweep, change[taps - 1 : -1])
-        found = torch.zeros(2, *own.active.shape, dtype=torch.float64)
-        found[0] = self.norms(change[taps - 1 : -1], own.here.scale)
+            self.denoised.correct(self.iteration.response(sweep, change[taps - 1 : -1]))
+        observed = torch.zeros(2, *self.slice.active.shape, dtype=torch.float64)
+        observed[0] = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
         if self.iteration.loses:
-            found[1] = self.norms(new - linear_correction(sweep, sweep.slopes, change), own.here.scale_made)
-        # the sum of a field is finite if the field is, which is all that is asked: its bits may depend on the shape
-        finite = (denoised.flatten(2).sum(2) + new.flatten(2).sum(2)).isfinite()
-        found[0][~finite.cpu()] = torch.inf
-        return torch.cat([found, self.iteration.stop_statistics]) if len(self.iteration.stop_statistics) else found
+            loss = new - linear_correction(sweep, sweep.slopes, change)
+            observed[1] = self.relative_norms(loss, self.slice.numbers.scale_made)
+        observed[0][~finite(fresh, new).cpu()] = torch.inf
+        statistics = self.iteration.stop_statistics
+        return self.over_positions(torch.cat([observed, statistics]) if len(statistics) else observed)
 
-    def seen(self, denoised: Tensor) -> Sweep:
-        """The sweep as the solver sees it."""
-        own, here, group, mode = self.slice, self.slice.here, self.group, self.mode
-        active_ranks = own.window.slices.active_ranks
+    def over_positions(self, observed: Tensor) -> Floats:
+        """Return numbers (k, n, m) of this rank's positions among those of all, 0 at the others."""
+        window, positions = self.slice.window, self.slice.positions
+        whole = np.zeros((len(observed), window.slices.points, window.members))
+        whole[:, positions.start : positions.stop] = observed
+        return whole
 
-        def start(values: Tensor, taps: int) -> Tensor:
-            return values.new_zeros((taps, *values.shape[1:]))
+    def sweep_of(self, denoised: Tensor) -> Sweep:
+        """Return the sweep as the solver sees it."""
+        place, numbers, group = self.slice, self.slice.numbers, self.group
+        active_ranks, mode = place.window.slices.active_ranks, self.options.mode
+
+        def scan(slopes: Tensor, values: Tensor) -> Tensor:
+            return affine_scan(group, slopes, values, zeros_before(values, len(slopes)), active_ranks, mode)
+
+        def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
+            return operator_scan(group, apply, values, zeros_before(values, place.window.taps), active_ranks)
 
         return Sweep(
-            own.window.x, denoised, own.mapped, here.state, here.denoised_weight, here.slopes, here.response, here.levels,
-            here.scale_made[0], own.steps, own.active, own.asked,
-            scan=lambda slopes, values: affine_scan(group, slopes, values, start(values, len(slopes)), active_ranks, mode),
-            operators=lambda apply, values: operator_scan(group, apply, values, start(values, own.window.taps), active_ranks),
-            around=self.around, products=self.products, tangents=self.chain.derivative,
-        )  # fmt: skip
+            x=place.window.x,
+            denoised=denoised,
+            step_map=partial(self.denoised.mapped, self.noise),
+            state=numbers.state,
+            denoised_weight=numbers.denoised_weight,
+            slopes=numbers.slopes,
+            response=numbers.response,
+            levels=numbers.levels,
+            scale=numbers.scale_made[0],
+            steps=place.steps,
+            active=place.active,
+            evaluated=place.evaluated,
+            scan=scan,
+            operators=operators,
+            around=place.around,
+            products=partial(inner_products, mode=mode),
+            tangents=self.problem.derivative,
+        )
 
-    def around(self, rows: Tensor, before: int, after: int) -> Tensor:
-        """Rows (n, ...) of the points made, with those of so many points before and after; 0 outside the window."""
-        window, positions, rank = self.slice.window, self.slice.positions, self.group.rank
-
-        def made(rank: int, before: int = 0, after: int = 0) -> tuple[Integers, Integers]:
-            mine = window.slices.of(rank)
-            return window.between(mine.start + 1 - before, mine.stop + 1 + after)
-
-        count = before + len(positions) + after
-        return redistribute(self.group, rows, made(rank)[0], made, lambda r: made(r, before, after), count)
-
-    def products(self, a: Tensor, b: Tensor) -> Tensor:
-        """Inner products (n, m) of fields (n, m, *shape); row by row where bits must not depend on the shape."""
-        a, b = a.flatten(2), b.flatten(2)
-        if self.mode != "bitwise":
-            total: Tensor = torch.linalg.vecdot(a, b)
-            return total.double()
-        pairs = zip(a.flatten(0, 1), b.flatten(0, 1), strict=True)
-        rows = [torch.dot(one.clone(), other.clone()) for one, other in pairs]
-        return (torch.stack(rows).view(a.shape[:2]) if rows else a.new_zeros(a.shape[:2])).double()
-
-    def norms(self, fields: Tensor, scale: Tensor) -> Tensor:
-        """Root mean squares (n, m) of fields (n, m, *shape) on the scale (1, n, m, 1 ... 1) of their points."""
-        total, scales = self.products(fields, fields).sqrt().cpu(), scale[0].view(self.slice.active.shape).double().cpu()
-        # positions behind a member's window have scale 0
+    def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:
+        """Return root mean squares (n, m) of fields (n, m, *shape) on the scale (1, n, m, 1 ... 1) of their points."""
+        total = inner_products(fields, fields, self.options.mode).sqrt().cpu()
+        scales = scale[0].view(self.slice.active.shape).double().cpu()
+        # positions beyond a member's window have scale 0
         return torch.where(scales > 0, total / (scales * fields[0:1, 0:1].numel() ** 0.5), 0.0)
 
-    def judge(self, found: Tensor) -> Integers:
-        """Rank 0 decides how far each member's window slides; every rank gets the verdict."""
-        own, positions = self.slice, self.slice.positions
-        number, first, lengths = len(self.account.history) + 1, self.first, own.lengths
-        everywhere = np.zeros((len(found), own.window.slices.points, len(first)))
-        everywhere[:, positions.start : positions.stop] = found
-        everywhere = self.group.sum_to_root(everywhere)
-        verdict = np.zeros(4 + len(first), np.int64)
-        if self.group.rank == 0:
-            bad = np.argwhere(~np.isfinite(everywhere[0]))
-            if len(bad):
-                verdict[:4] = FAIL, bad[0][0] + first[bad[0][1]], bad[0][1], number
-            else:
-                decided = self.rule.judge(
-                    everywhere[0], everywhere[1], first, lengths, self.account.error_estimate, everywhere[2:]
-                )
-                asked = self.cumulative_evaluations[first + lengths] - self.cumulative_evaluations[first]
-                done = Round(number, first.copy(), lengths, everywhere[0], decided.slides, asked)
-                self.account.enter(done, decided.error_estimate)
-                verdict[4:] = decided.slides
-                if self.watch:
-                    self.watch(done, self.chain.steps)
-        self.group.broadcast(verdict)
-        if verdict[0] == FAIL:
-            point = int(verdict[1])
-            member = int(self.chain.members[verdict[2]])
-            raise NonFiniteError(member, point, float(self.chain.equations.sigmas[point]), int(verdict[3]))
-        return verdict[4:]
+    # ------------------------------------------------------------------ the verdict
 
-    def run(self) -> Tensor:
-        while not self.finished:
-            self.advance()
-        return self.result
+    def failure(self, observed: Floats) -> tuple[int, int] | None:
+        bad = np.argwhere(~np.isfinite(observed[0]))
+        return (int(bad[0][0] + self.first[bad[0][1]]), int(bad[0][1])) if len(bad) else None
+
+    def decide(self, observed: Floats) -> tuple[Round, Floats]:
+        first, lengths, calls = self.first, self.slice.lengths, self.cumulative_evaluations
+        verdict = self.rule.judge(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
+        evaluations = calls[first + lengths] - calls[first]
+        return Round(self.number, first.copy(), lengths, observed[0], verdict.slides, evaluations), verdict.error_estimate
+
+    def move_on(self, slides: Integers) -> None:
+        if slides.any():
+            old = self.slide(self.first + slides)
+            self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
+
+    def slide(self, first: Integers) -> Window:
+        """Let the windows begin at `first`, and guess the points that are new; returns the old windows."""
+        lengths = np.minimum(self.slice.lengths, self.slice.window.slices.points)
+        old = self.slice.slide(first)
+        if old.slices.points and self.guess.reads_latest:
+            self.guess.latest = self.denoised.latest(old, lengths)
+        self.denoised.slide(old)
+        self.noise.update()
+        self.guess.fill(old.first + lengths - first)
+        return old
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> EngineState:
+        begin, kept = made(self.slice.window, self.group.rank)[0], named("iteration", self.iteration.state().items())
+        fields = {name: PointRows(rows, begin) for name, rows in kept.items()}
+        fields |= {"x": self.slice.state(), "denoised": self.denoised.state()}
+        numbers = {"first": torch.tensor(self.first, dtype=torch.float64), **self.history.state()}
+        numbers |= named("rule", ((name, torch.tensor(values)) for name, values in self.rule.state().items()))
+        if self.guess.reads_latest:
+            numbers["latest"] = self.guess.latest
+        return EngineState(np.ones(len(self.first), np.bool_), fields, numbers)
+
+    def span(self, name: str, numbers: dict[str, Tensor]) -> Span | None:
+        first = numbers["first"].numpy().astype(np.int64)
+        if name == "denoised":
+            return self.denoised.span(first)
+        begin, end = self.slice.span(first)
+        return (begin, end) if name == "x" else (begin + self.slice.window.taps, end)
+
+    def load(self, state: EngineState) -> None:
+        self.history.load(state.numbers)
+        if self.group.rank == 0:
+            self.rule.load({name: values.numpy() for name, values in unnamed("rule", state.numbers).items()})
+        if self.guess.reads_latest:
+            self.guess.latest = state.numbers["latest"].to(self.guess.latest)
+        self.slice.load(state)
+        self.denoised.load(state)
+        self.noise.forget()
+        self.noise.update()
+        self.guess.fill(np.where(state.begun, self.slice.lengths, 0))
+        count = len(self.slice.positions)
+        kept = {name: rows.first_rows(count) for name, rows in state.fields.items() if name.startswith("iteration.")}
+        self.iteration.load(unnamed("iteration", kept))
+
+
+def zeros_before(values: Tensor, taps: int) -> Tensor:
+    """Return what comes in to a scan of changes: none, (taps, *field)."""
+    return values.new_zeros((taps, *values.shape[1:]))

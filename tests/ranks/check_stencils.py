@@ -5,8 +5,7 @@ import torch
 
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
-from parampi.engine.choice import engine_for
-from parampi.engine.problem import SamplingProblem
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MPIGroup, SerialGroup, as_group
 from parampi.solvers import SOLVERS, Picard
@@ -24,15 +23,15 @@ THREE = STENCILS["three taps"]
 def engine(group, step_map, solver=None, window=None, tolerance=1e-3, problem=SMALL, members=(0, 5), mode="bitwise", dtype=F64):
     network = BatchedDenoiser(problem, padded=mode == "bitwise")
     chain = SamplingProblem(network, step_map, torch.tensor(members), problem.shape, 0, problem.sigma_data, dtype)
-    return engine_for(chain, solver or Picard(), group, window, tolerance, mode)
+    return engine_for(chain, solver or Picard(), group, EngineOptions(window, tolerance, mode))
 
 
 def facts(run):
     """What must not depend on the ranks; on rank 0."""
-    account = run.account
-    numbers = np.stack([account.rounds, account.evaluations, account.residual, account.error_estimate])
-    history = [torch.from_numpy(np.concatenate([done.first, done.slides])) for done in account.history]
-    return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in account.history), *history]
+    history = run.history
+    numbers = np.stack([history.rounds, history.evaluations, history.residual, history.error_estimate])
+    moves = [torch.from_numpy(np.concatenate([done.first, done.slides])) for done in history.log]
+    return [run.result, torch.from_numpy(numbers), *(torch.from_numpy(done.changes) for done in history.log), *moves]
 
 
 def same_bits(group, *arguments, **options):
@@ -77,7 +76,7 @@ def fast_mode_agrees_to_rounding(comm):
         if group.rank == 0:
             alone = engine(SerialGroup(), step_map, None, window, mode="fast")
             assert found.result.allclose(alone.run(), rtol=1e-11, atol=1e-11)
-            assert (found.account.rounds == alone.account.rounds).all()
+            assert (found.history.rounds == alone.history.rounds).all()
 
 
 def nothing_lacking_is_the_serial_run(comm):
@@ -118,7 +117,7 @@ def ragged_windows(comm):
         (Picard("window", "identity", "constant"), 9),
     ):
         alone = same_bits(as_group(comm), step_map, solver, window, 1e-1, REGIMES, (0, 3, 1, 12, 7))
-        history += alone.account.history if alone is not None else []
+        history += alone.history.log if alone is not None else []
     if history:
         assert any(len(set(done.first.tolist())) > 1 for done in history)
         assert any(0 in done.lengths for done in history)
@@ -129,7 +128,7 @@ def velocities(comm):
     for window in (None, 1, 2, 3):
         alone = same_bits(as_group(comm), langevin(4), Picard("block"), window)
         if alone is not None and window == 1:
-            assert not all(done.evaluations.any() for done in alone.account.history)
+            assert not all(done.evaluations.any() for done in alone.history.log)
 
 
 class Failing:

@@ -72,7 +72,7 @@ def test_gaussian_data_of_known_mean_and_spectrum_are_exact_at_once(order, last)
     modes = run.iteration.model
     z = modes.basis.forward(start) - modes.mean
     exact = modes.basis.inverse(z * ((modes.variance + last**2) / (modes.variance + HIGHEST**2)).sqrt() + modes.mean)
-    assert relative_errors(found, exact).max() < 1e-12 and (run.account.rounds <= 2).all() and known is not None
+    assert relative_errors(found, exact).max() < 1e-12 and (run.history.rounds <= 2).all() and known is not None
 
 
 def test_the_true_solution_in_few_rounds(regimes):
@@ -80,7 +80,7 @@ def test_the_true_solution_in_few_rounds(regimes):
     found, run = solved(REGIMES, 24, 4, tolerance=1e-5)
     serial = engine(chain(REGIMES, DPMpp2M(), grid(50), 2), Serial()).run()
     assert relative_errors(found, regimes).max() < 0.3 * relative_errors(serial, regimes).max()
-    assert (run.account.rounds <= 8).all()
+    assert (run.history.rounds <= 8).all()
 
 
 def test_more_points_and_higher_orders_are_nearer(regimes):
@@ -104,7 +104,7 @@ def test_ends_within_tolerance_of_the_fixed_point(problem, tolerance):
     limit, _ = solved(problem, 20, tolerance=1e-13, members=6)
     found, run = solved(problem, 20, tolerance=tolerance, members=6)
     assert (relative_errors(found, limit) <= tolerance).all()
-    assert (run.account.error_estimate <= tolerance).all() and (run.account.rounds < 12).all()
+    assert (run.history.error_estimate <= tolerance).all() and (run.history.rounds < 12).all()
 
 
 def test_members_are_drawn_one_by_one():
@@ -112,8 +112,8 @@ def test_members_are_drawn_one_by_one():
     for column, number in ((0, 4), (2, 7)):
         alone, other = solved(REGIMES, 16, members=[number], tolerance=1e-3)
         assert torch.equal(alone[0], together[column])
-        assert other.account.rounds[0] == run.account.rounds[column]
-        assert other.account.error_estimate[0] == run.account.error_estimate[column]
+        assert other.history.rounds[0] == run.history.rounds[column]
+        assert other.history.error_estimate[0] == run.history.error_estimate[column]
 
 
 def test_sample_takes_the_solver_that_can():

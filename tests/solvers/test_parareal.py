@@ -9,7 +9,7 @@ import torch
 from parampi import sigmas
 from parampi.bench.rounds import hindsight
 from parampi.diffusion.exact import PROBLEMS
-from parampi.engine.blocks import timetable
+from parampi.engine.timetable import formation_rounds
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM, DDPM, EDM, SAMPLERS, DPMpp2S, Heun
 from parampi.solvers import Parareal, Serial
@@ -67,7 +67,7 @@ def test_iterates_are_the_textbooks_in_the_rounds_of_the_timetable(sampler, grid
     assert len(ends) == 4
     rows = textbook(given, ends, 3)
     run = engine(given, solver, tolerance=1e-300)
-    times = timetable(np.diff([0, *ends]).tolist())
+    times = formation_rounds(np.diff([0, *ends]).tolist())
     for p in range(3):
         while run.number <= times[p][4]:
             run.advance()
@@ -80,8 +80,8 @@ def test_exact_in_no_more_rounds_than_the_serial_sampler(sampler, grid, blocks):
     given = chain(MIXTURE, sampler, grid, members=2)
     run = engine(given, Parareal(blocks), tolerance=1e-300)
     assert torch.equal(run.run(), trajectory(given)[-1])
-    assert (run.account.rounds <= given.step_map.evaluations).all()
-    assert not run.account.error_estimate.any()
+    assert (run.history.rounds <= given.step_map.evaluations).all()
+    assert not run.history.error_estimate.any()
 
 
 def test_after_p_iterations_p_blocks_are_exact():
@@ -89,9 +89,9 @@ def test_after_p_iterations_p_blocks_are_exact():
     run, reference = engine(given, Parareal(5), tolerance=1e-300), trajectory(given)
     while not run.finished:
         run.advance()
-        for (number, b), p in run.forming.items():
+        for (number, b), p in run.table.forming.items():
             if number == run.number - 1 and p == b + 1:
-                assert torch.equal(run.last[b], reference[run.ends[b]])
+                assert torch.equal(run.cohorts[0].ends[b], reference[run.table.ends[b]])
 
 
 @every_sampler
@@ -100,7 +100,7 @@ def test_within_tolerance(sampler, grid, tolerance):
     given = chain(REGIMES, sampler, grid, members=4)
     run = engine(given, Parareal(), tolerance=tolerance)
     assert (relative_errors(run.run(), trajectory(given)[-1]) <= tolerance).all()
-    assert (run.account.error_estimate <= tolerance).all()
+    assert (run.history.error_estimate <= tolerance).all()
 
 
 @pytest.mark.parametrize(("name", "most"), [("gmm64", 28), ("grf64", 28), ("grfmix64", 46)])
@@ -112,13 +112,13 @@ def test_rounds_of_the_published_method(name, most):
 
 
 def test_timetable_of_equal_blocks():
-    times = timetable([10] * 10)
+    times = formation_rounds([10] * 10)
     assert all(times[p][b] == 10 * p + b - p for p in range(11) for b in range(p, 11))
 
 
 @pytest.mark.parametrize("lengths", [[3, 4, 3], [2, 7, 2, 5], [5], [2] * 9])
 def test_timetable_is_exact_when_the_serial_sampler_is_and_never_forms_two_iterates_at_once(lengths):
-    times = timetable(lengths)
+    times = formation_rounds(lengths)
     for p in range(len(lengths) + 1):
         assert times[p][p] == sum(lengths[:p])
     for b in range(1, len(lengths) + 1):

@@ -152,8 +152,8 @@ def test_the_answer_stays(solver, sampler):
         assert torch.equal(states(run), reference[: n + 1])
     while not run.first.any():
         run.advance()
-    assert (run.first == n).all() and not run.account.residual.any() and not run.account.error_estimate.any()
-    assert (run.account.rounds == 1).all() or isinstance(run.rule, FixedSweeps)
+    assert (run.first == n).all() and not run.history.residual.any() and not run.history.error_estimate.any()
+    assert (run.history.rounds == 1).all() or isinstance(run.rule, FixedSweeps)
 
 
 @every_pair_to_tolerance
@@ -162,9 +162,9 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
     given = chain(problem, sampler, GRID, mode="fast")
     run = engine(given, solver, tolerance=1e-6, mode="fast")
     assert (relative_errors(run.run(), trajectory(given, mode="fast")[-1]) <= 1e-6).all()
-    account, step_map = run.account, given.step_map
-    assert (account.rounds <= given.steps).all() and (account.evaluations >= step_map.evaluations).all()
-    assert (account.error_estimate <= 1e-6).all()
+    history, step_map = run.history, given.step_map
+    assert (history.rounds <= given.steps).all() and (history.evaluations >= step_map.evaluations).all()
+    assert (history.error_estimate <= 1e-6).all()
 
 
 @every_pair
@@ -172,12 +172,12 @@ def test_members_are_drawn_one_by_one(solver, sampler):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""
     window = window_of(solver, 6)
     together = engine(chain(MANY, sampler, SHORT, [4, 0, 7]), solver, window, tolerance=1e-2)
-    fields, account = together.run(), together.account
+    fields, history = together.run(), together.history
     for column, number in ((0, 4), (2, 7)):
         alone = engine(chain(MANY, sampler, SHORT, [number]), solver, window, tolerance=1e-2)
         assert torch.equal(alone.run()[0], fields[column])
         for facts in ("rounds", "evaluations", "residual", "error_estimate"):
-            assert getattr(alone.account, facts)[0] == getattr(account, facts)[column]
+            assert getattr(alone.history, facts)[0] == getattr(history, facts)[column]
 
 
 @every_sampler
@@ -185,7 +185,7 @@ def test_picard_needs_fewer_rounds_than_the_serial_solver(sampler):
     given = chain(MIXTURE, sampler, sigmas.vp_linear(100), mode="fast")
     run = engine(given, Picard(), mode="fast")
     run.run()
-    assert (run.account.rounds < given.step_map.evaluations / 2).all()
+    assert (run.history.rounds < given.step_map.evaluations / 2).all()
 
 
 @every_sampler
@@ -195,7 +195,7 @@ def test_gaussian_data_are_guessed_exactly(sampler):
     problem = type(GAUSSIAN)(torch.zeros(1, 3, 4, dtype=F64), variance)
     run = engine(chain(problem, sampler, GRID), Picard())
     run.run()
-    assert (run.account.rounds == 1).all() and (run.account.error_estimate < 1e-10).all()
+    assert (run.history.rounds == 1).all() and (run.history.error_estimate < 1e-10).all()
 
 
 @every_sampler
@@ -204,8 +204,8 @@ def test_serial_takes_one_round_for_each_evaluation(sampler):
     given = chain(SMALL, sampler, GRID, members=2)
     run = engine(given, Serial())
     run.run()
-    assert (run.account.rounds == given.step_map.evaluations).all() and run.account.group_rounds == given.step_map.evaluations
-    assert (run.account.evaluations == given.step_map.evaluations).all()
+    assert (run.history.rounds == given.step_map.evaluations).all() and run.history.group_rounds == given.step_map.evaluations
+    assert (run.history.evaluations == given.step_map.evaluations).all()
 
 
 @pytest.mark.parametrize("option", ["advance", "linear_model", "guess"])

@@ -84,7 +84,7 @@ def rounds_to(run, reference, error):
     while not run.finished and not first.all():
         run.advance()
         close = relative_errors(run.tail, reference) <= error
-        first = torch.where((first == 0) & close, len(run.account.history), first)
+        first = torch.where((first == 0) & close, len(run.history.log), first)
     assert first.all()
     return first
 
@@ -108,7 +108,7 @@ def test_gaussian_data_of_known_spectrum_need_one_round(eta):
         statistics = Statistics(spectrum=variance, basis=basis)
         run = engine(chain(problem, DDIM(eta), GRID, members=2), Spectral(statistics=statistics), tolerance=1e-6)
         run.run()
-        assert (run.account.rounds == 1).all()
+        assert (run.history.rounds == 1).all()
 
 
 @etas
@@ -132,7 +132,7 @@ def test_the_error_is_within_the_tolerance_and_the_estimate_too(sampler, window,
     reference = engine(given, Serial()).run()
     run = engine(given, Spectral(statistics=known_statistics(REGIMES)), window, tolerance)
     assert (relative_errors(run.run(), reference) <= tolerance).all()
-    assert (run.account.error_estimate <= tolerance).all()
+    assert (run.history.error_estimate <= tolerance).all()
 
 
 def test_options():

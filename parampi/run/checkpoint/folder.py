@@ -29,6 +29,8 @@ FOLDER = "checkpoint"
 ELSEWHERE = ("parallel", "output", "checkpoint")
 """Sections that say where and how, and do not decide the fields."""
 REMEDY = "start anew with parampi run and --overwrite"
+Place = Sequence[Any]
+"""Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote."""
 
 
 def write_whole(path: Path, data: bytes) -> None:

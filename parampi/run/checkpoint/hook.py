@@ -1,15 +1,15 @@
-"""What lets a run be cut and go on: checkpoints between rounds, and an orderly end when time is up or a signal comes."""
+"""Cut runs and go on with them: checkpoints between rounds, and an orderly end when time is up or a signal comes."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from parampi.engine import snapshot
-from parampi.engine.blocks import Wavefront
-from parampi.engine.windows import Engine
+from parampi.engine import Engine
+from parampi.engine.snapshot import restore
+from parampi.run.checkpoint.folder import Place
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
 
@@ -20,39 +20,41 @@ AHEAD = 1.5
 
 @dataclass
 class CheckpointHook:
-    """One rank's part. `places` says where unfinished members were kept, see `checkpoint.Folder.places`."""
+    """One rank's part. `places` tells where unfinished members were kept, by number; see `Folder.places`."""
 
     alarm: StopRequest
-    keeper: CheckpointWriter | None = None
-    places: dict[str, list[object]] = field(default_factory=dict)
-    rounds: float = 0.0
-    """Seconds of the longest round."""
+    writer: CheckpointWriter | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+    longest_round: float = 0.0
+    """Seconds."""
     last: float = field(default_factory=time.monotonic)
     stopped: bool = False
 
-    def restore(self, engine: Engine | Wavefront, members: Sequence[int]) -> None:
-        """MemberSink members up where they were left; Parareal's blocks begin anew."""
-        if isinstance(engine, Engine) and self.places:
-            snapshot.restore(engine, [read_snapshot(self.places[str(m)]) if str(m) in self.places else None for m in members])
+    def restore(self, engine: Engine, members: Sequence[int]) -> None:
+        """Bring an engine that has not begun to where its members were left."""
+        if self.places:
+            restore(engine, [read_snapshot(self.places[str(m)]) if str(m) in self.places else None for m in members])
 
-    def after(self, engine: Engine | Wavefront) -> bool:
-        """Between two rounds, on all ranks of the group: keep what is due; whether to stop."""
+    def after(self, engine: Engine) -> bool:
+        """Keep what is due between two rounds, on all ranks of the group; returns whether to stop."""
         now, group = time.monotonic(), engine.group
-        self.rounds, self.last = max(self.rounds, now - self.last), now
-        called = group.sum_to_root(np.array([int(bool(self.alarm.received))], np.int64))
-        verdict = np.zeros(1, np.int64)
-        if group.rank == 0:
-            cost = self.keeper.cost if self.keeper else 0.0
-            if called[0] or self.alarm.over(AHEAD * self.rounds + 2 * cost):
-                verdict[0] = STOP
-            elif self.keeper and self.keeper.due():
-                verdict[0] = KEEP
-        group.broadcast(verdict)
-        if verdict[0] and self.keeper and isinstance(engine, Engine) and not engine.finished:
-            kept = self.keeper.keep(engine, *snapshot.take(engine))
+        self.longest_round, self.last = max(self.longest_round, now - self.last), now
+        verdict = group.broadcast(np.array([self.decide(engine)], np.int64))[0]
+        if verdict != GO_ON and self.writer and not engine.finished:
+            kept = self.writer.keep(engine)
             if group.rank == 0 and not kept:
-                reason = self.keeper.trouble or "another rank could not write"
+                reason = self.writer.trouble or "another rank could not write"
                 print(f"parampi: this round was not kept ({reason}); the run goes on", file=sys.stderr, flush=True)
         self.last = time.monotonic()
-        self.stopped = bool(verdict[0] == STOP) and not engine.finished
+        self.stopped = bool(verdict == STOP) and not engine.finished
         return self.stopped
+
+    def decide(self, engine: Engine) -> int:
+        """Return what to do, on the rank that drives; a signal to any rank counts."""
+        signals = engine.group.sum_to_root(np.array([int(bool(self.alarm.received))], np.int64))
+        if engine.group.rank > 0:
+            return GO_ON
+        cost = self.writer.cost if self.writer else 0.0
+        if signals[0] or self.alarm.over(AHEAD * self.longest_round + 2 * cost):
+            return STOP
+        return KEEP if self.writer and self.writer.due() else GO_ON

@@ -1,13 +1,11 @@
-"""Rounds of a group in a checkpoint: how they are kept, and how one of their members is read."""
+"""Rounds of a group in a checkpoint: write one, and read one of its members."""
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,56 +13,71 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from parampi.engine.snapshot import COUNTS, MemberSnapshot
-from parampi.engine.windows import Engine
+from parampi.engine import Engine
+from parampi.engine.snapshot import MemberSnapshot
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import writing
-from parampi.run.checkpoint.folder import REMEDY, Folder, write_whole
+from parampi.run.checkpoint.folder import REMEDY, Folder, Place, write_whole
 
 KEPT = 2
 """Rounds that a group keeps."""
+FIELD, BEGIN, NUMBER = "field.", "begin.", "number."
+"""What names in a rank's file begin with: fields at points, the points of their first rows, numbers of members."""
 
 
-def read_snapshot(place: Sequence[Any]) -> MemberSnapshot:
-    """A member as it was kept, its fields to be read when they are asked for."""
+def read_snapshot(place: Place) -> MemberSnapshot:
+    """Return a member as it was kept; fields are read when they are asked for."""
     folder, column, ranks = Path(place[0]), int(place[1]), int(place[2])
-    parts = [folder / f"rank-{rank}.safetensors" for rank in range(ranks)]
-    begins: list[dict[str, int]] = []
-    for path in parts:
-        with safe_open(path, "pt") as file:
-            here = [name[6:] for name in file.keys() if name.startswith("begin.")]  # noqa: SIM118 (no mapping)
-            begins.append({name: int(file.get_tensor(f"begin.{name}")[column]) for name in here})
+    parts = [Part.of(folder / f"rank-{rank}.safetensors", column) for rank in range(ranks)]
 
     def rows(name: str, start: int, stop: int) -> Tensor:
-        total: Tensor | None = None
-        for path, begin in zip(parts, begins, strict=True):
-            if name not in begin:
-                continue
-            with safe_open(path, "pt") as file:
-                held = file.get_slice(name)
-                low, high = max(start, begin[name]), min(stop, begin[name] + held.get_shape()[0])
-                if low >= high:
-                    continue
-                piece = held[low - begin[name] : high - begin[name], column : column + 1][:, 0]
-            if total is None:
-                total = torch.zeros((stop - start, *piece.shape[1:]), dtype=piece.dtype)
-            total[low - start : high - start] = piece
-        if total is None:
+        pieces = [piece for piece in (part.rows(name, start, stop) for part in parts) if piece is not None]
+        if not pieces:
             raise DataError(f"{folder} lacks {name} of points {start} to {stop - 1}; {REMEDY}")
+        like = pieces[0][1]
+        total = torch.zeros((stop - start, *like.shape[1:]), dtype=like.dtype)
+        for begin, values in pieces:
+            total[begin - start : begin - start + len(values)] = values
         return total
 
-    with safe_open(parts[0], "pt") as file:
-        numbers = {name[7:]: file.get_tensor(name)[column] for name in file.keys() if name.startswith("number.")}  # noqa: SIM118
-    rule = {name[5:]: value.numpy() for name, value in numbers.items() if name.startswith("rule.")}
-    facts = {name: float(numbers[name]) for name in COUNTS}
+    return MemberSnapshot(parts[0].numbers(), frozenset(name for part in parts for name in part.begins), rows)
 
-    def latest() -> Tensor:
-        with safe_open(parts[0], "pt") as file:
-            kept: Tensor = file.get_slice("latest")[column : column + 1][0]
-            return kept
 
-    names = frozenset(name for begin in begins for name in begin)
-    return MemberSnapshot(int(numbers["first"]), facts, rule, names, rows, latest)
+@dataclass(frozen=True)
+class Part:
+    """One rank's file of a round, and in it one member: its points of the first rows of fields, by name."""
+
+    path: Path
+    column: int
+    begins: dict[str, int]
+
+    @classmethod
+    def of(cls, path: Path, column: int) -> "Part":
+        with safe_open(path, "pt") as file:
+            names = [name.removeprefix(BEGIN) for name in file.keys() if name.startswith(BEGIN)]  # noqa: SIM118 (no mapping)
+            return cls(path, column, {name: int(file.get_tensor(f"{BEGIN}{name}")[column]) for name in names})
+
+    def numbers(self) -> dict[str, Tensor]:
+        """Return the member's numbers, by name."""
+        with safe_open(self.path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(NUMBER)]  # noqa: SIM118 (no mapping)
+            columns = {name: file.get_slice(name)[self.column : self.column + 1] for name in names}
+            return {name.removeprefix(NUMBER): values[0] for name, values in columns.items()}
+
+    def rows(self, name: str, start: int, stop: int) -> tuple[int, Tensor] | None:
+        """Return, of points start ... stop - 1, the first that this file has of a field, and its rows; None where there is
+        none. An empty range gives no rows, of the field's shape."""
+        if name not in self.begins:
+            return None
+        begin = self.begins[name]
+        with safe_open(self.path, "pt") as file:
+            kept = file.get_slice(f"{FIELD}{name}")
+            low, high = max(start, begin), min(stop, begin + kept.get_shape()[0])
+            if start == stop:
+                return start, kept[0:1, self.column : self.column + 1][:0, 0]
+            if low >= high:
+                return None
+            return low, kept[low - begin : high - begin, self.column : self.column + 1][:, 0]
 
 
 @dataclass
@@ -72,7 +85,7 @@ class CheckpointWriter:
     """Keeps the rounds of one group. `keep` is collective over the group.
 
     every  least seconds from one checkpoint to the next; it is longer where writing would take more than `share` of the time
-    lead   of the lead times of a roll-out, the one that is drawn
+    lead   which of the lead times of a roll-out is drawn
     """
 
     folder: Folder
@@ -87,17 +100,18 @@ class CheckpointWriter:
     def due(self) -> bool:
         return time.monotonic() - self.last >= max(self.every, self.cost / self.share)
 
-    def keep(self, engine: Engine, held: dict[str, Tensor], numbers: dict[str, Tensor]) -> bool:
-        """Write a round; whether that went well, on the rank that drives. A full disk costs the checkpoint, not the run."""
+    def keep(self, engine: Engine) -> bool:
+        """Write a round; returns, on the rank that drives, whether that went well. A full disk costs the checkpoint, not the
+        run."""
         begin, group = time.monotonic(), engine.group
-        members = [int(member) for member in engine.chain.members]
+        members = engine.problem.members.tolist()
         stamp = group.broadcast(np.array([time.time_ns()], np.int64))[0]
         path = self.folder.rounds / f"{stamp:020d}-{members[0]}"
         hashes = np.zeros((group.size, 33), np.int64)
         try:
             with writing(path):
                 path.mkdir(parents=True, exist_ok=True)
-            data = save(held | {f"number.{name}": values for name, values in numbers.items()})
+            data = save(contents(engine))
             write_whole(path / f"rank-{group.rank}.safetensors", data)
             hashes[group.rank, :32] = list(hashlib.sha256(data).digest())
         except OutputError as error:
@@ -111,8 +125,9 @@ class CheckpointWriter:
         return good
 
     def seal(self, path: Path, members: list[int], engine: Engine, hashes: np.ndarray) -> bool:
+        """Say that a round is whole, and remove the oldest; returns whether that went well."""
         digests = [bytes(row[:32].astype(np.uint8)).hex() for row in hashes]
-        rounds = engine.account.rounds.tolist()
+        rounds = engine.history.rounds.tolist()
         done = {"members": members, "lead": self.lead, "rounds": rounds, "ranks": len(digests), "sha256": digests}
         try:
             write_whole(path / "done.json", json.dumps(done).encode())
@@ -123,3 +138,15 @@ class CheckpointWriter:
         while len(self.kept) > KEPT:
             shutil.rmtree(self.kept.pop(0), ignore_errors=True)
         return True
+
+
+def contents(engine: Engine) -> dict[str, Tensor]:
+    """Return what this rank writes of a round, on the CPU: its fields, and on the rank that drives the members' numbers."""
+    state, data = engine.state(), dict[str, Tensor]()
+    for name, kept in state.fields.items():
+        if kept.rows.numel():
+            data[f"{FIELD}{name}"] = kept.rows.detach().cpu().contiguous()
+            data[f"{BEGIN}{name}"] = torch.tensor(kept.begin)
+    if engine.group.rank == 0:
+        data |= {f"{NUMBER}{name}": values.detach().cpu().contiguous() for name, values in state.numbers.items()}
+    return data

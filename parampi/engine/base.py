@@ -1,0 +1,141 @@
+"""The shell that all engines share: one round, its verdict, the history, and the state between two rounds."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from parampi.engine.history import Floats, History, Integers, Round, Watch
+from parampi.engine.problem import FieldBatch, SamplingProblem
+from parampi.engine.state import EngineState, Span
+from parampi.errors import NonFiniteError
+from parampi.parallel import Group, Mode
+from parampi.solvers import Solver, check_solver
+
+FAIL = 1
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How members are advanced: points swept at once (None for all), relative error of the final field, mode of the scan, and
+    what is called after each round on the rank that drives."""
+
+    window: int | None = None
+    tolerance: float = 1e-3
+    mode: Mode = "fast"
+    watch: Watch | None = None
+
+
+class Engine(ABC):
+    """Advances the members of one group of ranks until the solver has accepted their final fields.
+
+    A round is the same for every engine: evaluate a batch of fields, step, sum up on rank 0 what the step showed, let rank 0
+    decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0.
+    """
+
+    def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
+        check_solver(solver, problem.equations, problem.shape)
+        self.problem, self.group, self.options = problem, group, options
+        self.solver = solver.bind(problem.shape, problem.sigma_data)
+        self.history = History.empty(len(problem.members))
+
+    # ------------------------------------------------------------------ where members are
+
+    @property
+    @abstractmethod
+    def first(self) -> Integers:
+        """Index (m,) of each member's frozen point, the last one that is accepted."""
+
+    @property
+    @abstractmethod
+    def result(self) -> Tensor:
+        """Fields (m, *shape) on the group's rank 0: the final ones of members that are finished."""
+
+    @property
+    @abstractmethod
+    def tail(self) -> Tensor:
+        """Fields (m, *shape) at the last point that is swept, as far as they are known; for one rank."""
+
+    @property
+    def finished(self) -> bool:
+        return bool((self.first == self.problem.steps).all())
+
+    @property
+    def number(self) -> int:
+        """Number of the round to come."""
+        return len(self.history.log) + 1
+
+    # ------------------------------------------------------------------ one round
+
+    def advance(self) -> None:
+        """Make one round. Raises NonFiniteError, on all ranks of the group."""
+        observed = self.step(self.evaluate(self.collect()))
+        self.move_on(self.judge(observed))
+
+    def run(self) -> Tensor:
+        """Advance to the end; returns `result`."""
+        while not self.finished:
+            self.advance()
+        return self.result
+
+    def evaluate(self, batch: FieldBatch) -> Tensor:
+        """Return the denoised fields (B, *shape) of a batch."""
+        return self.problem.network(batch.x, batch.sigmas, self.problem.conditions_of(batch.columns))
+
+    @abstractmethod
+    def collect(self) -> FieldBatch:
+        """Return the fields that this rank evaluates in this round."""
+
+    @abstractmethod
+    def step(self, denoised: Tensor) -> Floats:
+        """Step, and return what that showed (k, ..., m), to be summed over the ranks of the group."""
+
+    @abstractmethod
+    def failure(self, observed: Floats) -> tuple[int, int] | None:
+        """Return point and column of a member whose fields are not finite."""
+
+    @abstractmethod
+    def decide(self, observed: Floats) -> tuple[Round, Floats]:
+        """Return the round and the members' estimated errors (m,) after it; on rank 0."""
+
+    @abstractmethod
+    def move_on(self, slides: Integers) -> None:
+        """Go on with windows that slide by so many points (m,)."""
+
+    def judge(self, observed: Floats) -> Integers:
+        """Let rank 0 decide by how many points (m,) windows slide. Every rank gets the verdict."""
+        observed = self.group.sum_to_root(observed)
+        verdict = np.zeros(4 + len(self.problem.members), np.int64)
+        if self.group.rank == 0:
+            failure = self.failure(observed)
+            if failure:
+                verdict[:4] = FAIL, *failure, self.number
+            else:
+                verdict[4:] = self.enter(*self.decide(observed))
+        self.group.broadcast(verdict)
+        if verdict[0] == FAIL:
+            point, member = int(verdict[1]), int(self.problem.members[verdict[2]])
+            raise NonFiniteError(member, point, float(self.problem.equations.sigmas[point]), int(verdict[3]))
+        return verdict[4:]
+
+    def enter(self, entry: Round, error_estimate: Floats) -> Integers:
+        """Enter a round into the history and show it; returns by how many points windows slide."""
+        self.history.enter(entry, error_estimate)
+        if self.options.watch:
+            self.options.watch(entry, self.problem.steps)
+        return entry.slides
+
+    # ------------------------------------------------------------------ the state between two rounds
+
+    @abstractmethod
+    def state(self) -> EngineState:
+        """Return all that this rank needs to go on later. Fields are the engine's own: copy them before it goes on."""
+
+    @abstractmethod
+    def span(self, name: str, numbers: dict[str, Tensor]) -> Span | None:
+        """Return the points of which this rank holds a field where members are as numbers (m, ...) say; None for no points."""
+
+    @abstractmethod
+    def load(self, state: EngineState) -> None:
+        """Go on from a state whose fields are those of this rank's points, see `span`."""

@@ -1,0 +1,190 @@
+"""Drawing members: shared out over groups of ranks, in batches, and handed on as they are finished."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parampi.engine.base import Engine, EngineOptions
+from parampi.engine.choice import engine_for
+from parampi.engine.delivery import NOT_STORED, Delivery, Failure, GroupResult, MemberSink
+from parampi.engine.hook import RoundHook
+from parampi.engine.problem import SamplingProblem
+from parampi.errors import ConfigError, InterruptionError, NonFiniteError, UserError
+from parampi.parallel import Group, Layout, SerialGroup, as_group
+from parampi.parallel.agree import on_all
+from parampi.report import MemberReport, Report, residual_history
+from parampi.solvers import Solver, check_solver
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+Conditions = Callable[[list[int]], Tensor]
+"""Returns the conditions (m, ...) of m members, by their numbers."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Members to draw, how they are shared out over ranks, and how each is advanced.
+
+    problem  the steps and the network, still without members
+    batch    most members that one group advances at once, None for its whole share
+    """
+
+    numbers: list[int]
+    layout: Layout
+    problem: SamplingProblem
+    solver: Solver
+    options: EngineOptions
+    batch: int | None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a solver or a window that is not defined for the problem."""
+        check_solver(self.solver, self.problem.equations, self.problem.shape)
+        self.report()
+
+    def batches(self) -> list[list[list[int]]]:
+        """Return the member numbers of every group in every batch; a group whose share is smaller ends with an empty one."""
+        most = len(self.layout.share(0))
+        size = min(self.batch or most, most)
+        shares = [[self.numbers[k] for k in self.layout.share(group)] for group in range(self.layout.groups)]
+        return [[share[start : start + size] for share in shares] for start in range(0, most, size)]
+
+    def report(self) -> Report:
+        """Return a report of what is to come."""
+        equations, layout = self.problem.equations, self.layout
+        window = self.solver.window(self.options.window, equations)
+        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": window}
+        serial, batches = equations.evaluations, len(self.batches())
+        return Report(equations.steps, self.options.tolerance, serial * batches, serial * len(self.numbers), layout=places)
+
+
+class Drawing:
+    """One rank's part in drawing what is planned.
+
+    sink       receives finished members; None keeps their fields here
+    on_groups  whether the rank that drives a group hands them to its sink, or rank 0 to its own
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        comm: "Comm | None",
+        sink: MemberSink | None,
+        *,
+        on_groups: bool,
+        hook: RoundHook | None,
+        condition: Conditions | None,
+    ):
+        self.plan, self.comm, self.sink, self.hook, self.condition = plan, comm, sink, hook, condition
+        self.everyone, problem = as_group(comm), plan.problem
+        self.delivery = Delivery(self.everyone, plan.layout, problem.shape, problem.dtype, problem.device, on_groups)
+        self.report, self.fields, self.seconds = plan.report(), list[Tensor](), 0.0
+
+    def run(self) -> Failure | None:
+        """Draw batch by batch; returns what ended it early, the same on all ranks."""
+        begin, layout = time.perf_counter(), self.plan.layout
+        rounds, failure = np.zeros(layout.groups), None
+        with self.own_group() as group:
+            for batch in self.plan.batches():
+                engine = self.engine(batch[layout.group(self.everyone.rank)], group)
+                after = self.hook.after if self.hook else None
+                result = GroupResult.run(engine, after) if engine else GroupResult.nothing()
+                self.record_residuals(engine)
+                made, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
+                rounds += made
+                if failure is not None:
+                    break
+        failure = self.explain(failure)
+        self.close_report(group, int(rounds.max()), failure, time.perf_counter() - begin)
+        return failure
+
+    @contextmanager
+    def own_group(self) -> Iterator[Group]:
+        """The ranks that share this rank's members. A rank that fails alone frees nothing: the others would have to join."""
+        layout, comm = self.plan.layout, self.comm
+        split = comm.Split(layout.group(self.everyone.rank)) if comm is not None and layout.groups > 1 else None
+        yield as_group(split or comm) if layout.time_ranks > 1 else SerialGroup()
+        if split is not None:
+            split.Free()
+
+    def engine(self, numbers: list[int], group: Group) -> Engine | None:
+        """Return an engine for members of this rank's group, where they were left; None for no members."""
+        if not numbers:
+            return None
+        plan = self.plan
+        conditions = None if self.condition is None else checked(self.condition(numbers), len(numbers)).to(plan.problem.device)
+        problem = replace(plan.problem, members=torch.tensor(numbers), conditions=conditions)
+        engine = engine_for(problem, plan.solver, group, plan.options)
+        if self.hook:
+            self.hook.restore(engine, numbers)
+        return engine
+
+    def record_residuals(self, engine: Engine | None) -> None:
+        if engine and self.everyone.rank == 0:
+            log, numbers = engine.history.log, engine.problem.members.tolist()
+            self.report.residuals |= {number: residual_history(log, column) for column, number in enumerate(numbers)}
+
+    def take(self, field: Tensor, member: MemberReport) -> None:
+        """Hand a finished member on, or keep its field."""
+        begin = time.perf_counter()
+        if self.sink is None:
+            self.fields.append(field.cpu().clone())
+        else:
+            self.sink(field, member)
+        self.seconds += time.perf_counter() - begin
+
+    def explain(self, failure: Failure | None) -> Failure | None:
+        """Tell every rank why a member could not be stored, which only the rank that failed knows."""
+        if not isinstance(failure, UserError):
+            return failure
+        reasons = [failure] if str(failure) != NOT_STORED else []
+        try:
+            on_all(self.comm, lambda: raise_first(reasons))
+        except UserError as reason:
+            return reason
+        return failure
+
+    def close_report(self, group: Group, rounds: int, failure: Failure | None, total: float) -> None:
+        """Enter rounds and outcome, and on rank 0 every rank's seconds."""
+        messages = self.everyone.seconds + group.seconds
+        table = np.zeros((self.everyone.size, 4))
+        table[self.everyone.rank] = self.plan.problem.network.seconds, messages, self.seconds, total
+        names = ("network", "communication", "output", "total")
+        self.report.seconds = [dict(zip(names, map(float, row), strict=True)) for row in self.everyone.sum_to_root(table)]
+        self.report.rounds = rounds if self.everyone.rank == 0 else 0
+        if isinstance(failure, NonFiniteError):
+            self.report.outcome = "nonfinite"
+        if isinstance(failure, InterruptionError):
+            self.report.outcome = "interrupted"
+
+    def finished(self) -> tuple[Tensor | None, list[int] | None]:
+        """Return fields and numbers of the members that were finished, in the plan's order, on rank 0."""
+        if self.everyone.rank != 0:
+            return None, None
+        order = {number: k for k, number in enumerate(self.plan.numbers)}
+        members = self.report.members
+        ranked = sorted(range(len(members)), key=lambda k: order[members[k].member])
+        self.report.members = [members[k] for k in ranked]
+        self.report.evaluations = sum(member.evaluations for member in members)
+        fields = torch.stack([self.fields[k] for k in ranked]) if self.sink is None and ranked else None
+        return fields, [member.member for member in self.report.members]
+
+
+def checked(conditions: Tensor, members: int) -> Tensor:
+    """Return the conditions. Raises ConfigError unless there is one for each member."""
+    if len(conditions) != members:
+        raise ConfigError(
+            f"condition gave {len(conditions)} conditions for {members} member{'s' * (members > 1)}; it must give one for each"
+        )
+    return conditions
+
+
+def raise_first(reasons: list[UserError]) -> None:
+    if reasons:
+        raise reasons[0]

@@ -1,0 +1,115 @@
+"""The denoised fields of a slice: which are evaluated, those of points before, and the step map that reads them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parampi.engine.noise_cache import NoiseCache
+from parampi.engine.problem import FieldBatch
+from parampi.engine.slice import Integers, Slice
+from parampi.engine.state import EngineState, PointRows, Span
+from parampi.parallel import Window, halo_points, redistribute
+
+
+class DenoisedFields:
+    """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on."""
+
+    def __init__(self, place: Slice):
+        self.place = place
+        self.rows = torch.zeros_like(place.window.x[1:])
+
+    def batch(self) -> FieldBatch:
+        """Return the fields of the slice that the network evaluates."""
+        place, taps = self.place, self.place.window.taps
+        x, where = place.window.x[taps - 1 : -1], place.evaluated
+        sigmas, columns = place.numbers.levels[0].view(where.shape), where.nonzero()[:, 1]
+        if bool(where.all()):
+            return FieldBatch(x.flatten(0, 1), sigmas.flatten(), columns)
+        return FieldBatch(x[where], sigmas[where], columns)
+
+    def enter(self, denoised: Tensor) -> Tensor:
+        """Take a batch's denoised fields (B, *shape), and those that other ranks have of the points before. Returns the fields
+        (n, m, *shape) of the slice's own points, 0 where none was evaluated."""
+        place, taps = self.place, self.place.window.taps
+        window, where = place.window, place.evaluated
+        if bool(where.all()):
+            fresh = denoised.view(window.x[taps:].shape)
+        else:
+            fresh = torch.zeros_like(window.x[taps:])
+            fresh[where] = denoised
+        if taps == 1:
+            self.rows = fresh
+            return fresh
+        rank, active_ranks = place.group.rank, window.slices.active_ranks
+        rows = torch.cat([self.rows[: taps - 1], fresh])
+        if active_ranks > 1:
+            begin = window.between(place.positions.start + 1 - taps, 0)[0]
+            halo = halo_points(window, 1 - taps, 0)
+            before = redistribute(place.group, rows, begin, window.evaluated_points, halo, taps - 1)
+            if 0 < rank < active_ranks:
+                rows[: taps - 1] = before
+        self.rows = rows
+        return fresh
+
+    def mapped(self, noise: NoiseCache) -> Tensor:
+        """Return the step map's values `F_i` (n, m, *shape) of the states and the denoised fields."""
+        x, numbers, taps = self.place.window.x, self.place.numbers, self.place.window.taps
+        count = len(x)
+        value = numbers.state[0] * x[taps - 1 : count - 1]
+        value += numbers.denoised_weight[0] * self.rows[taps - 1 :]
+        for tap in range(1, taps):
+            value += numbers.state[tap] * x[taps - 1 - tap : count - 1 - tap]
+            value += numbers.denoised_weight[tap] * self.rows[taps - 1 - tap : count - 1 - tap]
+        if noise.rows is not None:
+            value += noise.term(numbers.noise)
+        return value
+
+    def correct(self, response: Tensor) -> None:
+        """Add what the fields of the slice's own points are assumed to answer to the sweep, where later steps read them."""
+        taps = self.place.window.taps
+        self.rows[taps - 1 :] += response
+
+    # ------------------------------------------------------------------ when windows slide
+
+    def begin_of(self, window: Window) -> Integers:
+        """Return the points (m,) of the first rows in a window."""
+        return window.read(self.place.group.rank)[0]
+
+    def latest(self, old: Window, lengths: Integers) -> Tensor:
+        """Return the field (m, *shape) at the last evaluated point of each member's old window, on every rank."""
+        place = self.place
+        evaluated = np.where(place.reads_network.numpy(), np.arange(place.problem.steps), -1)
+        last = np.maximum.accumulate(evaluated)[np.clip(old.first + lengths - 1, 0, None)]
+        begin, target = self.begin_of(old), (last, last + 1)
+        return redistribute(place.group, self.rows, begin, old.evaluated_points, lambda rank: target, 1)[0]
+
+    def slide(self, old: Window) -> None:
+        """Keep the fields of the K - 1 frozen points before the windows, on rank 0; all else is 0."""
+        new, taps = self.place.window, old.taps
+        if taps == 1:
+            return
+
+        def frozen(rank: int) -> Span:
+            return new.between(1 - taps, 0 if rank == 0 else 1 - taps)
+
+        begin = self.begin_of(old)
+        self.rows = redistribute(self.place.group, self.rows, begin, old.evaluated_points, frozen, taps - 1)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> PointRows:
+        """Return the fields of the frozen points before the windows, on rank 0; other ranks have none."""
+        count = self.place.window.taps - 1 if self.place.group.rank == 0 else 0
+        return PointRows(self.rows[:count], self.place.window.first + 1 - self.place.window.taps)
+
+    def span(self, first: Integers) -> Span:
+        """Return the frozen points before windows that begin at `first`, on rank 0."""
+        begin = first + 1 - self.place.window.taps
+        return begin, first if self.place.group.rank == 0 else begin
+
+    def load(self, state: EngineState) -> None:
+        """Take the fields of the frozen points."""
+        x, taps = self.place.window.x, self.place.window.taps
+        self.rows = x.new_zeros((taps - 1, *x.shape[1:]))
+        if taps > 1 and self.place.group.rank == 0:
+            self.rows[:] = state.fields["denoised"].first_rows(taps - 1)

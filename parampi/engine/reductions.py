@@ -1,0 +1,38 @@
+"""Norms and inner products of fields; in `bitwise` mode row by row, so that bits do not depend on how many rows there are."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from parampi.parallel import Mode
+
+
+def by_rows(kernel: Callable[..., Tensor], mode: Mode, *fields: Tensor) -> Tensor:
+    """Return float64 numbers (...) that a kernel makes of the last axis of fields (..., d)."""
+    if mode != "bitwise":
+        return kernel(*fields).double()
+    shape = fields[0].shape[:-1]
+    rows = zip(*(field.flatten(0, -2) for field in fields), strict=True)
+    numbers = [kernel(*(row.clone() for row in each)) for each in rows]
+    return (torch.stack(numbers).view(shape) if numbers else fields[0].new_zeros(shape)).double()
+
+
+def inner_products(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
+    """Return inner products (n, m) of fields (n, m, *shape)."""
+    return by_rows(torch.linalg.vecdot, mode, a.flatten(2), b.flatten(2))
+
+
+def norms(fields: Tensor, mode: Mode) -> Tensor:
+    """Return L2 norms (m,) of fields (m, *shape)."""
+    return by_rows(lambda rows: torch.linalg.vector_norm(rows, dim=-1), mode, fields.flatten(1))
+
+
+def finite(*fields: Tensor) -> Tensor:
+    """Return which fields (n, m, *shape) are finite, (n, m).
+
+    A sum is finite if what is summed is, which is all that counts: its bits may depend on the shape.
+    """
+    total = sum(field.flatten(2).sum(2) for field in fields)
+    assert isinstance(total, Tensor)
+    return total.isfinite()
