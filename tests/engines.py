@@ -47,6 +47,11 @@ def relative_errors(fields: Tensor, reference: Tensor) -> Tensor:
     return (fields - reference).flatten(1).norm(dim=1) / reference.flatten(1).norm(dim=1)
 
 
+def swept(engine: Engine) -> Tensor:
+    """Evaluate and sweep without a verdict; returns what that showed, (2 + E, position, m)."""
+    return torch.from_numpy(engine.step(engine.evaluate(engine.collect())))
+
+
 def states(engine: Engine) -> Tensor:
     """States (n + 1, m, *shape) of the windows of an engine on one rank, from the frozen points on."""
     return engine.slice.window.x[engine.slice.window.taps - 1 :]

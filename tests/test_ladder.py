@@ -14,7 +14,7 @@ from parampi import sigmas
 from parampi.diffusion.exact import PROBLEMS
 from parampi.samplers import DDIM
 from parampi.solvers import Picard, Serial
-from tests.engines import FIELDS, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states
+from tests.engines import FIELDS, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, swept
 from tests.serial_loop import serial
 
 SMALL = {"gaussian": GAUSSIAN, "mixture": MIXTURE, "fields": FIELDS, "regimes": REGIMES}
@@ -61,7 +61,7 @@ def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
     expected = reference(problem, grid, eta)
     run = engine(chain(problem, DDIM(eta), grid, MEMBERS), solver)
     for k in range(1, len(grid)):
-        run.sweep()
+        swept(run)
         assert torch.equal(states(run)[: k + 1], expected[: k + 1])
         assert k > 2 or not torch.equal(states(run)[k + 1], expected[k + 1])
 
@@ -93,7 +93,7 @@ def test_started_at_the_answer_nothing_changes(problem, eta, solver):
     run = engine(chain(problem, DDIM(eta), grid, MEMBERS), solver)
     states(run)[:] = expected
     for _ in range(3):
-        assert not run.sweep().any()
+        assert not swept(run).any()
         assert torch.equal(states(run), expected)
     run.advance()
     assert run.finished and torch.equal(run.result, expected[-1])
@@ -107,7 +107,7 @@ def test_a_point_that_moved_shows(mode):
     run = engine(chain(MIXTURE, DDIM(1.0), grid, 2, mode), Picard(), mode=mode)
     states(run)[:] = reference(MIXTURE, grid, 1.0, [0, 1])
     states(run)[8, 1] += 1e-3
-    changes = run.sweep()[0]
+    changes = swept(run)[0]
     assert not changes[:, 0].any() and not changes[:8, 1].any() and changes[8, 1] > 0
 
 

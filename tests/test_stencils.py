@@ -18,7 +18,7 @@ from parampi.samplers import StepMap
 from parampi.solvers import Newton, Picard, Serial
 from parampi.solvers.stop_rules import VARIANCES
 from tests.crew import crew
-from tests.engines import GAUSSIAN, states
+from tests.engines import GAUSSIAN, states, swept
 from tests.stencils import heun, langevin, levels, loops, multistep, random_stencil, stencils
 
 F64 = torch.float64
@@ -77,7 +77,7 @@ def test_a_window_of_one_point_is_the_plain_loop_bit_for_bit(step_map, solver, m
 def test_after_k_sweeps_the_first_k_points_are_serial(step_map, solver):
     expected, run = loops(SMALL, step_map, MEMBERS), engine(step_map, solver)
     for k in range(1, step_map.steps + 1):
-        run.step(run.evaluate(run.collect()))
+        swept(run)
         assert torch.equal(states(run)[: k + 1], expected[: k + 1])
 
 
@@ -125,7 +125,7 @@ def test_started_at_the_answer_nothing_changes(step_map, solver):
     n = len(states(run)) - 1
     states(run)[:] = expected[: n + 1]
     for _ in range(2):
-        assert not run.sweep().any()
+        assert not swept(run).any()
         assert torch.equal(states(run), expected[: n + 1])
     run.advance()
     assert (run.first == n).all() and not run.history.residual.any() and not run.history.error_estimate.any()
@@ -138,7 +138,7 @@ def test_a_point_that_moved_shows(mode):
     run = engine(step_map, Picard(), mode=mode)
     states(run)[:] = loops(SMALL, step_map, MEMBERS)
     states(run)[6, 1] += 1e-3
-    changes = run.sweep()[0]
+    changes = swept(run)[0]
     assert not changes[:, 0].any() and not changes[:6, 1].any() and changes[6, 1] > 0
 
 
@@ -471,7 +471,7 @@ def test_exact_newton_solves_gaussian_data_of_any_covariance_in_one_round(step_m
     def work(group):
         run = engine(step_map, Newton("exact"), problem=correlated, group=group, mode="fast")
         run.problem.network.derivative = partial(one_by_one, run.problem.network.derivative)
-        run.step(run.evaluate(run.collect()))
+        swept(run)
         return run.slice.window.x[run.slice.window.taps :]
 
     found = torch.cat(crew(ranks, work))

@@ -50,13 +50,14 @@ class BatchedDenoiser:
         begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
         if 0 < len(x) <= size:
-            result = self.call(x, sigma, given)
+            result = self.checked(self.denoiser(*self.arguments(x, sigma, given)), x)
         else:
             # copied one by one: a network that is compiled may return the same memory in every call
             result = x.new_empty(x.shape)
             for i in range(0, len(x), size):
                 part = slice(i, i + size)
-                result[part] = self.call(x[part], sigma[part], given and given.of(part))
+                arguments = self.arguments(x[part], sigma[part], given and given.of(part))
+                result[part] = self.checked(self.denoiser(*arguments), x[part])
         if result.is_cuda:
             torch.cuda.synchronize(result.device)
         self.seconds += time.perf_counter() - begin
@@ -76,10 +77,14 @@ class BatchedDenoiser:
         return result
 
     def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, given: BatchConditions | None) -> Tensor:
-        product: Tensor = torch.func.jvp(lambda state: self.call(state, sigma, given), (x,), (direction,))[1]
+        def denoise(state: Tensor) -> Tensor:
+            return self.checked(self.denoiser(*self.arguments(state, sigma, given)), state)
+
+        product: Tensor = torch.func.jvp(denoise, (x,), (direction,))[1]
         return product
 
-    def call(self, x: Tensor, sigma: Tensor, given: BatchConditions | None) -> Tensor:
+    def arguments(self, x: Tensor, sigma: Tensor, given: BatchConditions | None) -> tuple[Tensor, ...]:
+        """Return the denoiser's arguments for fields x: filled up with copies, and in the network's own dtype."""
         count, dtype = len(x), x.dtype
         if self.padded:
             # a fresh copy, too: libraries also choose kernels by the alignment of the memory
@@ -89,10 +94,14 @@ class BatchedDenoiser:
         inner = self.dtype or dtype
         # half precision could not tell neighbouring noise levels apart
         level = sigma.to(torch.promote_types(inner, torch.float32))
-        result = self.denoiser(x.to(inner), level, *(() if given is None else (given.rows(),)))
-        if not isinstance(result, Tensor) or result.shape != x.shape:
+        return x.to(inner), level, *(() if given is None else (given.rows(),))
+
+    def checked(self, result: Tensor, x: Tensor) -> Tensor:
+        """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for another shape."""
+        shape = (self.batch or 1 if self.padded else len(x), *x.shape[1:])
+        if not isinstance(result, Tensor) or result.shape != shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ConfigError(
-                f"the denoiser returned {got} for fields of shape {tuple(x.shape)}; it must return E[x0 | x] in x's shape"
+                f"the denoiser returned {got} for fields of shape {tuple(shape)}; it must return E[x0 | x] in x's shape"
             )
-        return result[:count].to(dtype)
+        return result[: len(x)].to(x.dtype)

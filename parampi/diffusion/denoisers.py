@@ -29,7 +29,7 @@ class Denoiser(Protocol):
 
 
 class _Wrapper(nn.Module, ABC):
-    """A network, the dtype it runs in, and the rule that turns its output into a denoised field."""
+    """A network, the dtype it runs in, and two rules: what it is called with, and how its output becomes a denoised field."""
 
     any_dtype = True
     """Takes x of any dtype, whatever the network's own."""
@@ -50,25 +50,32 @@ class _Wrapper(nn.Module, ABC):
         clean = level == 0
         # The network is asked at an ordinary noise level there, since log(0) and the like would make NaN out of 0 * inf.
         level = torch.where(clean, torch.ones_like(level), level)
-        return torch.where(clean, x, self._denoise(x, level, condition))
-
-    @abstractmethod
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
-        """D for positive noise levels, given as (B, 1, ..., 1) in x's dtype."""
-
-    def _evaluate(self, inputs: Tensor, time: Tensor, condition: Tensor | None) -> Tensor:
-        """The network's output in the dtype of `inputs`, while the network itself runs in its own dtype."""
-        dtype = self.network_dtype or _floating_dtype(self.network) or inputs.dtype
-        # Half precision cannot tell the training times 998 and 999 apart: the time stays in single precision there.
-        given = () if condition is None else (condition.to(dtype) if condition.is_floating_point() else condition,)
-        output = self.network(inputs.to(dtype), time.flatten().to(torch.promote_types(dtype, torch.float32)), *given)
-        if not isinstance(output, Tensor) or output.shape != inputs.shape:
-            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        inputs, time = self._inputs(x, level)
+        output = self.network(*self._arguments(inputs, time, condition))
+        if not isinstance(output, Tensor) or output.shape != x.shape:
+            returned = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ConfigError(
-                f"the network must return a tensor of its input's shape {tuple(inputs.shape)}, but returned {found}; "
+                f"the network must return a tensor of its input's shape {tuple(x.shape)}, but returned {returned}; "
                 "wrap it in a function that selects the prediction"
             )
-        return output.to(inputs.dtype)
+        return torch.where(clean, x, self._denoised(x, level, output.to(x.dtype)))
+
+    @abstractmethod
+    def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the network's input (B, *shape) and its time, for positive noise levels (B, 1, ..., 1) in x's dtype."""
+
+    @abstractmethod
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
+        """Return D out of the network's output, in x's dtype."""
+
+    def _arguments(self, inputs: Tensor, time: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
+        """Return the network's arguments in its own dtype."""
+        dtype = self.network_dtype or _floating_dtype(self.network) or inputs.dtype
+        # Half precision cannot tell the training times 998 and 999 apart: the time stays in single precision there.
+        times = time.flatten().to(torch.promote_types(dtype, torch.float32))
+        if condition is None:
+            return inputs.to(dtype), times
+        return inputs.to(dtype), times, condition.to(dtype) if condition.is_floating_point() else condition
 
 
 class EDMDenoiser(_Wrapper):
@@ -84,9 +91,11 @@ class EDMDenoiser(_Wrapper):
         if not sigma_data > 0:
             raise ConfigError(f"sigma_data = {sigma_data} must be positive: the standard deviation of the training data")
 
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+    def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        return x / (level**2 + self.sigma_data**2).sqrt(), level.log() / 4
+
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         scale = (level**2 + self.sigma_data**2).sqrt()
-        output = self._evaluate(x / scale, level.log() / 4, condition)
         return (self.sigma_data / scale) ** 2 * x + level * self.sigma_data / scale * output
 
 
@@ -110,16 +119,15 @@ class _Timed(_Wrapper):
         self.time = VPTimes() if time is None else time
         self.scaled_input = scaled_input
 
-    def _predict(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
-        inputs = x * _alpha(level) if self.scaled_input else x
-        return self._evaluate(inputs, self.time(level.flatten()), condition)
+    def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        return x * _alpha(level) if self.scaled_input else x, self.time(level.flatten())
 
 
 class EpsilonDenoiser(_Timed):
     """Noise prediction, `eps = E[n | x]`: `D = x - sigma eps` (Ho, Jain and Abbeel 2020, arXiv 2006.11239)."""
 
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
-        return x - level * self._predict(x, level, condition)
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
+        return x - level * output
 
 
 class VelocityDenoiser(_Timed):
@@ -128,16 +136,16 @@ class VelocityDenoiser(_Timed):
     Salimans and Ho 2022 (arXiv 2202.00512), appendix D, with their noise level sigma equal to alpha times ours.
     """
 
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         alpha = _alpha(level)
-        return alpha**2 * x - alpha * level * self._predict(x, level, condition)
+        return alpha**2 * x - alpha * level * output
 
 
 class DataDenoiser(_Timed):
     """Prediction of the clean field itself: `D` is the network's output."""
 
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
-        return self._predict(x, level, condition)
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
+        return output
 
 
 class ScoreDenoiser(_Timed):
@@ -147,9 +155,9 @@ class ScoreDenoiser(_Timed):
     `D = x + sigma^2 s` for a VE network that sees x (`scaled_input=False`).
     """
 
-    def _denoise(self, x: Tensor, level: Tensor, condition: Tensor | None) -> Tensor:
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         weight = level**2 * _alpha(level) if self.scaled_input else level**2
-        return x + weight * self._predict(x, level, condition)
+        return x + weight * output
 
 
 def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:

@@ -13,7 +13,7 @@ from parampi import sigmas
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
 from parampi.errors import ConfigError
 from parampi.solvers import SOLVERS, FixedSweeps, Picard, Serial, Solver
-from tests.engines import CAUSAL, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, trajectory
+from tests.engines import CAUSAL, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, swept, trajectory
 
 F64 = torch.float64
 GRID = sigmas.vp_linear(10)
@@ -122,7 +122,7 @@ def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
     problem = chain(SMALL, sampler, SHORT, members=2)
     reference, run = trajectory(problem), engine(problem, solver)
     for k in range(1, len(states(run))):
-        run.sweep()
+        swept(run)
         assert torch.equal(states(run)[: k + 1], reference[: k + 1])
 
 
@@ -148,7 +148,7 @@ def test_the_answer_stays(solver, sampler):
     n = len(states(run)) - 1
     states(run)[:] = reference[: n + 1]
     for _ in range(3):
-        assert not run.sweep()[:2].any()
+        assert not swept(run)[:2].any()
         assert torch.equal(states(run), reference[: n + 1])
     while not run.first.any():
         run.advance()
