@@ -28,8 +28,10 @@ def chain(
     return SamplingProblem(network, sampler.steps(grid), numbers, problem.shape, seed, problem.sigma_data, dtype)
 
 
-def engine(chain: SamplingProblem, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise") -> Engine:
-    return engine_for(chain, solver, SerialGroup(), EngineOptions(window, tolerance, mode))
+def engine(
+    chain: SamplingProblem, solver: Solver, window: int | None = None, tolerance=1e-3, mode: Mode = "bitwise", group=None
+) -> Engine:
+    return engine_for(chain, solver, group or SerialGroup(), EngineOptions(window, tolerance, mode))
 
 
 def trajectory(chain: SamplingProblem, mode: Mode = "bitwise") -> Tensor:
