@@ -1,4 +1,4 @@
-"""Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
+"""BatchDrawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from torch import Tensor
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import Denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
-from parampi.engine.delivery import MemberSink
-from parampi.engine.drawing import Conditions, Drawing, Plan
+from parampi.engine.batches import BatchDrawing, BatchPlan, Conditions
+from parampi.engine.delivery import Failure, MemberSink
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
 from parampi.parallel.launch import abort_on_error
@@ -90,26 +90,39 @@ def sample(
     """
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch, sigma_data)
-        if keep_on == "groups" and keep is None:
-            raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
+        check_sink(keep, keep_on)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
-        scale = float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
-        equations = (sampler or DDIM()).steps(sigmas)
+        scale, equations = scale_of(denoiser, sigma_data), (sampler or DDIM()).steps(sigmas)
         problem = SamplingProblem(network, equations, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
         solver = solver or (Picard() if equations.causal else Spectral())
         numbers, everyone = member_numbers(members), as_group(comm)
         options = EngineOptions(window, tol, mode, watch if everyone.rank == 0 else None)
-        plan = Plan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
+        plan = BatchPlan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with abort_on_error(comm, alike=False):
-        drawing = Drawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
+        drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
         failure = drawing.run()
-        ensemble = Ensemble(*drawing.finished(), drawing.report)
+    return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+def raise_or_return(failure: Failure | None, ensemble: Ensemble) -> Ensemble:
+    """Raise what ended a run early, with the members that were finished before; return them where nothing did."""
     if isinstance(failure, NonFiniteError | InterruptionError):
         failure.ensemble = ensemble
     if failure is not None:
         raise failure
     return ensemble
+
+
+def scale_of(denoiser: Denoiser, sigma_data: float | None) -> float:
+    """Return the standard deviation of the data: the one given, the denoiser's own, or 1."""
+    return float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
+
+
+def check_sink(keep: MemberSink | None, keep_on: str) -> None:
+    """Raise ConfigError where it is said where to keep members, but not how."""
+    if keep_on == "groups" and keep is None:
+        raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
 
 
 def member_numbers(members: int | Sequence[int]) -> list[int]:

@@ -21,12 +21,12 @@ NAMES = ("vorticity", "rounds", "evaluations", "residual", "complete", "realizat
 
 
 def project(folder: Path, pause: float, **changes) -> Path:
-    return write_project(
-        folder, model__arguments={"pause": pause}, parallel__mode="bitwise", parallel__network_batch=8,
-        checkpoint__every=0.0, sampling__members=12, parallel__batch=2,
-        sampling__sigmas={"schedule": "karras", "steps": 24, "sigma_min": 0.05, "sigma_max": 20.0}, sampling__window=8,
-        **changes,
-    )  # fmt: skip
+    usual = {
+        "model__arguments": {"pause": pause}, "parallel__mode": "bitwise", "parallel__network_batch": 8, "parallel__batch": 2,
+        "checkpoint__every": 0.0, "sampling__members": 12, "sampling__window": 8,
+        "sampling__sigmas": {"schedule": "karras", "steps": 24, "sigma_min": 0.05, "sigma_max": 20.0},
+    }  # fmt: skip
+    return write_project(folder, **{**usual, **changes})
 
 
 def start(ranks: int, *arguments: object) -> "subprocess.Popen[str]":
@@ -143,6 +143,26 @@ def test_a_signal_ends_the_round_and_the_run_goes_on_later(tmp_path, number):
     again = subprocess.run(parampi_command("resume", out), cwd=ROOT, env=environment(100), text=True, capture_output=True,
                            timeout=120)  # fmt: skip
     assert again.returncode == 0, again.stderr
+    assert_same(out / "ensemble.nc", expected)
+
+
+def test_a_killed_run_of_parareal_goes_on_from_its_rounds(tmp_path):
+    """On other ranks; what was kept are rounds of members that are not finished."""
+    changes = {
+        "sampling__solver": {"name": "parareal", "blocks": 4}, "sampling__window": None, "sampling__members": 3,
+        "parallel__batch": 3,
+    }  # fmt: skip
+    expected = uninterrupted(tmp_path / "whole", **changes)
+    config, out = project(tmp_path, 0.1, **changes), tmp_path / "out"
+    job = start(2, "run", config)
+    while job.poll() is None and len(list((out / "checkpoint").glob("rounds/*/done.json"))) < 2:
+        time.sleep(0.05)
+    kill([*ranks_of(job), job.pid])
+    ended(job)
+    assert not list((out / "checkpoint" / "members").iterdir())
+    again = start(3, "resume", out)
+    told = ended(again)
+    assert again.returncode == 0, told
     assert_same(out / "ensemble.nc", expected)
 
 

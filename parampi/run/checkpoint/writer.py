@@ -28,7 +28,7 @@ FIELD, BEGIN, NUMBER = "field.", "begin.", "number."
 def read_snapshot(place: Place) -> MemberSnapshot:
     """Return a member as it was kept; fields are read when they are asked for."""
     folder, column, ranks = Path(place[0]), int(place[1]), int(place[2])
-    parts = [Part.of(folder / f"rank-{rank}.safetensors", column) for rank in range(ranks)]
+    parts = [RankFile.of(folder / f"rank-{rank}.safetensors", column) for rank in range(ranks)]
 
     def rows(name: str, start: int, stop: int) -> Tensor:
         pieces = [piece for piece in (part.rows(name, start, stop) for part in parts) if piece is not None]
@@ -44,7 +44,7 @@ def read_snapshot(place: Place) -> MemberSnapshot:
 
 
 @dataclass(frozen=True)
-class Part:
+class RankFile:
     """One rank's file of a round, and in it one member: its points of the first rows of fields, by name."""
 
     path: Path
@@ -52,7 +52,7 @@ class Part:
     begins: dict[str, int]
 
     @classmethod
-    def of(cls, path: Path, column: int) -> "Part":
+    def of(cls, path: Path, column: int) -> "RankFile":
         with safe_open(path, "pt") as file:
             names = [name.removeprefix(BEGIN) for name in file.keys() if name.startswith(BEGIN)]  # noqa: SIM118 (no mapping)
             return cls(path, column, {name: int(file.get_tensor(f"{BEGIN}{name}")[column]) for name in names})

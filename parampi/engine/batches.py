@@ -29,7 +29,7 @@ Conditions = Callable[[list[int]], Tensor]
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """Members to draw, how they are shared out over ranks, and how each is advanced.
 
     problem  the steps and the network, still without members
@@ -64,7 +64,7 @@ class Plan:
         return Report(equations.steps, self.options.tolerance, serial * batches, serial * len(self.numbers), layout=places)
 
 
-class Drawing:
+class BatchDrawing:
     """One rank's part in drawing what is planned.
 
     sink       receives finished members; None keeps their fields here
@@ -73,7 +73,7 @@ class Drawing:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: BatchPlan,
         comm: "Comm | None",
         sink: MemberSink | None,
         *,
