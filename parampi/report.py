@@ -1,4 +1,4 @@
-"""What happened: rounds, evaluations, residuals and times. Plain numbers, so that a report outlives the run."""
+"""Reports: rounds, evaluations, residuals and times of a run. Plain numbers, so that a report outlives the run."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -30,7 +30,7 @@ class MemberReport:
 
 @dataclass(frozen=True)
 class Residuals:
-    """Relative changes seen in one round: of the points `first`, `first + 1`, ... of one member's window."""
+    """Relative changes in one round: of the points `first`, `first + 1`, ... of one member's window."""
 
     round: int
     first: int
@@ -39,7 +39,7 @@ class Residuals:
 
 @dataclass
 class Report:
-    """What an ensemble cost; complete on rank 0.
+    """Costs of an ensemble; complete on rank 0.
 
     rounds              length of the chain of dependent network evaluations: the longest of any group, batches added up
     evaluations         single-field network calls, all members
@@ -79,7 +79,7 @@ class Report:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)
 
     def add_earlier(self, members: list[MemberReport]) -> None:
-        """Count members in that a run before this one finished."""
+        """Add members that a run before this one finished."""
         if members:
             self.members = sorted([*members, *self.members], key=lambda member: (member.lead, member.member))
             self.evaluations = sum(member.evaluations for member in self.members)
@@ -88,7 +88,7 @@ class Report:
             self.serial_evaluations = each * len(self.members)
 
     def follow(self, later: "Report") -> None:
-        """Count in what came after this: the next lead time of a roll-out. Residuals stay those of the first."""
+        """Add the report of the next lead time of a roll-out. Residuals stay those of the first."""
         self.members += later.members
         self.outcome = later.outcome
         for name in ("rounds", "evaluations", "serial_rounds", "serial_evaluations"):
@@ -117,7 +117,7 @@ def count(number: int, noun: str) -> str:
 
 
 def residual_history(rounds: list[Any], column: int) -> list[Residuals]:
-    """One member's history out of the engine's rounds."""
+    """Return one member's history out of the engine's rounds."""
     taken = [r for r in rounds if r.lengths[column] > 0]
     return [
         Residuals(k + 1, int(r.first[column]), [float(f"{v:.3e}") for v in np.asarray(r.changes[: r.lengths[column], column])])

@@ -67,7 +67,7 @@ class BatchPlan:
 class BatchDrawing:
     """One rank's part in drawing what is planned.
 
-    sink       receives finished members; None keeps their fields here
+    sink       receives finished members; None keeps their fields in memory
     on_groups  whether the rank that drives a group hands them to its sink, or rank 0 to its own
     """
 

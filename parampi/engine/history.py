@@ -56,7 +56,7 @@ class History:
 
     @property
     def group_rounds(self) -> int:
-        """Batched evaluations in a row, of all members together."""
+        """Batched evaluations in a row, those of all members counted once."""
         return self.earlier_rounds + sum(bool(entry.evaluations.any()) for entry in self.log)
 
     def enter(self, entry: Round, error_estimate: Floats) -> None:

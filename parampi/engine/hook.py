@@ -1,4 +1,4 @@
-"""What `sample(safeguard=...)` takes: a hook between the rounds of a group."""
+"""A hook between the rounds of a group, as `sample(safeguard=...)` takes it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,5 +14,5 @@ class RoundHook(Protocol):
         ...
 
     def after(self, engine: Engine) -> bool:
-        """Return, after each round, whether to stop here."""
+        """Return, after each round, whether to stop."""
         ...

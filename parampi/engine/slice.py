@@ -14,7 +14,7 @@ Integers = NDArray[np.int64]
 
 
 class Slice:
-    """What one rank holds of its group's windows. `slide` moves all of them at once.
+    """One rank's part of its group's windows. `slide` moves all of them at once.
 
     window     states, see `parampi.parallel.Window`
     numbers    coefficients (taps, n, m, 1 ... 1) of the slice's steps

@@ -1,4 +1,4 @@
-"""Deciding together: what rank 0 found out, or the first rank's trouble, becomes known to all ranks."""
+"""Agreement of ranks: a value that rank 0 has, or the first rank's error, becomes known to all."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def broadcast_json(comm: "Comm | None", value: Any, root: int = 0) -> Any:
-    """The root's value, made of what JSON knows, on every rank."""
+    """Return the root's value, made of what JSON knows, on every rank."""
     if comm is None:
         return value
     data = np.frombuffer(json.dumps(value).encode(), np.uint8) if comm.Get_rank() == root else np.empty(0, np.uint8)
@@ -37,7 +37,7 @@ def revive(kind: str, message: str) -> UserError:
 
 
 def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
-    """What `work` gives on rank 0 (made of what JSON knows), on every rank; a UserError there is raised on every rank."""
+    """Return on every rank what `work` returns on rank 0 (made of what JSON knows). Raises on every rank a UserError there."""
     answer: list[Any] = [None, None]
     if comm is None or comm.Get_rank() == 0:
         try:
@@ -52,14 +52,14 @@ def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
 
 
 class Reducer:
-    """The ranks of a communicator, adding up what each found."""
+    """Adds up numbers of the ranks of a communicator."""
 
     def __init__(self, comm: "Comm | None"):
         self.comm = comm
         self.rank, self.size = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
 
     def add(self, work: Callable[[], np.ndarray]) -> np.ndarray:
-        """The sum over ranks of what `work` gives on each, on every rank; a UserError on any rank is raised on every rank."""
+        """Return on every rank the sum of what `work` returns on each. Raises on every rank a UserError of any."""
         mine = np.ascontiguousarray(on_all(self.comm, work))
         if self.comm is None:
             return mine
@@ -69,7 +69,7 @@ class Reducer:
 
 
 def on_all(comm: "Comm | None", work: Callable[[], T]) -> T:
-    """What `work` gives on each rank; a UserError on any rank, the lowest one's, is raised on every rank."""
+    """Return what `work` returns on each rank. Raises on every rank a UserError of any, the lowest rank's."""
     value, trouble = None, None
     try:
         value = work()

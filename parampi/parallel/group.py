@@ -1,4 +1,4 @@
-"""The few messages that parampi sends, behind one small contract: one process alone, or an MPI communicator."""
+"""The few messages that parampi sends, under one small contract: one process alone, or an MPI communicator."""
 
 import time
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ class Group(Protocol):
     """Time this rank has spent in messages, waiting included."""
 
     def exchange(self, sends: Sequence[Message], receives: Sequence[Message]) -> None:
-        """Send and receive point to point, all at once; returns when all receives are filled."""
+        """Send and receive point to point, all at once. Returns when all receives are filled."""
         ...
 
     def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
-        """The sum over ranks, on rank 0 (other ranks get their own numbers back)."""
+        """Return the sum over ranks, on rank 0; other ranks get their own numbers back."""
         ...
 
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
-        """Rank 0's numbers, on every rank; in place."""
+        """Return rank 0's numbers, on every rank; in place."""
         ...
 
 
@@ -88,12 +88,12 @@ class MPIGroup:
 
 
 def as_group(comm: "Comm | None") -> Group:
-    """The group of a communicator; of this process alone for None or a communicator of one rank."""
+    """Return the group of a communicator; that of this process alone for None or a communicator of one rank."""
     if comm is None or comm.Get_size() == 1:
         return SerialGroup()
     return MPIGroup(comm)
 
 
 def empty_like_message(shape: Sequence[int], like: Tensor) -> Tensor:
-    """A contiguous buffer to receive a tensor of this shape."""
+    """Return a contiguous buffer to receive a tensor of this shape."""
     return torch.empty(tuple(shape), dtype=like.dtype, device=like.device)

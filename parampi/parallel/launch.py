@@ -1,4 +1,4 @@
-"""How ranks start and how they end: together, or not at all."""
+"""Start and end of ranks: all of them, or none."""
 
 import os
 import sys
@@ -36,12 +36,12 @@ def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, st
 
 
 def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """This process's rank as the launcher numbers it, known before MPI starts; 0 where no launcher is at work."""
+    """Return this process's rank as the launcher numbers it, known before MPI starts; 0 where no launcher is at work."""
     return next((int(environment[name]) for name in RANKS if environment.get(name, "").isdigit()), 0)
 
 
 def world() -> "Comm | None":
-    """All ranks of this job, or None for one process that no launcher started.
+    """Return all ranks of this job, or None for one process that no launcher started.
 
     Raises LaunchError where a launcher started several processes that do not see one another (each would do all the work and
     overwrite the others' files), and where it started several but there is no mpi4py.
@@ -65,7 +65,7 @@ def world() -> "Comm | None":
 
 
 def mpi_version() -> str:
-    """Name and version of the MPI library, for reports."""
+    """Return name and version of the MPI library, for reports."""
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError):
@@ -76,7 +76,7 @@ def mpi_version() -> str:
 
 @contextmanager
 def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
-    """Ends the whole job when one rank fails alone, for the rest would wait for its messages for ever.
+    """End the whole job when one rank fails alone, for the rest would wait for its messages for ever.
 
     A UserError passes through where all ranks raise it `alike`; elsewhere it is printed as one line. Of any other exception the
     traceback is printed. NonFiniteError and InterruptionError are always raised alike, and pass.
@@ -90,9 +90,9 @@ def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
         if comm is None or comm.Get_size() == 1 or (mistake and alike):
             raise
         place = f"rank {comm.Get_rank()} of {comm.Get_size()}"
-        told = f"{error}\n" if mistake else traceback.format_exc()
+        message = f"{error}\n" if mistake else traceback.format_exc()
         sys.stdout.flush()
-        sys.stderr.write(f"parampi: {place} failed and ends the job\n{told}")
+        sys.stderr.write(f"parampi: {place} failed and ends the job\n{message}")
         sys.stderr.flush()
         time.sleep(SPOKEN)
         comm.Abort(2 if mistake else 1)
@@ -100,7 +100,7 @@ def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
 
 
 def place_on_node(comm: "Comm | None") -> tuple[int, int]:
-    """This rank's number among those that share its node's memory, and so its cores and GPUs; and how many they are."""
+    """Return this rank's number among those that share its node's memory, and so its cores and GPUs; and how many they are."""
     if comm is None:
         return 0, 1
     from mpi4py import MPI
@@ -112,7 +112,7 @@ def place_on_node(comm: "Comm | None") -> tuple[int, int]:
 
 
 def fair_threads(ranks_here: int, environment: Mapping[str, str] = os.environ) -> int | None:
-    """Threads for each rank of a node: its cores shared evenly, None (leave it alone) where OMP_NUM_THREADS says how many.
+    """Return threads for each rank of a node: its cores shared evenly; None (leave it alone) where OMP_NUM_THREADS decides.
 
     A launcher that binds ranks to cores has shared them already, and one rank's cores are then all it may use.
     """

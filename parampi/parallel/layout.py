@@ -1,4 +1,4 @@
-"""Who owns what: members over groups of ranks, and a window's points over the ranks of a group."""
+"""Owners: members over groups of ranks, and a window's points over the ranks of a group."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from parampi.errors import ConfigError
 
 
 def split(items: int, parts: int, part: int) -> range:
-    """The `part`-th of `parts` contiguous shares of `range(items)`; sizes differ by one at most, the larger ones come first."""
+    """Return a share of `range(items)` of `parts` contiguous ones; sizes differ by one at most, the larger ones come first."""
     size, larger = divmod(items, parts)
     start = part * size + min(part, larger)
     return range(start, start + size + (part < larger))
@@ -35,7 +35,7 @@ class Layout:
 
     @classmethod
     def plan(cls, ranks: int, members: int, time_ranks: int | None = None) -> "Layout":
-        """Members first: the fewest ranks per member that leave no rank without work, unless `time_ranks` says otherwise."""
+        """Return a layout, members first: the fewest ranks per member that leave no rank without work, or `time_ranks`."""
         if time_ranks is None:
             fitting = (t for t in range(1, ranks + 1) if ranks % t == 0 and ranks // t <= max(members, 1))
             time_ranks = next(fitting)
@@ -49,11 +49,11 @@ class Layout:
         return rank // self.time_ranks
 
     def leader(self, group: int) -> int:
-        """The rank that drives a group."""
+        """Return the rank that drives a group."""
         return group * self.time_ranks
 
     def share(self, group: int) -> range:
-        """Positions, in the list of members to draw, of those that a group draws."""
+        """Return positions, in the list of members to draw, of those that a group draws."""
         return split(self.members, self.groups, group)
 
     def describe(self) -> str:

@@ -31,7 +31,7 @@ Apply = Callable[[int, Tensor], Tensor]
 
 
 def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int, mode: Mode = "fast") -> Tensor:
-    """All y of this rank, (K + n, *field): the K fields that come in, and the n that are made of them.
+    """Return all y of this rank, (K + n, *field): the K fields that come in, and the n that are made of them.
 
     slopes (K, n, *shape that broadcasts to field) and values (n, *field); `first` (K, *field), what comes in to the whole scan,
     is read on rank 0 only. Ranks `active_ranks` ... size - 1 have n = 0, take no part in messages and get `first` back.
@@ -44,14 +44,14 @@ def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, act
 
 
 def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
-    """The same with any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
+    """Scan any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
     if group.rank >= active_ranks:
         return first.clone()
     return sequential_scan(group, lambda start: local_operators(apply, values, start), first, active_ranks)
 
 
 def local_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
-    """The scan on one rank; plain products and sums, so that no fused operation makes bits depend on shapes."""
+    """Scan on one rank, by plain products and sums, so that no fused operation makes bits depend on shapes."""
     taps = len(slopes)
     y = torch.empty((taps + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
     y[:taps] = first
@@ -75,7 +75,7 @@ def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
 
 
 def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, active_ranks: int) -> Tensor:
-    """The scan with one message from each rank to the next."""
+    """Scan with one message from each rank to the next."""
     if group.rank > 0:
         first = first.new_empty(first.shape)
         group.exchange([], [(group.rank - 1, first)])
@@ -86,7 +86,7 @@ def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tenso
 
 
 def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
-    """The scan with log2(active_ranks) messages per rank."""
+    """Scan with log2(active_ranks) messages per rank."""
     taps = len(slopes)
     y = local_scan(slopes, values, first if group.rank == 0 else torch.zeros_like(first))
     response = responses(slopes)
@@ -98,7 +98,7 @@ def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, act
 
 
 def responses(slopes: Tensor) -> Tensor:
-    """How each row of a scan answers to each field that comes in: (K + n, K, *shape), the K x K unit matrix first."""
+    """Return how each row of a scan answers to each field that comes in: (K + n, K, *shape), the K x K unit matrix first."""
     taps, n, *shape = slopes.shape
     unit = torch.eye(taps, dtype=slopes.dtype, device=slopes.device).view(taps, taps, *(1 for _ in shape))
     unit = unit.expand(taps, taps, *shape)
@@ -116,7 +116,7 @@ def weighted(weights: Tensor, fields: Tensor) -> Tensor:
 
 
 def exclusive_scan(group: Group, maps: Maps, active_ranks: int) -> Tensor | None:
-    """The composition of the maps of all ranks before this one, applied to 0; None on rank 0."""
+    """Return the composition of the maps of all ranks before this one, applied to 0; None on rank 0."""
     total, before, distance = maps, None, 1
     while distance < active_ranks:
         received = shift(group, total, distance, active_ranks)
@@ -128,7 +128,7 @@ def exclusive_scan(group: Group, maps: Maps, active_ranks: int) -> Tensor | None
 
 
 def compose(later: Maps, earlier: Maps) -> Maps:
-    """Maps are (K, K, *shape), the rows of the numbers A, and (K, *field)."""
+    """Compose two maps: (K, K, *shape), the rows of the numbers A, and (K, *field)."""
     return torch.stack([weighted(row[None], earlier[0]) for row in later[0]]), weighted(later[0], earlier[1]) + later[1]
 
 

@@ -1,4 +1,4 @@
-"""How a tensor reaches MPI: as it lies in memory, also on the GPU where MPI can read it there, else through host memory."""
+"""Ways of a tensor to MPI: as it lies in memory, also on the GPU where MPI can read it there, else through host memory."""
 
 import os
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ AWARE = {"MPICH_GPU_SUPPORT_ENABLED": "1", "MPIR_CVAR_ENABLE_GPU": "1", "OMPI_MC
 
 
 def gpu_aware(environment: os._Environ[str] | dict[str, str] = os.environ) -> bool:
-    """Whether MPI takes device pointers. `PARAMPI_GPU_AWARE=0|1` decides; else what the MPI was told by its own variables.
+    """Return whether MPI takes device pointers. `PARAMPI_GPU_AWARE=0|1` decides; else the MPI's own variables do.
 
-    MPI offers no portable question for this, and a device pointer given to an MPI that cannot read it ends in a segmentation
+    MPI offers no portable question for this, and a device pointer that an MPI cannot read ends in a segmentation
     fault; hence the answer is no unless somebody said yes.
     """
     if said := environment.get("PARAMPI_GPU_AWARE"):
@@ -35,13 +35,13 @@ class Transport:
         return tensor.device.type == "cpu" or not self.staged
 
     def landing(self, tensor: Tensor) -> Tensor:
-        """Where a message for `tensor` is received: the tensor itself, or a host copy's place."""
+        """Return where a message for `tensor` is received: the tensor itself, or a host copy's place."""
         if self.direct(tensor):
             return tensor
         return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
 
     def leaving(self, tensor: Tensor) -> Tensor:
-        """What is sent for `tensor`; all work queued on its device is finished before."""
+        """Return the tensor to send for `tensor`, after all work queued on its device is finished."""
         if not self.direct(tensor):
             tensor = self.landing(tensor).copy_(tensor)
         elif tensor.is_cuda:
@@ -54,7 +54,7 @@ class Transport:
 
     @staticmethod
     def buffer(tensor: Tensor) -> Any:
-        """What an uppercase mpi4py call takes. A strided tensor would be sent in memory order, so it is refused here."""
+        """Return a buffer for an uppercase mpi4py call. A strided tensor would be sent in memory order, so it is refused."""
         if not tensor.is_contiguous():
             raise ValueError(f"a message must be contiguous, not of strides {tensor.stride()}")
         return tensor.detach().numpy() if tensor.device.type == "cpu" else tensor.detach()

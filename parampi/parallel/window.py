@@ -37,27 +37,27 @@ class Window:
         return len(self.first)
 
     def between(self, start: int, stop: int) -> Ranges:
-        """The points at positions start ... stop - 1."""
+        """Return the points at positions start ... stop - 1."""
         return self.first + start, self.first + stop
 
     def made(self, rank: int) -> Ranges:
-        """Points that a rank's steps make; rank 0 also keeps the frozen ones that steps still read."""
+        """Return the points that a rank's steps make; rank 0 also keeps the frozen ones that steps still read."""
         mine = self.slices.of(rank)
         return self.between(1 - self.taps if rank == 0 else mine.start + 1, mine.stop + 1)
 
     def read(self, rank: int) -> Ranges:
-        """Points whose states a rank holds: rows of `x`."""
+        """Return the points whose states a rank holds: rows of `x`."""
         mine = self.slices.of(rank)
         return self.between(mine.start + 1 - self.taps, mine.stop + 1)
 
     def evaluated_points(self, rank: int) -> Ranges:
-        """Points at which a rank evaluates the network; rank 0 also keeps what it said at frozen points behind the window."""
+        """Return the points at which a rank evaluates the network; rank 0 also keeps its fields at frozen points."""
         mine = self.slices.of(rank)
         return self.between(1 - self.taps if rank == 0 else mine.start, mine.stop)
 
 
 def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
-    """The same states in slices of windows that begin at `first`; points that were in no window before are 0."""
+    """Return the same states in slices of windows that begin at `first`; points that were in no window before are 0."""
     new = Window(first, slices, old.x, old.taps)
     new.x = redistribute(group, old.x, old.read(group.rank)[0], old.made, new.read, old.taps + len(slices.of(group.rank)))
     return new
@@ -80,7 +80,7 @@ def exchange_halo(group: Group, window: Window) -> None:
 
 
 def halo_points(window: Window, start: int, stop: int) -> Share:
-    """The points at positions a + start ... a + stop - 1 of each active_ranks rank's slice but the first's, which has them."""
+    """Return the points at positions a + start ... a + stop - 1 of each active rank's slice but the first's, which has them."""
 
     def points(rank: int) -> Ranges:
         at = window.slices.of(rank).start
@@ -89,23 +89,23 @@ def halo_points(window: Window, start: int, stop: int) -> Share:
     return points
 
 
-def redistribute(group: Group, rows: Tensor, begin: Integers, owned: Share, wanted: Share, count: int) -> Tensor:
-    """What a rank wants of fields that ranks hold, (count, m, *shape), row 0 being its first wanted point; 0 if none owns it.
+def redistribute(group: Group, rows: Tensor, begin: Integers, owned: Share, needed: Share, count: int) -> Tensor:
+    """Return the fields that a rank needs, (count, m, *shape), row 0 being its first point; 0 if no rank owns it.
 
     `rows` (r, m, *shape) are this rank's fields, row 0 being point `begin` (m,). Every point has at most one owner.
     """
-    mine, wants = owned(group.rank), wanted(group.rank)
+    mine, needs = owned(group.rank), needed(group.rank)
     new = rows.new_zeros((count, *rows.shape[1:]))
-    for column, start, stop in overlaps(mine, wants):
-        put(new, wants[0], column, start, part(rows, begin, column, start, stop))
+    for column, start, stop in overlaps(mine, needs):
+        put(new, needs[0], column, start, part(rows, begin, column, start, stop))
     sends, receives, places = [], [], []
     for other in range(group.size):
         if other == group.rank:
             continue
-        outgoing = list(overlaps(mine, wanted(other)))
+        outgoing = list(overlaps(mine, needed(other)))
         if outgoing:
             sends.append((other, cat([part(rows, begin, *piece) for piece in outgoing])))
-        incoming = list(overlaps(owned(other), wants))
+        incoming = list(overlaps(owned(other), needs))
         if incoming:
             receives.append((other, rows.new_empty((sum(stop - start for _, start, stop in incoming), *rows.shape[2:]))))
             places.append(incoming)
@@ -113,7 +113,7 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, owned: Share, want
         group.exchange(sends, receives)
     for incoming, (_, buffer) in zip(places, receives, strict=True):
         for column, start, stop in incoming:
-            put(new, wants[0], column, start, buffer[: stop - start])
+            put(new, needs[0], column, start, buffer[: stop - start])
             buffer = buffer[stop - start :]
     return new
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one rank has of a round. Its n steps make n points; they read K points each.
+    """One rank's part of a round. Its n steps make n points; they read K points each.
 
     x        (K + n, m, *shape) old states, the K that come before the points made first
     denoised (n, m, *shape) denoised fields of the steps' own points
@@ -81,7 +81,7 @@ class Sweep:
         return self.x[self.taps :]
 
     def before(self, rows: Tensor, tap: int) -> Tensor:
-        """Of rows (K + n, ...) those that steps read at a tap, (n, ...)."""
+        """Return those of rows (K + n, ...) that steps read at a tap, (n, ...)."""
         stop = len(rows) - 1 - tap
         return rows[self.taps - 1 - tap : stop]
 
@@ -97,7 +97,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class GuessContext:
-    """What one rank has when points enter windows. Some of its n points are known, those behind them enter.
+    """One rank's part of windows that points enter. Some of its n points are known, those after them enter.
 
     x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
     enters  (n, m, 1 ... 1) which points do

@@ -34,14 +34,14 @@ Place = Sequence[Any]
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """A file that is there as a whole or not at all. Raises OutputError."""
+    """Write a file that is there as a whole or not at all. Raises OutputError."""
     with writing(path):
         partial_name(path).write_bytes(data)
         put_in_place(path, overwrite=True)
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Of what decides the fields; where and how a run is made does not."""
+    """Return a digest of what decides the fields; where and how a run is made does not."""
     decides = {key: value for key, value in config.items() if key not in ELSEWHERE}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -80,19 +80,18 @@ class Folder:
         write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
 
     def about(self) -> dict[str, Any]:
-        """What `begin` wrote. Raises DataError."""
+        """Return what `begin` wrote. Raises DataError."""
         path = self.path / "run.json"
         try:
-            told = json.loads(path.read_text())
-            wanted = told["digest"], told["inputs"]
+            about: dict[str, Any] = json.loads(path.read_text())
+            expected, _ = about["digest"], about["inputs"]
         except FileNotFoundError:
             raise DataError(f"{self.path.parent} holds no unfinished run (there is no {path}); {REMEDY}") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} is damaged ({error}); {REMEDY}") from None
-        if digest(told["config"]) != wanted[0]:
+        if digest(about["config"]) != expected:
             raise DataError(f"{path} was changed by hand: its digest does not fit its configuration; {REMEDY}")
-        found: dict[str, Any] = told
-        return found
+        return about
 
     def empty(self) -> None:
         """Remove what an earlier run kept."""
@@ -102,7 +101,7 @@ class Folder:
                 folder.mkdir()
 
     def clear(self) -> None:
-        """Leave nothing behind; the lock goes last."""
+        """Remove the checkpoint; the lock goes last."""
         with writing(self.path):
             (self.path / "run.json").unlink(missing_ok=True)
             shutil.rmtree(self.path, ignore_errors=True)
@@ -119,7 +118,7 @@ class Folder:
     # ------------------------------------------------------------------ finished members
 
     def place(self, member: int, lead: int = 0) -> Path:
-        """A member's file; in a roll-out one for each lead time."""
+        """Return a member's file; in a roll-out there is one for each lead time."""
         return self.members / (f"{member}-{lead}.safetensors" if lead else f"{member}.safetensors")
 
     def keep(self, state: Tensor, report: MemberReport) -> None:
@@ -127,16 +126,16 @@ class Folder:
         write_whole(self.place(report.member, report.lead), save({"state": state.cpu().contiguous()}, facts))
 
     def finished(self, members: Sequence[int], lead: int = 0) -> list[int]:
-        """Those of the members that are finished and whole."""
-        found = []
+        """Return those of the members that are finished and whole."""
+        finished = []
         for member in members:
             try:
                 with safe_open(self.place(member, lead), "pt") as file:
                     if "state" in file.keys():  # noqa: SIM118 (no mapping)
-                        found.append(member)
+                        finished.append(member)
             except (OSError, SafetensorError):
                 continue
-        return found
+        return finished
 
     def member(self, member: int, lead: int = 0) -> tuple[Tensor, MemberReport]:
         with safe_open(self.place(member, lead), "pt") as file:
@@ -149,17 +148,17 @@ class Folder:
     # ------------------------------------------------------------------ rounds
 
     def places(self, members: Sequence[int], lead: int = 0) -> dict[str, list[Any]]:
-        """For members that a round was kept of, by number: folder, column and ranks of the one that is furthest. Rounds that
+        """Return the place of each member, by number, in the round that is furthest of those it was kept in. Rounds that
         are not whole or damaged are passed over."""
-        found: dict[str, list[Any]] = {}
+        places: dict[str, list[Any]] = {}
         furthest: dict[int, float] = {}
         for folder in sorted(self.rounds.iterdir()) if self.rounds.is_dir() else []:
             done = whole(folder)
             for column, member in enumerate(done["members"] if done and done.get("lead", 0) == lead else []):
                 rounds = done["rounds"][column] if done else 0.0
                 if member in members and rounds > furthest.get(member, 0.0):
-                    furthest[member], found[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
-        return found
+                    furthest[member], places[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
+        return places
 
     def prune_rounds(self, finished: Sequence[int], lead: int = 0) -> None:
         """Remove rounds whose members are all finished, and those of earlier lead times."""
@@ -173,11 +172,11 @@ class Folder:
 
 
 def whole(folder: Path) -> dict[str, Any] | None:
-    """What a round says of itself; None where it was not finished or a file is not what was written."""
+    """Return what a round says of itself; None where it was not finished or a file is not what was written."""
     try:
         done: dict[str, Any] = json.loads((folder / "done.json").read_text())
-        for rank, wanted in enumerate(done["sha256"]):
-            if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != wanted:
+        for rank, expected in enumerate(done["sha256"]):
+            if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != expected:
                 return None
         return done
     except (OSError, ValueError, KeyError, TypeError):
@@ -185,20 +184,20 @@ def whole(folder: Path) -> dict[str, Any] | None:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Keys of what decides the fields that differ."""
+    """Return the keys that differ, of what decides the fields."""
     sections = [name for name in new if name not in ELSEWHERE and old.get(name) != new[name]]
-    found = []
+    keys = []
     for name in sections:
         before, after = old.get(name), new[name]
         if isinstance(before, dict) and isinstance(after, dict):
-            found += [f"{name}.{key}" for key in after if before.get(key) != after[key]]
+            keys += [f"{name}.{key}" for key in after if before.get(key) != after[key]]
         else:
-            found.append(name)
-    return found
+            keys.append(name)
+    return keys
 
 
 def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> None:
-    """ConfigError unless a checkpoint is of this configuration and of these inputs."""
+    """Raise ConfigError unless a checkpoint is of this configuration and of these inputs."""
     about = folder.about()
     if about["digest"] != digest(config):
         changed = ", ".join(differences(about["config"], config))

@@ -22,7 +22,7 @@ from parampi.run.checkpoint.folder import REMEDY, Folder, Place, write_whole
 KEPT = 2
 """Rounds that a group keeps."""
 FIELD, BEGIN, NUMBER = "field.", "begin.", "number."
-"""What names in a rank's file begin with: fields at points, the points of their first rows, numbers of members."""
+"""Beginnings of names in a rank's file: fields at points, the points of their first rows, numbers of members."""
 
 
 def read_snapshot(place: Place) -> MemberSnapshot:
