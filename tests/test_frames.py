@@ -34,4 +34,4 @@ def test_few_functions_lie_between_the_command_line_and_the_network(tmp_path):
     assert main(["run", str(path)]) == 0
     names = (tmp_path / "frames").read_text().splitlines()
     assert names[:5] == ["main", "run", "run", "draw", "sample"], names
-    assert len(names) <= 17, names
+    assert len(names) <= 11, names
