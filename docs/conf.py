@@ -24,6 +24,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 add_module_names = False
+highlight_language = "text"  # of literal blocks in docstrings: prose laid out by columns
 html_theme = "furo"
 html_title = f"parampi {release}"
 html_show_copyright = False
