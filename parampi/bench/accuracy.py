@@ -38,7 +38,7 @@ MOST_ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class Row:
+class AccuracyRow:
     """Medians over seeds. `points`: network evaluations of a serial run, or collocation points; `rounds`: evaluations one after
     another, for collocation to SETTLED times the error that remains; `by_rule`: when the stop rule ends a run whose tolerance
     is that error; `path`: errors after each round."""
@@ -52,7 +52,7 @@ class Row:
     path: tuple[float, ...] = ()
 
 
-def measure(problems: Sequence[str] = (), network: Subject | None = None, seeds: int = 5) -> list[Row]:
+def measure(problems: Sequence[str] = (), network: Subject | None = None, seeds: int = 5) -> list[AccuracyRow]:
     """Return rows of closed-form problems (all where none is named and there is no network) and of a trained network."""
     names = chosen("problem", problems, PROBLEMS) if problems or network is None else []
     rows = []
@@ -89,11 +89,11 @@ def solution(subject: Subject, x: Tensor) -> Tensor:
         return result
 
     span = -math.log(subject.highest), -math.log(subject.lowest)
-    found = solve_ivp(slope, span, x.numpy().ravel(), method="DOP853", rtol=PRECISION, atol=PRECISION)
-    return torch.from_numpy(found.y[:, -1].copy()).view(x.shape)
+    trajectory = solve_ivp(slope, span, x.numpy().ravel(), method="DOP853", rtol=PRECISION, atol=PRECISION)
+    return torch.from_numpy(trajectory.y[:, -1].copy()).view(x.shape)
 
 
-def serial_rows(subject: Subject, truth: Tensor) -> list[Row]:
+def serial_rows(subject: Subject, truth: Tensor) -> list[AccuracyRow]:
     """Each sampler with the better of two spacings of its noise levels."""
     rows = []
     for name, sampler in SERIAL.items():
@@ -105,11 +105,11 @@ def serial_rows(subject: Subject, truth: Tensor) -> list[Row]:
                 chain = chain_of(subject, sampler, grid, len(truth))
                 errors.append(middle(relative(engine_for(chain, Serial(), SerialGroup()).run(), truth)))
             evaluations = chain.equations.evaluations
-            rows.append(Row(subject.name, name, evaluations, evaluations, min(errors)))
+            rows.append(AccuracyRow(subject.name, name, evaluations, evaluations, min(errors)))
     return rows
 
 
-def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> Row:
+def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> AccuracyRow:
     """Noise levels are spaced evenly in log sigma."""
     sampler = Collocation(order)  # type: ignore[arg-type]
     chain = chain_of(subject, sampler, log_uniform(points, subject.lowest, subject.highest), len(truth))
@@ -126,14 +126,14 @@ def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> Row:
     by_rule = median(judged.history.rounds.tolist())
     medians = np.median(errors, axis=1)
     name = f"collocation, order {order}"
-    return Row(subject.name, name, points, median(settled), float(medians[-1]), by_rule, tuple(medians.tolist()))
+    return AccuracyRow(subject.name, name, points, median(settled), float(medians[-1]), by_rule, tuple(medians.tolist()))
 
 
 def middle(values: Tensor) -> float:
     return float(np.median(values.numpy()))
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[AccuracyRow]) -> str:
     header = ("problem", "method", "points", "rounds", "by the rule", "error")
     body = [[r.problem, r.method, r.points, r.rounds, r.by_rule, r.error] for r in rows]
     return markdown(header, [[f"{v:.1e}" if k == 5 else v for k, v in enumerate(line)] for line in body])

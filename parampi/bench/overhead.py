@@ -1,4 +1,4 @@
-"""What a round costs besides the network: step map, scan, norms, verdict, sliding and noise, on one rank."""
+"""The cost of a round besides the network: step map, scan, norms, verdict, sliding and noise, on one rank."""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SHAPE, WINDOW, ROUNDS = (1, 64, 64), 64, 30
 
 
 @dataclass(frozen=True)
-class Row:
+class OverheadRow:
     """Milliseconds per round, median over rounds, without the network's."""
 
     mode: str
@@ -32,7 +32,7 @@ class Row:
     points_per_round: float
 
 
-def measure() -> list[Row]:
+def measure() -> list[OverheadRow]:
     """One thread, one rank, float64, 1000 steps; the window slides, so states move and noise is made in every round."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -42,7 +42,7 @@ def measure() -> list[Row]:
         torch.set_num_threads(threads)
 
 
-def measure_one(mode: Mode, eta: float, members: int) -> Row:
+def measure_one(mode: Mode, eta: float, members: int) -> OverheadRow:
     network = BatchedDenoiser(FieldMixture(), padded=mode == "bitwise")
     chain = SamplingProblem(network, DDIM(eta).steps(vp_linear(1000)), torch.arange(members), SHAPE)
     engine = engine_for(chain, Picard(), SerialGroup(), EngineOptions(WINDOW, mode=mode))
@@ -53,9 +53,9 @@ def measure_one(mode: Mode, eta: float, members: int) -> Row:
         engine.advance()
         spent.append(time.perf_counter() - start - (network.seconds - before))
     slid = float((engine.first - begin).mean()) / ROUNDS
-    return Row(mode, "ddpm" if eta else "ddim", members, WINDOW, round(1e3 * median(spent), 2), round(slid, 1))
+    return OverheadRow(mode, "ddpm" if eta else "ddim", members, WINDOW, round(1e3 * median(spent), 2), round(slid, 1))
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[OverheadRow]) -> str:
     header = ("mode", "sampler", "members", "window", "ms per round", "points accepted per round")
     return markdown(header, [[r.mode, r.sampler, r.members, r.window, r.milliseconds, r.points_per_round] for r in rows])

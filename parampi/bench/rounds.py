@@ -61,7 +61,7 @@ PUBLISHED: dict[str, dict[str, tuple[float | None, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class RoundsRow:
     """Medians over seeds, but `error` and `estimate` the largest ones; None where there is no such number."""
 
     case: str
@@ -79,7 +79,7 @@ class Row:
 def measure(
     seeds: int = 5, cases: Sequence[str] = (), problems: Sequence[str] = (), solvers: Sequence[str] = (),
     tolerance: float = 1e-3,
-) -> list[Row]:  # fmt: skip
+) -> list[RoundsRow]:  # fmt: skip
     """All rows of the chosen cases, problems and solvers; of all of them where none is named."""
     rows = []
     labels = chosen("solver", solvers, SOLVERS)
@@ -96,7 +96,7 @@ def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
     return list(names or known)
 
 
-def measure_problem(case: str, name: str, labels: Sequence[str], seeds: int, tolerance: float) -> list[Row]:
+def measure_problem(case: str, name: str, labels: Sequence[str], seeds: int, tolerance: float) -> list[RoundsRow]:
     problem, (steps, eta) = PROBLEMS[name](), CASES[case]
     chain = SamplingProblem(
         BatchedDenoiser(problem, batch=64), DDIM(eta).steps(vp_linear(steps)), torch.arange(seeds), tuple(problem.shape)
@@ -110,7 +110,7 @@ def sensible(case: str, label: str, problem: Problem) -> bool:
     return (case in EXPENSIVE.get(label, CASES) and (label != "Newton, exact" or small)) or (label, case, small) in ALSO
 
 
-def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, serial: Tensor, tolerance: float) -> Row:
+def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, serial: Tensor, tolerance: float) -> RoundsRow:
     solver = SOLVERS[label]
     if label == "Spectral":
         solver = Spectral(statistics=known_statistics(PROBLEMS[name]()))
@@ -123,7 +123,7 @@ def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, ser
     first = rounds if isinstance(solver, PIADM) else first
     worst, estimate = float(error.max()), float(history.error_estimate.max())
     published = dict(zip(PROBLEMS, PUBLISHED.get(label, {}).get(case, ()), strict=False)).get(name)
-    return Row(case, name, label, tolerance, first, published, rounds, evaluations, worst, estimate)
+    return RoundsRow(case, name, label, tolerance, first, published, rounds, evaluations, worst, estimate)
 
 
 def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
@@ -162,7 +162,7 @@ def relative(fields: Tensor, reference: Tensor) -> Tensor:
     return ratio
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[RoundsRow]) -> str:
     header = (
         "case",
         "problem",

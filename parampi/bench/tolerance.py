@@ -41,7 +41,7 @@ SOLVERS = ("spectral", "spectral, nothing known", "picard")
 
 
 @dataclass(frozen=True)
-class Row:
+class ToleranceRow:
     """`within`: share of the runs that ended within the tolerance; `estimate`: median of estimate / true error; `rounds` and
     `oracle`: means; `over`: most rounds of a run above the oracle's. The last row is of all."""
 
@@ -65,22 +65,24 @@ class Runs:
     rounds: NDArray[np.int64]
     oracle: NDArray[np.int64]
 
-    def row(self, problem: str, sampler: str) -> Row:
+    def row(self, problem: str, sampler: str) -> ToleranceRow:
         ratio = self.estimates / np.maximum(self.errors, 1e-16)
         within = float((self.errors <= self.tolerances).mean())
         over = int((self.rounds - self.oracle).max())
         means = mean(self.rounds.tolist()), mean(self.oracle.tolist())
-        return Row(problem, sampler, len(ratio), within, median(ratio.tolist()), *means, over)
+        return ToleranceRow(problem, sampler, len(ratio), within, median(ratio.tolist()), *means, over)
 
 
-def measure(seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str] = (), solver: str = "spectral") -> list[Row]:
+def measure(
+    seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str] = (), solver: str = "spectral"
+) -> list[ToleranceRow]:
     """A row per problem and sampler, and one of all of them."""
     chosen("solver", [solver], SOLVERS)
     names = [(p, s) for p in chosen("problem", problems, PROBLEMS) for s in chosen("sampler", samplers, SAMPLERS)]
-    found = [one_case(PROBLEMS[p](), SAMPLERS[s](), seeds, solver) for p, s in names]
-    columns = zip(*(vars(runs).values() for runs in found), strict=True)
+    cases = [one_case(PROBLEMS[p](), SAMPLERS[s](), seeds, solver) for p, s in names]
+    columns = zip(*(vars(runs).values() for runs in cases), strict=True)
     everything = Runs(*(np.concatenate(column) for column in columns))
-    rows = [runs.row(*name) for runs, name in zip(found, names, strict=True)]
+    rows = [runs.row(*name) for runs, name in zip(cases, names, strict=True)]
     return [*rows, everything.row("all", "all")]
 
 
@@ -116,7 +118,7 @@ def settled(path: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
     return np.where(outside.any(0), last + 1, 1)
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[ToleranceRow]) -> str:
     header = ("problem", "sampler", "runs", "within", "estimate / error", "rounds", "oracle", "most above")
     body = [
         [r.problem, r.sampler, r.runs, *(round(number, 3) for number in (r.within, r.estimate, r.rounds, r.oracle)), r.over]

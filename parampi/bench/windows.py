@@ -27,7 +27,7 @@ NETWORK_CASES = ("heun-18", "edm-18", "ddim-100", "ddpm-100", "2m-25")
 
 
 @dataclass(frozen=True)
-class Row:
+class WindowsRow:
     """Medians over seeds, but `error` and `estimate` the largest. `serial`: the serial sampler's evaluations; `hindsight`: the
     first round after which the final field is within the tolerance, None in windows; `rounds` and `evaluations` by the stop
     rule; `times`: rounds relative to the serial evaluations, or in windows on the closed-form problem to N / window."""
@@ -46,12 +46,12 @@ class Row:
 
 def measure(
     subject: Subject | None = None, seeds: int = 5, cases: Sequence[str] = (), solvers: Sequence[str] = ()
-) -> list[Row]:
+) -> list[WindowsRow]:
     """Return rows of the 1000-step DDPM of regimes in windows, or of a trained network, in one window and in windows of 8."""
     labels = chosen("solver", solvers, SOLVERS)
     if subject is None:
         return closed_rows(seeds, labels)
-    rows: list[Row] = []
+    rows: list[WindowsRow] = []
     for case in chosen("case", cases, NETWORK_CASES):
         chain = chain_of(subject, step_map(case, subject), seeds)
         serial = engine_for(chain, Serial(), SerialGroup()).run()
@@ -61,7 +61,7 @@ def measure(
     return rows
 
 
-def closed_rows(seeds: int, labels: Sequence[str]) -> list[Row]:
+def closed_rows(seeds: int, labels: Sequence[str]) -> list[WindowsRow]:
     subject = closed_form("grfmix64")
     chain = chain_of(subject, DDPM().steps(vp_linear(1000)), seeds)
     serial = engine_for(chain, Serial(), SerialGroup()).run()
@@ -93,7 +93,7 @@ def solver_of(label: str, subject: Subject) -> Solver:
     return known[label]
 
 
-def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> Row:
+def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> WindowsRow:
     engine = engine_for(chain, solver, SerialGroup(), EngineOptions(window, TOLERANCE))
     seen: list[int] = [0] * len(serial)
     while not engine.finished:
@@ -107,12 +107,12 @@ def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: T
     least = evaluations / window if window and case == "ddpm-1000" else evaluations
     error, estimate = float(relative(engine.result, serial).max()), float(history.error_estimate.max())
     hindsight = median(seen) if window is None else None
-    return Row(
+    return WindowsRow(
         case, label, window, evaluations, hindsight, rounds, rounds / least, asked / evaluations, error, estimate
     )  # fmt: skip
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def to_markdown(rows: Sequence[WindowsRow]) -> str:
     header = ("case", "solver", "window", "serial", "hindsight", "rounds", "times", "evaluations", "error", "estimate")
     body = [
         [r.case, r.solver, r.window, r.serial, r.hindsight, r.rounds, round(r.times, 2), f"{r.evaluations:.2f} N", r.error,
