@@ -196,8 +196,8 @@ def test_checkpoints_take_a_small_share_of_the_time(folder):
 
 
 def test_time_is_up_before_a_round_would_not_fit():
-    alarm = StopRequest(seconds=10.0)
-    assert not alarm.over(1.0) and alarm.over(10.5) and not StopRequest().over(1e9)
+    stop = StopRequest(seconds=10.0)
+    assert not stop.over(1.0) and stop.over(10.5) and not StopRequest().over(1e9)
     guard = CheckpointHook(StopRequest(seconds=1e-9))
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
     run.advance()

@@ -22,7 +22,7 @@ AHEAD = 1.5
 class CheckpointHook:
     """One rank's part. `places` tells where unfinished members were kept, by number; see `Folder.places`."""
 
-    alarm: StopRequest
+    stop: StopRequest
     writer: CheckpointWriter | None = None
     places: Mapping[str, Place] = field(default_factory=dict)
     longest_round: float = 0.0
@@ -51,10 +51,10 @@ class CheckpointHook:
 
     def decide(self, engine: Engine) -> int:
         """Return what to do, on the rank that drives; a signal to any rank counts."""
-        signals = engine.group.sum_to_root(np.array([int(bool(self.alarm.received))], np.int64))
+        signals = engine.group.sum_to_root(np.array([int(bool(self.stop.received))], np.int64))
         if engine.group.rank > 0:
             return GO_ON
         cost = self.writer.cost if self.writer else 0.0
-        if signals[0] or self.alarm.over(AHEAD * self.longest_round + 2 * cost):
+        if signals[0] or self.stop.over(AHEAD * self.longest_round + 2 * cost):
             return STOP
         return KEEP if self.writer and self.writer.due() else GO_ON
