@@ -92,9 +92,10 @@ def test_names_of_the_package_exist():
 
 
 def unknown_files(text):
-    """Paths in backticks, below the folders of the repository, that do not exist and are not written by a run."""
-    paths = re.findall(r"`((?:parampi|tests|examples|jobs|docs)/[\w./-]+)`", text)
-    return [path for path in paths if "/output/" not in path and not (DOCS.parent / path).exists()]
+    """Paths in backticks, of the repository or of the package, that do not exist and are not written by a run."""
+    paths = re.findall(r"`((?:parampi|tests|examples|jobs|docs)/[\w./-]+|[\w/-]+/\w+\.py)`", text)
+    roots = DOCS.parent, PACKAGE
+    return [path for path in paths if "/output/" not in path and not any((root / path).exists() for root in roots)]
 
 
 def test_files_of_the_repository_exist():
