@@ -151,7 +151,7 @@ def hindsight(chain: SamplingProblem, solver: Solver, serial: Tensor) -> float |
         engine.advance()
         reached = relative(engine.tail, serial) <= HINDSIGHT
         number = len(engine.history.log)
-        first = [seen or (number if ok else 0) for seen, ok in zip(first, reached.tolist(), strict=True)]
+        first = [earlier or (number if ok else 0) for earlier, ok in zip(first, reached.tolist(), strict=True)]
     return median(first) if all(first) else None
 
 

@@ -95,20 +95,20 @@ def solver_of(label: str, subject: Subject) -> Solver:
 
 def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> WindowsRow:
     engine = engine_for(chain, solver, SerialGroup(), EngineOptions(window, TOLERANCE))
-    seen: list[int] = [0] * len(serial)
+    reached: list[int] = [0] * len(serial)
     while not engine.finished:
         engine.advance()
         if window is None:
             within, number = relative(engine.tail, serial) <= TOLERANCE, len(engine.history.log)
-            seen = [first or (number if ok else 0) for first, ok in zip(seen, within.tolist(), strict=True)]
+            reached = [first or (number if ok else 0) for first, ok in zip(reached, within.tolist(), strict=True)]
     history, evaluations = engine.history, chain.equations.evaluations
-    rounds, asked = median(history.rounds.tolist()), median(history.evaluations.tolist())
+    rounds, evaluated = median(history.rounds.tolist()), median(history.evaluations.tolist())
     # what a window of this length needs at least, where every point is an evaluation
     least = evaluations / window if window and case == "ddpm-1000" else evaluations
     error, estimate = float(relative(engine.result, serial).max()), float(history.error_estimate.max())
-    hindsight = median(seen) if window is None else None
+    hindsight = median(reached) if window is None else None
     return WindowsRow(
-        case, label, window, evaluations, hindsight, rounds, rounds / least, asked / evaluations, error, estimate
+        case, label, window, evaluations, hindsight, rounds, rounds / least, evaluated / evaluations, error, estimate
     )  # fmt: skip
 
 
