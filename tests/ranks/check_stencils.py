@@ -5,10 +5,14 @@ import torch
 
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.exact import FieldMixture, GaussianMixture
+from parampi.diffusion.sigmas import vp_linear
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
+from parampi.engine.snapshot import restore
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.parallel import MPIGroup, SerialGroup, as_group
-from parampi.solvers import SOLVERS, Picard
+from parampi.samplers import DDPM
+from parampi.solvers import SOLVERS, Parareal, Picard, Spectral
+from tests.engine.snapshots import snapshots
 from tests.ranks.cases import PLAIN, solvers_for, window_for
 from tests.ranks.check_parallel import Elsewhere
 from tests.stencils import langevin, loops, random_stencil, stencils
@@ -90,6 +94,25 @@ def nothing_lacking_is_the_serial_run(comm):
             if group.rank == 0:
                 for m, point in enumerate(run.first):
                     assert run.result[m].equal(expected[point, m])
+
+
+def members_that_ranks_left_go_on_elsewhere(comm):
+    """On rank 0 alone, and on all ranks again, to the same bits; both ways of stepping."""
+    step_map = DDPM().steps(vp_linear(16))
+    for solver, window in ((Parareal(5), None), (Spectral(), 6)):
+        left = engine(as_group(comm), step_map, solver, window, problem=REGIMES, members=(3, 0))
+        for _ in range(4):
+            left.advance()
+        members = snapshots(comm.allgather(left.state()))
+        where = {"members": (0, 7, 3), "problem": REGIMES}
+        again = engine(as_group(comm), step_map, solver, window, **where)
+        restore(again, [members[1], None, members[0]])
+        again.run()
+        if comm.Get_rank() == 0:
+            alone, whole = (engine(SerialGroup(), step_map, solver, window, **where) for _ in range(2))
+            restore(alone, [members[1], None, members[0]])
+            assert alone.run().equal(whole.run()) and again.result.equal(whole.result)
+            assert (again.history.rounds == whole.history.rounds).all()
 
 
 def single_precision(comm):
@@ -181,6 +204,7 @@ def sub_communicators(comm):
 
 CHECKS = [
     every_stencil, every_solver_with_steps_that_read_several_points, fast_mode_agrees_to_rounding,
-    nothing_lacking_is_the_serial_run, single_precision, more_ranks_than_points, ragged_windows, velocities,
+    nothing_lacking_is_the_serial_run, members_that_ranks_left_go_on_elsewhere,
+    single_precision, more_ranks_than_points, ragged_windows, velocities,
     nan_at_a_later_point, every_message_staged_with_several_taps, sub_communicators,
 ]  # fmt: skip
