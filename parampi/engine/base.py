@@ -18,7 +18,7 @@ FAIL = 1
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How members are advanced: points swept at once (None for all), relative error of the final field, mode of the scan, and
+    """Options of an engine: points swept at once (None for all), relative error of the final field, mode of the scan, and
     what is called after each round on the rank that drives."""
 
     window: int | None = None
