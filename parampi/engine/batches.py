@@ -106,7 +106,7 @@ class BatchDrawing:
 
     @contextmanager
     def own_group(self) -> Iterator[Group]:
-        """Make the group of ranks that share this rank's members. A rank that fails alone does not free it: all would have to."""
+        """Make the group of ranks that share this rank's members. A rank that fails alone frees nothing: all would have to."""
         layout, comm = self.plan.layout, self.comm
         split = comm.Split(layout.group(self.everyone.rank)) if comm is not None and layout.groups > 1 else None
         yield as_group(split or comm) if layout.time_ranks > 1 else SerialGroup()
