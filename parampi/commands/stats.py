@@ -32,7 +32,7 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], miss
     comm = world()
     with abort_on_error(comm):
         on_root(comm, lambda: check_target(output, overwrite))
-        with on_all(comm, FileSamples(data, variables).__enter__) as samples:
+        with on_all(comm, lambda: FileSamples(data, variables)) as samples:
             statistics = samples.statistics(Reducer(comm), missing)
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:

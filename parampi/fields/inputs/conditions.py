@@ -48,23 +48,19 @@ class Conditions:
     rollout: Rollout | None = None
     by_name: Callable[[Sequence[str]], Sequence[int]] | None = None
     channels: Sequence[str] = ()
-    samples: FileSamples = field(init=False)
     shape: tuple[int, ...] = field(init=False)
     cases: Cases = field(init=False)
 
     def __post_init__(self) -> None:
-        self.samples = FileSamples(self.paths, self.names, least=2)
-        with self.samples as opened:
-            self.names = opened.names
-        self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
-        self.mean, self.deviation, units = self.scales(self.names)
-        self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
-        with self.samples as opened:
-            self.shape = opened.shape[1:]
-            self.require_units(units)
-            self.require_axes()
-            indices, coordinate = self.selected_cases(), self.coordinate()
-            self.require_forcing(indices)
+        with FileSamples(self.paths, self.names, least=2) as samples:
+            self.names, self.shape, total = samples.names, samples.shape[1:], samples.shape[0]
+            self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
+            self.mean, self.deviation, units = self.scales(self.names)
+            self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
+            require_units(samples, units)
+            require_axes(samples)
+            indices, coordinate = self.selected_cases(total), read_times(samples)
+            self.require_forcing(indices, total)
         self.cases = self.axis_of_cases(indices, *coordinate)
         self.constant = self.read_static() if self.static else None
         self.leads = self.rollout.leads(self.cases, np.diff(coordinate[1])) if self.rollout else None
@@ -86,10 +82,10 @@ class Conditions:
         mean, deviation = self.statistics.mean[rows], self.statistics.standard_deviation[rows]
         return mean[:, None, None], deviation[:, None, None], [self.statistics.units[row] for row in rows]
 
-    def require_forcing(self, indices: Sequence[int]) -> None:
+    def require_forcing(self, indices: Sequence[int], total: int) -> None:
         """Raise DataError where files end before a roll-out: variables that no result replaces are needed at all its times."""
         steps = self.rollout.steps if self.rollout else 1
-        last, total = max(indices) + steps - 1, self.samples.shape[0]
+        last = max(indices) + steps - 1
         if self.rollout and self.forcing and last >= total:
             raise DataError(
                 f"{steps} lead times from case {max(indices)} need {', '.join(self.forcing)} up to index {last}, but the files "
@@ -109,25 +105,6 @@ class Conditions:
                 )
             return self.fill_gaps((opened[0:1][0] - mean) / deviation, names, f"in {path}")
 
-    def require_units(self, expected: Sequence[str]) -> None:
-        """Raise DataError for a variable in other units than its statistics."""
-        for path, variables in zip(self.paths, self.samples.variables, strict=True):
-            for name, (variable, _), statistics_units in zip(self.names, variables, expected, strict=True):
-                units = str(getattr(variable, "units", statistics_units))
-                if units != statistics_units:
-                    raise DataError(
-                        f"{path}: {name} is in {units!r}, its statistics in {statistics_units!r}; convert the one or the other"
-                    )
-
-    def require_axes(self) -> None:
-        """Raise DataError for variables with more axes than (time, y, x)."""
-        if any(len(shape) > 1 for shape in self.samples.leading):
-            dimensions = ", ".join(self.samples.variables[0][0][0].dimensions)
-            raise DataError(
-                f"{self.paths[0]}: {self.names[0]} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of "
-                f"an axis of levels one is named, such as {self.names[0]}@500"
-            )
-
     def axis_of_cases(self, indices: list[int], name: str, values: Floats, attributes: dict[str, str]) -> Cases:
         """Return the axis of the selected cases, by the coordinate of all; in a roll-out these are the starts of forecasts."""
         if self.rollout and unit_of(attributes.get("units", "")):
@@ -136,9 +113,8 @@ class Conditions:
             attributes |= {"standard_name": name, "long_name": "start of the forecast"}
         return Cases(name, values[indices], attributes, indices)
 
-    def selected_cases(self) -> list[int]:
-        """Return the indices of the cases to draw. Raise DataError for indices that are not there or come twice."""
-        total = self.samples.shape[0]
+    def selected_cases(self, total: int) -> list[int]:
+        """Return the indices of the cases to draw, of `total`. Raise DataError for indices that are not there or come twice."""
         indices = list(range(total)) if self.select is None else [int(index) for index in self.select]
         beyond = [index for index in indices if not 0 <= index < total]
         if beyond or not indices or len(set(indices)) < len(indices):
@@ -148,25 +124,6 @@ class Conditions:
                 f"condition.select = {indices}: {reason} {cases} of the files; give different indices from 0 to {total - 1}"
             )
         return indices
-
-    def coordinate(self) -> tuple[str, Floats, dict[str, str]]:
-        """Return name, values and attributes of the first axis, in all files; indices where it has no coordinate."""
-        first, timed = self.samples.variables[0][0][0], len(self.samples.leading[0]) == 1
-        total = self.samples.shape[0]
-        name = first.dimensions[0] if timed else "case"
-        if not timed or any(name not in file.variables for file in self.samples.files):
-            return name, np.arange(total, dtype=np.float64), {"long_name": "index of the condition", "units": "1"}
-        attributes = [copied_attributes(file[name]) for file in self.samples.files]
-        for path, others in zip(self.paths, attributes, strict=True):
-            for key in ("units", "calendar"):
-                if others.get(key) != attributes[0].get(key):
-                    raise DataError(
-                        f"{path}: {name} has {key} {others.get(key)!r}, but {attributes[0].get(key)!r} in {self.paths[0]}; "
-                        f"files that follow one another must agree"
-                    )
-        parts = [np.ma.asarray(file[name][:], np.float64).reshape(-1) for file in self.samples.files]
-        values = np.concatenate([np.ma.filled(part, np.nan) for part in parts])
-        return name, values, attributes[0]
 
     def __call__(self, cases: Sequence[int], lead: int = 0, results: Floats | None = None) -> Floats:
         """Return normalised conditions (m, C, y, x) of cases, by their indices in the files; each is read once.
@@ -189,7 +146,7 @@ class Conditions:
         all_fed, fed = lead > 0 and not self.forcing, list(self.fed) if lead else []
         by_case: dict[int, Floats] = {}
         with ExitStack() as stack:
-            opened = None if all_fed else stack.enter_context(self.samples)
+            opened = None if all_fed else stack.enter_context(FileSamples(self.paths, self.names, least=2))
             for case in cases:
                 index = case + lead
                 raw = opened[index : index + 1][0] if opened else np.zeros(self.shape)
@@ -215,3 +172,44 @@ class Conditions:
 def copied_attributes(variable: Any) -> dict[str, str]:
     """Return the attributes of a coordinate that are taken over."""
     return {key: str(variable.getncattr(key)) for key in COPIED if key in variable.ncattrs()}
+
+
+def require_units(samples: FileSamples, expected: Sequence[str]) -> None:
+    """Raise DataError for a variable in other units than its statistics."""
+    for path, variables in zip(samples.paths, samples.variables, strict=True):
+        for name, (variable, _), statistics_units in zip(samples.names, variables, expected, strict=True):
+            units = str(getattr(variable, "units", statistics_units))
+            if units != statistics_units:
+                raise DataError(
+                    f"{path}: {name} is in {units!r}, its statistics in {statistics_units!r}; convert the one or the other"
+                )
+
+
+def require_axes(samples: FileSamples) -> None:
+    """Raise DataError for variables with more axes than (time, y, x)."""
+    if any(len(shape) > 1 for shape in samples.leading):
+        name, dimensions = samples.names[0], ", ".join(samples.variables[0][0][0].dimensions)
+        raise DataError(
+            f"{samples.paths[0]}: {name} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of an axis "
+            f"of levels one is named, such as {name}@500"
+        )
+
+
+def read_times(samples: FileSamples) -> tuple[str, Floats, dict[str, str]]:
+    """Read name, values and attributes of the first axis, in all files; indices where it has no coordinate."""
+    first, timed = samples.variables[0][0][0], len(samples.leading[0]) == 1
+    total = samples.shape[0]
+    name = first.dimensions[0] if timed else "case"
+    if not timed or any(name not in file.variables for file in samples.files):
+        return name, np.arange(total, dtype=np.float64), {"long_name": "index of the condition", "units": "1"}
+    attributes = [copied_attributes(file[name]) for file in samples.files]
+    for path, others in zip(samples.paths, attributes, strict=True):
+        for key in ("units", "calendar"):
+            if others.get(key) != attributes[0].get(key):
+                raise DataError(
+                    f"{path}: {name} has {key} {others.get(key)!r}, but {attributes[0].get(key)!r} in {samples.paths[0]}; "
+                    f"files that follow one another must agree"
+                )
+    parts = [np.ma.asarray(file[name][:], np.float64).reshape(-1) for file in samples.files]
+    values = np.concatenate([np.ma.filled(part, np.nan) for part in parts])
+    return name, values, attributes[0]

@@ -29,30 +29,32 @@ class FileSamples:
     names   variables; `t@500` is the level 500 of t (..., level, y, x), `t@*` all its levels. Without names, all variables with
             the axes of the first that has three or more
     least   axes that a named variable needs
+
+    The files are open until the context ends. Raises DataError for files and variables that cannot be read like this.
     """
 
-    def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = (), least: int = 3):
+    def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = (), *, least: int = 3):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
-        self.paths, self.names, self.least = [Path(path) for path in paths], tuple(names), least
-
-    def __enter__(self) -> Self:
+        self.paths = [Path(path) for path in paths]
         with ExitStack() as stack:
             self.files = [stack.enter_context(reading(path)) for path in self.paths]
             first, first_path = self.files[0], self.paths[0]
-            self.names = tuple(expand_levels(first, first_path, self.names)) or field_names(first, first_path)
+            self.names = tuple(expand_levels(first, first_path, names)) or field_names(first, first_path)
             opened = list(zip(self.files, self.paths, strict=True))
-            shapes = [common_shape(file, path, self.names, self.least) for file, path in opened]
+            shapes = [common_shape(file, path, self.names, least) for file, path in opened]
             self.require_one_grid(shapes)
             self.variables = [[locate_channel(file, path, name) for name in self.names] for file, path in opened]
             self.leading = [shape[:-2] for shape in shapes]
             self.starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self.leading)])
             self.shape = (int(self.starts[-1]), len(self.names), *shapes[0][-2:])
-            self.open = stack.pop_all()
+            self.opened = stack.pop_all()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.open.close()
+        self.opened.close()
 
     def require_one_grid(self, shapes: Sequence[tuple[int, ...]]) -> None:
         """Raise DataError naming the first file whose fields have another grid than those of the first file."""
