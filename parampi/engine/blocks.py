@@ -43,7 +43,7 @@ class BlockEngine(Engine):
         self.cohorts = [self.cohort(np.arange(members))]
 
     def cohort(self, columns: Integers, number: int = 1) -> Cohort:
-        return Cohort(self.problem, self.table, self.coarse, self.own, columns, number)
+        return Cohort(self.problem, self.table, self.coarse, own=self.own, columns=columns, number=number)
 
     @property
     def first(self) -> Integers:
@@ -137,8 +137,15 @@ class BlockEngine(Engine):
                 exact = p == self.table.blocks
                 error_estimate[live] = 0.0 if exact else self.error_estimate(p)[live]
                 done[live] = exact | (error_estimate[live] <= self.options.tolerance)
-        lengths = np.where(self.frozen < steps, steps, 0)
-        return Round(self.number, self.frozen.copy(), lengths, shown, done * steps, evaluations), error_estimate
+        entry = Round(
+            number=self.number,
+            first=self.frozen.copy(),
+            lengths=np.where(self.frozen < steps, steps, 0),
+            changes=shown,
+            slides=done * steps,
+            evaluations=evaluations,
+        )
+        return entry, error_estimate
 
     def show(self, cohort: Cohort, observed: Floats, shown: Floats) -> None:
         """Enter what the beginnings of blocks changed by, and show it relative to their points' scale in `shown` (N, m)."""

@@ -42,7 +42,14 @@ class Cohort:
     """
 
     def __init__(
-        self, problem: SamplingProblem, table: Timetable, coarse: list[Coarse], own: range, columns: Integers, number: int = 1
+        self,
+        problem: SamplingProblem,
+        table: Timetable,
+        coarse: list[Coarse],
+        *,
+        own: range,
+        columns: Integers,
+        number: int,
     ):
         self.problem, self.table, self.coarse, self.own = problem, table, coarse, own
         self.columns, self.index, self.number = columns, torch.from_numpy(columns), number

@@ -110,7 +110,8 @@ class Delivery:
             self.keep_own(result, batch[group], storing)
         if self.everyone.rank == 0:
             for other, members in enumerate(batch):
-                header = self.receive(self.layout.leader(other), result, members, storing.take, record)
+                leader = self.layout.leader(other)
+                header = self.receive(leader, result, members, sink=storing.take, record=record)
                 rounds[other] = header[5]
                 if header[0] == STORING or (header[0] and not verdict[0]):
                     verdict[:] = header
@@ -134,6 +135,7 @@ class Delivery:
         leader: int,
         result: GroupResult,
         members: list[int],
+        *,
         sink: MemberSink,
         record: Callable[[MemberReport], None],
     ) -> np.ndarray:

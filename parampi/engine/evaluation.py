@@ -45,7 +45,7 @@ class DenoisedFields:
         if active_ranks > 1:
             begin = window.between(place.positions.start + 1 - taps, 0)[0]
             halo = halo_points(window, 1 - taps, 0)
-            before = redistribute(place.group, rows, begin, window.evaluated_points, halo, taps - 1)
+            before = redistribute(place.group, rows, begin, owned=window.evaluated_points, needed=halo, count=taps - 1)
             if 0 < rank < active_ranks:
                 rows[: taps - 1] = before
         self.rows = rows
@@ -81,7 +81,8 @@ class DenoisedFields:
         evaluated = np.where(place.reads_network.numpy(), np.arange(place.problem.steps), -1)
         last = np.maximum.accumulate(evaluated)[np.clip(old.first + lengths - 1, 0, None)]
         begin, target = self.begin_of(old), (last, last + 1)
-        return redistribute(place.group, self.rows, begin, old.evaluated_points, lambda rank: target, 1)[0]
+        owned = old.evaluated_points
+        return redistribute(place.group, self.rows, begin, owned=owned, needed=lambda rank: target, count=1)[0]
 
     def slide(self, old: Window) -> None:
         """Keep the fields of the K - 1 frozen points before the windows, on rank 0; all else is 0."""
@@ -93,7 +94,8 @@ class DenoisedFields:
             return new.between(1 - taps, 0 if rank == 0 else 1 - taps)
 
         begin = self.begin_of(old)
-        self.rows = redistribute(self.place.group, self.rows, begin, old.evaluated_points, frozen, taps - 1)
+        owned, count = old.evaluated_points, taps - 1
+        self.rows = redistribute(self.place.group, self.rows, begin, owned=owned, needed=frozen, count=count)
 
     # ------------------------------------------------------------------ state
 

@@ -22,7 +22,7 @@ class Slice:
     evaluated  (n, m) at which of the steps' own points the network is called
     """
 
-    def __init__(self, problem: SamplingProblem, coefficients: Coefficients, group: Group, size: int, ends: Tensor | None):
+    def __init__(self, problem: SamplingProblem, coefficients: Coefficients, group: Group, *, size: int, ends: Tensor | None):
         self.problem, self.coefficients, self.group, self.size = problem, coefficients, group, size
         self.ends = None if ends is None else ends.numpy()
         self.reads_network = problem.equations.evaluated
@@ -84,7 +84,12 @@ class Slice:
         begin = old.first + old.slices.of(self.group.rank).start + 1
         new = self.window
         return redistribute(
-            self.group, rows, begin, lambda rank: made(old, rank), lambda rank: made(new, rank), len(self.positions)
+            self.group,
+            rows,
+            begin,
+            owned=lambda rank: made(old, rank),
+            needed=lambda rank: made(new, rank),
+            count=len(self.positions),
         )
 
     def around(self, rows: Tensor, before: int, after: int) -> Tensor:
@@ -92,7 +97,12 @@ class Slice:
         window = self.window
         begin, count = made(window, self.group.rank)[0], before + len(self.positions) + after
         return redistribute(
-            self.group, rows, begin, lambda rank: made(window, rank), lambda rank: made(window, rank, before, after), count
+            self.group,
+            rows,
+            begin,
+            owned=lambda rank: made(window, rank),
+            needed=lambda rank: made(window, rank, before, after),
+            count=count,
         )
 
     # ------------------------------------------------------------------ state

@@ -42,7 +42,7 @@ class WindowEngine(Engine):
         self.rule = self.solver.rule(equations, sigma_data, options.tolerance)
         self.iteration = self.solver.iteration(equations, sigma_data)
         size, ends = self.solver.window(options.window, equations), self.solver.ends(options.window, equations)
-        self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size, ends)
+        self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size=size, ends=ends)
         self.noise = NoiseCache(self.slice)
         self.denoised = DenoisedFields(self.slice)
         self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode)
@@ -146,7 +146,15 @@ class WindowEngine(Engine):
         first, lengths, calls = self.first, self.slice.lengths, self.cumulative_evaluations
         verdict = self.rule.judge(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
         evaluations = calls[first + lengths] - calls[first]
-        return Round(self.number, first.copy(), lengths, observed[0], verdict.slides, evaluations), verdict.error_estimate
+        entry = Round(
+            number=self.number,
+            first=first.copy(),
+            lengths=lengths,
+            changes=observed[0],
+            slides=verdict.slides,
+            evaluations=evaluations,
+        )
+        return entry, verdict.error_estimate
 
     def move_on(self, slides: Integers) -> None:
         if slides.any():

@@ -59,7 +59,8 @@ class Window:
 def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
     """Return the same states in slices of windows that begin at `first`; points that were in no window before are 0."""
     new = Window(first, slices, old.x, old.taps)
-    new.x = redistribute(group, old.x, old.read(group.rank)[0], old.made, new.read, old.taps + len(slices.of(group.rank)))
+    begin, count = old.read(group.rank)[0], old.taps + len(slices.of(group.rank))
+    new.x = redistribute(group, old.x, begin, owned=old.made, needed=new.read, count=count)
     return new
 
 
@@ -74,7 +75,8 @@ def exchange_halo(group: Group, window: Window) -> None:
         if sends or receives:
             group.exchange(sends, receives)
         return
-    rows = redistribute(group, window.x, window.read(rank)[0], window.made, halo_points(window, 1 - taps, 1), taps)
+    halo = halo_points(window, 1 - taps, 1)
+    rows = redistribute(group, window.x, window.read(rank)[0], owned=window.made, needed=halo, count=taps)
     if 0 < rank < active_ranks:
         window.x[:taps] = rows
 
@@ -89,7 +91,7 @@ def halo_points(window: Window, start: int, stop: int) -> Share:
     return points
 
 
-def redistribute(group: Group, rows: Tensor, begin: Integers, owned: Share, needed: Share, count: int) -> Tensor:
+def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, needed: Share, count: int) -> Tensor:
     """Return the fields that a rank needs, (count, m, *shape), row 0 being its first point; 0 if no rank owns it.
 
     `rows` (r, m, *shape) are this rank's fields, row 0 being point `begin` (m,). Every point has at most one owner.

@@ -55,7 +55,7 @@ def test_redistribute_gives_what_is_wanted_and_owned(given):
             for p in range(first[m], last[m]):
                 rows[p - begin[m], m] = everything[m, p]
         count = max(n for _, n in wanted[group.rank])
-        return redistribute(group, rows, begin, mine, wants, count), count
+        return redistribute(group, rows, begin, owned=mine, needed=wants, count=count), count
 
     for rank, (rows, count) in enumerate(crew(size, work)):
         assert rows.shape == (count, members, *SHAPE) and rows.is_contiguous()
@@ -73,7 +73,7 @@ def test_rows_of_any_kind_travel(dtype):
     def work(group):
         rows = (torch.arange(6).view(6, 1, 1, 1) + group.rank).to(dtype)
         own, want = (lambda r: (np.array([6 * r]), np.array([6 * r + 6]))), (lambda r: (np.array([5]), np.array([8])))
-        return redistribute(group, rows, np.array([6 * group.rank]), own, want, 3)
+        return redistribute(group, rows, np.array([6 * group.rank]), owned=own, needed=want, count=3)
 
     for rows in crew(2, work):
         assert rows.dtype == dtype and torch.equal(rows.flatten(), torch.tensor([5, 1, 2]).to(dtype))
