@@ -33,7 +33,7 @@ class HalfPeriodic:
         return x
 
     def numbers(self) -> Tensor:
-        """Cycles per domain of each coefficient."""
+        """Return cycles per domain of each coefficient."""
         return torch.arange(self.n // 2 + 1)
 
 
@@ -82,7 +82,7 @@ class Bounded:
         return inverse_cosine(z, self.untwiddle.to(z.device, z.dtype.to_complex()))
 
     def numbers(self) -> Tensor:
-        """Half cycles per domain of each coefficient."""
+        """Return half cycles per domain of each coefficient."""
         return torch.arange(self.n)
 
 
@@ -90,13 +90,13 @@ Axis = HalfPeriodic | Periodic | Bounded
 
 
 def ordered(kinds: tuple[str, ...]) -> list[int]:
-    """The axes in the order of their transforms: bounded ones, which keep real values real, before periodic ones."""
+    """Return the axes in the order of their transforms: bounded ones, which keep real values real, before periodic ones."""
     backwards = sorted(range(len(kinds)), reverse=True)
     return sorted(backwards, key=lambda axis: kinds[axis] == "fourier")
 
 
 def make_axis(kind: str, n: int, first: bool) -> Axis:
-    """`first`: the first periodic axis to be transformed, whose values are still real."""
+    """Return the transform of one axis; `first`: the first periodic axis to be transformed, whose values are still real."""
     if kind == "cosine":
         return Bounded.of(n)
     return HalfPeriodic(n) if first else Periodic(n)

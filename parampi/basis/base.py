@@ -1,4 +1,4 @@
-"""What a basis is, and a registry of them."""
+"""Bases: their protocol and their registry."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class Basis(Protocol):
     """A linear change of variables in which fields of physics are nearly uncorrelated.
 
     In it a linear model of a denoiser is one number per mode, `L x = inverse(response * forward(x))`, and what is known or
-    learned about it is one number per *shell*, a group of modes that are expected to behave alike. Modes are real numbers, also
+    learned of it is one number per *shell*, a group of modes that are expected to behave alike. Modes are real numbers, also
     where they come in pairs (real and imaginary part of one coefficient), and `inverse(forward(x)) == x` to rounding for every
     basis: families of functions that do not span all fields are completed by the rest of the field, whose response is a scalar.
 
@@ -37,24 +37,26 @@ class Basis(Protocol):
     noise: Tensor
 
     def forward(self, fields: Tensor) -> Tensor:
-        """Modes (..., M) of fields (..., *shape), float32 or float64 as they are; ConfigError for any other dtype or shape."""
+        """Return modes (..., M) of fields (..., *shape), float32 or float64 as they are. Raises ConfigError for any other dtype
+        or shape."""
 
     def inverse(self, modes: Tensor) -> Tensor:
-        """Fields (..., *shape) of modes (..., M)."""
+        """Return fields (..., *shape) of modes (..., M)."""
 
     def shell_sums(self, modes_like: Tensor) -> Tensor:
-        """`sum(weight * modes_like)` over each shell, (..., S) float64, with the same bits for any batch around a row."""
+        """Return `sum(weight * modes_like)` over each shell, (..., S) float64, with the same bits for any batch around a
+        row."""
 
     def spread(self, per_shell: Tensor) -> Tensor:
-        """(..., M): for each mode the value of its shell, of (..., S)."""
+        """Return for each mode (..., M) the value of its shell, of (..., S)."""
 
     def smoothing(self, points: float) -> Tensor | None:
-        """(M,) float64: what a Gaussian average makes of each mode, its standard deviation being so many points of the grid;
+        """Return the factors (M,) float64 of a Gaussian average, its standard deviation being so many points of the grid;
         None for bases that do not know which points are neighbours."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same basis with its tables on a device and in a dtype. Fields of others are served too, tables being converted
-        in every call; shell, weight and noise keep their dtypes."""
+        """Return the same basis with its tables on a device and in a dtype. Fields of others are served too, tables being
+        converted in every call; shell, weight and noise keep their dtypes."""
 
 
 BASES = Registry("basis")

@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def twiddles(n: int) -> tuple[Tensor, Tensor]:
-    """(n // 2 + 1,) complex128: what makes cosine of Fourier coefficients, of reordered values, and what undoes it."""
+    """Return factors (n // 2 + 1,), complex128, that turn the Fourier coefficients of reordered values into cosine
+    coefficients, and those that turn them back."""
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     angle = k * (-torch.pi / (2 * n))
     size = torch.full_like(k, sqrt(2 / n))
@@ -16,7 +17,7 @@ def twiddles(n: int) -> tuple[Tensor, Tensor]:
 
 
 def cosine(x: Tensor, twiddle: Tensor) -> Tensor:
-    """DCT-II, `z_k = s_k sum_j x_j cos(pi k (2 j + 1) / 2n)` with s_0 = sqrt(1/n), s_k = sqrt(2/n); (..., n) like x.
+    """Return the DCT-II, `z_k = s_k sum_j x_j cos(pi k (2 j + 1) / 2n)` with s_0 = sqrt(1/n), s_k = sqrt(2/n); (..., n) like x.
 
     The values at even places followed by those at odd places backwards have Fourier coefficients V with
     `z_k = Re(t_k V_k)`, `z_{n-k} = -Im(t_k V_k)` (Makhoul 1980, IEEE Trans. ASSP 28, 27).
@@ -28,7 +29,7 @@ def cosine(x: Tensor, twiddle: Tensor) -> Tensor:
 
 
 def inverse_cosine(z: Tensor, untwiddle: Tensor) -> Tensor:
-    """x of z, the inverse (and transpose) of `cosine`."""
+    """Return x of z, the inverse (and transpose) of `cosine`."""
     n, half = z.shape[-1], (z.shape[-1] + 1) // 2
     imaginary = torch.cat([torch.zeros_like(z[..., :1]), -z[..., half:].flip(-1)], dim=-1)
     folded = torch.fft.irfft(torch.complex(z[..., : n // 2 + 1], imaginary) * untwiddle, n=n, dim=-1)

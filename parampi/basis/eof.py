@@ -10,7 +10,8 @@ from parampi.basis.base import register
 from parampi.basis.transform import F64, Transform, check_option, check_shape, per_channel
 from parampi.errors import ConfigError
 
-ROUGH = 1e-4  # how far from orthonormal given vectors may be: they are made so to rounding
+ROUGH = 1e-4
+"""Largest deviation from orthonormal that vectors may have; they are made orthonormal to rounding."""
 
 
 @register("eof")
@@ -34,6 +35,7 @@ class EOF(Transform):
         shape: tuple[int, ...],
         samples: Tensor | None = None,
         rank: int | None = None,
+        *,
         vectors: Tensor | None = None,
         channels: str = "shared",
     ):
@@ -59,23 +61,24 @@ class EOF(Transform):
 
 
 def products(matrix: Tensor, rows: Tensor) -> Tensor:
-    """(R, a) products of matrix (a, b) with rows (R, b); on a CPU one by one and equally aligned, as bits depend on both."""
+    """Return the products (R, a) of matrix (a, b) with rows (R, b); on a CPU one by one and equally aligned, as bits depend on
+    both."""
     if rows.device.type == "cpu":
         return torch.stack([torch.mv(matrix, row.clone()) for row in rows])
     return rows @ matrix.T
 
 
 def chosen(shape: tuple[int, ...], samples: Tensor | None, rank: int | None, vectors: Tensor | None) -> Tensor:
-    """(r, D) float64 orthonormal vectors from whichever are given."""
+    """Return orthonormal vectors (r, D), float64, from samples and a rank, or from vectors."""
     if samples is not None and rank is not None and vectors is None:
         return leading(samples, rank, shape)
     if vectors is not None and samples is None and rank is None:
-        return given(vectors, shape)
+        return orthonormal(vectors, shape)
     raise ConfigError("EOF needs either samples (N, *shape) and a rank, or vectors (rank, *shape) alone")
 
 
 def leading(samples: Tensor, rank: int, shape: tuple[int, ...]) -> Tensor:
-    """(rank, D) leading right singular vectors of centred samples (N, *shape), float64."""
+    """Return the (rank, D) leading right singular vectors of centred samples (N, *shape), float64."""
     if samples.ndim != len(shape) + 1 or tuple(samples.shape[1:]) != shape:
         raise ConfigError(f"EOF got samples of shape {tuple(samples.shape)}; expected (N, {', '.join(map(str, shape))})")
     flat = samples.to(F64).flatten(1)
@@ -91,8 +94,8 @@ def leading(samples: Tensor, rank: int, shape: tuple[int, ...]) -> Tensor:
     return signed.contiguous()
 
 
-def given(vectors: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(r, D) float64 of orthonormal vectors (r, *shape); those of single precision are made orthonormal to double."""
+def orthonormal(vectors: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return orthonormal vectors (r, *shape) as (r, D) float64; those of single precision are made orthonormal to double."""
     if vectors.ndim != len(shape) + 1 or tuple(vectors.shape[1:]) != shape or not 1 <= len(vectors) <= prod(shape):
         raise ConfigError(
             f"EOF got vectors of shape {tuple(vectors.shape)}; expected (rank, {', '.join(map(str, shape))}) "

@@ -1,4 +1,4 @@
-"""Which coefficients the transforms of a grid store, in what order, and what each of them stands for."""
+"""Layout of the coefficients that the transforms of a grid store: their order, and the modes they stand for."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -28,7 +28,7 @@ class CoefficientLayout:
 
     @classmethod
     def of(cls, axes: dict[int, Axis]) -> Self:
-        """Of the transforms of the axes, given in the order in which coefficients are stored."""
+        """Return the layout of the transforms of the axes, in the order in which coefficients are stored."""
         sizes = [len(axis.numbers()) for axis in axes.values()]
         places = dict(zip(axes, torch.meshgrid(*map(torch.arange, sizes), indexing="ij"), strict=True))
         vectors = torch.stack([cycles(axes[a])[places[a].flatten()] for a in sorted(axes)])
@@ -38,12 +38,12 @@ class CoefficientLayout:
 
 
 def cycles(axis: Axis) -> Tensor:
-    """Wavenumbers of an axis in cycles per domain, float64."""
+    """Return wavenumbers of an axis in cycles per domain, float64."""
     return axis.numbers().to(F64) * (0.5 if isinstance(axis, Bounded) else 1.0)
 
 
 def mirrored(axes: dict[int, Axis], places: dict[int, Tensor], sizes: list[int]) -> Tensor:
-    """Where the coefficient with the opposite wavenumbers along fully stored periodic axes is."""
+    """Return the place of the coefficient with the opposite wavenumbers along fully stored periodic axes."""
     flat = torch.zeros_like(next(iter(places.values())))
     for (name, axis), size in zip(axes.items(), sizes, strict=True):
         flat = flat * size + (-places[name] % size if isinstance(axis, Periodic) else places[name])
@@ -51,7 +51,8 @@ def mirrored(axes: dict[int, Axis], places: dict[int, Tensor], sizes: list[int])
 
 
 def twice(axes: dict[int, Axis], places: dict[int, Tensor]) -> Tensor:
-    """Whether the conjugate is stored too: at wavenumbers 0 and n / 2 of the half-stored axis, or where nothing is complex."""
+    """Return whether the conjugate is stored too: at wavenumbers 0 and n / 2 of the half-stored axis, or where nothing is
+    complex."""
     both = torch.ones_like(next(iter(places.values())), dtype=torch.bool)
     for name, axis in axes.items():
         if isinstance(axis, HalfPeriodic):

@@ -41,12 +41,13 @@ class Mixed(Transform):
         self,
         shape: tuple[int, ...],
         kinds: Sequence[str],
+        *,
         shells: str = "radial",
         channels: str = "own",
         extent: Sequence[float] | None = None,
     ):
         name = type(self).__name__
-        shape = check_shape(name, shape, 2, 4, "(C, *space) with 1 to 3 axes of space")
+        shape = check_shape(name, shape, 2, most=4, axes="(C, *space) with 1 to 3 axes of space")
         check_option(name, "shells", shells, SHELLS)
         check_option(name, "channels", channels, ("own", "shared"))
         self.kinds = check_kinds(name, tuple(kinds), shape)
@@ -55,7 +56,8 @@ class Mixed(Transform):
         self.number(shape, shells, channels == "shared")
 
     def plan(self, space: tuple[int, ...]) -> None:
-        """The transforms in their order; how axes are arranged before each of them, the one to transform last, and back."""
+        """Return the transforms in their order; and the arrangement of axes before each of them, the one to transform last, and
+        back."""
         now, orders = list(range(len(space))), []
         self.axes: dict[int, Axis] = {}
         for axis in ordered(self.kinds):
@@ -69,7 +71,7 @@ class Mixed(Transform):
         self.backwards = tuple(tuple(order.index(i) for i in range(len(order))) for order in orders)
 
     def number(self, shape: tuple[int, ...], shells: str, shared: bool) -> None:
-        """Wavevectors, shells, weights and noise of the modes as they are stored."""
+        """Return wavevectors, shells, weights and noise of the modes as they are stored."""
         layout = CoefficientLayout.of({axis: self.axes[axis] for axis in self.stored})
         length = lengths(layout.vectors, self.extent)
         self.complex = "fourier" in self.kinds
@@ -87,7 +89,7 @@ class Mixed(Transform):
         self.wavenumber = mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell)
 
     def smoothing(self, points: float) -> Tensor | None:
-        """(M,) factors of a Gaussian average over neighbouring points."""
+        """Return the factors (M,) of a Gaussian average over neighbouring points."""
         sizes = torch.tensor(self.shape[1:], dtype=F64)
         phase = 2 * pi * self.wavevector * (points / sizes).to(self.wavevector.device)[:, None]
         return torch.exp(-0.5 * phase.square().sum(0))
@@ -116,9 +118,9 @@ class Fourier(Mixed):
     """Modes of a domain that is periodic along all axes; see `Mixed`. Radial shells are those of `fields.spectra`."""
 
     def __init__(
-        self, shape: tuple[int, ...], shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
+        self, shape: tuple[int, ...], *, shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
     ):
-        super().__init__(shape, ["fourier"] * (len(shape) - 1), shells, channels, extent)
+        super().__init__(shape, ["fourier"] * (len(shape) - 1), shells=shells, channels=channels, extent=extent)
 
 
 @register("cosine")
@@ -126,9 +128,9 @@ class Cosine(Mixed):
     """Modes of a domain that is bounded along all axes; see `Mixed`. Wavenumbers of its shells count half cycles."""
 
     def __init__(
-        self, shape: tuple[int, ...], shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
+        self, shape: tuple[int, ...], *, shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
     ):
-        super().__init__(shape, ["cosine"] * (len(shape) - 1), shells, channels, extent)
+        super().__init__(shape, ["cosine"] * (len(shape) - 1), shells=shells, channels=channels, extent=extent)
 
 
 def check_kinds(name: str, kinds: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, ...]:

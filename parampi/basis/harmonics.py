@@ -20,7 +20,8 @@ Place = torch.device | str | None
 
 
 class Library:
-    """By ducc0 (M. Reinecke; Reinecke, Belkacem, Platz 2023, arXiv:2304.10431), map by map on the CPU, whatever their device.
+    """Transforms by ducc0 (M. Reinecke; Reinecke, Belkacem, Platz 2023, arXiv:2304.10431), map by map on the CPU, whatever
+    their device.
 
     A map's bits do not depend on the others, nor on the number of threads.
     """
@@ -48,7 +49,8 @@ class Library:
         return torch.from_numpy(np.stack(done)[:, self.south_first].copy()).to(coefficients.device)
 
     def rows(self) -> Tensor:
-        """(K, rings) float64 coefficients of a 1 at longitude 0 of each ring; at others their phase differs only."""
+        """Return the coefficients (K, rings), float64, of a 1 at longitude 0 of each ring; at others their phase differs
+        only."""
         answers = []
         for ring in range(self.grid.rings):
             unit = torch.zeros(1, self.grid.rings, self.grid.columns, dtype=torch.float64)
@@ -57,13 +59,13 @@ class Library:
         return torch.stack(answers, dim=1)
 
     def areas(self) -> Tensor:
-        """(rings,) float64 area that a point of each ring stands for, in units of the mean."""
+        """Return the area (rings,), float64, that a point of each ring stands for, in units of the mean."""
         weights = self.sht.get_gridweights(self.grid.geometry, self.grid.rings)[self.south_first]
         return torch.from_numpy(np.asarray(weights * (self.grid.rings / weights.sum())))
 
 
 class Tables:
-    """By Fourier transforms along rings and one product with a table per order m, many maps at once on any device.
+    """Transforms by Fourier transforms along rings and one product with a table per order m, many maps at once on any device.
 
     The tables are read off the library's answers to unit maps and unit coefficients. A map's last bits depend on how many
     others there are, as products of other shapes round differently.
@@ -78,17 +80,17 @@ class Tables:
 
     @staticmethod
     def size(grid: SphereGrid) -> int:
-        """Numbers in the tables."""
+        """Return how many numbers the tables have."""
         return 2 * (grid.order + 1) * (grid.degree + 1) * grid.rings
 
     def dense(self, coefficients: Tensor) -> Tensor:
-        """(K, N) as (order + 1, degree + 1, N), zero where l < m."""
+        """Return (K, N) as (order + 1, degree + 1, N), zero where l < m."""
         full = coefficients.new_zeros((self.grid.order + 1) * (self.grid.degree + 1), coefficients.shape[1])
         full[self.kept.to(full.device)] = coefficients
         return full.reshape(self.grid.order + 1, self.grid.degree + 1, -1)
 
     def synthesis_table(self, library: Library) -> Tensor:
-        """(m, ring, l): the Fourier coefficients of the sum over m of Y_lm, for each l."""
+        """Return (m, ring, l): the Fourier coefficients of the sum over m of Y_lm, for each l."""
         degree = torch.from_numpy(self.grid.numbers()[0])
         columns = []
         for shell in range(self.grid.degree + 1):
@@ -100,8 +102,8 @@ class Tables:
     def to(self, device: Place, dtype: torch.dtype | None) -> Self:
         moved = object.__new__(type(self))
         moved.grid, moved.kept = self.grid, self.kept.to(device)
-        wanted = dtype or self.forward_table.dtype
-        moved.forward_table, moved.inverse_table = self.forward_table.to(device, wanted), self.inverse_table.to(device, wanted)
+        target = dtype or self.forward_table.dtype
+        moved.forward_table, moved.inverse_table = self.forward_table.to(device, target), self.inverse_table.to(device, target)
         return moved
 
     def analysis(self, maps: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ Harmonics = Library | Tables
 
 
 def load_library() -> Any:
-    """ducc0's spherical harmonic transforms."""
+    """Return ducc0's spherical harmonic transforms."""
     try:
         return importlib.import_module("ducc0").sht
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Points themselves as modes."""
+"""The basis of single points."""
 
 from math import prod
 
@@ -11,7 +11,8 @@ from parampi.basis.transform import F64, Transform, check_option, check_shape, p
 
 @register("identity")
 class Identity(Transform):
-    """Every point of a field is a mode, every channel a shell (`channels="own"`), or all of them one (`"shared"`)."""
+    """Basis in which every point of a field is a mode, every channel a shell (`channels="own"`), or all of them one
+    (`"shared"`)."""
 
     def __init__(self, shape: tuple[int, ...], channels: str = "own"):
         shape = check_shape("Identity", shape, 1)

@@ -12,7 +12,7 @@ BLOCK = 1 << 17  # numbers worked on at once on a CPU; larger temporaries cost m
 def by_blocks(
     work: Callable[[Tensor], Tensor], rows: Tensor, tail: tuple[int, ...], dtype: torch.dtype | None = None
 ) -> Tensor:
-    """`work` (R, ...) -> (R, *tail), which treats rows one by one, applied to some rows at a time; `dtype` of the result."""
+    """Apply `work` (R, ...) -> (R, *tail), which treats rows one by one, to some rows at a time; `dtype` of the result."""
     size = max(1, BLOCK // max(1, prod(rows.shape[1:]), prod(tail)))
     if len(rows) and (rows.device.type != "cpu" or len(rows) <= size):
         return work(rows)

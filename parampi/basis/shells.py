@@ -41,7 +41,7 @@ class Shells:
         return [(index.to(self.shell.device), valid.to(self.shell.device)) for index, valid in tree(self.table, self.count)]
 
     def sums(self, values: Tensor) -> Tensor:
-        """(R, S) float64 weighted sums of values (R, M)."""
+        """Return the weighted sums (R, S), float64, of values (R, M)."""
         add = self.in_order if values.device.type == "cpu" else self.by_tree
         return by_blocks(lambda rows: add(self.weighted(rows)), values, (self.count,), F64)
 
@@ -62,7 +62,7 @@ class Shells:
         return weighted
 
     def spread(self, per_shell: Tensor) -> Tensor:
-        """(R, M) of per_shell (R, S)."""
+        """Return the shells' values (R, S) at their modes, (R, M)."""
         return by_blocks(self.placed, per_shell, (self.modes,))
 
     def placed(self, rows: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Shells:
 
 
 def halve(values: Tensor, branch: int) -> Tensor:
-    """Sums of (R, branch * K) over the branch, a power of two, (R, K): first half plus second half until one is left."""
+    """Return sums of (R, branch * K) over the branch, a power of two, (R, K): first half plus second half until one is left."""
     while branch > 1:
         middle, branch = values.shape[1] // 2, branch // 2
         values = values[:, :middle] + values[:, middle:]
@@ -79,7 +79,8 @@ def halve(values: Tensor, branch: int) -> Tensor:
 
 
 def tree(shell: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
-    """Levels of the tree until K is the number of shells: indices (branch, K) of what is added, and whether each is valid."""
+    """Return the levels of the tree until K is the number of shells: indices (branch, K) of what is added, and whether each is
+    valid."""
     levels: list[tuple[Tensor, Tensor]] = []
     owner = shell
     while not levels or len(owner) > count:
@@ -89,7 +90,8 @@ def tree(shell: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def level(owner: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Each shell's values, in their order, in K groups of up to BRANCH: indices, validity, and the groups' shells (K,)."""
+    """Return each shell's values, in their order, in K groups of up to BRANCH: indices, validity, and the groups' shells
+    (K,)."""
     sizes = torch.bincount(owner, minlength=count)
     branch = min(BRANCH, 1 << (int(sizes.max()) - 1).bit_length())
     groups = (sizes + branch - 1) // branch

@@ -38,6 +38,7 @@ class SphericalHarmonics(Transform):
     def __init__(
         self,
         shape: tuple[int, ...],
+        *,
         grid: str | None = None,
         latitude: Sequence[float] | None = None,
         ascending: bool | None = None,
@@ -45,16 +46,16 @@ class SphericalHarmonics(Transform):
         channels: str = "own",
         transform: str = "auto",
     ):
-        shape = check_shape("SphericalHarmonics", shape, 3, 3, "(C, latitudes, longitudes)")
+        shape = check_shape("SphericalHarmonics", shape, 3, most=3, axes="(C, latitudes, longitudes)")
         check_option("SphericalHarmonics", "channels", channels, ("own", "shared"))
         check_option("SphericalHarmonics", "transform", transform, ("auto", "library", "tables"))
-        self.grid = SphereGrid.of(shape, grid, latitude, ascending, degree)
+        self.grid = SphereGrid.of(shape, family=grid, latitude=latitude, ascending=ascending, degree=degree)
         self.transform, self.library = transform, Library(self.grid)
         self.harmonics: Harmonics = Tables(self.library) if transform == "tables" else self.library
         self.number(shape, channels == "shared")
 
     def number(self, shape: tuple[int, ...], shared: bool) -> None:
-        """Shells, weights and noise of the coefficients (C, K, 2) and then of the rests (C, H, W)."""
+        """Return shells, weights and noise of the coefficients (C, K, 2) and then of the rests (C, H, W)."""
         degree, order = (torch.from_numpy(n) for n in self.grid.numbers())
         points, self.coefficients = self.grid.rings * self.grid.columns, len(degree)
         areas = self.library.areas()[:, None].expand(-1, self.grid.columns).flatten()
@@ -74,7 +75,7 @@ class SphericalHarmonics(Transform):
         self.degree_of_shell = of_one.repeat(self.shells // len(of_one))
 
     def noise_of_coefficients(self, areas: Tensor) -> Tensor:
-        """(K,) variance of c_lm of white noise; on large grids its mean over orders, by the addition theorem."""
+        """Return the variance (K,) of c_lm of white noise; on large grids its mean over orders, by the addition theorem."""
         points = self.grid.rings * self.grid.columns
         if points <= SMALL:
             return self.library.rows().square().sum(1) * self.grid.columns
@@ -82,11 +83,12 @@ class SphericalHarmonics(Transform):
 
     @staticmethod
     def arranged(coefficients: Tensor, rest: Tensor) -> Tensor:
-        """(M,) of (C, 2 K) and (C, H W)."""
+        """Return modes (M,) from (C, 2 K) and (C, H W)."""
         return torch.cat([coefficients.flatten(), rest.flatten()])
 
     def smoothing(self, points: float) -> Tensor | None:
-        """(M,) factors of a Gaussian average over neighbouring points, as wide as so many rings; 0 for the rest of a field."""
+        """Return the factors (M,) of a Gaussian average over neighbouring points, as wide as so many rings; 0 for the rest of a
+        field."""
         degree, width = self.degree_of_shell.to(self.shell.device)[self.shell], points * pi / self.grid.rings
         return torch.where(degree >= 0, torch.exp(-0.5 * degree * (degree + 1) * width**2), 0.0).to(F64)
 

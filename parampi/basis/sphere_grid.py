@@ -14,7 +14,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Family:
-    """`geometry`: ducc0's name; `colatitudes` (H,) of H rings in radians; `degree`: highest one that is exact for H rings."""
+    """Family of grids. `geometry`: ducc0's name; `colatitudes` (H,) of H rings in radians; `degree`: highest one that is exact
+    for H rings."""
 
     geometry: str
     colatitudes: Callable[[int], Floats]
@@ -51,12 +52,14 @@ class SphereGrid:
     def of(
         cls,
         shape: tuple[int, ...],
+        *,
         family: str | None,
         latitude: Sequence[float] | None,
         ascending: bool | None,
         degree: int | None,
     ) -> Self:
-        """From the options of `SphericalHarmonics`; ConfigError where they do not fit the fields or each other."""
+        """Return the grid of the options of `SphericalHarmonics`. Raises ConfigError where they fit neither the fields nor each
+        other."""
         rings, columns = shape[-2:]
         if latitude is not None:
             family, ascending = recognised(np.asarray(latitude, np.float64), rings, family, ascending)
@@ -79,37 +82,37 @@ class SphereGrid:
         return FAMILIES[self.family].geometry
 
     def latitudes(self) -> Floats:
-        """Of the rings as they are stored, in degrees."""
+        """Return latitudes of the rings as they are stored, in degrees."""
         return latitudes(self.family, self.rings)[:: -1 if self.ascending else 1]
 
     def numbers(self) -> tuple[Floats, Floats]:
-        """Degree l and order m >= 0 of the coefficients as the library stores them: by order, then by degree."""
+        """Return the degree l and order m >= 0 of the coefficients as the library stores them: by order, then by degree."""
         order, degree = np.triu_indices(self.order + 1, m=self.degree + 1)
         return degree.astype(np.float64), order.astype(np.float64)
 
 
 def latitudes(family: str, rings: int) -> Floats:
-    """From north to south, in degrees."""
+    """Return latitudes from north to south, in degrees."""
     return 90 - np.rad2deg(FAMILIES[family].colatitudes(rings))
 
 
 def recognised(latitude: Floats, rings: int, family: str | None, ascending: bool | None) -> tuple[str, bool]:
-    """The family of grids that has these latitudes, and whether they ascend."""
+    """Return the family of grids that has these latitudes, and whether they ascend."""
     if latitude.shape != (rings,):
         raise ConfigError(
             f"SphericalHarmonics got latitudes of shape {latitude.shape} for {rings} rings; give one for each ring"
         )
     upward = bool(latitude[-1] > latitude[0])
     falling = latitude[::-1] if upward else latitude
-    found = [name for name in FAMILIES if np.abs(falling - latitudes(name, rings)).max() <= TOLERANCE * 180 / rings]
-    if not found:
+    matching = [name for name in FAMILIES if np.abs(falling - latitudes(name, rings)).max() <= TOLERANCE * 180 / rings]
+    if not matching:
         raise ConfigError(
             f"SphericalHarmonics does not know a global grid with latitudes {falling[0]:.6g}, {falling[1]:.6g}, ... "
             f"{falling[-1]:.6g} degrees; it knows {', '.join(FAMILIES)}: interpolate the data, or use another basis"
         )
-    if family not in (None, found[0]) or ascending not in (None, upward):
+    if family not in (None, matching[0]) or ascending not in (None, upward):
         raise ConfigError(
             f"SphericalHarmonics' grid = {family!r}, ascending = {ascending} contradict the latitudes given, which are those "
-            f"of {found[0]!r} with ascending = {upward}; leave the first two out"
+            f"of {matching[0]!r} with ascending = {upward}; leave the first two out"
         )
-    return found[0], upward
+    return matching[0], upward

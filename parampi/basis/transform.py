@@ -1,4 +1,4 @@
-"""What all bases share: shapes and dtypes of what they are given, shells, and moving to another device."""
+"""The base of all bases: shapes and dtypes of fields and modes, shells, and moving to another device."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -27,71 +27,73 @@ class Transform:
         self.groups = Shells(shell, weight, self.shells)
 
     def analyse(self, rows: Tensor) -> Tensor:
-        """(R, M) of contiguous rows (R, *shape)."""
+        """Return modes (R, M) of contiguous rows (R, *shape)."""
         raise TypeError(f"{type(self).__name__} does not say how fields become modes")
 
     def synthesise(self, rows: Tensor) -> Tensor:
-        """(R, *shape) of contiguous rows (R, M)."""
+        """Return fields (R, *shape) of contiguous rows of modes (R, M)."""
         raise TypeError(f"{type(self).__name__} does not say how modes become fields")
 
     def forward(self, fields: Tensor) -> Tensor:
-        """Modes (..., M) of fields (..., *shape)."""
+        """Return modes (..., M) of fields (..., *shape)."""
         rows, batch = self.rows(fields, self.shape, "fields")
         return by_blocks(self.analyse, rows, (self.modes,)).reshape(*batch, self.modes)
 
     def inverse(self, modes: Tensor) -> Tensor:
-        """Fields (..., *shape) of modes (..., M)."""
+        """Return fields (..., *shape) of modes (..., M)."""
         rows, batch = self.rows(modes, (self.modes,), "modes")
         return by_blocks(self.synthesise, rows, self.shape).reshape(*batch, *self.shape)
 
     def shell_sums(self, modes_like: Tensor) -> Tensor:
-        """`sum(weight * modes_like)` over each shell, (..., S) float64."""
+        """Return `sum(weight * modes_like)` over each shell, (..., S) float64."""
         rows, batch = self.rows(modes_like, (self.modes,), "modes")
         return self.groups.sums(rows).reshape(*batch, self.shells)
 
     def spread(self, per_shell: Tensor) -> Tensor:
-        """(..., M) of values per shell (..., S)."""
+        """Return values per shell (..., S) at their modes, (..., M)."""
         rows, batch = self.rows(per_shell, (self.shells,), "values per shell")
         return self.groups.spread(rows).reshape(*batch, self.modes)
 
     def smoothing(self, points: float) -> Tensor | None:
-        """(M,) factors of a Gaussian average over neighbouring points; None where the basis does not know neighbours."""
+        """Return the factors (M,) of a Gaussian average over neighbouring points; None where the basis does not know
+        neighbours."""
         return None
 
-    def rows(self, given: Tensor, tail: tuple[int, ...], what: str) -> tuple[Tensor, torch.Size]:
-        """`given` (*batch, *tail) as contiguous rows (R, *tail), and batch; ConfigError for another shape or dtype."""
+    def rows(self, values: Tensor, tail: tuple[int, ...], what: str) -> tuple[Tensor, torch.Size]:
+        """Return values (*batch, *tail) as contiguous rows (R, *tail), and batch. Raises ConfigError for another shape or
+        dtype."""
         name = type(self).__name__
-        split = given.ndim - len(tail)
-        if split < 0 or tuple(given.shape[split:]) != tail:
-            raise ConfigError(f"{name} got {what} of shape {tuple(given.shape)}, expected (..., {', '.join(map(str, tail))})")
-        if given.dtype not in (torch.float32, torch.float64):
+        split = values.ndim - len(tail)
+        if split < 0 or tuple(values.shape[split:]) != tail:
+            raise ConfigError(f"{name} got {what} of shape {tuple(values.shape)}, expected (..., {', '.join(map(str, tail))})")
+        if values.dtype not in (torch.float32, torch.float64):
             raise ConfigError(
-                f"{name} got {what} of {given.dtype}; modes need float32 or float64: convert with .float() or .double()"
+                f"{name} got {what} of {values.dtype}; modes need float32 or float64: convert with .float() or .double()"
             )
-        batch = given.shape[:split]
-        return given.reshape(prod(batch), *tail).contiguous(), batch
+        batch = values.shape[:split]
+        return values.reshape(prod(batch), *tail).contiguous(), batch
 
     def like(self, table: Tensor, rows: Tensor) -> Tensor:
-        """A table on the device and with the precision of rows: itself where `to` has been called for them."""
+        """Return a table on the device and with the precision of rows: itself where `to` has been called for them."""
         return table.to(rows.device, rows.dtype.to_complex() if table.is_complex() else rows.dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The same basis with its tables on a device and in a dtype."""
+        """Return the same basis with its tables on a device and in a dtype."""
         if dtype not in (None, torch.float32, torch.float64):
             raise ConfigError(f"{type(self).__name__} cannot have tables of {dtype}; give torch.float32 or torch.float64")
         moved = copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                wanted = dtype if name in self.tables and dtype else value.dtype
-                setattr(moved, name, value.to(device, wanted))
+                target = dtype if name in self.tables and dtype else value.dtype
+                setattr(moved, name, value.to(device, target))
         moved.groups = self.groups.to(device)
         return moved
 
 
 def check_shape(
-    name: str, shape: Sequence[int], least: int, most: int | None = None, axes: str = "(C, *space)"
+    name: str, shape: Sequence[int], least: int, *, most: int | None = None, axes: str = "(C, *space)"
 ) -> tuple[int, ...]:
-    """The shape; ConfigError unless it is of positive integers, with `least` to `most` axes."""
+    """Return the shape. Raises ConfigError unless it is of positive integers, with `least` to `most` axes."""
     whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape)
     if not whole or not least <= len(shape) <= (most or len(shape)):
         span = f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}"
@@ -99,14 +101,15 @@ def check_shape(
     return tuple(shape)
 
 
-def check_option(name: str, option: str, given: object, allowed: tuple[str, ...]) -> None:
-    """ConfigError for an option whose value is not among its choices."""
-    if given not in allowed:
-        raise ConfigError(f"{name}'s {option} = {given!r} is not one of {', '.join(map(repr, allowed))}")
+def check_option(name: str, option: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise ConfigError for an option whose value is not among its choices."""
+    if value not in allowed:
+        raise ConfigError(f"{name}'s {option} = {value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
 def per_channel(shell: Tensor, channels: int, shared: bool) -> Tensor:
-    """Shells (C, ...) of all channels from those of one (...): its own for each channel, channel by channel, or the same."""
+    """Return shells (C, ...) of all channels from those of one (...): its own for each channel, channel by channel, or the
+    same."""
     step = 0 if shared else int(shell.max()) + 1
     first = (step * torch.arange(channels)).reshape(-1, *[1] * shell.ndim)
     return shell + first

@@ -10,14 +10,15 @@ from parampi.errors import ConfigError
 
 
 class Variance(NamedTuple):
-    """`variance` (S,) of shells or (M,) of modes, in units of what white noise of unit variance has there; `mean` (*shape)."""
+    """Variances and mean of samples: `variance` (S,) of shells or (M,) of modes, in units of what white noise of unit variance
+    has there; `mean` (*shape)."""
 
     variance: Tensor
     mean: Tensor
 
 
 def mode_variance(basis: Basis, fields: Tensor) -> Variance:
-    """Variance of every mode of samples (N, *shape) about their mean, and the mean; both float64.
+    """Return the variance of every mode of samples (N, *shape) about their mean, and the mean; both float64.
 
         v = 1 / ((N - 1) noise) sum_n (forward(x_n) - forward(mean))^2
 
@@ -30,7 +31,8 @@ def mode_variance(basis: Basis, fields: Tensor) -> Variance:
 
 
 def variance(basis: Basis, fields: Tensor) -> Variance:
-    """Variance of samples (N, *shape) about their mean per shell, `sum(weight variance) / sum(weight noise)`, and the mean.
+    """Return the variance of samples (N, *shape) about their mean per shell, `sum(weight variance) / sum(weight noise)`, and
+    the mean.
 
     For the orthonormal bases this is the mean over the shell's degrees of freedom; summed over all of those it is the samples'
     variance, summed over all points.
@@ -40,7 +42,7 @@ def variance(basis: Basis, fields: Tensor) -> Variance:
 
 
 def centred_squares(basis: Basis, fields: Tensor) -> tuple[Tensor, Tensor]:
-    """Unbiased variance (M,) of every mode, and the mean field."""
+    """Return the unbiased variance (M,) of every mode, and the mean field."""
     if len(fields) < 2:
         raise ConfigError(f"a variance needs at least 2 samples, got {len(fields)}")
     mean = fields.mean(0, dtype=torch.float64)

@@ -9,7 +9,8 @@ SHELLS = ("radial", "axes", "full")
 
 
 def shells_of(kind: str, layout: CoefficientLayout, length: Tensor) -> Tensor:
-    """(K,) shells 0, 1, ... of a layout's coefficients: by rounded `length` (K,), by |k| along every axis, or one for each."""
+    """Return the shells (K,) 0, 1, ... of a layout's coefficients: by rounded `length` (K,), by |k| along every axis, or one
+    for each."""
     if kind == "radial":
         number = length.round().long()
     elif kind == "axes":
@@ -22,7 +23,7 @@ def shells_of(kind: str, layout: CoefficientLayout, length: Tensor) -> Tensor:
 
 
 def by_axes(vectors: Tensor) -> Tensor:
-    """One number for each combination of |k| along the axes; wavenumbers (D, K) are multiples of 1/2."""
+    """Return one number for each combination of |k| along the axes; wavenumbers (D, K) are multiples of 1/2."""
     number = torch.zeros(vectors.shape[1], dtype=torch.int64)
     for k in (2 * vectors.abs()).long():
         number = number * (int(k.max()) + 1) + k
@@ -30,13 +31,14 @@ def by_axes(vectors: Tensor) -> Tensor:
 
 
 def lengths(vectors: Tensor, extent: Tensor) -> Tensor:
-    """(K,) lengths of wavevectors (D, K), in units of the lowest wavenumber that the domain, `extent` (D,) long, has."""
+    """Return the lengths (K,) of wavevectors (D, K), in units of the lowest wavenumber that the domain, `extent` (D,) long,
+    has."""
     lowest = [float(k[k > 0].min() / e) for k, e in zip(vectors.abs(), extent, strict=True) if bool((k > 0).any())]
     scale = 1 / (extent * min(lowest, default=1.0))
     return (vectors * scale[:, None]).square().sum(0).sqrt()
 
 
 def mean_per_shell(values: Tensor, shell: Tensor) -> Tensor:
-    """(S,) means of values (K,) over the shells."""
+    """Return the means (S,) of values (K,) over the shells."""
     count = torch.bincount(shell)
     return torch.zeros(len(count), dtype=F64).index_add_(0, shell, values) / count

@@ -1,1 +1,1 @@
-"""Benchmarks that anyone can repeat: `parampi bench rounds`, `parampi bench overhead`."""
+"""Benchmarks that anyone can repeat: `parampi bench --help` lists them."""

@@ -25,15 +25,19 @@ from parampi.samplers import DDIM, Collocation, DPMpp2M, DPMpp3M, Heun, Sampler,
 from parampi.solvers import Serial, Spectral
 
 SERIAL: dict[str, Sampler] = {
-    "DDIM": DDIM(), "Heun": Heun(), "DPM-Solver++ 2M": DPMpp2M(), "DPM-Solver++ 3M": DPMpp3M(), "UniPC": UniPC(),
-}  # fmt: skip
+    "DDIM": DDIM(),
+    "Heun": Heun(),
+    "DPM-Solver++ 2M": DPMpp2M(),
+    "DPM-Solver++ 3M": DPMpp3M(),
+    "UniPC": UniPC(),
+}
 BUDGETS = (5, 7, 10, 14, 20, 25, 35, 50, 70, 100, 140, 200)
 POINTS = (8, 12, 16, 24, 32, 48, 64)
 ORDERS = (2, 4, 6)
 PRECISION = 1e-10
-"""Relative tolerance of the true solution; its error at the end is some ten times that."""
+"""Relative tolerance of the true solution; its final error is some ten times that."""
 SETTLED = 1.2
-"""How much above the error that remains counts as having reached it."""
+"""Factor above the error that remains within which a run has reached it."""
 MOST_ROUNDS = 12
 
 
@@ -74,8 +78,8 @@ def start(subject: Subject, seeds: int) -> Tensor:
 
 
 def solution(subject: Subject, x: Tensor) -> Tensor:
-    """`dx/dt = D - x`, t = -log sigma, from the highest noise level to the lowest, by an adaptive Runge-Kutta method of order 8
-    (Dormand and Prince 1980, as in Hairer, Norsett and Wanner's DOP853), which knows nothing of this package's own."""
+    """Solve `dx/dt = D - x`, t = -log sigma, from the highest noise level to the lowest, by an adaptive Runge-Kutta method of
+    order 8 (Dormand and Prince 1980, as in Hairer, Norsett and Wanner's DOP853), which knows nothing of this package's own."""
     try:
         from scipy.integrate import solve_ivp
     except ImportError:
@@ -94,7 +98,7 @@ def solution(subject: Subject, x: Tensor) -> Tensor:
 
 
 def serial_rows(subject: Subject, truth: Tensor) -> list[AccuracyRow]:
-    """Each sampler with the better of two spacings of its noise levels."""
+    """Return the rows of each sampler with the better of two spacings of its noise levels."""
     rows = []
     for name, sampler in SERIAL.items():
         for budget in BUDGETS:
@@ -110,7 +114,7 @@ def serial_rows(subject: Subject, truth: Tensor) -> list[AccuracyRow]:
 
 
 def collocated(subject: Subject, truth: Tensor, order: int, points: int) -> AccuracyRow:
-    """Noise levels are spaced evenly in log sigma."""
+    """Return a row of collocation, its noise levels spaced evenly in log sigma."""
     sampler = Collocation(order)  # type: ignore[arg-type]
     chain = chain_of(subject, sampler, log_uniform(points, subject.lowest, subject.highest), len(truth))
     solver = Spectral(statistics=subject.statistics)

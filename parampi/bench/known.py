@@ -1,4 +1,4 @@
-"""Mean and spectrum of the closed-form problems: what a solver that knows the data is given."""
+"""Mean and spectrum of the closed-form problems, for solvers that know the data."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from parampi.solvers.spectral.prior import SpectralPrior
 
 
 def known_statistics(problem: object) -> SpectralPrior | None:
-    """Those of a mixture; None for other problems.
+    """Return the spectral prior of a mixture; None for other problems.
 
     The covariance of a mixture of Gaussians is that of its components plus that of their means. In 64 dimensions the basis are
     the directions in which the means differ; for fields it is Fourier modes, with the components' variance and their power.
@@ -30,7 +30,7 @@ def mixture(problem: GaussianMixture) -> SpectralPrior:
 
 
 def directions(means: Tensor) -> tuple[Tensor, Tensor]:
-    """Variances (r,) and directions (r, D) of centred means (R, D)."""
+    """Return variances (r,) and directions (r, D) of centred means (R, D)."""
     _, sizes, vectors = torch.linalg.svd(means, full_matrices=False)
     varied = sizes > 1e-9 * sizes.max()
     return sizes[varied] ** 2 / len(means), vectors[varied].contiguous()

@@ -33,7 +33,8 @@ class OverheadRow:
 
 
 def measure() -> list[OverheadRow]:
-    """One thread, one rank, float64, 1000 steps; the window slides, so states move and noise is made in every round."""
+    """Return rows of one thread, one rank, float64 and 1000 steps; the window slides, so states move and noise is made in every
+    round."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -7,6 +7,7 @@ hindsight; it is what published comparisons count. "rounds" is when the solver's
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -42,9 +43,9 @@ SOLVERS: dict[str, Solver] = {
 }
 HINDSIGHT = 1e-3
 EXPENSIVE = {"Parareal": ("ddim-100",), "Newton, exact": ("ddim-100", "ddpm-100"), "PIADM": ("ddim-100", "ddpm-100")}
-"""Solvers that are measured in some cases only."""
+"""Solvers that are measured in these cases only."""
 ALSO = (("PIADM", "ddpm-1000", True),)
-"""And on small problems in these."""
+"""Further cases of small problems: solver, case, small."""
 MOST_SWEEPS = 64
 SMALL = 64
 """Most numbers of a field for exact Jacobians."""
@@ -62,7 +63,7 @@ PUBLISHED: dict[str, dict[str, tuple[float | None, ...]]] = {
 
 @dataclass(frozen=True)
 class RoundsRow:
-    """Medians over seeds, but `error` and `estimate` the largest ones; None where there is no such number."""
+    """Medians over seeds of one solver on one problem; `error` and `estimate` are the largest ones."""
 
     case: str
     problem: str
@@ -77,15 +78,19 @@ class RoundsRow:
 
 
 def measure(
-    seeds: int = 5, cases: Sequence[str] = (), problems: Sequence[str] = (), solvers: Sequence[str] = (),
+    seeds: int = 5,
+    *,
+    cases: Sequence[str] = (),
+    problems: Sequence[str] = (),
+    solvers: Sequence[str] = (),
     tolerance: float = 1e-3,
-) -> list[RoundsRow]:  # fmt: skip
-    """All rows of the chosen cases, problems and solvers; of all of them where none is named."""
+) -> list[RoundsRow]:
+    """Return all rows of the chosen cases, problems and solvers; of all of them where none is named."""
     rows = []
     labels = chosen("solver", solvers, SOLVERS)
     for case in chosen("case", cases, CASES):
         for name in chosen("problem", problems, PROBLEMS):
-            rows += measure_problem(case, name, labels, seeds, tolerance)
+            rows += measure_problem(case, name, labels, seeds=seeds, tolerance=tolerance)
     return rows
 
 
@@ -96,13 +101,14 @@ def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
     return list(names or known)
 
 
-def measure_problem(case: str, name: str, labels: Sequence[str], seeds: int, tolerance: float) -> list[RoundsRow]:
+def measure_problem(case: str, name: str, labels: Sequence[str], *, seeds: int, tolerance: float) -> list[RoundsRow]:
     problem, (steps, eta) = PROBLEMS[name](), CASES[case]
     chain = SamplingProblem(
         BatchedDenoiser(problem, batch=64), DDIM(eta).steps(vp_linear(steps)), torch.arange(seeds), tuple(problem.shape)
     )
     serial = engine_for(chain, Serial(), SerialGroup()).run()
-    return [measure_solver(case, name, label, chain, serial, tolerance) for label in labels if sensible(case, label, problem)]
+    measure_one = partial(measure_solver, chain=chain, serial=serial, tolerance=tolerance)
+    return [measure_one(case, name, label) for label in labels if sensible(case, label, problem)]
 
 
 def sensible(case: str, label: str, problem: Problem) -> bool:
@@ -110,7 +116,7 @@ def sensible(case: str, label: str, problem: Problem) -> bool:
     return (case in EXPENSIVE.get(label, CASES) and (label != "Newton, exact" or small)) or (label, case, small) in ALSO
 
 
-def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, serial: Tensor, tolerance: float) -> RoundsRow:
+def measure_solver(case: str, name: str, label: str, *, chain: SamplingProblem, serial: Tensor, tolerance: float) -> RoundsRow:
     solver = SOLVERS[label]
     if label == "Spectral":
         solver = Spectral(statistics=known_statistics(PROBLEMS[name]()))
@@ -127,7 +133,7 @@ def measure_solver(case: str, name: str, label: str, chain: SamplingProblem, ser
 
 
 def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
-    """The blocks and the number of sweeps with the fewest rounds to a median final error of HINDSIGHT."""
+    """Return the blocks and the number of sweeps with the fewest rounds to a median final error of HINDSIGHT."""
     best, fewest = PIADM(), float("inf")
     for blocks in (1, 2, 4, 8):
         low, high = 0, int(min(fewest, MOST_SWEEPS) // blocks) + 1  # too few sweeps; enough, or more than would pay
@@ -144,7 +150,7 @@ def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:
 
 
 def hindsight(chain: SamplingProblem, solver: Solver, serial: Tensor) -> float | None:
-    """Median over members of the first round after which the final field is within HINDSIGHT of the serial run's."""
+    """Return the median over members of the first round after which the final field is within HINDSIGHT of the serial run's."""
     engine = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=HINDSIGHT / 100))
     first = [0] * len(serial)
     while not engine.finished and not all(first):
@@ -156,7 +162,7 @@ def hindsight(chain: SamplingProblem, solver: Solver, serial: Tensor) -> float |
 
 
 def relative(fields: Tensor, reference: Tensor) -> Tensor:
-    """Relative L2 errors (m,)."""
+    """Return relative L2 errors (m,)."""
     error, size = ((fields - reference).flatten(1), reference.flatten(1))
     ratio: Tensor = torch.linalg.vector_norm(error, dim=1) / torch.linalg.vector_norm(size, dim=1)
     return ratio

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table with columns padded so that it reads well as plain text too."""
+    """Return a table with columns padded so that it reads well as plain text too."""
     cells = [list(header), *([cell(value) for value in row] for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(header))]
     lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in cells]

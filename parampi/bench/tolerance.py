@@ -29,8 +29,10 @@ from parampi.solvers import Picard, Serial, Solver, Spectral
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "gmm64": GaussianMixture, "grf32": lambda: FieldMixture(n=32), "grfmix32": lambda: FieldMixture(n=32, components=6),
-}  # fmt: skip
+    "gmm64": GaussianMixture,
+    "grf32": lambda: FieldMixture(n=32),
+    "grfmix32": lambda: FieldMixture(n=32, components=6),
+}
 SAMPLERS: dict[str, Callable[[], StepMap]] = {
     "ddim-50": lambda: DDIM(0.0).steps(vp_linear(50)),
     "ddpm-50": lambda: DDIM(1.0).steps(vp_linear(50)),
@@ -42,8 +44,9 @@ SOLVERS = ("spectral", "spectral, nothing known", "picard")
 
 @dataclass(frozen=True)
 class ToleranceRow:
-    """`within`: share of the runs that ended within the tolerance; `estimate`: median of estimate / true error; `rounds` and
-    `oracle`: means; `over`: most rounds of a run above the oracle's. The last row is of all."""
+    """Runs of one sampler on one problem. `within`: share of the runs that ended within the tolerance; `estimate`: median of
+    estimate / true error; `rounds` and `oracle`: means; `over`: most rounds of a run above the oracle's. The last row is of
+    all."""
 
     problem: str
     sampler: str
@@ -57,7 +60,7 @@ class ToleranceRow:
 
 @dataclass(frozen=True)
 class Runs:
-    """(runs,) each."""
+    """Numbers (runs,) of all runs of a problem and a sampler."""
 
     errors: NDArray[np.float64]
     tolerances: NDArray[np.float64]
@@ -76,7 +79,7 @@ class Runs:
 def measure(
     seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str] = (), solver: str = "spectral"
 ) -> list[ToleranceRow]:
-    """A row per problem and sampler, and one of all of them."""
+    """Return a row per problem and sampler, and one of all of them."""
     chosen("solver", [solver], SOLVERS)
     names = [(p, s) for p in chosen("problem", problems, PROBLEMS) for s in chosen("sampler", samplers, SAMPLERS)]
     cases = [one_case(PROBLEMS[p](), SAMPLERS[s](), seeds, solver) for p, s in names]
@@ -103,7 +106,8 @@ def one_case(problem: Problem, step_map: StepMap, seeds: int, solver: str) -> Ru
 
 
 def error_path(chain: SamplingProblem, solver: Solver, serial: Tensor) -> NDArray[np.float64]:
-    """Errors (rounds, m) of the last point after each round of a run that goes on to the smallest tolerance and beyond."""
+    """Return errors (rounds, m) of the last point after each round of a run that goes on to the smallest tolerance and
+    beyond."""
     engine, path = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=TOLERANCES[-1] / 100)), []
     while not engine.finished:
         engine.advance()
@@ -112,7 +116,7 @@ def error_path(chain: SamplingProblem, solver: Solver, serial: Tensor) -> NDArra
 
 
 def settled(path: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
-    """The first round (m,) from which on errors (rounds, m) stay within the tolerance."""
+    """Return the first round (m,) from which on errors (rounds, m) stay within the tolerance."""
     outside = path > tolerance
     last = len(path) - np.argmax(outside[::-1], axis=0)
     return np.where(outside.any(0), last + 1, 1)

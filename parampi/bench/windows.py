@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -57,7 +58,7 @@ def measure(
         serial = engine_for(chain, Serial(), SerialGroup()).run()
         for label in labels:
             solver = solver_of(label, subject)
-            rows += [row(case, label, chain, solver, serial, None), row(case, label, chain, solver, serial, 8)]
+            rows += [row(case, label, chain, solver, serial=serial, window=window) for window in (None, 8)]
     return rows
 
 
@@ -65,11 +66,13 @@ def closed_rows(seeds: int, labels: Sequence[str]) -> list[WindowsRow]:
     subject = closed_form("grfmix64")
     chain = chain_of(subject, DDPM().steps(vp_linear(1000)), seeds)
     serial = engine_for(chain, Serial(), SerialGroup()).run()
-    return [row("ddpm-1000", label, chain, solver_of(label, subject), serial, n) for label in labels for n in LENGTHS]
+    measure_row = partial(row, "ddpm-1000", chain=chain, serial=serial)
+    return [measure_row(label, solver=solver_of(label, subject), window=n) for label in labels for n in LENGTHS]
 
 
 def step_map(case: str, subject: Subject) -> StepMap:
-    """On the noise levels of the configuration: spaced evenly in log sigma for first order, else as in EDM; down to 0."""
+    """Return the step map on the noise levels of the configuration: spaced evenly in log sigma for first order, else as in EDM;
+    down to 0."""
     kind, _, steps = case.rpartition("-")
     ends = subject.lowest, subject.highest
     sampler = {"heun": Heun(), "edm": EDM(), "ddim": DDIM(), "ddpm": DDPM(), "2m": DPMpp2M()}[kind]
@@ -87,13 +90,16 @@ def chain_of(subject: Subject, made: StepMap, seeds: int) -> SamplingProblem:
 
 def solver_of(label: str, subject: Subject) -> Solver:
     known: dict[str, Solver] = {
-        "Spectral": Spectral(statistics=subject.statistics), "Spectral, nothing known": Spectral(), "Picard": Picard(),
+        "Spectral": Spectral(statistics=subject.statistics),
+        "Spectral, nothing known": Spectral(),
+        "Picard": Picard(),
         "ParaDiGMS": Picard(linear_model="identity", guess="constant"),
-    }  # fmt: skip
+    }
     return known[label]
 
 
-def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: Tensor, window: int | None) -> WindowsRow:
+def row(case: str, label: str, chain: SamplingProblem, solver: Solver, *, serial: Tensor, window: int | None) -> WindowsRow:
+    """Return the row of one solver in windows of one length, beside the serial fields (m, *shape)."""
     engine = engine_for(chain, solver, SerialGroup(), EngineOptions(window, TOLERANCE))
     reached: list[int] = [0] * len(serial)
     while not engine.finished:
@@ -114,9 +120,9 @@ def row(case: str, label: str, chain: SamplingProblem, solver: Solver, serial: T
 
 def to_markdown(rows: Sequence[WindowsRow]) -> str:
     header = ("case", "solver", "window", "serial", "hindsight", "rounds", "times", "evaluations", "error", "estimate")
+    calls = [f"{r.evaluations:.2f} N" for r in rows]
     body = [
-        [r.case, r.solver, r.window, r.serial, r.hindsight, r.rounds, round(r.times, 2), f"{r.evaluations:.2f} N", r.error,
-         r.estimate]
-        for r in rows
-    ]  # fmt: skip
+        [r.case, r.solver, r.window, r.serial, r.hindsight, r.rounds, round(r.times, 2), evaluations, r.error, r.estimate]
+        for r, evaluations in zip(rows, calls, strict=True)
+    ]
     return markdown(header, body)

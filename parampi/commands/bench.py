@@ -59,7 +59,7 @@ def rounds(
     """Rounds, evaluations and final error per problem and solver."""
     from parampi.bench import rounds as measurement
 
-    show(measurement, measurement.measure(seeds, cases, problems, solvers, tolerance), as_json)
+    show(measurement, measurement.measure(seeds, cases=cases, problems=problems, solvers=solvers, tolerance=tolerance), as_json)
 
 
 @bench.command()

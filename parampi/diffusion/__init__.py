@@ -1,4 +1,4 @@
-"""What is being sampled: noise grids, noise, denoisers and closed-form problems. No MPI and no files."""
+"""The diffusion model: noise levels, noise, denoisers, guidance and closed-form problems. No MPI and no files."""
 
 from . import exact, guidance, noise, sigmas
 from .denoisers import DataDenoiser, Denoiser, EDMDenoiser, EpsilonDenoiser, ScoreDenoiser, VelocityDenoiser, placement

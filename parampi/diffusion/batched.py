@@ -22,12 +22,12 @@ class BatchConditions:
         return BatchConditions(self.conditions, self.columns[part])
 
     def rows(self) -> Tensor:
-        """(B, ...)"""
+        """Return the conditions (B, ...)"""
         return self.conditions[self.columns]
 
 
 class BatchedDenoiser:
-    """Evaluates `D(x, sigma)`, or `D(x, sigma, condition)`, for any number of fields.
+    """Denoiser that evaluates `D(x, sigma)`, or `D(x, sigma, condition)`, for any number of fields.
 
     batch   most fields in one call (memory); None for no limit.
     padded  every call has exactly `batch` fields, the last one filled up with copies. Kernels choose their order of summation
@@ -45,18 +45,18 @@ class BatchedDenoiser:
         self.seconds = 0.0
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, sigma: Tensor, given: BatchConditions | None = None) -> Tensor:
-        """D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
+    def __call__(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None = None) -> Tensor:
+        """Return D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
         begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
         if 0 < len(x) <= size:
-            result = self.checked(self.denoiser(*self.arguments(x, sigma, given)), x)
+            result = self.checked(self.denoiser(*self.arguments(x, sigma, conditions)), x)
         else:
             # copied one by one: a network that is compiled may return the same memory in every call
             result = x.new_empty(x.shape)
             for i in range(0, len(x), size):
                 part = slice(i, i + size)
-                arguments = self.arguments(x[part], sigma[part], given and given.of(part))
+                arguments = self.arguments(x[part], sigma[part], conditions and conditions.of(part))
                 result[part] = self.checked(self.denoiser(*arguments), x[part])
         if result.is_cuda:
             torch.cuda.synchronize(result.device)
@@ -64,37 +64,37 @@ class BatchedDenoiser:
         return result
 
     @torch.no_grad()
-    def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor, given: BatchConditions | None = None) -> Tensor:
-        """`dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
+    def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor, conditions: BatchConditions | None = None) -> Tensor:
+        """Return `dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
         begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
         parts = [slice(i, i + size) for i in range(0, len(x), size)]
-        chunks = [self.tangent(x[part], sigma[part], direction[part], given and given.of(part)) for part in parts]
+        chunks = [self.tangent(x[part], sigma[part], direction[part], conditions and conditions.of(part)) for part in parts]
         result = torch.cat(chunks) if chunks else x.clone()
         if result.is_cuda:
             torch.cuda.synchronize(result.device)
         self.seconds += time.perf_counter() - begin
         return result
 
-    def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, given: BatchConditions | None) -> Tensor:
+    def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, conditions: BatchConditions | None) -> Tensor:
         def denoise(state: Tensor) -> Tensor:
-            return self.checked(self.denoiser(*self.arguments(state, sigma, given)), state)
+            return self.checked(self.denoiser(*self.arguments(state, sigma, conditions)), state)
 
         product: Tensor = torch.func.jvp(denoise, (x,), (direction,))[1]
         return product
 
-    def arguments(self, x: Tensor, sigma: Tensor, given: BatchConditions | None) -> tuple[Tensor, ...]:
+    def arguments(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None) -> tuple[Tensor, ...]:
         """Return the denoiser's arguments for fields x: filled up with copies, and in the network's own dtype."""
         count, dtype = len(x), x.dtype
         if self.padded:
             # a fresh copy, too: libraries also choose kernels by the alignment of the memory
             rows = torch.arange(self.batch or 1, device=x.device).clamp(max=count - 1)
             x, sigma = x[rows], sigma[rows]
-            given = given and BatchConditions(given.conditions, given.columns[rows])
+            conditions = conditions and BatchConditions(conditions.conditions, conditions.columns[rows])
         inner = self.dtype or dtype
         # half precision could not tell neighbouring noise levels apart
         level = sigma.to(torch.promote_types(inner, torch.float32))
-        return x.to(inner), level, *(() if given is None else (given.rows(),))
+        return x.to(inner), level, *(() if conditions is None else (conditions.rows(),))
 
     def checked(self, result: Tensor, x: Tensor) -> Tensor:
         """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for another shape."""

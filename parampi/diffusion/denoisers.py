@@ -25,7 +25,8 @@ class Denoiser(Protocol):
     """Anything that maps noisy fields x (B, *shape) at noise levels sigma (B,) to the expected clean fields (B, *shape)."""
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
-        """E[x0 | x0 + sigma n = x], in x's dtype and on its device; given a condition (B, ...), `D(x, sigma, condition)`."""
+        """Return E[x0 | x0 + sigma n = x], in x's dtype and on its device; given a condition (B, ...), `D(x, sigma,
+        condition)`."""
 
 
 class _Wrapper(nn.Module, ABC):
@@ -43,12 +44,12 @@ class _Wrapper(nn.Module, ABC):
         self.sigma_data = float(sigma_data)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """D(x, sigma), or D(x, sigma, condition): x (B, *shape), sigma (B,), condition (B, ...)."""
+        """Return D(x, sigma), or D(x, sigma, condition): x (B, *shape), sigma (B,), condition (B, ...)."""
         if sigma.shape != x.shape[:1]:
             raise ConfigError(f"sigma needs one noise level for each of the {len(x)} fields; got shape {tuple(sigma.shape)}")
         level = sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
         clean = level == 0
-        # The network is asked at an ordinary noise level there, since log(0) and the like would make NaN out of 0 * inf.
+        # The network is called at an ordinary noise level there, since log(0) and the like would make NaN out of 0 * inf.
         level = torch.where(clean, torch.ones_like(level), level)
         inputs, time = self._inputs(x, level)
         output = self.network(*self._arguments(inputs, time, condition))
@@ -100,7 +101,7 @@ class EDMDenoiser(_Wrapper):
 
 
 class _Timed(_Wrapper):
-    """A network that is given a training time: those of VP and VE diffusion."""
+    """Base of the denoisers whose networks take a training time: those of VP and VE diffusion."""
 
     def __init__(
         self,
@@ -161,7 +162,7 @@ class ScoreDenoiser(_Timed):
 
 
 def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:
-    """Where a denoiser lives: the device and floating dtype of its parameters or buffers, else of its own attributes.
+    """Return the device and floating dtype of its parameters or buffers, else of its own attributes.
 
     Wrapped networks are looked into. What says nothing about itself is (cpu, None).
     """
@@ -184,5 +185,5 @@ def _tensors(module: object) -> list[Tensor]:
 
 
 def _floating_dtype(module: object) -> torch.dtype | None:
-    """The dtype of the first floating parameter or buffer, if there is one."""
+    """Return the dtype of the first floating parameter or buffer, if there is one."""
     return next((tensor.dtype for tensor in _tensors(module) if tensor.is_floating_point()), None)

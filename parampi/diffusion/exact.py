@@ -20,16 +20,16 @@ FIELD_STREAM, COMPONENT_STREAM = 0xDA7A, 0xDA7B
 
 
 class Problem(Protocol):
-    """What the closed-form problems have in common."""
+    """Base of the closed-form problems."""
 
     shape: tuple[int, ...]
     sigma_data: float
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The exact denoiser."""
+        """Return the exact denoised fields (B, *shape)."""
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Exact draws of the data, (n, *shape), float64."""
+        """Return exact draws of the data, (n, *shape), float64."""
 
 
 class Gaussian:
@@ -47,13 +47,13 @@ class Gaussian:
         try:
             self.variance.expand(self.shape)
         except RuntimeError as error:
-            found = tuple(self.variance.shape)
-            raise ConfigError(f"a variance of shape {found} does not broadcast to the mean's shape {self.shape}") from error
+            shape = tuple(self.variance.shape)
+            raise ConfigError(f"a variance of shape {shape} does not broadcast to the mean's shape {self.shape}") from error
         if not bool((self.variance > 0).all()):
             raise ConfigError("the variance of a Gaussian must be positive everywhere")
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The exact denoiser."""
+        """Return the exact denoised fields (B, *shape)."""
         mean, variance = self.mean.to(x.device), self.variance.to(x.device)
         shift = x.to(F64) - mean
         return (mean + variance / (variance + _rows(sigma, x) ** 2) * shift).to(x.dtype)
@@ -61,11 +61,11 @@ class Gaussian:
     denoise = __call__
 
     def marginal(self, sigma: float) -> "Gaussian":
-        """The distribution of `x0 + sigma n`."""
+        """Return the distribution of `x0 + sigma n`."""
         return Gaussian(self.mean, self.variance + sigma**2)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Exact draws of the data, (n, *shape), float64."""
+        """Return exact draws of the data, (n, *shape), float64."""
         return self.mean + self.variance.sqrt() * _white(n, seed, self.shape)
 
 
@@ -90,7 +90,7 @@ class GaussianMixture:
         self.variance = variance
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The exact denoiser."""
+        """Return the exact denoised fields (B, *shape)."""
         flat, means = x.to(F64).flatten(1), self.means.to(x.device)
         total = self.variance + _rows(sigma, flat) ** 2
         distances = torch.cat([((flat - mean) ** 2).sum(1, keepdim=True) for mean in means], dim=1)
@@ -101,7 +101,7 @@ class GaussianMixture:
     denoise = __call__
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Exact draws of the data, (n, *shape), float64."""
+        """Return exact draws of the data, (n, *shape), float64."""
         means = self.means[_components(n, seed, len(self.means))].reshape(n, *self.shape)
         return means + sqrt(self.variance) * _white(n, seed, self.shape)
 
@@ -118,6 +118,7 @@ class FieldMixture:
     def __init__(
         self,
         n: int = 64,
+        *,
         slope: float = 3.0,
         components: int = 1,
         mean_fraction: float = 0.5,
@@ -142,7 +143,7 @@ class FieldMixture:
             self.means = self._regimes(components, large_scales, mean_fraction, seed)
 
     def _regimes(self, components: int, amplitude: Tensor, mean_fraction: float, seed: int) -> Tensor:
-        """Random large-scale fields with zero average over the components and mean power `mean_fraction`."""
+        """Return random large-scale fields with zero average over the components and mean power `mean_fraction`."""
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(components, self.n, self.n, generator=generator, dtype=F64)
         means = torch.fft.rfft2(noise, norm="ortho") * amplitude
@@ -152,7 +153,7 @@ class FieldMixture:
         return scaled
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The exact denoiser."""
+        """Return the exact denoised fields (B, *shape)."""
         modes = torch.fft.rfft2(x.to(F64).reshape(len(x), self.n, self.n), norm="ortho")
         spectrum = self.spectrum.to(x.device)
         total = spectrum + _rows(sigma, modes) ** 2
@@ -167,14 +168,14 @@ class FieldMixture:
     denoise = __call__
 
     def _posterior_mean(self, modes: Tensor, total: Tensor) -> Tensor:
-        """The components' means averaged with their posterior probabilities, (B, n, n // 2 + 1)."""
+        """Return the components' means averaged with their posterior probabilities, (B, n, n // 2 + 1)."""
         means, precision = self.means.to(modes.device), self.multiplicity.to(modes.device) / total
         distances = [(_square(modes - mean) * precision).flatten(1).sum(1, keepdim=True) for mean in means]
         weights = torch.softmax(-0.5 * torch.cat(distances, dim=1), dim=1)
         return _weighted_sum(weights, means)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Exact draws of the data, (n, 1, self.n, self.n), float64."""
+        """Return exact draws of the data, (n, 1, self.n, self.n), float64."""
         white = torch.fft.rfft2(_white(n, seed, self.shape[1:]), norm="ortho")
         modes = self.means[_components(n, seed, len(self.means))] + self.spectrum.sqrt() * white
         return _to_points(modes, self.n)[:, None]
@@ -188,7 +189,8 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 
 def _half_plane(n: int) -> tuple[Tensor, Tensor]:
-    """Wavenumber of every mode of rfft2 on n x n points (1 for the mean mode), and how many full modes it stands for."""
+    """Return the wavenumber of every mode of rfft2 on n x n points (1 for the mean mode), and how many full modes it stands
+    for."""
     rows = torch.fft.fftfreq(n, dtype=F64) * n
     columns = torch.fft.rfftfreq(n, dtype=F64) * n
     wavenumber = (rows[:, None] ** 2 + columns[None] ** 2).sqrt()
@@ -201,18 +203,18 @@ def _half_plane(n: int) -> tuple[Tensor, Tensor]:
 
 
 def _to_points(modes: Tensor, n: int) -> Tensor:
-    """irfft2 by single axes, contiguous in between: in one call a field alone and in a batch differ in the last bits."""
+    """Return irfft2 by single axes, contiguous in between: in one call a field alone and in a batch differ in the last bits."""
     points: Tensor = torch.fft.irfft(torch.fft.ifft(modes, dim=-2, norm="ortho").contiguous(), n=n, dim=-1, norm="ortho")
     return points
 
 
 def _rows(sigma: Tensor, like: Tensor) -> Tensor:
-    """sigma (B,) as float64 (B, 1, ..., 1), to broadcast over the fields of `like`."""
+    """Return sigma (B,) as float64 (B, 1, ..., 1), to broadcast over the fields of `like`."""
     return sigma.to(like.device, F64).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def _weighted_sum(weights: Tensor, means: Tensor) -> Tensor:
-    """sum_k weights[:, k] means[k], term by term: a matrix product would round differently at other batch sizes."""
+    """Return sum_k weights[:, k] means[k], term by term: a matrix product would round differently at other batch sizes."""
     columns = weights.reshape(*weights.shape, *[1] * (means.ndim - 1)).unbind(1)
     total = columns[0] * means[0]
     for weight, mean in zip(columns[1:], means[1:], strict=True):
@@ -229,6 +231,6 @@ def _white(n: int, seed: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def _components(n: int, seed: int, count: int) -> Tensor:
-    """One of `count` equally likely components for each draw."""
+    """Return one of `count` equally likely components for each draw."""
     uniform = centred_uniform(seed, torch.arange(n), torch.zeros(1, dtype=torch.int64), (), stream=COMPONENT_STREAM)[0]
     return ((uniform + 0.5) * count).long().clamp(max=count - 1)

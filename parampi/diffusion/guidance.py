@@ -16,7 +16,7 @@ from .denoisers import Denoiser, placement
 
 
 class Guided(nn.Module):
-    """What all guidance has in common: it holds a denoiser, lives where that lives and takes what that takes."""
+    """Base of all guidance: it wraps a denoiser and inherits the denoiser's device and dtypes."""
 
     def __init__(self, denoiser: Denoiser):
         super().__init__()
@@ -57,7 +57,7 @@ class Conditioned(nn.Module):
             self.register_buffer(f"condition{k}", torch.as_tensor(condition), persistent=False)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x (B, *shape), time (B,); B must be a multiple of the number of conditions."""
+        """Return the network's output for x (B, *shape) and time (B,); B must be a multiple of the number of conditions."""
         rows, rest = divmod(len(x), self.parts)
         if rest:
             raise ConfigError(
@@ -106,7 +106,7 @@ class ClassifierFree(Guided):
         self.any_dtype = self.any_dtype and (unconditional is None or takes_any_dtype(unconditional))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, sigma): x (B, *shape), sigma (B,)."""
+        """Return D(x, sigma): x (B, *shape), sigma (B,)."""
         inside = (sigma > self.interval[0]) & (sigma <= self.interval[1])
         conditional: Tensor
         if self.unconditional is None:
@@ -126,5 +126,5 @@ def takes_any_dtype(denoiser: Denoiser) -> bool:
 
 
 def column(numbers: Tensor, like: Tensor) -> Tensor:
-    """(B,) as (B, 1 ... 1), to broadcast over the rows of `like`."""
+    """Return (B,) as (B, 1 ... 1), to broadcast over the rows of `like`."""
     return numbers.reshape(-1, *[1] * (like.ndim - 1))

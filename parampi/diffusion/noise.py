@@ -40,17 +40,18 @@ def normal(
     members: Tensor | Sequence[int],
     points: Tensor | Sequence[int],
     shape: Sequence[int],
+    *,
     dtype: torch.dtype = F64,
     device: torch.device | str = "cpu",
     stream: int = 0,
 ) -> Tensor:
-    """Independent standard normals, (n, m, *shape), one field for every point and member.
+    """Return independent standard normals, (n, m, *shape), one field for every point and member.
 
     members: int64 (m,); points: int64 (n,), or (n, m) to give each member points of its own; both in [0, 2^32).
     seed: in [0, 2^64). stream: in [0, 2^16), another independent sequence of the same seed. Numbers are computed in float64
     and rounded to `dtype`. Raises ConfigError outside these ranges.
     """
-    return _fill(seed, members, points, shape, dtype, device, stream, inverse_normal_cdf)
+    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, transform=inverse_normal_cdf)
 
 
 def centred_uniform(
@@ -58,12 +59,14 @@ def centred_uniform(
     members: Tensor | Sequence[int],
     points: Tensor | Sequence[int],
     shape: Sequence[int],
+    *,
     dtype: torch.dtype = F64,
     device: torch.device | str = "cpu",
     stream: int = 0,
 ) -> Tensor:
-    """Independent uniforms on (-1/2, 1/2), symmetric and never 0; arguments as for `normal`, which is their inverse cdf."""
-    return _fill(seed, members, points, shape, dtype, device, stream, lambda q: q)
+    """Return independent uniforms on (-1/2, 1/2), symmetric and never 0; arguments as for `normal`, which is their inverse
+    cdf."""
+    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, transform=lambda q: q)
 
 
 def _fill(
@@ -71,11 +74,13 @@ def _fill(
     members: Tensor | Sequence[int],
     points: Tensor | Sequence[int],
     shape: Sequence[int],
+    *,
     dtype: torch.dtype,
     device: torch.device | str,
     stream: int,
     transform: Callable[[Tensor], Tensor],
 ) -> Tensor:
+    """Return transformed uniforms (n, m, *shape), made chunk by chunk from counters of member, point and place."""
     seed = _in_range("seed", seed, 64)
     key = (seed & MASK, seed >> 32)
     member, point = _rows(members, points, device)
@@ -94,7 +99,7 @@ def _fill(
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:
-    """Philox4x32-10: four 32-bit words, kept in int64 tensors that broadcast together, from a counter and a key.
+    """Return the four 32-bit words of Philox4x32-10, kept in int64 tensors that broadcast together, from a counter and a key.
 
     Products wrap modulo 2^64, and the shift that follows extends the sign: only the low 32 bits of the returned words count.
     """
@@ -108,7 +113,8 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
 
 
 def _uniforms(words: Words) -> Tensor:
-    """Two numbers `(j + 1/2) 2^-53`, j in [-2^52, 2^52), from each four words: (..., 2), float64, all operations exact."""
+    """Return two numbers `(j + 1/2) 2^-53`, j in [-2^52, 2^52), from each four words: (..., 2), float64, all operations
+    exact."""
     c0, c1, c2, c3 = words
     whole = torch.stack([(c0 << 32 | c1 & MASK) >> 11, (c2 << 32 | c3 & MASK) >> 11], dim=-1)
     return whole.to(F64).add_(0.5).mul_(2.0**-53)
@@ -136,7 +142,7 @@ FAR_TAIL = (
 
 
 def inverse_normal_cdf(q: Tensor) -> Tensor:
-    """z with `Phi(z) = q + 1/2`, for q in (-1/2, 1/2) (float64, one-dimensional), to about 1e-15 relative.
+    """Return z with `Phi(z) = q + 1/2`, for q in (-1/2, 1/2) (float64, one-dimensional), to about 1e-15 relative.
 
     Taking q and not the probability keeps the lower and the upper tail equally exact.
     """
@@ -148,7 +154,7 @@ def inverse_normal_cdf(q: Tensor) -> Tensor:
 
 
 def _tail(probability: Tensor) -> Tensor:
-    """The distance from the centre beyond which a normal lies with the given small probability on one side."""
+    """Return the distance from the centre beyond which a normal lies with the given small probability on one side."""
     r = _sqrt(_log(probability).neg_())
     z = _ratio(TAIL, r - 1.6)
     far = (r > 5).nonzero().squeeze(1)
@@ -161,7 +167,7 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor)
 
 
 def _polynomial(coefficients: tuple[float, ...], r: Tensor) -> Tensor:
-    """Horner's rule, highest power first; in place, but never fused."""
+    """Return a polynomial's value by Horner's rule, highest power first; in place, but never fused."""
     total = (r * coefficients[0]).add_(coefficients[1])
     for coefficient in coefficients[2:]:
         total.mul_(r).add_(coefficient)
@@ -175,7 +181,7 @@ ATANH = tuple(1.0 / (2 * k + 1) for k in range(11, -1, -1))
 
 
 def _log(p: Tensor) -> Tensor:
-    """Natural logarithm of positive normal float64 numbers, from + - * / alone, to about 1e-16 relative."""
+    """Return the natural logarithm of positive normal float64 numbers, from + - * / alone, to about 1e-16 relative."""
     # Adding the difference of the bit patterns of 1 and sqrt(1/2) moves the mantissa's interval to [sqrt(1/2), sqrt(2)).
     bits = p.view(I64) + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
     exponent = (bits >> 52) - 1023
@@ -187,7 +193,7 @@ def _log(p: Tensor) -> Tensor:
 
 
 def _sqrt(x: Tensor) -> Tensor:
-    """Square root of positive normal float64 numbers, from + * / alone, to one unit in the last place."""
+    """Return the square root of positive normal float64 numbers, from + * / alone, to one unit in the last place."""
     # A shift of the bits halves the exponent: right to 3.5 %. Newton's steps square that: 6e-4, 2e-7, 2e-14, 1e-28.
     root = ((x.view(I64) >> 1) + 0x1FF7A3BEA91D9B1B).view(F64)
     for _ in range(4):
@@ -196,7 +202,7 @@ def _sqrt(x: Tensor) -> Tensor:
 
 
 def _chunks(rows: int, blocks: int, device: str) -> Iterator[tuple[slice, slice]]:
-    """Rectangles of rows and blocks that cover everything and hold a bounded count of numbers each."""
+    """Return rectangles of rows and blocks that cover everything and hold a bounded count of numbers each."""
     limit = CHUNK.get(device, CHUNK_ELSEWHERE) // 2
     width = max(1, min(blocks, limit))
     height = max(1, limit // width)
@@ -206,7 +212,7 @@ def _chunks(rows: int, blocks: int, device: str) -> Iterator[tuple[slice, slice]
 
 
 def _rows(members: Tensor | Sequence[int], points: Tensor | Sequence[int], device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Member and point of every field, both (n, m)."""
+    """Return the member and point of every field, both (n, m)."""
     member, point = _indices("members", members, device), _indices("points", points, device)
     if member.ndim != 1 or point.ndim not in (1, 2) or (point.ndim == 2 and point.shape[1] != len(member)):
         raise ConfigError(
@@ -217,13 +223,13 @@ def _rows(members: Tensor | Sequence[int], points: Tensor | Sequence[int], devic
 
 
 def _indices(name: str, values: Tensor | Sequence[int], device: torch.device | str) -> Tensor:
-    given = values if isinstance(values, Tensor) else _tensor(name, values)
-    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-        raise ConfigError(f"{name} must be whole numbers, not {given.dtype}")
-    if given.numel():
-        _in_range(f"the smallest of {name}", int(given.min()), 32)
-        _in_range(f"the largest of {name}", int(given.max()), 32)
-    return given.to(device, I64)
+    numbers = values if isinstance(values, Tensor) else _tensor(name, values)
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        raise ConfigError(f"{name} must be whole numbers, not {numbers.dtype}")
+    if numbers.numel():
+        _in_range(f"the smallest of {name}", int(numbers.min()), 32)
+        _in_range(f"the largest of {name}", int(numbers.max()), 32)
+    return numbers.to(device, I64)
 
 
 def _tensor(name: str, values: Sequence[int]) -> Tensor:

@@ -13,15 +13,15 @@ F64 = torch.float64
 
 @dataclass(frozen=True)
 class PIADMGrid:
-    """Where PIADM's points are: sigmas (n + 1,), strictly decreasing, and the points (blocks,) at which blocks end."""
+    """Points of PIADM: sigmas (n + 1,), strictly decreasing, and the points (blocks,) at which blocks end."""
 
     sigmas: Tensor
     ends: Tensor
 
 
 def piadm(blocks: int, steps_per_block: int, horizon: float, early_stop: float = 1e-3) -> Tensor:
-    """Noise levels of PIADM (Chen, Ren, Ying and Rotskoff 2024, arXiv 2405.15986): `sigma = sqrt(e^s - 1)` at times s that run
-    backward from `horizon` to `early_stop`, where `alpha = e^(-s/2)`.
+    """Return the noise levels of PIADM (Chen, Ren, Ying and Rotskoff 2024, arXiv 2405.15986): `sigma = sqrt(e^s - 1)` at times
+    s that run backward from `horizon` to `early_stop`, where `alpha = e^(-s/2)`.
 
     There are `blocks` blocks of length h = horizon/blocks. Each has `steps_per_block` steps of eps = h/steps_per_block, except
     the last one, s < h, where no step is longer than `eps min(1, s)`: steps in proportion to the time left, which take about
@@ -32,7 +32,7 @@ def piadm(blocks: int, steps_per_block: int, horizon: float, early_stop: float =
 
 
 def block_grid(blocks: int, steps_per_block: int, horizon: float, early_stop: float = 1e-3) -> PIADMGrid:
-    """The levels of `piadm` and the ends of its blocks, the last of which is the last point."""
+    """Return the levels of `piadm` and the ends of its blocks, the last of which is the last point."""
     check(blocks, steps_per_block, horizon, early_stop)
     length = horizon / blocks
     step, before = length / steps_per_block, (blocks - 1) * steps_per_block
@@ -42,7 +42,7 @@ def block_grid(blocks: int, steps_per_block: int, horizon: float, early_stop: fl
 
 
 def last_block(length: float, step: float, early_stop: float) -> Tensor:
-    """Times from `length` to `early_stop` in steps of at most `step min(1, time)`."""
+    """Return times from `length` to `early_stop` in steps of at most `step min(1, time)`."""
     even, shrinking = last_block_steps(length, step, early_stop)
     turn = min(length, 1.0)
     above = length - (length - turn) / max(even, 1) * torch.arange(even, dtype=F64)
@@ -51,7 +51,7 @@ def last_block(length: float, step: float, early_stop: float) -> Tensor:
 
 
 def last_block_steps(length: float, step: float, early_stop: float) -> tuple[int, int]:
-    """How many equal steps there are above time 1, and how many in proportion to the time below it."""
+    """Count the equal steps above time 1, and the steps in proportion to the time below it."""
     above = math.ceil((length - 1) / step - 1e-9) if length > 1 else 0
     turn = min(length, 1.0)
     below = 1 if step >= 1 else math.ceil(math.log(early_stop / turn) / math.log1p(-step) - 1e-9)

@@ -45,7 +45,7 @@ class Posterior(Guided, ABC):
             ) from error
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """D(x, sigma): x (B, *shape), sigma (B,)."""
+        """Return D(x, sigma): x (B, *shape), sigma (B,)."""
 
         def observed(state: Tensor) -> tuple[Tensor, Tensor]:
             denoised = self.denoiser(state, sigma)
@@ -61,7 +61,7 @@ class Posterior(Guided, ABC):
         return result
 
     def residual(self, expected: Tensor, x: Tensor) -> Tensor:
-        """What the observations say beside what was expected, (B, *observed)."""
+        """Return the observations less their prediction (B, *observed)."""
         if expected.shape != (len(x), *self.observations.shape):
             raise ConfigError(
                 f"observe made {tuple(expected.shape)} of {len(x)} fields of shape {tuple(x.shape[1:])}, but the observations "
@@ -70,7 +70,7 @@ class Posterior(Guided, ABC):
         return self.observations.to(expected) - expected
 
     def check(self, x: Tensor, denoised: Tensor, pulled: Tensor, residual: Tensor) -> None:
-        """ConfigError for a denoiser that cannot be differentiated."""
+        """Raise ConfigError for a denoiser that cannot be differentiated."""
         if bool((residual != 0).any()) and not bool((pulled != 0).any()):
             raise ConfigError(
                 "the denoiser does not answer to a change of x, as far as automatic differentiation sees; posterior guidance "
@@ -79,7 +79,7 @@ class Posterior(Guided, ABC):
 
     @abstractmethod
     def weigh(self, residual: Tensor, pull: Observe, level: Tensor) -> Tensor:
-        """z (B, *observed) of which `D + sigma^2 J^T H^T z` is made; level is sigma^2 (B,)."""
+        """Return z (B, *observed) of which `D + sigma^2 J^T H^T z` is made; level is sigma^2 (B,)."""
 
 
 class MomentMatching(Posterior):
@@ -97,8 +97,8 @@ class MomentMatching(Posterior):
     """
 
     def __init__(
-        self, denoiser: Denoiser, observe: Observe, observations: Tensor, noise: Tensor | float, iterations: int = 3
-    ):  # fmt: skip
+        self, denoiser: Denoiser, observe: Observe, observations: Tensor, noise: Tensor | float, *, iterations: int = 3
+    ):
         super().__init__(denoiser, observe, observations, noise)
         if iterations < 1:
             raise ConfigError(f"iterations = {iterations} of conjugate gradients; take at least 1, 3 is usual")
@@ -131,9 +131,14 @@ class DiffusionPosterior(Posterior):
     """
 
     def __init__(
-        self, denoiser: Denoiser, observe: Observe, observations: Tensor, noise: Tensor | float | None = None,
+        self,
+        denoiser: Denoiser,
+        observe: Observe,
+        observations: Tensor,
+        noise: Tensor | float | None = None,
+        *,
         strength: float = 1.0,
-    ):  # fmt: skip
+    ):
         super().__init__(denoiser, observe, observations, 0.0 if noise is None else noise)
         if noise is not None and bool((self.noise == 0).any()):
             raise ConfigError("noise = 0 would give observations infinite weight; leave it out for the published rule")
@@ -149,7 +154,8 @@ class DiffusionPosterior(Posterior):
 
 
 def conjugate_gradients(apply: Observe, target: Tensor, iterations: int) -> Tensor:
-    """z (B, ...) with `apply(z) = target`, each row by itself, after a fixed number of steps from 0 (Hestenes, Stiefel 1952).
+    """Return z (B, ...) with `apply(z) = target`, each row by itself, after a fixed number of steps from 0 (Hestenes, Stiefel
+    1952).
 
     A row that is solved stays as it is, as does one for which the operator turns out not to be positive.
     """
@@ -165,10 +171,10 @@ def conjugate_gradients(apply: Observe, target: Tensor, iterations: int) -> Tens
 
 
 def ratio(top: Tensor, bottom: Tensor) -> Tensor:
-    """top/bottom (B,), 0 where the bottom is not positive."""
+    """Return top/bottom (B,), 0 where the bottom is not positive."""
     return torch.where(bottom > 0, top / torch.where(bottom > 0, bottom, torch.ones_like(bottom)), torch.zeros_like(top))
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of the rows, (B,)."""
+    """Return inner products of the rows, (B,)."""
     return (a * b).flatten(1).sum(1)

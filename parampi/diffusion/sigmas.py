@@ -1,4 +1,4 @@
-"""Noise grids: the decreasing list of sigmas that a sampler walks down, and the clock of variance-preserving networks.
+"""Noise levels: the decreasing list of sigmas that a sampler walks down, and the clock of variance-preserving networks.
 
 Every grid is a one-dimensional float64 tensor on the CPU with `steps + 1` strictly decreasing entries; the last may be 0.
 """
@@ -20,7 +20,7 @@ SPACINGS = ("trailing", "leading", "linspace")
 
 
 def explicit(values: Iterable[float] | Tensor) -> Tensor:
-    """The given list itself, after checking that it is a noise grid.
+    """Return a list of noise levels as it is, after checking it.
 
     Raises ConfigError unless there are at least two finite, non-negative, strictly decreasing values.
     """
@@ -35,8 +35,10 @@ def explicit(values: Iterable[float] | Tensor) -> Tensor:
     return grid
 
 
-def karras(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0, final_zero: bool = True) -> Tensor:
-    """`(sigma_max^(1/rho) + i/(n-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho`, i = 0..n-1.
+def karras(
+    steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, *, rho: float = 7.0, final_zero: bool = True
+) -> Tensor:
+    """Return `(sigma_max^(1/rho) + i/(n-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho`, i = 0..n-1.
 
     Karras, Aittala, Aila and Laine 2022 (arXiv 2206.00364), equation 5. With `final_zero` there are n = `steps` such values
     and then a 0; without it n = `steps + 1` and the last is `sigma_min`. Raises ConfigError for an impossible range.
@@ -50,7 +52,7 @@ def karras(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: f
 
 
 def log_uniform(steps: int, sigma_min: float, sigma_max: float, final_zero: bool = False) -> Tensor:
-    """Equal steps in log sigma: `sigma_max (sigma_min/sigma_max)^(i/(n-1))`, with n as in `karras`."""
+    """Return equal steps in log sigma: `sigma_max (sigma_min/sigma_max)^(i/(n-1))`, with n as in `karras`."""
     _check_range(sigma_min, sigma_max)
     return _finish(sigma_max * (sigma_min / sigma_max) ** _fractions(steps, final_zero), final_zero)
 
@@ -58,13 +60,14 @@ def log_uniform(steps: int, sigma_min: float, sigma_max: float, final_zero: bool
 def vp_linear(
     steps: int,
     train_steps: int = 1000,
+    *,
     beta_first: float = 1e-4,
     beta_last: float = 0.02,
     spacing: Spacing = "trailing",
     final_zero: bool = True,
     steps_offset: int = 0,
 ) -> Tensor:
-    """The linear-beta schedule of Ho, Jain and Abbeel 2020 (arXiv 2006.11239), thinned to `steps` training times.
+    """Return the linear-beta schedule of Ho, Jain and Abbeel 2020 (arXiv 2006.11239), thinned to `steps` training times.
 
     `spacing` is "trailing", "leading" or "linspace" with the meaning these have in diffusers' DDIMScheduler, or the training
     times themselves, a decreasing list of `steps` integers. `steps_offset` shifts the times of "leading". The last entry is 0
@@ -78,19 +81,20 @@ def vp_linear(
 def vp_cosine(
     steps: int,
     train_steps: int = 1000,
+    *,
     offset: float = 0.008,
     max_beta: float = 0.999,
     spacing: Spacing = "trailing",
     final_zero: bool = True,
     steps_offset: int = 0,
 ) -> Tensor:
-    """The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672, equation 17); the rest as in `vp_linear`."""
+    """Return the cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672, equation 17); the rest as in `vp_linear`."""
     times = training_times(steps, train_steps, spacing, steps_offset)
     return _at_times(vp_cosine_alphas_cumprod(train_steps, offset, max_beta), times, final_zero)
 
 
 def vp_linear_alphas_cumprod(train_steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -> Tensor:
-    """`prod_{s<=t} (1 - beta_s)` with beta linear in t: alpha^2 at every training time, float64 (train_steps,)."""
+    """Return `prod_{s<=t} (1 - beta_s)` with beta linear in t: alpha^2 at every training time, float64 (train_steps,)."""
     _check_count("train_steps", train_steps)
     if not 0 < beta_first <= beta_last < 1:
         raise ConfigError(f"beta_first = {beta_first} and beta_last = {beta_last} must satisfy 0 < beta_first <= beta_last < 1")
@@ -98,7 +102,7 @@ def vp_linear_alphas_cumprod(train_steps: int = 1000, beta_first: float = 1e-4, 
 
 
 def vp_cosine_alphas_cumprod(train_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """alpha^2 at every training time, float64 (train_steps,), from `f(u) = cos^2((u + offset)/(1 + offset) pi/2)`.
+    """Return alpha^2 at every training time, float64 (train_steps,), from `f(u) = cos^2((u + offset)/(1 + offset) pi/2)`.
 
     `beta_t = min(1 - f((t+1)/T)/f(t/T), max_beta)`, so that the last few steps stay finite.
     """
@@ -110,7 +114,7 @@ def vp_cosine_alphas_cumprod(train_steps: int = 1000, offset: float = 0.008, max
 
 
 def training_times(steps: int, train_steps: int, spacing: Spacing, steps_offset: int = 0) -> list[int]:
-    """The `steps` training times, decreasing, that a spacing keeps out of `train_steps`.
+    """Return the `steps` training times, decreasing, that a spacing keeps out of `train_steps`.
 
     "leading": `i (train_steps // steps) + steps_offset`; "linspace": `round(linspace(0, train_steps - 1, steps))`; and
     "trailing": `round(arange(train_steps, 0, -train_steps/steps)) - 1` in single precision, which decides where a time lies
@@ -149,14 +153,14 @@ class VPTimes:
         self._tables = {torch.device("cpu"): ((1 - kept) / kept).sqrt().log()}
 
     def __call__(self, sigma: Tensor) -> Tensor:
-        """Training time in [0, train_steps - 1], float64, of sigma (any shape, any device)."""
+        """Return the training time in [0, train_steps - 1], float64, of sigma (any shape, any device)."""
         table = self._table(sigma.device)
         level = sigma.to(F64).log().clamp(table[0], table[-1])
         left = (torch.searchsorted(table, level, right=True) - 1).clamp(0, len(table) - 2)
         return left + (level - table[left]) / (table[left + 1] - table[left])
 
     def sigma(self, time: Tensor) -> Tensor:
-        """Noise level, float64, of a training time (any shape), the inverse of calling the object."""
+        """Return the noise level, float64, of a training time (any shape), the inverse of calling the object."""
         table = self._table(time.device)
         at = time.to(F64).clamp(0, len(table) - 1)
         left = at.floor().long().clamp(max=len(table) - 2)
@@ -169,7 +173,7 @@ class VPTimes:
 
 
 def _at_times(alphas_cumprod: Tensor, times: list[int], final_zero: bool) -> Tensor:
-    """Sigmas of the training times, then 0 or the sigma of training time 0."""
+    """Return sigmas of the training times, then 0 or the sigma of training time 0."""
     if not final_zero and times[-1] == 0:
         raise ConfigError(
             "final_zero=False ends the grid at training time 0, but this spacing already reaches it; use spacing 'trailing', "
@@ -184,7 +188,7 @@ def _finish(sigmas: Tensor, final_zero: bool) -> Tensor:
 
 
 def _fractions(steps: int, final_zero: bool) -> Tensor:
-    """i/(n-1), i = 0..n-1, for the n positive sigmas of a grid."""
+    """Return i/(n-1), i = 0..n-1, for the n positive sigmas of a grid."""
     _check_count("steps", steps)
     count = steps if final_zero else steps + 1
     return torch.arange(count, dtype=F64) / max(count - 1, 1)

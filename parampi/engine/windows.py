@@ -144,7 +144,9 @@ class WindowEngine(Engine):
 
     def decide(self, observed: Floats) -> tuple[Round, Floats]:
         first, lengths, calls = self.first, self.slice.lengths, self.cumulative_evaluations
-        verdict = self.rule.judge(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
+        changes, losses, statistics = observed[0], observed[1], observed[2:]
+        spent = self.history.error_estimate
+        verdict = self.rule.judge(changes, losses, first, lengths, error_estimate=spent, stop_statistics=statistics)
         evaluations = calls[first + lengths] - calls[first]
         entry = Round(
             number=self.number,

@@ -1,4 +1,4 @@
-"""Samplers: step maps as coefficients. Each family is one small file; the names below are what configurations use."""
+"""Samplers: step maps as coefficients, and collocation as equations. Each family is one small file."""
 
 from parampi.samplers.base import SAMPLERS, Equations, Sampler, StepMap, alias, check_grid, lookup, register
 from parampi.samplers.collocation import Collocation, CollocationEquations

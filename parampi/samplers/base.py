@@ -134,17 +134,18 @@ class StepMap(Equations):
 
 
 def widen(numbers: Tensor, taps: int) -> Tensor:
-    """(N, k) to (N, taps), the rest 0."""
+    """Return numbers (N, k) as (N, taps), the rest 0."""
     return torch.nn.functional.pad(numbers, (0, taps - numbers.shape[1]))
 
 
 def taps_of(numbers: Tensor, taps: int) -> Tensor:
-    """Numbers (N,) of the points as their steps read them: (N, taps), entry [i, l] is numbers[i - l], 0 before point 0."""
+    """Return numbers (N,) of the points as their steps read them: (N, taps), entry [i, l] is numbers[i - l], 0 before point
+    0."""
     return torch.stack([torch.nn.functional.pad(numbers, (tap, 0))[: len(numbers)] for tap in range(taps)], dim=1)
 
 
 class Sampler(Protocol):
-    """A frozen dataclass whose fields are the sampler's options."""
+    """A frozen dataclass of options that makes the equations of its points from noise levels."""
 
     @property
     def order(self) -> int:
@@ -162,7 +163,8 @@ alias = SAMPLERS.alias
 
 
 def check_grid(sigmas: Tensor) -> Tensor:
-    """The grid as float64 on the CPU; ConfigError unless it is finite, positive (the last may be 0) and strictly decreasing."""
+    """Return the grid as float64 on the CPU. Raises ConfigError unless it is finite, positive (the last may be 0) and strictly
+    decreasing."""
     sigmas = torch.as_tensor(sigmas, dtype=torch.float64).cpu()
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ConfigError(f"sigmas has shape {tuple(sigmas.shape)}; give a list of at least two noise levels")

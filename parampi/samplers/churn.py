@@ -10,8 +10,8 @@ from parampi.errors import ConfigError
 
 @dataclass(frozen=True)
 class Churn:
-    """Before step i of N the noise level is raised by fresh noise (Karras, Aittala, Aila, Laine 2022, arXiv:2206.00364,
-    algorithm 2),
+    """Options of churn: before step i of N the noise level is raised by fresh noise (Karras, Aittala, Aila, Laine 2022,
+    arXiv:2206.00364, algorithm 2),
 
         that_i = t_i + gamma_i t_i,   gamma_i = min(s_churn / N, sqrt(2) - 1) where s_tmin <= t_i <= s_tmax, else 0,
         xhat_i = x_i + s_noise sqrt(that_i^2 - t_i^2) xi.
@@ -32,14 +32,14 @@ class Churn:
             )
 
     def raised(self, levels: Tensor) -> tuple[Tensor, Tensor, float]:
-        """that (N + 1,), equal to t at the last level; the noise that is added there (N + 1,); and the level of the start,
-        which is xhat_0: sqrt(t_0^2 + s_noise^2 (that_0^2 - t_0^2))."""
+        """Return that (N + 1,), equal to t at the last level; the noise that is added there (N + 1,); and the level of the
+        start, which is xhat_0: sqrt(t_0^2 + s_noise^2 (that_0^2 - t_0^2))."""
         gamma = self.gamma(levels)
         added = self.s_noise * levels * (gamma * (2 + gamma)).sqrt()
         return levels * (1 + gamma), added, math.hypot(float(levels[0]), float(added[0]))
 
     def gamma(self, levels: Tensor) -> Tensor:
-        """(N + 1,), 0 at the last level."""
+        """Return gamma (N + 1,), 0 at the last level."""
         most = min(self.s_churn / (len(levels) - 1), math.sqrt(2) - 1)
         inside = (levels >= self.s_tmin) & (levels <= self.s_tmax)
         inside[-1] = False

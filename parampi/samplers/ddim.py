@@ -30,10 +30,10 @@ class DDIM:
 
     def steps(self, sigmas: Tensor) -> StepMap:
         sigmas = check_grid(sigmas)
-        here, there = sigmas[:-1], sigmas[1:]
-        up = (self.eta**2 * there**2 * (here**2 - there**2) / here**2).sqrt()
-        down = (there**2 - up**2).sqrt()
-        return StepMap(sigmas, state=down / here, denoised_weight=1 - down / here, noise=up)
+        current, following = sigmas[:-1], sigmas[1:]
+        up = (self.eta**2 * following**2 * (current**2 - following**2) / current**2).sqrt()
+        down = (following**2 - up**2).sqrt()
+        return StepMap(sigmas, state=down / current, denoised_weight=1 - down / current, noise=up)
 
 
 DDPM = alias("ddpm", DDIM, eta=1.0)

@@ -21,19 +21,20 @@ from parampi.samplers.ddim import DDIM
 from parampi.samplers.exponential import log_steps, phi
 
 FEW = 15
-"""Steps below which `lower_order_final` counts."""
+"""Number of steps below which `lower_order_final` applies."""
 Form = Literal["midpoint", "heun"]
 
 
 def check_option(sampler: object, option: str, *allowed: str) -> None:
-    given = getattr(sampler, option)
-    if given not in allowed:
-        raise ConfigError(f"{type(sampler).__name__}'s {option} = {given!r} is not one of {', '.join(map(repr, allowed))}")
+    """Raise ConfigError for an option whose value is not allowed."""
+    value = getattr(sampler, option)
+    if value not in allowed:
+        raise ConfigError(f"{type(sampler).__name__}'s {option} = {value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
 def slope_weight(form: str, h: Tensor, rate: float = 1.0) -> Tensor:
-    """w: weight of the change of D over a step, `(1 - e^-(rate h)) / 2` for "midpoint" and `1 - (1 - e^-(rate h)) / (rate h)`,
-    which is exact for a D linear in lambda, for "heun"."""
+    """Return w: weight of the change of D over a step, `(1 - e^-(rate h)) / 2` for "midpoint" and `1 - (1 - e^-(rate h)) /
+    (rate h)`, which is exact for a D linear in lambda, for "heun"."""
     return -torch.expm1(-rate * h) / 2 if form == "midpoint" else rate * h * phi(2, -rate * h)
 
 
@@ -54,7 +55,8 @@ class Multistep:
         check_option(self, "form", "midpoint", "heun")
 
     def orders(self, sigmas: Tensor, most: int) -> Tensor:
-        """The order of every step (N,): it grows from 1 to `most`, and falls towards the end where asked for."""
+        """Return the order of every step (N,): it grows from 1 to `most`, and falls towards the end where the options say
+        so."""
         count = len(sigmas) - 1
         order = torch.arange(1, count + 1).clamp(max=most)
         if self.lower_order_final and count < FEW:
@@ -65,7 +67,8 @@ class Multistep:
 
 
 def second_order(sigmas: Tensor, order: Tensor, form: str, rate: float) -> Tensor:
-    """Weights (N, 2) of the denoised fields of points i and i - 1, of order 2 where `order` is above 1, else of order 1."""
+    """Return the weights (N, 2) of the denoised fields of points i and i - 1, of order 2 where `order` is above 1, else of
+    order 1."""
     h = log_steps(sigmas)
     slope = torch.zeros_like(h)
     slope[1:] = slope_weight(form, h, rate)[1:] * h[1:] / h[:-1]
@@ -131,15 +134,15 @@ class DPMpp3M(Multistep):
         return StepMap(sigmas, ratio, denoised_weight, torch.zeros_like(ratio))
 
     def parabola(self, h: Tensor) -> Tensor:
-        """Weights (N, 3) of the denoised fields of points i, i - 1, i - 2; the first two rows are not to be used."""
+        """Return the weights (N, 3) of the denoised fields of points i, i - 1, i - 2; the first two rows are not to be used."""
         weights = torch.zeros(len(h), 3, dtype=h.dtype)
-        near, far, here = h[1:-1] / h[2:], h[:-2] / h[2:], h[2:]
-        second = here * phi(3, -here) * (2.0 if self.curvature == "taylor" else 1.0)
-        first = here * phi(2, -here)
+        near, far, length = h[1:-1] / h[2:], h[:-2] / h[2:], h[2:]
+        second = length * phi(3, -length) * (2.0 if self.curvature == "taylor" else 1.0)
+        first = length * phi(2, -length)
         # first times E and second times S, in the differences of neighbours, each over the distance of their points
         older = (first * near + second) / (near + far)
         by_near, by_far = (first + older) / near, -older / far
-        weights[2:] = torch.stack([-torch.expm1(-here) + by_near, by_far - by_near, -by_far], dim=1)
+        weights[2:] = torch.stack([-torch.expm1(-length) + by_near, by_far - by_near, -by_far], dim=1)
         return weights
 
 

@@ -51,8 +51,8 @@ class DPMpp2S:
         return StepMap(levels, state, denoised_weight, torch.zeros_like(first))
 
     def from_stage(self, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """`state` and `denoised_weight` (n, 2) of the n second halves, taps the stage and the point before it; levels (2 n +
-        1,)."""
+        """Return `state` and `denoised_weight` (n, 2) of the n second halves, taps the stage and the point before it; levels (2
+        n + 1,)."""
         half, whole = log_steps(levels)[::2], log_steps(levels[::2])
         weight = slope_weight(self.form, whole) * whole / half
         full = -torch.expm1(-whole)
@@ -60,13 +60,13 @@ class DPMpp2S:
         return state, torch.stack([weight, full - weight], dim=1)
 
     def halved(self, sigmas: Tensor) -> tuple[Tensor, int]:
-        """All levels with a stage in the middle of every step but one to 0, and the number of stages."""
+        """Return all levels with a stage in the middle of every step but one to 0, and the number of stages."""
         staged = len(sigmas) - 1 - int(sigmas[-1] == 0)
         stages = (sigmas[:staged] * sigmas[1 : staged + 1]).sqrt()
         pairs = torch.stack([sigmas[:staged], stages], dim=1).flatten()
         return torch.cat([pairs, sigmas[staged:]]), staged
 
     def whole_pairs(self, sigmas: Tensor) -> int:
-        """Steps over two levels of the grid."""
+        """Return the steps over two levels of the grid."""
         count = len(sigmas) - 1
         return (count - 1) // 2 if self.lower_order_final or sigmas[-1] == 0 else count // 2

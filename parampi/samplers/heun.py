@@ -33,11 +33,11 @@ class EDM(Churn):
     def steps(self, sigmas: Tensor) -> StepMap:
         levels = check_grid(sigmas)
         raised, added, start = self.raised(levels)
-        here, there = raised[:-1], levels[1:]
-        predictor, mean = euler_row(here, there), heun_row(here, there)
+        current, following = raised[:-1], levels[1:]
+        predictor, mean = euler_row(current, following), heun_row(current, following)
         state, denoised_weight = (in_turn(a, b) for a, b in zip(predictor, mean, strict=True))
-        points = torch.cat([in_turn(here, there), levels[-1:]])
-        noise = in_turn(torch.zeros_like(here), added[1:])
+        points = torch.cat([in_turn(current, following), levels[-1:]])
+        noise = in_turn(torch.zeros_like(current), added[1:])
         last = len(noise) - int(levels[-1] == 0)
         return StepMap(points[: last + 1], state[:last], denoised_weight[:last], noise[:last], start=start)
 
@@ -54,18 +54,18 @@ class Heun:
         return EDM(s_churn=0.0).steps(sigmas)
 
 
-def euler_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """`state` and `denoised_weight` (N, 2) of the steps to the predictors, from the point before them."""
-    none = torch.zeros_like(here)
-    return torch.stack([there / here, none], dim=1), torch.stack([(here - there) / here, none], dim=1)
+def euler_row(current: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `state` and `denoised_weight` (N, 2) of the steps to the predictors, from the point before them."""
+    none = torch.zeros_like(current)
+    return torch.stack([following / current, none], dim=1), torch.stack([(current - following) / current, none], dim=1)
 
 
-def heun_row(here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-    """`state` and `denoised_weight` (N, 2) of the steps to the ends, from the predictor and the point before it."""
-    slopes = torch.stack([(there - here) / (2 * there), (there - here) / (2 * here)], dim=1)
-    return slopes + torch.tensor([0.0, 1.0], dtype=here.dtype), -slopes
+def heun_row(current: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `state` and `denoised_weight` (N, 2) of the steps to the ends, from the predictor and the point before it."""
+    slopes = torch.stack([(following - current) / (2 * following), (following - current) / (2 * current)], dim=1)
+    return slopes + torch.tensor([0.0, 1.0], dtype=current.dtype), -slopes
 
 
 def in_turn(first: Tensor, second: Tensor) -> Tensor:
-    """Rows of two tensors (N, ...) one after the other, (2 N, ...)."""
+    """Return rows of two tensors (N, ...) one after the other, (2 N, ...)."""
     return torch.stack([first, second], dim=1).flatten(0, 1)

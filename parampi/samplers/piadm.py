@@ -12,22 +12,23 @@ from parampi.samplers.base import StepMap, check_grid, register
 from parampi.samplers.langevin import moments, noises
 
 ROWS = 3
-"""Taps of a corrector's velocity: the position after it, the velocity before, the position before."""
+"""Number of taps of a corrector's velocity: the position after it, the velocity before, the position before."""
 
 
 def times(sigmas: Tensor) -> Tensor:
-    """VP time `log(1 + sigma^2)`, in which alpha = exp(-t/2)."""
+    """Return VP time `log(1 + sigma^2)`, in which alpha = exp(-t/2)."""
     return torch.log1p(sigmas**2)
 
 
 def score_weight(sigmas: Tensor) -> Tensor:
-    """`(1 - e^(-eps/2)) (1 + sigma_i^2) / sigma_i^2` (N,): what a step of length eps in VP time makes of D - x.
+    """Return `(1 - e^(-eps/2)) (1 + sigma_i^2) / sigma_i^2` (N,): the weight of D - x in a step of length eps in VP time.
 
     The score s of y = alpha x is alpha (1 + sigma^2)/sigma^2 (D - x). Written with
     `e^-eps = (1 + sigma_{i+1}^2)/(1 + sigma_i^2)`, so that nothing cancels.
     """
-    here, there = sigmas[:-1], sigmas[1:]
-    return (here - there) * (here + there) / here**2 / (1 + ((1 + there**2) / (1 + here**2)).sqrt())
+    current, following = sigmas[:-1], sigmas[1:]
+    ratio = (1 + following**2) / (1 + current**2)
+    return (current - following) * (current + following) / current**2 / (1 + ratio.sqrt())
 
 
 @register("piadm_sde")
@@ -94,8 +95,8 @@ class PIADMODE:
 
     def __post_init__(self) -> None:
         check_blocks(self.blocks)
-        given = self.corrections or 0, 1 if self.time is None else self.time, 1 if self.friction is None else self.friction
-        if given[0] < 0 or not (given[1] > 0 and given[2] > 0):
+        positive = (self.time is None or self.time > 0) and (self.friction is None or self.friction > 0)
+        if (self.corrections or 0) < 0 or not positive:
             raise ConfigError(
                 f"corrections = {self.corrections}, time = {self.time}, friction = {self.friction}; time and friction must be "
                 "positive, and corrections a number of steps (0 for none)"
@@ -131,12 +132,13 @@ class PIADMODE:
 
 
 def check_blocks(blocks: int | None) -> None:
+    """Raise ConfigError for fewer than one block."""
     if blocks is not None and blocks < 1:
         raise ConfigError(f"blocks = {blocks}; give at least one, or null for blocks of length about one in log(1 + sigma^2)")
 
 
 def block_ends(blocks: int | None, sigmas: Tensor) -> Tensor:
-    """Points (B,) at which blocks of equal length in VP time end; the last is the last point."""
+    """Return points (B,) at which blocks of equal length in VP time end; the last is the last point."""
     t = times(sigmas)
     count = blocks or max(1, round(float(t[0] - t[-1])))
     levels = t[0] + (t[-1] - t[0]) * torch.arange(1, count + 1, dtype=torch.float64) / count
@@ -147,7 +149,7 @@ def block_ends(blocks: int | None, sigmas: Tensor) -> Tensor:
 
 
 class Table:
-    """Steps with up to three taps that are added point by point, and the ends of their blocks."""
+    """Table of steps with up to three taps that are added point by point, and the ends of their blocks."""
 
     def __init__(self, first: float):
         self.levels, self.blocks = [first], list[int]()

@@ -54,18 +54,19 @@ class UniPC:
         return StepMap(sigmas, ratio, denoised_weight, torch.zeros_like(ratio))
 
     def scale(self, h: Tensor) -> Tensor:
-        """B(-h): data prediction is integrated backwards."""
+        """Return B(-h): data prediction is integrated backwards."""
         return -h if self.variant == "bh1" else torch.expm1(-h)
 
     def predict(self, h: Tensor, second: Tensor) -> Tensor:
-        """Weights P (N, 3) of D_i, D_{i-1}, D_{i-2} in x_{i+1}; of order 2 where `second`."""
+        """Return the weights P (N, 3) of D_i, D_{i-1}, D_{i-2} in x_{i+1}; of order 2 where `second`."""
         slope = torch.zeros_like(h)
         slope[1:] = -self.scale(h)[1:] / 2 * h[1:] / h[:-1]
         slope = torch.where(second, slope, 0.0)
         return torch.stack([slope - torch.expm1(-h), -slope, torch.zeros_like(h)], dim=1)
 
     def correct(self, h: Tensor, second: Tensor) -> Tensor:
-        """Weights C (N - 1, 3) of D_i, D_{i-1}, D_{i-2} in the corrected states 1 ... N - 1; `second` is of the step to them.
+        """Return the weights C (N - 1, 3) of D_i, D_{i-1}, D_{i-2} in the corrected states 1 ... N - 1; `second` is of the step
+        to them.
 
         Of order 2 with rho_near + rho_far = -h phi_2(-h) and rho_near + far rho_far = -2 h phi_3(-h), far = -h_{i-2} / h_{i-1}.
         """
@@ -79,5 +80,5 @@ class UniPC:
 
 
 def shifted(weights: Tensor) -> Tensor:
-    """Weights of (D_i, D_{i-1}, D_{i-2}) as weights of the next step's (D_{i+1}, D_i, D_{i-1}); the last is 0 before."""
+    """Return weights of (D_i, D_{i-1}, D_{i-2}) as weights of the next step's (D_{i+1}, D_i, D_{i-1}); the last is 0 before."""
     return torch.nn.functional.pad(weights[:, :-1], (1, 0))

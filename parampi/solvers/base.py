@@ -1,4 +1,4 @@
-"""What a solver is: a linear model, a first guess, the way windows move and when they may; and a registry of them."""
+"""Solvers: a linear model, a first guess, how windows move, and when points are accepted; and their registry."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from parampi.solvers.sweep import Iteration, LinearSweeps
 
 
 class Solver:
-    """How the points of a window are iterated. A solver never sees MPI; one sweep is
+    """Base of the solvers, which iterate the points of a window. A solver never sees MPI; one sweep is
 
         x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])
 
@@ -28,7 +28,7 @@ class Solver:
     """Kinds of equations that the solver solves; those that are no `StepMap` read later points too, as `Collocation`'s do."""
 
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Solver":
-        """The solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
+        """Return the solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
         return self
 
     def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
@@ -43,11 +43,11 @@ class Solver:
         return None
 
     def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
-        """The linear model of the steps; unless a solver says otherwise, theirs for Gaussian data of variance sigma_data^2."""
+        """Return the linear model of the steps; by default their own slopes for Gaussian data of variance sigma_data^2."""
         return LinearModel.of(step_map, gaussian_response(step_map, sigma_data))
 
     def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
-        """How a point that enters the window is guessed from the points before it, without a network call."""
+        """Return how points that enter the window are guessed from the points before them, without a network call."""
         return gaussian_guess(step_map, sigma_data)
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
@@ -74,21 +74,21 @@ def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...]) -
 
 
 def check_window(requested: int | None, steps: int) -> int:
-    """The number of points of a window: all of them for None; ConfigError unless it is positive."""
+    """Return the number of points of a window: all of them for None. Raises ConfigError unless it is positive."""
     if requested is not None and requested < 1:
         raise ConfigError(f"window = {requested} has no points; give at least 1, or null for all {steps} points at once")
     return min(requested or steps, steps)
 
 
 def check_choices(solver: object, choices: dict[str, tuple[str, ...]]) -> None:
-    """ConfigError for an option whose value is not among its choices."""
+    """Raise ConfigError for an option whose value is not among its choices."""
     for option, allowed in choices.items():
-        given = getattr(solver, option)
-        if given not in allowed:
+        value = getattr(solver, option)
+        if value not in allowed:
             names = ", ".join(map(repr, allowed))
-            raise ConfigError(f"{type(solver).__name__}'s {option} = {given!r} is not one of {names}")
+            raise ConfigError(f"{type(solver).__name__}'s {option} = {value!r} is not one of {names}")
 
 
 def equal_blocks(size: int, steps: int) -> Tensor:
-    """Ends of blocks of `size` points, the last one as long as what is left."""
+    """Return the ends (B,) of blocks of `size` points; the last block has the points that remain."""
     return torch.cat([torch.arange(size, steps, size), torch.tensor([steps])])

@@ -1,4 +1,4 @@
-"""Linear models of the steps and first guesses of their states: what solvers choose from."""
+"""Linear models of the steps and first guesses of their states, from which solvers choose."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ Named = Literal["gaussian", "identity", "noise", "data"]
 
 @dataclass(frozen=True)
 class LinearModel:
-    """How the steps answer to changes of the states they read, all float64 on the CPU.
+    """Response of the steps to changes of the states they read, all float64 on the CPU.
 
     slopes    `A[i,l]` (N, K), the model of `dx[i+1]/dx[i-l]`
     response  (N,), the slope `dD/dx` that the model assumes at each point
@@ -24,13 +24,13 @@ class LinearModel:
 
     @classmethod
     def of(cls, step_map: StepMap, response: Tensor) -> "LinearModel":
-        """The steps' own slopes for a denoiser of these slopes (N,)."""
+        """Return the steps' own slopes for a denoiser of these slopes (N,)."""
         return cls(step_map.slopes(response), response)
 
 
 @dataclass(frozen=True)
 class Guess:
-    """`g[i+1] = sum_l slopes[i,l] g[i-l] + frozen[i] D + sum_q noise[i,q] xi[i-q]` for points that enter a window.
+    """First guess `g[i+1] = sum_l slopes[i,l] g[i-l] + frozen[i] D + sum_q noise[i,q] xi[i-q]` of points that enter a window.
 
     D is the latest denoised field known of the member, that of the last point before those that enter. slopes (N, K),
     frozen (N,), noise (N, Q), float64 on the CPU.
@@ -42,11 +42,11 @@ class Guess:
 
 
 def linear_model(name: Named, step_map: StepMap, sigma_data: float) -> LinearModel:
-    """The model of that name.
+    """Return the model of that name.
 
     "gaussian"  the steps' slopes for Gaussian data of variance sigma_data^2
-    "noise"     theirs where the predicted noise `(x - D) / sigma` does not answer: dD/dx = 1
-    "data"      theirs where the denoised field does not answer: dD/dx = 0
+    "noise"     theirs where the predicted noise `(x - D) / sigma` does not change: dD/dx = 1
+    "data"      theirs where the denoised field does not change: dD/dx = 0
     "identity"  a state keeps its change in VP coordinates, `x / sqrt(sigma^2 + sigma_data^2)`
     """
     gaussian = gaussian_response(step_map, sigma_data)
@@ -57,37 +57,37 @@ def linear_model(name: Named, step_map: StepMap, sigma_data: float) -> LinearMod
 
 
 def gaussian_response(step_map: StepMap, sigma_data: float) -> Tensor:
-    """`dD/dx` (N,) for data that are N(0, sigma_data^2), where `D(x, s) = x sigma_data^2 / (sigma_data^2 + s^2)`."""
+    """Return `dD/dx` (N,) for data that are N(0, sigma_data^2), where `D(x, s) = x sigma_data^2 / (sigma_data^2 + s^2)`."""
     variance = sigma_data**2
     return variance / (variance + step_map.sigmas[:-1] ** 2)
 
 
 def scale_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
-    """Slopes (N, K) that keep a state constant in VP coordinates: the ratio of `sqrt(sigma^2 + sigma_data^2)` to that of the
-    nearest point before of the same kind, positions following positions and velocities velocities."""
+    """Return slopes (N, K) that keep a state constant in VP coordinates: the ratio of `sqrt(sigma^2 + sigma_data^2)` to that of
+    the nearest point before of the same kind, positions following positions and velocities velocities."""
     scale, steps = (step_map.sigmas**2 + sigma_data**2).sqrt(), step_map.steps
     kind = torch.cat([step_map.evaluated, torch.ones(1, dtype=torch.bool)])
-    slopes, found = torch.zeros_like(step_map.state), torch.zeros(steps, dtype=torch.bool)
+    slopes, done = torch.zeros_like(step_map.state), torch.zeros(steps, dtype=torch.bool)
     for tap in range(min(step_map.taps, steps)):
-        here = torch.arange(tap, steps)
-        nearest = here[(kind[here + 1] == kind[here - tap]) & ~found[here]]
+        step = torch.arange(tap, steps)
+        nearest = step[(kind[step + 1] == kind[step - tap]) & ~done[step]]
         slopes[nearest, tap] = scale[nearest + 1] / scale[nearest - tap]
-        found[nearest] = True
+        done[nearest] = True
     return slopes
 
 
 def gaussian_guess(step_map: StepMap, sigma_data: float) -> Guess:
-    """The sampler's own solution for Gaussian data of variance sigma_data^2, with the true noises."""
+    """Return the guess of the sampler's own solution for Gaussian data of variance sigma_data^2, with the true noises."""
     slopes = step_map.slopes(gaussian_response(step_map, sigma_data))
     return Guess(slopes, torch.zeros(step_map.steps, dtype=torch.float64), step_map.noise)
 
 
 def constant_guess(step_map: StepMap, sigma_data: float) -> Guess:
-    """The same state in VP coordinates, without noise."""
+    """Return the guess that keeps a state in VP coordinates, without noise."""
     nothing = torch.zeros(step_map.steps, dtype=torch.float64)
     return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise))
 
 
 def frozen_guess(step_map: StepMap) -> Guess:
-    """The steps themselves with the denoised field frozen at the latest one known, and with the true noises."""
+    """Return the guess of the steps themselves with the latest denoised field known, and with the true noises."""
     return Guess(step_map.state, step_map.denoised_weight.sum(1), step_map.noise)

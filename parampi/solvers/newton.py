@@ -13,7 +13,7 @@ from parampi.solvers.base import Solver, check_choices, register
 from parampi.solvers.sweep import Iteration, Sweep, linear_correction
 
 LARGEST = 4096
-"""Most numbers of a field for which the full Jacobian is formed."""
+"""Largest field, in numbers, for which the full Jacobian is formed."""
 
 
 @register("newton")
@@ -21,7 +21,7 @@ LARGEST = 4096
 class Newton(Solver):
     """Sweeps with the steps' own Jacobians, `A[i,l] = state[i,l] + denoised_weight[i,l] dD/dx(x_old[i-l])`, by forward-mode
     products (DEER: Lim, Zhu, Selfridge, Kasim 2023, arXiv:2309.12252; quasi-DEER: Gonzalez, Warrington, Smith, Linderman 2024,
-    arXiv:2407.19115). A reference: it tells how many rounds the nonlinearity needs where the linear model is perfect.
+    arXiv:2407.19115). A reference: it shows how many rounds the nonlinearity needs where the linear model is perfect.
 
     jacobian  "diagonal": the diagonal of dD/dx, estimated as the mean of `v * (dD/dx v)` over `probes` vectors v of signs
               (Bekas, Kokiopoulou, Saad 2007), which is exact where dD/dx is diagonal; "exact": all of it, one product per
@@ -54,7 +54,7 @@ class Newton(Solver):
 
 
 class DiagonalNewton(Iteration):
-    """One number per point of the field."""
+    """Newton sweeps with the diagonal of dD/dx, one number per point of the field."""
 
     def __init__(self, probes: int):
         super().__init__()
@@ -75,7 +75,7 @@ class DiagonalNewton(Iteration):
 
 
 class ExactNewton(Iteration):
-    """A matrix per point."""
+    """Newton sweeps with all of dD/dx, one matrix per point."""
 
     def tangents(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape)
@@ -86,7 +86,7 @@ class ExactNewton(Iteration):
         read = [earlier(sweep, matrices, tap) for tap in taps]
 
         def linear(j: int, y: Tensor) -> Tensor:
-            """What step j makes of changes (K, m, *shape)."""
+            """Return the change (m, *shape) that step j makes of changes (K, m, *shape) of the states it reads."""
             total = torch.zeros_like(y[-1])
             for tap in taps:
                 change = y[-1 - tap]
@@ -101,12 +101,12 @@ class ExactNewton(Iteration):
 
 
 def earlier(sweep: Sweep, rows: Tensor, tap: int) -> Tensor:
-    """What rows (n, m, ...) of the steps' own points are at the points that the steps read at a tap."""
+    """Return the rows (n, m, ...) at the points that the steps read at a tap, from those at the steps' own points."""
     return sweep.lagged(rows, tap) if tap else rows
 
 
 def jacobians(sweep: Sweep) -> Tensor:
-    """dD/dx (n, m, d, d) at the points evaluated, 0 elsewhere, column by column."""
+    """Return dD/dx (n, m, d, d) at the points evaluated, 0 elsewhere, column by column."""
     shape, size = sweep.mapped.shape, sweep.mapped[0:1, 0:1].numel()
     matrices = sweep.mapped.new_zeros((*shape[:2], size, size))
     for column in range(size):
@@ -117,14 +117,14 @@ def jacobians(sweep: Sweep) -> Tensor:
 
 
 def signs(probe: int, like: Tensor) -> Tensor:
-    """A field of +1 and -1, the same for all points and members and for any ranks, expanded to rows (n, m, *shape)."""
+    """Return a field of +1 and -1, the same for all points and members and for any ranks, expanded to rows (n, m, *shape)."""
     generator = torch.Generator().manual_seed(probe)
     field = 2 * torch.randint(0, 2, like.shape[2:], generator=generator) - 1
     return field.to(like).expand_as(like)
 
 
 def tangents(sweep: Sweep, directions: Tensor) -> Tensor:
-    """dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
+    """Return dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
     result, evaluated = torch.zeros_like(sweep.mapped), sweep.evaluated
     if bool(evaluated.any()):
         x, sigmas = sweep.before(sweep.x, 0)[evaluated], sweep.sigmas.view(evaluated.shape)[evaluated]

@@ -13,7 +13,7 @@ from parampi.solvers.base import Solver, check_window, register
 from parampi.solvers.stop_rules import growth
 
 SHORTEST = 2
-"""Steps of a block: one alone would be its own coarse step."""
+"""Fewest steps of a block: one alone would be its own coarse step."""
 
 
 @register("parareal")
@@ -69,16 +69,17 @@ class Parareal(Solver):
         """Return the ends of the blocks, the last one N, at the admissible points that are nearest to equal blocks."""
         steps, allowed = equations.steps, [*beginnings(equations.step_map), equations.steps]
         count = min(self.blocks or max(1, round(math.sqrt(steps))), steps // SHORTEST)
-        wanted = [steps * (k + 1) / count for k in range(count - 1)]
-        found = [0]
-        for point in sorted({min(allowed, key=lambda a: abs(a - w)) for w in wanted}):
-            if found[-1] + SHORTEST <= point <= steps - SHORTEST:
-                found.append(point)
-        return torch.tensor([*found[1:], steps])
+        equal = [steps * (k + 1) / count for k in range(count - 1)]
+        ends = [0]
+        for point in sorted({min(allowed, key=lambda a: abs(a - end)) for end in equal}):
+            if ends[-1] + SHORTEST <= point <= steps - SHORTEST:
+                ends.append(point)
+        return torch.tensor([*ends[1:], steps])
 
 
 def beginnings(step_map: StepMap) -> list[int]:
-    """Points 0 <= e < N from which a block can begin: no later step reads a point, or the noise of a step, before e."""
+    """Return the points 0 <= e < N from which a block can begin: no later step reads a point, or the noise of a step, before
+    e."""
     steps, allowed = step_map.steps, torch.ones(step_map.steps, dtype=torch.bool)
     reads = (step_map.state != 0) | (step_map.denoised_weight != 0)
     for table, first in ((reads, 0), (step_map.noise != 0, 0)):
@@ -90,7 +91,8 @@ def beginnings(step_map: StepMap) -> list[int]:
 
 @dataclass(frozen=True)
 class Coarse:
-    """G of one block, `carry x + pull D(x) + noise`, and what the end lacks where its beginning changed by a unit."""
+    """G of one block, `carry x + pull D(x) + noise`, and `weight`: the error at the last point per unit of change of the
+    block's beginning."""
 
     carry: float
     pull: float
@@ -98,19 +100,19 @@ class Coarse:
 
 
 def coarse_steps(step_map: StepMap, ends: list[int], sigma_data: float) -> list[Coarse]:
-    """G of every block. Between F and G the answer to a change differs by at most |pull|: where D' is between 0 and 1 both are
-    between carry and carry + pull. Later steps pass it on, enlarged at most by `growth`."""
-    passed, found, begin = growth(step_map, sigma_data), [], 0
+    """Return G of every block. The slopes of F and G differ by at most |pull|: where D' is between 0 and 1, both are between
+    carry and carry + pull. Later steps enlarge the difference at most by `growth`."""
+    passed, coarse, begin = growth(step_map, sigma_data), [], 0
     for end in ends:
-        carry = frozen_block(step_map, begin, end, 1.0, 0.0)
-        pull = frozen_block(step_map, begin, end, 0.0, 1.0)
-        found.append(Coarse(carry, pull, abs(pull) * float(passed[end])))
+        carry = frozen_block(step_map, begin, end, x=1.0, denoised=0.0)
+        pull = frozen_block(step_map, begin, end, x=0.0, denoised=1.0)
+        coarse.append(Coarse(carry, pull, abs(pull) * float(passed[end])))
         begin = end
-    return found
+    return coarse
 
 
-def frozen_block(step_map: StepMap, begin: int, end: int, x: float, denoised: float) -> float:
-    """The state at the end of a block from x at its beginning, with one denoised field and no noise."""
+def frozen_block(step_map: StepMap, begin: int, end: int, *, x: float, denoised: float) -> float:
+    """Return the state at the end of a block from x at its beginning, with one denoised field and no noise."""
     states = [x]
     for i in range(begin, end):
         taps = range(min(step_map.taps, i - begin + 1))

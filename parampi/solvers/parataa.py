@@ -14,7 +14,7 @@ from parampi.solvers.picard import CHOICES
 from parampi.solvers.sweep import Iteration, Sweep, linear_correction
 
 REGULAR = 1e-12
-"""Added to the diagonal of a Gram matrix, relative to its trace: columns may depend on one another."""
+"""Regularisation of the diagonal of a Gram matrix, relative to its trace, for columns that depend on one another."""
 
 
 @register("parataa")
@@ -22,7 +22,7 @@ REGULAR = 1e-12
 class ParaTAA(Solver):
     """Triangular Anderson acceleration (Tang, Tang, Luo, Wang, Chang 2024, arXiv:2402.09970).
 
-    order         k: a point answers to changes of the k points before it, `x[i+1] = F_i + ...` written out from x[i+1-k] on;
+    order         k: a point responds to changes of the k points before it, `x[i+1] = F_i + ...` written out from x[i+1-k] on;
                   None for all points of the window, which is a Picard sweep
     memory        differences of states and residuals kept. With R the residual of the k-th order system,
 
@@ -64,7 +64,8 @@ class ParaTAA(Solver):
 
 
 def responses(slopes: Tensor, order: int) -> Tensor:
-    """How x[i+1] answers to x[i+1-k], x[i-k], ... by the steps in between: (N, K), for a linear model (N, K) and order k."""
+    """Return how x[i+1] depends on x[i+1-k], x[i-k], ... by the steps in between: (N, K), for a linear model (N, K) and order
+    k."""
     taps, result = slopes.shape[1], slopes.clone()
     for back in range(1, order):
         earlier = torch.cat([torch.zeros(back, taps, dtype=slopes.dtype), slopes])[: len(slopes)]
@@ -74,7 +75,9 @@ def responses(slopes: Tensor, order: int) -> Tensor:
 
 
 class Mixing(Iteration):
-    """Keeps which points were `swept` before, their last `state` and `residual`, and the differences of these from sweep to
+    """Sweeps mixed with earlier ones.
+
+    Memory: which points were `swept` before, their last `state` and `residual`, and the differences of these from sweep to
     sweep, `state_change_0`, `residual_change_0`, ..., the newest first."""
 
     def __init__(self, columns: int, order: int | None, forgotten: Tensor | None):
@@ -94,7 +97,7 @@ class Mixing(Iteration):
         return new
 
     def beyond(self, sweep: Sweep, y: Tensor) -> Tensor:
-        """The part of a full scan y that stems from further back than the order."""
+        """Return the part of a full scan y that stems from further back than the order."""
         assert self.order is not None and self.forgotten is not None
         weights = self.forgotten[sweep.steps.clamp(max=len(self.forgotten) - 1)].to(y)
         total = torch.zeros_like(y)
@@ -111,7 +114,7 @@ class Mixing(Iteration):
             self.memory |= {f"{name}_change_{k}": change for k, change in enumerate(changes[: self.columns])}
 
     def mixed(self, sweep: Sweep, residual: Tensor) -> Tensor:
-        """`(dX + dR) gamma`."""
+        """Return `(dX + dR) gamma`."""
         states, residuals = differences(self.memory, "state"), differences(self.memory, "residual")
         gamma = self.weights(sweep, residual, residuals).to(residual)
         total = torch.zeros_like(residual)
@@ -120,7 +123,7 @@ class Mixing(Iteration):
         return total
 
     def weights(self, sweep: Sweep, residual: Tensor, residuals: list[Tensor]) -> Tensor:
-        """gamma (n, m, columns), 0 where all points before are settled."""
+        """Return gamma (n, m, columns), 0 where all points before are settled."""
         count = len(residuals)
         scale = torch.where(sweep.scale > 0, sweep.scale, 1.0)
         scaled = [r / scale for r in (*residuals, residual)]
@@ -140,7 +143,7 @@ def differences(memory: dict[str, Tensor], name: str) -> list[Tensor]:
 
 
 def solved(gram: Tensor, right: Tensor) -> Tensor:
-    """Regularised solutions (n, m, c) of Gram systems (n, m, c, c); 0 where there is nothing to mix."""
+    """Return the regularised solutions (n, m, c) of Gram systems (n, m, c, c); 0 where there is nothing to mix."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     unit = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     safe = torch.where(trace > 0, gram + REGULAR * trace * unit, unit)

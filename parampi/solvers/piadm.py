@@ -24,10 +24,10 @@ class PIADM(Solver):
         y_m^(k+1) = e^(tau_m / 2) y_0 + sum_{j<m} e^((tau_m - tau_(j+1)) / 2) g_j,
         g_j = 2 (e^(eps_j / 2) - 1) s(y_j^k) + sqrt(e^eps_j - 1) xi_j
 
-    In EDM coordinates the exponential integrator is the identity: A = 1, the slope where the predicted noise does not answer.
+    In EDM coordinates the exponential integrator is the identity: A = 1, the slope where the predicted noise does not change.
 
-    sweeps  K, the same for all blocks; whatever they leave is left. A tolerance plays no part, but the report estimates what is
-            left. Blocks that are shorter than K are exact after as many sweeps as they have points
+    sweeps  K, the same for all blocks. No tolerance stops them, but the report estimates the error that remains. Blocks that
+            are shorter than K are exact after as many sweeps as they have points
     blocks  number of blocks, of equal length in the time `log(1 + sigma^2)` of the variance-preserving process; None for those
             of the sampler (piadm_sde and piadm_ode have them), or else for blocks of the run's `window` points, or else for
             blocks of length one
@@ -72,7 +72,7 @@ class PIADM(Solver):
 
 
 def times(step_map: StepMap) -> Tensor:
-    """VP time `log(1 + sigma^2)` (N + 1,), in which `alpha = exp(-t / 2)`."""
+    """Return VP time `log(1 + sigma^2)` (N + 1,), in which `alpha = exp(-t / 2)`."""
     return torch.log1p(step_map.sigmas**2)
 
 
@@ -81,7 +81,7 @@ def horizon(step_map: StepMap) -> float:
 
 
 def timed_blocks(count: int, step_map: StepMap) -> Tensor:
-    """Ends of at most `count` blocks of equal length in VP time; those without points are left out."""
+    """Return ends of at most `count` blocks of equal length in VP time; those without points are left out."""
     t = times(step_map)
     levels = t[0] + (t[-1] - t[0]) * torch.arange(1, count + 1, dtype=torch.float64) / count
     ends = torch.searchsorted(-t, -levels - 1e-9 * t[0], right=False).clamp(1, step_map.steps)

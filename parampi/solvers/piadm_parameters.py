@@ -1,4 +1,25 @@
-"""PIADM's parameters from its theorems: how long, how fine and how often, for a dimension and a tolerance."""
+"""PIADM's parameters from its theorems, for a dimension and a tolerance.
+
+For data of dimension d with unit covariance, a Lipschitz score known well enough and delta the tolerance, Chen, Ren, Ying and
+Rotskoff 2024 (arXiv:2405.15986) prove in theorems 3.3 and 3.5
+
+    SDE  KL(p_eta | q)   <~ d e^-T + d eps T + d T e^-K           rounds K N
+    ODE  TV(p_eta, q)^2  <~ d e^-T + d eps^2 T^2 + d N^2 e^-K     rounds (K + K' N') N
+
+with p_eta the data at the early stop and q what is sampled. The bounds hold up to constants that depend on the score and that
+nobody knows. `piadm_parameters` makes every term delta^2 times a factor of 1, which can be changed:
+
+    T = horizon_factor log(d / delta^2)             N = T / block_length, rounded up
+    eps = step_factor delta^2 / (d T)               (SDE),   M = T / (N eps), rounded up
+    eps = step_factor delta / (d^(1/2) T)           (ODE)
+    K = sweep_factor log(d T / delta^2)             (SDE), rounded up
+    K = sweep_factor log(d N^2 / delta^2)           (ODE), rounded up
+
+so that M grows as d (SDE) and as d^(1/2) (ODE), up to logarithms. The ODE's corrector runs for `corrector_time` in
+`corrector_blocks` blocks of steps `eps' = corrector_step_factor delta / d^(1/2)`, with
+`K' = corrector_sweep_factor log(d / delta^2)` sweeps; time and friction are of order `L^(-1/2)` and `L^(1/2)` for a score of
+Lipschitz constant L.
+"""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +54,7 @@ class Corrector:
 
 @dataclass(frozen=True)
 class PIADMParameters:
-    """What PIADM is run with; `dataclasses.replace` changes any of it.
+    """Parameters of a run of PIADM; `dataclasses.replace` changes any of them.
 
     horizon          T, time at which the backward process starts, `sigma_0^2 = e^T - 1`
     blocks           N, blocks of length h = T/N one after another
@@ -86,59 +107,50 @@ class PIADMParameters:
         return block_grid(self.blocks, self.steps_per_block, self.horizon, self.early_stop)
 
     def sigmas(self) -> Tensor:
-        """Noise levels of the points, strictly decreasing, float64."""
+        """Return the noise levels of the points, strictly decreasing, float64."""
         return self.grid.sigmas
 
 
 def piadm_parameters(
-    dim: int, tolerance: float, kind: Kind = "sde", *, horizon_factor: float = 1.0, block_length: float = 1.0,
-    step_factor: float = 1.0, sweep_factor: float = 1.0, early_stop: float = 1e-3, corrector_time: float = 1.0,
-    corrector_blocks: int = 1, corrector_step_factor: float = 1.0, corrector_sweep_factor: float = 1.0, friction: float = 2.0,
-) -> PIADMParameters:  # fmt: skip
-    """T, N, M and K of Chen, Ren, Ying and Rotskoff 2024 (arXiv:2405.15986), theorems 3.3 (SDE) and 3.5 (ODE).
+    dim: int,
+    tolerance: float,
+    kind: Kind = "sde",
+    *,
+    horizon_factor: float = 1.0,
+    block_length: float = 1.0,
+    step_factor: float = 1.0,
+    sweep_factor: float = 1.0,
+    early_stop: float = 1e-3,
+    corrector_time: float = 1.0,
+    corrector_blocks: int = 1,
+    corrector_step_factor: float = 1.0,
+    corrector_sweep_factor: float = 1.0,
+    friction: float = 2.0,
+) -> PIADMParameters:
+    """Return T, N, M and K of the theorems for fields of `dim` numbers; formulas at the head of this module.
 
-    For data of dimension d with unit covariance, a Lipschitz score known well enough and delta the tolerance, they prove
-
-        SDE  KL(p_eta | q)   <~ d e^-T + d eps T + d T e^-K           rounds K N
-        ODE  TV(p_eta, q)^2  <~ d e^-T + d eps^2 T^2 + d N^2 e^-K     rounds (K + K' N') N
-
-    with p_eta the data at the early stop and q what is sampled. The bounds hold up to constants that depend on the score and
-    that nobody knows; here every term is made delta^2 times a factor of 1, which can be changed:
-
-        T = horizon_factor log(d / delta^2)             N = T / block_length, rounded up
-        eps = step_factor delta^2 / (d T)               (SDE),   M = T / (N eps), rounded up
-        eps = step_factor delta / (d^(1/2) T)           (ODE)
-        K = sweep_factor log(d T / delta^2)             (SDE), rounded up
-        K = sweep_factor log(d N^2 / delta^2)           (ODE), rounded up
-
-    so that M grows as d (SDE) and as d^(1/2) (ODE), up to logarithms. The ODE's corrector runs for `corrector_time` in
-    `corrector_blocks` blocks of steps `eps' = corrector_step_factor delta / d^(1/2)`, with
-    `K' = corrector_sweep_factor log(d / delta^2)` sweeps; time and friction are of order `L^(-1/2)` and `L^(1/2)` for a score
-    of Lipschitz constant L. Raises ConfigError for numbers out of range.
+    Raises ConfigError for numbers out of range.
     """
-    check_positive(
-        horizon_factor=horizon_factor, block_length=block_length, step_factor=step_factor, sweep_factor=sweep_factor,
-        corrector_time=corrector_time, corrector_blocks=corrector_blocks, corrector_step_factor=corrector_step_factor,
-        corrector_sweep_factor=corrector_sweep_factor, friction=friction,
-    )  # fmt: skip
+    check_positive(horizon_factor=horizon_factor, block_length=block_length)
+    check_positive(step_factor=step_factor, sweep_factor=sweep_factor)
+    check_positive(corrector_time=corrector_time, corrector_blocks=corrector_blocks)
+    check_positive(corrector_step_factor=corrector_step_factor, corrector_sweep_factor=corrector_sweep_factor)
+    check_positive(friction=friction)
     check_problem(dim, tolerance, kind)
-    ratio = dim / tolerance**2
+    ratio, sde = dim / tolerance**2, kind == "sde"
     horizon = horizon_factor * math.log(ratio)
     blocks = rounded_up(horizon / block_length)
-    step = step_factor / (horizon * (ratio if kind == "sde" else math.sqrt(ratio)))
-    sweeps = rounded_up(sweep_factor * math.log(ratio * (horizon if kind == "sde" else blocks**2)))
-    corrector = None
-    if kind == "ode":
-        steps = rounded_up(corrector_time / corrector_blocks * math.sqrt(ratio) / corrector_step_factor)
-        corrector = Corrector(
-            corrector_time, corrector_blocks, steps, rounded_up(corrector_sweep_factor * math.log(ratio)), friction
-        )
+    step = step_factor / (horizon * (ratio if sde else math.sqrt(ratio)))
+    sweeps = rounded_up(sweep_factor * math.log(ratio * (horizon if sde else blocks**2)))
+    steps = rounded_up(corrector_time / corrector_blocks * math.sqrt(ratio) / corrector_step_factor)
+    corrections = rounded_up(corrector_sweep_factor * math.log(ratio))
+    corrector = None if sde else Corrector(corrector_time, corrector_blocks, steps, corrections, friction)
     check_end(horizon / blocks, early_stop)
     return PIADMParameters(dim, tolerance, horizon, blocks, rounded_up(horizon / blocks / step), sweeps, early_stop, corrector)
 
 
 def rounded_up(number: float) -> int:
-    """The next whole number, at least 1, whatever rounding errors say."""
+    """Return the next whole number, at least 1, whatever rounding errors say."""
     return max(1, math.ceil(number * (1 - 1e-12)))
 
 

@@ -11,7 +11,8 @@ from parampi.solvers.linear_models import Guess, constant_guess
 @register("serial")
 @dataclass(frozen=True)
 class Serial(Solver):
-    """One point a round: `x[i+1] = F_i(x)`. As many rounds as evaluations; exact, whatever the tolerance."""
+    """The serial sampler, one point a round: `x[i+1] = F_i(x)`. As many rounds as evaluations; exact, whatever the
+    tolerance."""
 
     def window(self, requested: int | None, equations: Equations) -> int:
         if requested not in (None, 1):

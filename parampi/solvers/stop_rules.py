@@ -1,25 +1,25 @@
-"""When a point may be frozen: the per-point test, and the account of what frozen points still lack.
+"""Stop rules: the verdict that freezes points, and the estimate of the error that frozen points leave.
 
-Where the state of a point p changes by `delta = x_new - x_old`, step i = p + l is given the change A[i,l] delta, and should be
-given J delta with `J = state[i,l] + denoised_weight[i,l] D'`, `D' = dD/dx` being the denoiser's true slope, the posterior
-covariance of
-the data over sigma^2. For log-concave data D' and its model lie between 0 and 1, so that step lacks at most reach[i,l] |delta|,
+Where the state of a point p changes by `delta = x_new - x_old`, the linear model changes step i = p + l by A[i,l] delta. The
+true change is J delta with `J = state[i,l] + denoised_weight[i,l] D'`; `D' = dD/dx` is the denoiser's slope, the posterior
+covariance of the data over sigma^2. For log-concave data D' and its model lie between 0 and 1, so that the error of the step is
+at most reach[i,l] |delta|,
 
-    reach = max(|denoised_weight|, |state - A|, |state + denoised_weight - A|)        (|denoised_weight| where A is the step's
-    slope for some D' in [0, 1]).
+    reach = max(|denoised_weight|, |state - A|, |state + denoised_weight - A|),
 
-From point i + 1 on this is passed on to the end by later steps. With g[j] the largest factor by which these, for Gaussian data
-of any variance, enlarge a change of point j (for one-step samplers it is 1, as state + denoised_weight = 1),
+which is |denoised_weight| where A is the step's slope for some D' in [0, 1].
+
+Later steps propagate this from point i + 1 to the last one. With g[j] the largest factor by which they, for Gaussian data of
+any variance, enlarge a change of point j (for one-step samplers it is 1, as state + denoised_weight = 1),
 
     |x_N - serial x_N| / sigma_data  <=  sum_p weight[p] |delta_p| / sqrt(sigma_p^2 + sigma_data^2),
     weight[p] = sum_l reach[p+l,l] g[p+l+1] sqrt(sigma_p^2 + sigma_data^2) / sigma_data,
 
-the sum being over the points that were frozen. Where new states are not those of the linear model, the distance to them is lost
-too: `loss[j]` of point j counts with g[j]. The tolerance is spent along the chain in proportion to |denoised_weight| g, for
-one-step
-samplers its length in log sigma: a point is accepted when the account up to there is within the share up to there. The account
-at the end is the estimated error of the member. It is no bound where the data are not log-concave, nor for a network whose
-Jacobian is not a covariance; the tests measure how far it holds.
+the sum being over the points that were frozen. Where new states are not those of the linear model, the distance to them is an
+error too: `loss[j]` of point j counts with g[j]. The tolerance is spent along the chain in proportion to |denoised_weight| g,
+for one-step samplers its length in log sigma: a point is accepted when the estimate up to it is within the share up to it. The
+estimate at the last point is the estimated error of the member. It is no bound where the data are not log-concave, nor for a
+network whose Jacobian is not a covariance; the tests measure how far it holds.
 """
 
 from dataclasses import dataclass, field
@@ -35,25 +35,25 @@ from parampi.samplers import StepMap
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 ROUNDING = 2.0**-52
-"""Of changes that a step takes over linearly, and so exactly but for this: those of velocities."""
+"""Relative rounding error of linearly propagated changes, such as those of velocities."""
 VARIANCES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4)
-"""Of Gaussian data, relative to sigma_data^2, for which the growth of changes is looked at, beside an infinite one."""
+"""Variances of Gaussian data, relative to sigma_data^2, for which the growth of changes is computed, beside an infinite one."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Points by which each member's window slides, and its account of the error so far; both (member,)."""
+    """Points by which each member's window slides, and its error estimate so far; both (member,)."""
 
     slides: Integers
     error_estimate: Floats
 
 
 RuleState = dict[str, Floats]
-"""Numbers (m, ...) by name that a rule keeps of members from round to round, beside their account."""
+"""Numbers (m, ...) by name that a rule keeps of members from round to round, beside their error estimate."""
 
 
 class Rule(Protocol):
-    """Accepts prefixes of windows, on the rank that drives."""
+    """Rule that accepts the first points of windows, on the rank that drives."""
 
     def begin(self, members: int, longest: int) -> None:
         """Get ready for members that have not begun, whose windows are at most `longest` points."""
@@ -68,26 +68,32 @@ class Rule(Protocol):
         ...
 
     def judge(
-        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        self,
+        changes: Floats,
+        losses: Floats,
+        first: Integers,
+        lengths: Integers,
+        *,
+        error_estimate: Floats,
         stop_statistics: Floats | None = None,
-    ) -> Verdict:  # fmt: skip
-        """The verdict on a round.
+    ) -> Verdict:
+        """Return the verdict on a round.
 
         `changes` (position, member) are the relative changes at the windows' points, position 0 being the frozen one before,
-        and `losses` what the points made from them lack beyond; `first` (member,) is the frozen point's index, `lengths`
-        (member,) the number of points swept, `error_estimate` (member,) the account and `stop_statistics` (E, position,
-        member) what the iteration has to add.
+        and `losses` the further errors of the points made from them; `first` (member,) is the frozen point's index, `lengths`
+        (member,) the number of points swept, `error_estimate` (member,) the estimate of former rounds and `stop_statistics`
+        (E, position, member) the iteration's own.
         """
         ...
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """Accepts what the account allows.
+    """Rule that accepts points while the estimated error is within the share of the tolerance up to them.
 
-    weight  (N,) turns a relative change at a point into what the steps that read it lack, relative to sigma_data
-    passed  (N,) turns a relative loss of the point that a step makes into what the end lacks
-    budget  (N + 1,) what may be error_estimate up to each point
+    weight  (N,) turns a relative change at a point into the error of the steps that read it, relative to sigma_data
+    passed  (N,) turns a relative loss of the point that a step makes into the error at the last point
+    budget  (N + 1,) largest error estimate allowed up to each point
     """
 
     weight: Floats
@@ -96,7 +102,7 @@ class StopRule:
 
     @classmethod
     def of(cls, step_map: StepMap, slopes: Tensor, sigma_data: float, tolerance: float) -> "StopRule":
-        """For a linear model with these slopes A (N, K)."""
+        """Return the rule for a linear model with these slopes A (N, K)."""
         scale = (step_map.sigmas**2 + sigma_data**2).sqrt() / sigma_data
         passed, denoised_weight = growth(step_map, sigma_data)[1:], step_map.denoised_weight.abs()
         sure = (step_map.state - slopes).abs(), (step_map.state + step_map.denoised_weight - slopes).abs()
@@ -106,41 +112,47 @@ class StopRule:
         return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
 
     def begin(self, members: int, longest: int) -> None:
-        """Keep nothing: changes tell it all."""
+        """Keep nothing: a round's changes are all that counts."""
 
     def state(self) -> RuleState:
         return {}
 
     def load(self, state: RuleState) -> None:
-        """Keep nothing: changes tell it all."""
+        """Keep nothing: a round's changes are all that counts."""
 
-    def lacks(self, changes: Floats, losses: Floats, begin: int, n: int) -> Floats:
-        """What each of n points behind `begin` lacks if it is frozen."""
-        here = slice(begin, begin + n)
-        lost: Floats = self.weight[here] * changes[:n] + self.passed[here] * losses[:n]
-        return lost
+    def errors(self, changes: Floats, losses: Floats, begin: int, n: int) -> Floats:
+        """Return the error (n,) that each of the n points after `begin` leaves if it is frozen."""
+        points = slice(begin, begin + n)
+        errors: Floats = self.weight[points] * changes[:n] + self.passed[points] * losses[:n]
+        return errors
 
     def judge(
-        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        self,
+        changes: Floats,
+        losses: Floats,
+        first: Integers,
+        lengths: Integers,
+        *,
+        error_estimate: Floats,
         stop_statistics: Floats | None = None,
-    ) -> Verdict:  # fmt: skip
-        """The first point swept came from a frozen one, lacks nothing and is always accepted: no run takes more rounds than
-        steps."""
+    ) -> Verdict:
+        """Return the verdict on a round. The first point swept comes from a frozen one: it is exact and always accepted, so
+        that no run takes more rounds than steps."""
         slides, after = np.zeros_like(first), error_estimate.copy()
         for m, (begin, n) in enumerate(zip(first, lengths, strict=True)):
-            account = error_estimate[m] + np.cumsum(self.lacks(changes[:, m], losses[:, m], begin, n))
-            within = account <= np.maximum(self.budget[begin + 1 : begin + n + 1], error_estimate[m])
+            estimate = error_estimate[m] + np.cumsum(self.errors(changes[:, m], losses[:, m], begin, n))
+            within = estimate <= np.maximum(self.budget[begin + 1 : begin + n + 1], error_estimate[m])
             slides[m] = accepted = int(np.cumprod(within).sum())
             if accepted:
-                after[m] = account[accepted - 1]
+                after[m] = estimate[accepted - 1]
         return Verdict(slides, after)
 
 
 @dataclass
 class FixedSweeps:
-    """Accepts a whole window after a fixed number of sweeps, whatever they changed; the account is kept as above."""
+    """Rule that accepts a whole window after a fixed number of sweeps; `estimator` estimates the error."""
 
-    account: StopRule
+    estimator: StopRule
     sweeps: int
     done: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -154,22 +166,28 @@ class FixedSweeps:
         self.done = state["done"].astype(np.int64)
 
     def judge(
-        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        self,
+        changes: Floats,
+        losses: Floats,
+        first: Integers,
+        lengths: Integers,
+        *,
+        error_estimate: Floats,
         stop_statistics: Floats | None = None,
-    ) -> Verdict:  # fmt: skip
+    ) -> Verdict:
         if not len(self.done):
             self.begin(len(first), int(lengths.max()))
         self.done += 1
         enough = (self.done >= np.minimum(self.sweeps, lengths)) & (lengths > 0)
         after = error_estimate.copy()
         for m in np.flatnonzero(enough):
-            after[m] += float(self.account.lacks(changes[:, m], losses[:, m], first[m], lengths[m]).sum())
+            after[m] += float(self.estimator.errors(changes[:, m], losses[:, m], first[m], lengths[m]).sum())
         self.done[enough] = 0
         return Verdict(np.where(enough, lengths, 0), after)
 
 
 def readers(uses: Tensor) -> Tensor:
-    """Sums (N,), over the steps that read a point, of numbers (N, K) per step and tap."""
+    """Return sums (N,), over the steps that read a point, of numbers (N, K) per step and tap."""
     total = torch.zeros(len(uses), dtype=uses.dtype)
     for tap in range(min(uses.shape)):
         total[: len(uses) - tap] += uses[tap:, tap]
@@ -177,7 +195,7 @@ def readers(uses: Tensor) -> Tensor:
 
 
 def growth(step_map: StepMap, sigma_data: float) -> Tensor:
-    """`g` (N + 1,): the largest of |dx_N/dx_j| that Gaussian data of any variance give, at least 1."""
+    """Return `g` (N + 1,): the largest of |dx_N/dx_j| that Gaussian data of any variance give, at least 1."""
     largest = torch.ones(step_map.steps + 1, dtype=torch.float64)
     if step_map.taps == 1 and bool(((step_map.state >= 0) & (step_map.denoised_weight >= 0)).all()):
         return largest.maximum(reversed_products((step_map.state + step_map.denoised_weight)[:, 0]))
@@ -188,12 +206,12 @@ def growth(step_map: StepMap, sigma_data: float) -> Tensor:
 
 
 def reversed_products(slopes: Tensor) -> Tensor:
-    """Products (N + 1,) of slopes (N,) from each on to the end."""
+    """Return the products (N + 1,) of slopes (N,) from each on to the end."""
     return torch.cat([slopes.flip(0).cumprod(0).flip(0), slopes.new_ones(1)])
 
 
 def sensitivities(slopes: Tensor) -> Tensor:
-    """`dx_N/dx_j` (v, N + 1) of v linear chains with slopes (v, N, K), from the end backwards."""
+    """Return `dx_N/dx_j` (v, N + 1) of v linear chains with slopes (v, N, K), from the end backwards."""
     models, steps, taps = slopes.shape
     numbers, weight = slopes.numpy(), np.zeros((steps + taps, models))
     weight[steps] = 1.0

@@ -86,11 +86,11 @@ class Sweep:
         return rows[self.taps - 1 - tap : stop]
 
     def lagged(self, rows: Tensor, lag: int) -> Tensor:
-        """Rows (n, ...) from `lag` points before, 0 outside the window; collective."""
+        """Return rows (n, ...) from `lag` points before, 0 outside the window; collective."""
         return self.around(rows, lag, -lag)
 
     def totals(self, numbers: Tensor) -> Tensor:
-        """Sums (n, m, ...) over all points of the window up to each, of numbers (n, m, ...)."""
+        """Return sums (n, m, ...) over all points of the window up to each, of numbers (n, m, ...)."""
         ones = numbers.new_ones((1, len(numbers), *(1 for _ in numbers.shape[1:])))
         return self.scan(ones, numbers)[1:]
 
@@ -120,7 +120,7 @@ class GuessContext:
 
 
 class Iteration(ABC):
-    """Makes the states of points that enter, and the new states of a sweep.
+    """Base of the objects that make the states of points that enter, and the new states of a sweep.
 
     memory  fields (n, m, ...) by name, kept from sweep to sweep, that belong to the points a rank makes; the engine moves them
             with the points when windows slide, and gives 0 to points that enter
@@ -151,22 +151,24 @@ class Iteration(ABC):
         return 0
 
     def guess(self, entry: GuessContext) -> Tensor:
-        """All states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
+        """Return all states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
         taps = len(entry.slopes)
         values = torch.where(entry.enters, entry.fresh, entry.x[taps:])
         return entry.scan(torch.where(entry.enters, entry.slopes, 0.0), values, entry.x[:taps])
 
     def response(self, sweep: Sweep, change: Tensor) -> Tensor:
-        """How the model has the denoised fields of the steps' own points answer to changes (n, m, *shape) of their states."""
+        """Return the changes (n, m, *shape) of the denoised fields that the model predicts for changes of the steps' own
+        points."""
         return sweep.assumed * change
 
     @abstractmethod
     def sweep(self, sweep: Sweep) -> Tensor:
-        """New states (n, m, *shape). Where nothing that step i reads has changed, they must be `mapped` to the last bit."""
+        """Return new states (n, m, *shape). Where nothing that step i reads has changed, they must be `mapped` to the last
+        bit."""
 
 
 class LinearSweeps(Iteration):
-    """`x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])`, by one scan."""
+    """Sweeps by one scan: `x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])`."""
 
     def sweep(self, sweep: Sweep) -> Tensor:
         y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
@@ -174,7 +176,7 @@ class LinearSweeps(Iteration):
 
 
 def linear_correction(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
-    """The step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
+    """Return the step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
     new = torch.mul(slopes[0], sweep.before(y, 0))
     for tap in range(1, sweep.taps):
         new += slopes[tap] * sweep.before(y, tap)

@@ -15,10 +15,10 @@ F64 = torch.float64
 def test_grids(name, boundary, shape):
     basis = make_basis(name, shape)
     fields = torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(0))
-    found = basis.inverse(basis.forward(fields) * basis.smoothing(2.0))
+    smoothed = basis.inverse(basis.forward(fields) * basis.smoothing(2.0))
     expected = np.stack([gaussian_filter(channel, 2.0, mode=boundary, truncate=8) for channel in fields.numpy()])
     # a sum over points is not quite the Gaussian's Fourier transform, which is cut off at the grid's
-    assert np.abs(found.numpy() - expected).max() < 2e-3 * np.abs(expected).max() + 1e-4
+    assert np.abs(smoothed.numpy() - expected).max() < 2e-3 * np.abs(expected).max() + 1e-4
 
 
 def test_sphere():

@@ -73,9 +73,9 @@ def test_white_noise_has_the_variance_it_says(family):
     """Coefficients exactly; the rest, of which only the mean is given, to 4 % (to rounding on a Gauss-Legendre grid)."""
     basis = make(family, columns=13)
     forward = basis.forward(torch.eye(RINGS[family] * 13, dtype=F64).reshape(-1, *basis.shape))
-    found, said = basis.shell_sums(forward.square().sum(0)), basis.shell_sums(basis.noise)
-    assert_close(found[:-1], said[:-1], rtol=1e-12, atol=0)
-    assert_close(found[-1:], said[-1:], rtol=1e-12 if family == "gauss-legendre" else 0.04, atol=0)
+    measured, declared = basis.shell_sums(forward.square().sum(0)), basis.shell_sums(basis.noise)
+    assert_close(measured[:-1], declared[:-1], rtol=1e-12, atol=0)
+    assert_close(measured[-1:], declared[-1:], rtol=1e-12 if family == "gauss-legendre" else 0.04, atol=0)
     count = 2 * basis.coefficients
     assert_close(forward.square().sum(0)[:count], basis.noise[:count], rtol=0, atol=1e-14)
 
@@ -91,11 +91,11 @@ def test_variances_of_a_known_spectrum():
     """Coefficients drawn with variance 1 / (l + 1)^2, in units of white noise's; bounds of 5 standard deviations."""
     basis = make("gauss-legendre", degree=5)
     degree = basis.degree_of_shell[basis.shell]
-    wanted = torch.where(degree >= 0, (degree + 1.0) ** -2, 0.0)
-    fields = basis.inverse((wanted * basis.noise).sqrt() * draw(4000, basis.modes))
-    found = variance(basis, fields).variance
+    spectrum = torch.where(degree >= 0, (degree + 1.0) ** -2, 0.0)
+    fields = basis.inverse((spectrum * basis.noise).sqrt() * draw(4000, basis.modes))
+    measured = variance(basis, fields).variance
     deviation = torch.sqrt(2 / (4000 * basis.shell_sums(basis.noise)[:6])) * (np.pi / 2)
-    assert ((found[:6] * torch.arange(1, 7) ** 2 - 1).abs() < 5 * deviation).all() and float(found[6]) < 1e-20
+    assert ((measured[:6] * torch.arange(1, 7) ** 2 - 1).abs() < 5 * deviation).all() and float(measured[6]) < 1e-20
 
 
 @families

@@ -30,20 +30,20 @@ def test_shares_of_the_samples_variance(name):
 @pytest.mark.parametrize("name", ["fourier-2d", "fourier-2d-axes", "cosine-2d", "channel-flow", "identity", "eof"])
 def test_white_noise_has_variance_one(name):
     basis = ORTHONORMAL[name]()
-    found = variance(basis, 0.5 * draw(2000, *basis.shape) + 7).variance
+    measured = variance(basis, 0.5 * draw(2000, *basis.shape) + 7).variance
     deviation = torch.sqrt(2 / (1999 * basis.shell_sums(basis.noise)))
-    assert ((4 * found - 1).abs() < 5 * deviation).all()
+    assert ((4 * measured - 1).abs() < 5 * deviation).all()
 
 
 def test_the_spectrum_of_random_fields():
     """A field whose denoiser is known to be c / (c + sigma^2) in Fourier modes has these variances c."""
     problem = FieldMixture(n=12)
     basis = make_basis("fourier", problem.shape, shells="axes")
-    found = variance(basis, problem.sample(400)).variance
+    measured = variance(basis, problem.sample(400)).variance
     known = basis.wavevector.square().sum(0).sqrt().clamp(min=1) ** -3
     known = known / (known * basis.noise * basis.weight).sum() * size(basis)
     shells = basis.shell_sums(known * basis.noise) / basis.shell_sums(basis.noise)
-    assert ((found / shells - 1).abs() < 5 * torch.sqrt(2 / (399 * basis.shell_sums(basis.noise)))).all()
+    assert ((measured / shells - 1).abs() < 5 * torch.sqrt(2 / (399 * basis.shell_sums(basis.noise)))).all()
 
 
 def test_a_model_with_these_variances_is_the_denoiser():

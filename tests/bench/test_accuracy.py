@@ -21,11 +21,11 @@ def rows():
 def test_the_true_solution_of_gaussian_data_is_the_closed_form():
     subject = closed_form("grf64")
     start = accuracy.start(subject, 1)
-    found = accuracy.solution(subject, start)
+    solved = accuracy.solution(subject, start)
     bound, variance, mean = subject.statistics.known(subject.shape, 1.0)
     z = bound.forward(start) - mean
     exact = bound.inverse(z * ((variance + subject.lowest**2) / (variance + subject.highest**2)).sqrt() + mean)
-    assert (found - exact).norm() < 1e-7 * exact.norm()
+    assert (solved - exact).norm() < 1e-7 * exact.norm()
 
 
 def test_rows(rows):

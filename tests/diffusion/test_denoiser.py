@@ -24,10 +24,10 @@ class Exact(nn.Module):
     def __init__(self, kind, problem, clock=None, scaled=True, sigma_data=0.5):
         super().__init__()
         self.kind, self.problem, self.clock, self.scaled, self.sigma_data = kind, problem, clock, scaled, sigma_data
-        self.seen = []
+        self.calls = []
 
     def forward(self, inputs, time):
-        self.seen.append((inputs.dtype, time.dtype, tuple(time.shape)))
+        self.calls.append((inputs.dtype, time.dtype, tuple(time.shape)))
         return self.predict(inputs.to(F64), time.to(F64)).to(inputs.dtype)
 
     def predict(self, inputs, time):
@@ -72,10 +72,10 @@ def wrapped(kind, problem, **options):
     return kind(Exact(kind, problem, clock, options.get("scaled_input", True)), **options)
 
 
-def agree(found, expected, x, tolerance):
+def agree(actual, expected, x, tolerance):
     """Relative to the size of x, which bounds the rounding errors of every formula here."""
     scale = x.flatten(1).norm(dim=1) + 1
-    error = (found - expected).flatten(1).norm(dim=1) / scale
+    error = (actual - expected).flatten(1).norm(dim=1) / scale
     assert float(error.max()) < tolerance, error.tolist()
 
 
@@ -98,16 +98,16 @@ def test_other_clocks_and_unscaled_inputs(kind):
 def test_single_precision_network(kind):
     x = inputs(GAUSSIAN)
     denoiser = wrapped(kind, GAUSSIAN, network_dtype=torch.float32)
-    found = denoiser(x, SIGMAS)
-    assert denoiser.network.seen == [(torch.float32, torch.float32, (6,))] and found.dtype == F64
-    agree(found, GAUSSIAN(x, SIGMAS), x, 3e-5)
+    actual = denoiser(x, SIGMAS)
+    assert denoiser.network.calls == [(torch.float32, torch.float32, (6,))] and actual.dtype == F64
+    agree(actual, GAUSSIAN(x, SIGMAS), x, 3e-5)
 
 
 def test_skip_connection_is_formed_in_the_precision_of_x():
     """At small noise D is nearly x, and a single-precision network must not cost it digits."""
     x, sigma = inputs(GAUSSIAN)[:1], SIGMAS[:1] / 1e3
-    found = wrapped(EDMDenoiser, GAUSSIAN, network_dtype=torch.float32)(x, sigma)
-    agree(found, GAUSSIAN(x, sigma), x, 1e-10)
+    actual = wrapped(EDMDenoiser, GAUSSIAN, network_dtype=torch.float32)(x, sigma)
+    agree(actual, GAUSSIAN(x, sigma), x, 1e-10)
 
 
 @pytest.mark.parametrize(
@@ -129,16 +129,16 @@ def test_dtype_the_network_runs_in(kind, parameter, override, x_dtype, network, 
         inner.register_parameter("weight", nn.Parameter(torch.zeros(1, dtype=parameter)))
     denoiser = kind(inner, network_dtype=override)
     assert denoiser(inputs(GAUSSIAN).to(x_dtype), SIGMAS).dtype == x_dtype
-    assert inner.seen == [(network, time, (6,))]
+    assert inner.calls == [(network, time, (6,))]
 
 
 @pytest.mark.parametrize("kind", [EDMDenoiser, *SCALED])
 def test_no_noise_means_x_itself(kind):
     sigmas = torch.tensor([0.0, 1.0, 0.0], dtype=F64)
     x = inputs(GAUSSIAN, sigmas)
-    found = wrapped(kind, GAUSSIAN)(x, sigmas)
-    assert torch.equal(found[[0, 2]], x[[0, 2]])
-    agree(found, GAUSSIAN(x, sigmas), x, 1e-12)
+    actual = wrapped(kind, GAUSSIAN)(x, sigmas)
+    assert torch.equal(actual[[0, 2]], x[[0, 2]])
+    agree(actual, GAUSSIAN(x, sigmas), x, 1e-12)
     broken = kind(lambda y, t: torch.full_like(y, torch.nan))
     assert torch.equal(broken(x[:1], sigmas[:1]), x[:1])
     assert bool(broken(x, sigmas)[1].isnan().all())
@@ -157,11 +157,11 @@ def test_sigma_data():
 
 
 @pytest.mark.parametrize(
-    ("network", "found"),
+    ("network", "actual"),
     [(lambda y, t: y[:, :1], r"returned \(6, 1, 4, 3\)"), (lambda y, t: (y,), "returned tuple")],
 )
-def test_wrong_output_is_refused(network, found):
-    with pytest.raises(ConfigError, match=found):
+def test_wrong_output_is_refused(network, actual):
+    with pytest.raises(ConfigError, match=actual):
         EpsilonDenoiser(network)(inputs(GAUSSIAN), SIGMAS)
 
 

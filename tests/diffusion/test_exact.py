@@ -40,8 +40,8 @@ def test_golden_numbers(name):
     size = prod(problem.shape)
     i = torch.arange(3 * size)
     x = (((7 * i**2 + 3 * i) % 101).to(F64) / 25 - 2).reshape(3, *problem.shape)
-    found = problem(x, torch.tensor([0.05, 0.7, 5.0], dtype=F64)).reshape(3, size)
-    summary = torch.stack([found[:, 0], found[:, size // 3], found[:, -1], (found**2).mean(1)], dim=1)
+    denoised = problem(x, torch.tensor([0.05, 0.7, 5.0], dtype=F64)).reshape(3, size)
+    summary = torch.stack([denoised[:, 0], denoised[:, size // 3], denoised[:, -1], (denoised**2).mean(1)], dim=1)
     assert torch.allclose(summary, torch.tensor(GOLDEN[name], dtype=F64), rtol=1e-11, atol=1e-14)
 
 
@@ -90,8 +90,8 @@ def test_tweedie(name, sigma):
     for row in x:
         leaf = row.clone().requires_grad_()
         (score,) = torch.autograd.grad(log_density(problem, leaf, sigma), leaf)
-        found = problem(row[None], torch.tensor([sigma], dtype=F64))[0]
-        assert torch.allclose(found, row + sigma**2 * score, rtol=1e-10, atol=1e-10)
+        denoised = problem(row[None], torch.tensor([sigma], dtype=F64))[0]
+        assert torch.allclose(denoised, row + sigma**2 * score, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -103,8 +103,10 @@ def test_no_noise_means_x_itself(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_much_noise_means_the_mean(name):
     problem = SMALL[name]
-    found = problem(problem.sample(2, seed=6), torch.full((2,), 1e8, dtype=F64))
-    assert torch.allclose(found, components(problem)[0].mean(0).reshape(problem.shape).expand_as(found), rtol=0, atol=1e-6)
+    denoised = problem(problem.sample(2, seed=6), torch.full((2,), 1e8, dtype=F64))
+    assert torch.allclose(
+        denoised, components(problem)[0].mean(0).reshape(problem.shape).expand_as(denoised), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", [*PROBLEMS, *SMALL])
@@ -112,11 +114,11 @@ def test_rows_do_not_depend_on_their_batch(name):
     problem = PROBLEMS[name]() if name in PROBLEMS else SMALL[name]
     sigmas = torch.logspace(-2, 1.5, 9, dtype=F64)
     x = problem.sample(9, seed=7) + sigmas.reshape(-1, *[1] * len(problem.shape))
-    together = problem(x, sigmas)
+    batched = problem(x, sigmas)
     for size in (1, 2, 3, 4, 8):
         for i in range(0, 10 - size):
             rows = slice(i, i + size)
-            assert torch.equal(problem(x[rows], sigmas[rows]), together[rows]), (size, i)
+            assert torch.equal(problem(x[rows], sigmas[rows]), batched[rows]), (size, i)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -124,8 +126,8 @@ def test_dtype_of_x_is_kept_and_arithmetic_is_double(name):
     problem = SMALL[name]
     x = problem.sample(3, seed=8).float()
     sigma = torch.tensor([0.1, 1.0, 10.0])
-    found = problem(x, sigma)
-    assert found.dtype == torch.float32 and torch.equal(found, problem(x.double(), sigma.double()).float())
+    denoised = problem(x, sigma)
+    assert denoised.dtype == torch.float32 and torch.equal(denoised, problem(x.double(), sigma.double()).float())
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -183,9 +183,9 @@ def test_no_noise_means_x_itself():
 def test_rows_are_independent(make):
     problem = DataDenoiser(lambda y, t: torch.tanh(y) / (1 + t.reshape(-1, 1, 1)))
     x, guided = fields(), make(problem)
-    together = guided(x, SIGMAS)
+    batched = guided(x, SIGMAS)
     alone = torch.cat([guided(x[k : k + 1], SIGMAS[k : k + 1]) for k in range(5)])
-    assert torch.allclose(together, alone, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(batched, alone, rtol=1e-12, atol=1e-12)
 
 
 def test_diffusion_posterior_sampling_follows_the_gradient():
@@ -310,8 +310,8 @@ def test_a_guided_denoiser_can_be_guided():
 def test_conjugate_gradients_leave_rows_that_are_solved():
     target = torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 1.0]], dtype=F64)
     matrix = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=F64)
-    found = conjugate_gradients(lambda z: z @ matrix, target, 10)
-    assert torch.allclose(found @ matrix, target, atol=1e-14)
+    solution = conjugate_gradients(lambda z: z @ matrix, target, 10)
+    assert torch.allclose(solution @ matrix, target, atol=1e-14)
     assert torch.equal(conjugate_gradients(lambda z: -z, target, 3), torch.zeros_like(target))
 
 
@@ -333,7 +333,7 @@ def no_gradients(x, sigma):
         (lambda: MomentMatching(DATA, observe, OBSERVED * math.nan, NOISE), "observations must be finite"),
         (lambda: MomentMatching(DATA, observe, OBSERVED, -NOISE), "noise must not be negative"),
         (lambda: MomentMatching(DATA, observe, OBSERVED, NOISE[:2]), r"noise has shape \(2,\), the observations \(3,\)"),
-        (lambda: MomentMatching(DATA, observe, OBSERVED, NOISE, 0), "iterations = 0"),
+        (lambda: MomentMatching(DATA, observe, OBSERVED, NOISE, iterations=0), "iterations = 0"),
         (lambda: DiffusionPosterior(DATA, observe, OBSERVED, 0.0), "infinite weight"),
         (lambda: DiffusionPosterior(DATA, observe, OBSERVED, strength=-1.0), "strength = -1.0"),
         (lambda: MomentMatching(DATA, observe, OBSERVED[:2], 1.0)(fields(), SIGMAS), r"observe made \(5, 3\) of 5 fields"),

@@ -66,10 +66,10 @@ def test_wrappers_choose_the_dtype_themselves():
     """A wrapper forms D in the states' dtype and only its network runs in single precision."""
     layer = nn.Conv1d(2, 2, 1)
     wrapped = DataDenoiser(lambda y, t: layer(y), network_dtype=F32)
-    seen = []
-    wrapped.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
+    dtypes = []
+    wrapped.register_forward_pre_hook(lambda module, inputs: dtypes.append(inputs[0].dtype))
     assert BatchedDenoiser(wrapped)(*batch(3)).dtype == F64
-    assert seen == [F64]
+    assert dtypes == [F64]
 
 
 def test_gradients_are_off():

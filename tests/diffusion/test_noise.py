@@ -63,8 +63,8 @@ def test_layout_of_counter_and_key(seed, member, point, stream, index):
     high, low = words[:2] if index % 2 == 0 else words[2:]
     whole = high << 32 | low
     signed = (whole - (whole >> 63 << 64)) >> 11
-    found = centred_uniform(seed, [member], [point], (41,), stream=stream)[0, 0, index]
-    assert float(found) == (signed + 0.5) * 2.0**-53
+    actual = centred_uniform(seed, [member], [point], (41,), stream=stream)[0, 0, index]
+    assert float(actual) == (signed + 0.5) * 2.0**-53
 
 
 def test_golden_bits():
@@ -210,10 +210,10 @@ def test_logarithm():
     assert relative_error(noise._log(x[x < 0.6]), expected[x.numpy() < 0.6]) < 1e-15
 
 
-def relative_error(found, expected):
+def relative_error(actual, expected):
     nonzero = expected != 0
-    assert np.all(found.numpy()[~nonzero] == 0)
-    return np.abs(found.numpy()[nonzero] / expected[nonzero] - 1).max()
+    assert np.all(actual.numpy()[~nonzero] == 0)
+    return np.abs(actual.numpy()[nonzero] / expected[nonzero] - 1).max()
 
 
 LARGE = 2**20
@@ -228,9 +228,9 @@ def large():
 def test_distribution_is_normal(large):
     assert stats.kstest(large.flatten().numpy(), "norm").pvalue > 1e-4
     tails = [float((large.abs() > bound).double().mean()) for bound in (1.4, 2, 3, 4)]
-    for found, bound in zip(tails, (1.4, 2, 3, 4), strict=True):
+    for actual, bound in zip(tails, (1.4, 2, 3, 4), strict=True):
         expected = 2 * special.ndtr(-bound)
-        assert abs(found - expected) < 4.5 * sqrt(expected / LARGE)
+        assert abs(actual - expected) < 4.5 * sqrt(expected / LARGE)
 
 
 @pytest.mark.parametrize(("power", "moment", "variance"), [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)])
@@ -311,8 +311,8 @@ def test_stream_outside_16_bits_is_refused():
 
 @pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (5, 3), (3, 2**17 + 5), (300, 1000), (0, 4), (4, 0)])
 def test_chunks_cover_everything_once_and_stay_bounded(rows, blocks):
-    seen = torch.zeros(rows, blocks)
+    counts = torch.zeros(rows, blocks)
     for row, block in noise._chunks(rows, blocks, "cpu"):
-        assert prod(seen[row, block].shape) * 2 <= noise.CHUNK["cpu"]
-        seen[row, block] += 1
-    assert bool((seen == 1).all())
+        assert prod(counts[row, block].shape) * 2 <= noise.CHUNK["cpu"]
+        counts[row, block] += 1
+    assert bool((counts == 1).all())

@@ -57,15 +57,15 @@ def stochastic(sampler, options, denoise, shape, grid):
     own = [torch.zeros(shape, dtype=F64)] * step_map.steps
     for i in range(1, len(grid) - 1):
         own[2 * i - 1] = noises[i]
-    found = walk(step_map, denoise, first, own)[-1]
-    return float((found - expected).norm() / expected.norm())
+    end = walk(step_map, denoise, first, own)[-1]
+    return float((end - expected).norm() / expected.norm())
 
 
 def deterministic(denoise, shape, grid):
     start = torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=F64) * float(grid[0])
     step_map, expected = Heun().steps(grid), algorithm_1(denoise, start, grid)
-    found = walk(step_map, denoise, start, [torch.zeros(shape, dtype=F64)] * step_map.steps)[-1]
-    return float((found - expected).norm() / expected.norm())
+    end = walk(step_map, denoise, start, [torch.zeros(shape, dtype=F64)] * step_map.steps)[-1]
+    return float((end - expected).norm() / expected.norm())
 
 
 def differences(problems):

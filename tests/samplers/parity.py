@@ -63,11 +63,11 @@ def differences(problems) -> Iterator[tuple[Row, Callable[[], float]]]:
 
 def grouped(problems) -> dict[Row, list[Callable[[], float]]]:
     """The comparisons of each row, in the order of the samplers' names as they are registered."""
-    found: dict[Row, list[Callable[[], float]]] = {}
+    comparisons: dict[Row, list[Callable[[], float]]] = {}
     for row, compute in differences(problems):
-        found.setdefault(row, []).append(compute)
+        comparisons.setdefault(row, []).append(compute)
     names = list(SAMPLERS)
-    return dict(sorted(found.items(), key=lambda item: names.index(item[0][0])))
+    return dict(sorted(comparisons.items(), key=lambda item: names.index(item[0][0])))
 
 
 def main() -> None:

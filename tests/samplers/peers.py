@@ -111,14 +111,14 @@ CHURNS = ({"s_churn": 3.0}, {"s_churn": 40.0, "s_tmin": 0.05, "s_tmax": 50.0, "s
 
 def cases() -> list[Case]:
     """Every sampler that has a peer, with every spacing and every last level that the peer has."""
-    found = [*ddim(), *euler()]
+    every = [*ddim(), *euler()]
     for spacing, end in product(SPACINGS, ENDS):
         options = {"timestep_spacing": spacing, "final_sigmas_type": end}
         for steps in (10, 20):
-            found += [*multistep(options, steps), *stochastic(options, steps), *unipc(options, steps)]
+            every += [*multistep(options, steps), *stochastic(options, steps), *unipc(options, steps)]
     for end, steps in product(ENDS, (10, 11)):  # the singlestep scheduler has no spacing but linspace
-        found += singlestep({"final_sigmas_type": end}, steps)
-    return found
+        every += singlestep({"final_sigmas_type": end}, steps)
+    return every
 
 
 def ddim() -> Iterator[Case]:

@@ -29,8 +29,8 @@ def denoise(x, sigma):
 
 
 def same(sampler, grid, expected):
-    found = walk(sampler.steps(grid), denoise, float(grid[0]) * START, NOISES)
-    torch.testing.assert_close(found[-1], expected, rtol=1e-12, atol=1e-12)
+    actual = walk(sampler.steps(grid), denoise, float(grid[0]) * START, NOISES)
+    torch.testing.assert_close(actual[-1], expected, rtol=1e-12, atol=1e-12)
 
 
 def weight(form, z):
@@ -75,13 +75,13 @@ def test_the_solver_of_the_sde_of_order_1(grid):
 @every_form
 def test_2s_is_algorithm_1(form, grid):
     x = float(grid[0]) * START
-    for here, there in pairwise(grid):
-        d, ratio = denoise(x, here), there / here
-        if there == 0:
+    for current, following in pairwise(grid):
+        d, ratio = denoise(x, current), following / current
+        if following == 0:
             x = d
             continue
-        h, middle = float(-ratio.log()), (here * there).sqrt()
-        u = middle / here * x + (1 - middle / here) * d
+        h, middle = float(-ratio.log()), (current * following).sqrt()
+        u = middle / current * x + (1 - middle / current) * d
         x = ratio * x + (1 - ratio) * d + weight(form, h) * (denoise(u, middle) - d) / 0.5
     same(DPMpp2S(form), grid, x)
 
@@ -101,8 +101,8 @@ def test_3m_integrates_a_polynomial_through_three_fields(curvature, factor):
         first, second = slope + curve * levels[i], curve * factor / 2
         taken = values[i] + first * s + second * s**2 / 2
         exact = (weights * h / 2 * (s - h).exp() * taken).sum()
-        found = sum(denoised_weight[i, tap] * values[i - tap] for tap in range(3))
-        torch.testing.assert_close(found, exact, rtol=1e-12, atol=0)
+        actual = sum(denoised_weight[i, tap] * values[i - tap] for tap in range(3))
+        torch.testing.assert_close(actual, exact, rtol=1e-12, atol=0)
 
 
 def test_lower_orders_at_the_end_of_3m():

@@ -29,7 +29,7 @@ def test_steps_are_the_formula_in_variance_preserving_coordinates(kind):
     sampler = kind() if stochastic else kind(corrections=0)
     x, *noise = torch.randn(len(GRID), 5, generator=torch.Generator().manual_seed(0), dtype=F64)
     x = 20 * x
-    found = walk(sampler.steps(GRID), denoise, x, noise)
+    actual = walk(sampler.steps(GRID), denoise, x, noise)
     alpha = 1 / (1 + GRID**2).sqrt()
     y = alpha[0] * x
     for i in range(len(GRID) - 1):
@@ -38,7 +38,7 @@ def test_steps_are_the_formula_in_variance_preserving_coordinates(kind):
         y = (eps / 2).exp() * y + (2 if stochastic else 1) * torch.expm1(eps / 2) * score
         if stochastic:
             y = y + torch.expm1(eps).sqrt() * noise[i]
-        torch.testing.assert_close(found[i + 1], y / alpha[i + 1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(actual[i + 1], y / alpha[i + 1], rtol=1e-12, atol=1e-12)
 
 
 def exact_moments(eps, friction, steps=200_000):
@@ -54,8 +54,8 @@ def exact_moments(eps, friction, steps=200_000):
 @pytest.mark.parametrize("eps", [1e-3, 0.02, 0.5])
 def test_corrector_noise_has_the_moments_of_the_exact_process(eps, friction):
     p, q, r = noises(eps, friction)
-    found = p * p, q * q + r * r, p * q
-    assert found == pytest.approx(exact_moments(eps, friction), rel=1e-8)
+    actual = p * p, q * q + r * r, p * q
+    assert actual == pytest.approx(exact_moments(eps, friction), rel=1e-8)
 
 
 def test_the_series_and_the_formula_of_the_moments_meet():

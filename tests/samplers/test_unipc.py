@@ -73,9 +73,9 @@ def published(grid, start, variant="bh2", lower_order_final=True, corrector=True
 def test_predicted_states_are_a_chain(variant, options, grid):
     start = float(grid[0]) * torch.randn(5, generator=torch.Generator().manual_seed(3), dtype=F64)
     step_map = UniPC(variant, **options).steps(grid)
-    found = walk(step_map, denoise, start, [torch.zeros(5, dtype=F64)] * step_map.steps)
+    actual = walk(step_map, denoise, start, [torch.zeros(5, dtype=F64)] * step_map.steps)
     expected = published(grid, start, variant, **options)
-    torch.testing.assert_close(found[-1], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(actual[-1], expected, rtol=1e-12, atol=1e-12)
     assert step_map.evaluations == len(grid) - 1
 
 

@@ -7,8 +7,8 @@ def walk(step_map, denoise, start, noises):
     """All states (N + 1, *shape) from `start`; `denoise(x, sigma)` is asked where a step reads it, `noises[i]` is of step i."""
     states, denoised = [start], []
     for i in range(step_map.steps):
-        asked = bool(step_map.evaluated[i])
-        denoised.append(denoise(states[i], step_map.sigmas[i]) if asked else torch.zeros_like(start))
+        evaluated = bool(step_map.evaluated[i])
+        denoised.append(denoise(states[i], step_map.sigmas[i]) if evaluated else torch.zeros_like(start))
         x = torch.zeros_like(start)
         for tap in range(min(step_map.taps, i + 1)):
             x = x + step_map.state[i, tap] * states[i - tap] + step_map.denoised_weight[i, tap] * denoised[i - tap]

@@ -39,8 +39,8 @@ def test_shares_that_vary_slowly_are_found():
     error = (local.beyond + 1 - share).abs()
     assert error.mean() < 0.05 and error.max() < 0.2
     answer = torch.randn(2, 3, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(2))
-    found = basis.inverse(local.extra(basis.forward(answer)))
-    assert torch.allclose(found, local.beyond * answer, atol=1e-12)
+    extra = basis.inverse(local.extra(basis.forward(answer)))
+    assert torch.allclose(extra, local.beyond * answer, atol=1e-12)
 
 
 def test_the_model_is_left_where_nothing_has_moved():
@@ -58,8 +58,8 @@ def test_bases_without_neighbours_have_none(basis):
     assert not local.known
 
 
-def first_within(given, local, target, reference):
-    run, rounds = engine(given, Spectral(local=local), tolerance=1e-10), 0
+def first_within(sampling, local, target, reference):
+    run, rounds = engine(sampling, Spectral(local=local), tolerance=1e-10), 0
     while (relative_errors(run.tail, reference) > target).any():
         run.advance()
         rounds += 1
@@ -68,12 +68,12 @@ def first_within(given, local, target, reference):
 
 @pytest.mark.parametrize("sampler", [DDIM(), DDPM()], ids=["ddim", "ddpm"])
 def test_they_save_rounds_where_the_answer_is_local(sampler):
-    given = chain(Varying(), sampler, sigmas.vp_linear(40), members=2)
-    reference = engine(given, Serial()).run()
-    assert first_within(given, True, 1e-4, reference) < first_within(given, False, 1e-4, reference)
+    sampling = chain(Varying(), sampler, sigmas.vp_linear(40), members=2)
+    reference = engine(sampling, Serial()).run()
+    assert first_within(sampling, True, 1e-4, reference) < first_within(sampling, False, 1e-4, reference)
 
 
 def test_they_save_rounds_of_collocation_too():
-    given = chain(Varying(), Collocation(), sigmas.log_uniform(24, 0.02, 40.0), members=2)
-    reference = engine(given, Spectral(), tolerance=1e-13).run()
-    assert first_within(given, True, 1e-4, reference) < first_within(given, False, 1e-4, reference)
+    sampling = chain(Varying(), Collocation(), sigmas.log_uniform(24, 0.02, 40.0), members=2)
+    reference = engine(sampling, Spectral(), tolerance=1e-13).run()
+    assert first_within(sampling, True, 1e-4, reference) < first_within(sampling, False, 1e-4, reference)

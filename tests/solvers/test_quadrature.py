@@ -15,8 +15,8 @@ GRID = sigmas.log_uniform(12, 0.01, 20.0)
 orders = pytest.mark.parametrize("order", [2, 4, 6])
 
 
-def propagator(there: float, here: float, c: float) -> float:
-    return math.sqrt((c + there**2) / (c + here**2))
+def propagator(end: float, start: float, c: float) -> float:
+    return math.sqrt((c + end**2) / (c + start**2))
 
 
 @orders
@@ -27,14 +27,14 @@ def test_polynomials_in_log_sigma_are_integrated_exactly(order):
         assert 0 <= begin <= 12 - order
         for degree in range(order):
             rho = lam[begin : begin + order] ** degree
-            found = (fitted.weights[i] * rho[:, None]).sum(0)
+            integral = (fitted.weights[i] * rho[:, None]).sum(0)
             for m, c in enumerate(VARIANCE.tolist()):
                 end = float(GRID[i + 1])
                 exact = quad(
                     lambda t: t**degree * propagator(end, math.exp(-t), c),  # noqa: B023
                     float(lam[i]), float(lam[i + 1]), epsabs=1e-14, epsrel=1e-13,
                 )[0]  # fmt: skip
-                assert found[m] == pytest.approx(exact, rel=1e-9, abs=1e-11)
+                assert integral[m] == pytest.approx(exact, rel=1e-9, abs=1e-11)
 
 
 @orders
@@ -60,7 +60,7 @@ def test_the_step_to_zero_integrates_polynomials_that_vanish_there(order):
     nodes, top = grid[begin : begin + order], float(grid[-2])
     assert fitted.passed[-1, 0] == 0 and not fitted.weights[-1, :, 0].any()
     for degree in range(1, order + 1):
-        found = (fitted.weights[-1] * (nodes**degree)[:, None]).sum(0)
+        integral = (fitted.weights[-1] * (nodes**degree)[:, None]).sum(0)
         for m, c in list(enumerate(VARIANCE.tolist()))[1:]:
             exact = quad(lambda s: s ** (degree - 1) * propagator(0.0, s, c), 0, top, epsabs=1e-15, epsrel=1e-12)[0]  # noqa: B023
-            assert found[m] == pytest.approx(exact, rel=1e-6, abs=1e-14)
+            assert integral[m] == pytest.approx(exact, rel=1e-6, abs=1e-14)

@@ -41,7 +41,7 @@ def judge(stop, changes, first=0, length=None, error_estimate=0.0, losses=None):
     column = np.array(changes, float)[:, None]
     lost = np.zeros_like(column) if losses is None else np.array(losses, float)[:, None]
     lengths = np.array([len(changes) if length is None else length])
-    verdict = stop.judge(column, lost, np.array([first]), lengths, np.array([error_estimate]))
+    verdict = stop.judge(column, lost, np.array([first]), lengths, error_estimate=np.array([error_estimate]))
     return int(verdict.slides[0]), float(verdict.error_estimate[0])
 
 
@@ -120,25 +120,25 @@ def test_growth_is_the_largest_sensitivity_of_the_end_to_a_point(step_map):
     for variance in VARIANCES:
         total = variance * sigma_data**2
         responses.append(total / (total + step_map.sigmas[:-1] ** 2))
-    found = growth(step_map, sigma_data)
-    assert found.shape == (step_map.steps + 1,)
+    actual = growth(step_map, sigma_data)
+    assert actual.shape == (step_map.steps + 1,)
     for j in range(step_map.steps + 1):
         brute = max(abs(end_of(step_map, response, j)) / 1e-3 for response in responses)
-        assert found[j] == pytest.approx(max(1.0, brute), rel=1e-10)
+        assert actual[j] == pytest.approx(max(1.0, brute), rel=1e-10)
 
 
 @given(st.integers(0, 999), st.integers(1, 9), st.integers(1, 4))
 def test_sensitivities_are_products_of_companion_matrices(seed, steps, taps):
     generator = torch.Generator().manual_seed(seed)
     slopes = torch.randn(2, steps, taps, generator=generator, dtype=F64)
-    found = sensitivities(slopes)
+    actual = sensitivities(slopes)
     for model in range(2):
         for j in range(steps + 1):
             last = torch.zeros(taps, dtype=F64)
             last[0] = 1.0
             for i in range(j, steps):
                 last = torch.cat([(slopes[model, i] * last).sum()[None], last[:-1]])
-            assert found[model, j] == pytest.approx(float(last[0]), rel=1e-9, abs=1e-12)
+            assert actual[model, j] == pytest.approx(float(last[0]), rel=1e-9, abs=1e-12)
 
 
 @every_stencil
@@ -203,7 +203,7 @@ def test_always_goes_on_and_never_spends_more_than_the_budget(stop, changes, los
     """The first point swept came from a frozen one: its change is 0, so every round accepts at least one point."""
     changes[0] = losses[0] = 0
     lengths, error_estimate = STEPS - first, stop.budget[first] / 2
-    verdict = stop.judge(changes, losses, first, lengths, error_estimate)
+    verdict = stop.judge(changes, losses, first, lengths, error_estimate=error_estimate)
     assert (verdict.slides >= 1).all() and (verdict.slides <= lengths).all()
     assert (verdict.error_estimate >= error_estimate).all()
     assert (verdict.error_estimate <= np.maximum(stop.budget[first + verdict.slides], error_estimate) + 1e-15).all()
@@ -213,26 +213,26 @@ def test_always_goes_on_and_never_spends_more_than_the_budget(stop, changes, los
 @given(changes, changes, firsts)
 def test_members_are_judged_one_by_one(stop, changes, losses, first):
     lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
-    together = stop.judge(changes, losses, first, lengths, error_estimate)
+    joint = stop.judge(changes, losses, first, lengths, error_estimate=error_estimate)
     for m in range(MEMBERS):
-        alone = stop.judge(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], error_estimate[[m]])
-        assert alone.slides[0] == together.slides[m] and alone.error_estimate[0] == together.error_estimate[m]
+        alone = stop.judge(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], error_estimate=error_estimate[[m]])
+        assert alone.slides[0] == joint.slides[m] and alone.error_estimate[0] == joint.error_estimate[m]
 
 
 @every_rule
 @given(changes, changes, firsts, st.floats(0, 1))
 def test_smaller_changes_are_never_accepted_later(stop, changes, losses, first, factor):
     lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
-    more = stop.judge(changes * factor, losses * factor, first, lengths, error_estimate)
-    assert (more.slides >= stop.judge(changes, losses, first, lengths, error_estimate).slides).all()
+    more = stop.judge(changes * factor, losses * factor, first, lengths, error_estimate=error_estimate)
+    assert (more.slides >= stop.judge(changes, losses, first, lengths, error_estimate=error_estimate).slides).all()
 
 
 @pytest.mark.parametrize("kind", [lambda: RULE, lambda: FixedSweeps(RULE, 1)], ids=["account", "fixed"])
 def test_inputs_are_left_alone(kind):
     error_estimate, first = np.full(MEMBERS, 1e-4), np.zeros(MEMBERS, np.int64)
-    given, losses = np.full((STEPS, MEMBERS), 1e-4), np.full((STEPS, MEMBERS), 1e-5)
-    kind().judge(given, losses, first, np.full(MEMBERS, STEPS), error_estimate)
-    assert (error_estimate == 1e-4).all() and (first == 0).all() and (given == 1e-4).all() and (losses == 1e-5).all()
+    moved, losses = np.full((STEPS, MEMBERS), 1e-4), np.full((STEPS, MEMBERS), 1e-5)
+    kind().judge(moved, losses, first, np.full(MEMBERS, STEPS), error_estimate=error_estimate)
+    assert (error_estimate == 1e-4).all() and (first == 0).all() and (moved == 1e-4).all() and (losses == 1e-5).all()
 
 
 # A fixed number of sweeps
@@ -246,11 +246,11 @@ def test_fixed_sweeps_accept_the_whole_window_after_that_many():
 
 def test_fixed_sweeps_begin_anew_in_every_window_and_keep_the_account():
     stop = FixedSweeps(rule([1, 1, 1, 1], [0] * 5), 2)
-    found = [
+    actual = [
         judge(stop, [0, 1], first=first, error_estimate=error_estimate)
         for first, error_estimate in ((0, 0), (0, 0), (2, 1), (2, 1))
     ]
-    assert found == [(0, 0), (2, 1), (0, 1), (2, 2)]
+    assert actual == [(0, 0), (2, 1), (0, 1), (2, 2)]
 
 
 def test_windows_that_are_shorter_than_the_sweeps_are_exact_earlier():
@@ -264,5 +264,5 @@ def test_fixed_sweeps_count_for_each_member():
     stop = FixedSweeps(rule([1] * 4, [0] * 5), 3)
     changes, losses, error_estimate = np.ones((3, 3)), np.zeros((3, 3)), np.zeros(3)
     first, lengths = np.array([0, 1, 4]), np.array([1, 3, 0])
-    slides = [stop.judge(changes, losses, first, lengths, error_estimate).slides.tolist() for _ in range(4)]
+    slides = [stop.judge(changes, losses, first, lengths, error_estimate=error_estimate).slides.tolist() for _ in range(4)]
     assert slides == [[1, 0, 0], [1, 0, 0], [1, 3, 0], [1, 0, 0]]

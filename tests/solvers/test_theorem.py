@@ -31,11 +31,11 @@ def test_every_term_of_the_ode_bound():
 @pytest.mark.parametrize(("kind", "power"), [("sde", 2.0), ("ode", 1.5)])
 def test_rounds_and_memory_grow_as_claimed(kind, power):
     """Memory as d^power times logarithms, and rounds as log^2 d."""
-    found = [piadm_parameters(d, 0.3, kind) for d in DIMS]
-    logs = [p.horizon for p in found]
-    memory = [p.stored_states / p.dim**power / log for p, log in zip(found, logs, strict=True)]
+    parameters = [piadm_parameters(d, 0.3, kind) for d in DIMS]
+    logs = [p.horizon for p in parameters]
+    memory = [p.stored_states / p.dim**power / log for p, log in zip(parameters, logs, strict=True)]
     assert max(memory) / min(memory) < 1.6
-    rounds = [p.rounds / log**2 for p, log in zip(found, logs, strict=True)]
+    rounds = [p.rounds / log**2 for p, log in zip(parameters, logs, strict=True)]
     assert max(rounds) / min(rounds) < 2
 
 

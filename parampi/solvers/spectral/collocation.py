@@ -16,18 +16,18 @@ from parampi.solvers.sweep import GuessContext, Sweep
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 STEEPEST = 0.9
-"""Most that the implicit half of a step may take away from 1."""
+"""Largest implicit part of a step: its denominator stays above 1 less this."""
 
 
 class CollocationSweeps(SpectralSweeps):
-    """One sweep, in modes, z being the state less the mean and rho = D - mean - L z:
+    """Sweeps of collocation. One sweep, in modes, z being the state less the mean and rho = D - mean - L z:
 
         r[i] = passed[i] z[i] + sum_j weights[i,j] rho[j] - z[i+1]
-        y[i+1] = (passed[i] + behind[i] dL[i]) / (1 - before[i] dL[i+1]) y[i] + r[i] / (1 - before[i] dL[i+1])
+        y[i+1] = (passed[i] + early[i] dL[i]) / (1 - late[i] dL[i+1]) y[i] + r[i] / (1 - late[i] dL[i+1])
 
-    with dL the difference of the learned response to the model's, and the weights of the points up to the step's own lumped in
-    `behind`, those of later ones in `before`. The fixed point, r = 0, does not depend on what is learned.
-    Evidence: root mean squares of the change of the point made, and of its state, (2, n, m).
+    with dL the difference of the learned response to the model's; `early` is the sum of the weights of the points up to the
+    step's own, `late` that of later ones. The fixed point, r = 0, does not depend on the learned responses.
+    Stop statistics: norms of the change of the point made, and of its state, (2, n, m).
     """
 
     def __init__(self, model: SpectralModel, equations: CollocationEquations, secants: bool, local: bool):
@@ -42,7 +42,7 @@ class CollocationSweeps(SpectralSweeps):
             self.fitted = Fitted(tables.passed.to(like), tables.weights.to(like), tables.begin)
 
     def guess(self, entry: GuessContext) -> Tensor:
-        """The solution for the model's Gaussian data."""
+        """Return the solution for the model's Gaussian data."""
         self.placed(entry.x)
         steps, basis = entry.steps.clamp(max=len(self.fitted.passed) - 1).to(entry.x.device), self.model.basis
         enters = self.flat(entry.enters)
@@ -59,17 +59,17 @@ class CollocationSweeps(SpectralSweeps):
         rho = (basis.forward(sweep.denoised) - mean - response * z[:-1]) * active
         steps = sweep.steps.clamp(max=len(self.fitted.passed) - 1)
         passed = self.fitted.passed[steps.to(z.device)]
-        found, behind, before = self.integrate(sweep, rho, steps)
-        residual = (passed * z[:-1] + found - z[1:]) * active
+        integral, early, late = self.integrate(sweep, rho, steps)
+        residual = (passed * z[:-1] + integral - z[1:]) * active
         self.learn(sweep, basis.shell_sums(residual**2).sum(-1, keepdim=True))
         learned = self.response_at(sweep, 0)
         beyond = learned - response
-        implicit = 1 - (before * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
-        slopes = (passed + behind * beyond)[None] * active / implicit
+        implicit = 1 - (late * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
+        slopes = (passed + early * beyond)[None] * active / implicit
         y = sweep.scan(slopes, residual / implicit)
         for _ in range(CORRECTIONS if self.local.known else 0):
-            answer = beyond * y[:-1] + self.local.extra(learned * y[:-1])
-            made = passed * y[:-1] + self.integrate(sweep, answer * active, steps)[0]
+            response = beyond * y[:-1] + self.local.extra(learned * y[:-1])
+            made = passed * y[:-1] + self.integrate(sweep, response * active, steps)[0]
             y = y + sweep.scan(slopes, (residual + made - y[1:]) * active / implicit)
         change = basis.inverse(y[1:])
         new = sweep.old + change
@@ -77,11 +77,11 @@ class CollocationSweeps(SpectralSweeps):
         return new
 
     def integrate(self, sweep: Sweep, rho: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`sum_j weights[i,j] rho[j]`, and the sums of the weights up to the step's own point and of later ones; (n, m, M).
-        steps (n, m) on the CPU."""
+        """Return `sum_j weights[i,j] rho[j]`, and the sums of the weights up to the step's own point and of later ones; (n, m,
+        M). steps (n, m) on the CPU."""
         points, n = self.fitted.weights.shape[1], len(rho)
         near = sweep.around(rho, points - 1, points - 1)
-        total, behind, before = (torch.zeros_like(rho) for _ in range(3))
+        total, early, late = (torch.zeros_like(rho) for _ in range(3))
         for offset in range(1 - points, points):
             place = offset - self.offsets[steps]
             inside = (place >= 0) & (place < points)
@@ -90,17 +90,17 @@ class CollocationSweeps(SpectralSweeps):
             at = (index.to(rho.device) for index in (steps, place.clamp(0, points - 1)))
             weight = self.fitted.weights[tuple(at)] * inside[..., None].to(rho)
             total += weight * near[points - 1 + offset : points - 1 + offset + n]
-            (behind if offset <= 0 else before).add_(weight)
-        return total, behind, before
+            (early if offset <= 0 else late).add_(weight)
+        return total, early, late
 
 
 @dataclass
 class LastChange:
-    """Accepts all points at once, when they are as near to the fixed point as the last changes let one expect.
+    """Rule that accepts all points at once, by their distance to the fixed point as the last changes predict it.
 
-    With d the largest relative change of a point, and q the ratio of two such changes, sweeps to come change it by about
-    `q / (1 - q) d`. The estimate is safety times that, q being the larger of the last two ratios, and a half at first and where
-    it is more.
+    With d the largest relative change of a point, and q the ratio of two such changes, further sweeps change it by about
+    `q / (1 - q) d`. The estimate is safety times that. q is the larger of the last two ratios, at most a half; at first it is a
+    half.
     """
 
     tolerance: float
@@ -118,11 +118,17 @@ class LastChange:
         self.before, self.ratio = state["before"], state["ratio"]
 
     def judge(
-        self, changes: Floats, losses: Floats, first: Integers, lengths: Integers, error_estimate: Floats,
+        self,
+        changes: Floats,
+        losses: Floats,
+        first: Integers,
+        lengths: Integers,
+        *,
+        error_estimate: Floats,
         stop_statistics: Floats | None = None,
-    ) -> Verdict:  # fmt: skip
+    ) -> Verdict:
         if stop_statistics is None:
-            raise TypeError("a collocation is judged by the changes of its last point too")
+            raise TypeError("collocation is judged by the changes of its last point too")
         if not len(self.before):
             self.begin(len(first), int(lengths.max()))
         change, size = stop_statistics[:, np.maximum(lengths - 1, 0), np.arange(len(first))]

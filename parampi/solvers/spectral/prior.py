@@ -1,4 +1,4 @@
-"""What is known of the data before any is drawn: their mean, and the variance of every mode of a basis."""
+"""The spectral prior: mean of the data, and the variance of every mode of a basis, known before any are drawn."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class SpectralPrior:
 
     mean      a number, or a field (*shape) or what broadcasts to one
     spectrum  variances per shell (S,) or per mode (M,) of the basis, or one number; None where it is unknown. In units of what
-              white noise of unit variance has there, so that they compare with sigma^2: what `parampi.basis.variance` and
-              `mode_variance` return. For orthonormal bases that is the variance of a coefficient (its real and imaginary part
-              together).
+              white noise of unit variance has there, so that they compare with sigma^2, as `parampi.basis.variance` and
+              `mode_variance` return them. For orthonormal bases that is the variance of a coefficient (its real and imaginary
+              part summed).
     basis     its name, and `options`, for `parampi.basis.make_basis`; or a basis
 
     Raises ConfigError for a spectrum that is negative or not finite, or that does not fit the basis.
@@ -52,7 +52,7 @@ class SpectralPrior:
     def from_samples(
         cls, fields: Any, basis: str | Basis = "fourier", *, per_mode: bool = False, mean: str = "field", **options: Any
     ) -> "SpectralPrior":
-        """From samples (N, *shape), N >= 2, normalised as the network sees them.
+        """Return the prior of samples (N, *shape), N >= 2, normalised as the network sees them.
 
         `per_mode`: a variance for every mode, which takes many samples to be known, rather than for every shell. `mean`:
         "field", that of every point, or "none" where it is known to be 0; `options` are those of the basis.
@@ -63,11 +63,12 @@ class SpectralPrior:
         if mean not in ("field", "none"):
             raise ConfigError(f"mean = {mean!r} of Statistics.from_samples is neither 'field' nor 'none'")
         modes = chosen(basis, fields.shape[1:], options)
-        found = (mode_variance if per_mode else variance)(modes, fields)
-        return cls(found.mean if mean == "field" else 0.0, found.variance, basis, options)
+        measured = (mode_variance if per_mode else variance)(modes, fields)
+        return cls(measured.mean if mean == "field" else 0.0, measured.variance, basis, options)
 
     def known(self, shape: Sequence[int], sigma_data: float) -> tuple[Basis, Tensor, Tensor]:
-        """The basis for fields of this shape, and variance and mean (M,) of its modes; sigma_data^2 where none is known."""
+        """Return the basis for fields of this shape, and variance and mean (M,) of its modes; sigma_data^2 where none is
+        known."""
         basis = chosen(self.basis, shape, self.options)
         if tuple(basis.shape) != tuple(shape):
             raise ConfigError(f"these statistics are of fields of shape {tuple(basis.shape)}, not {tuple(shape)}")
@@ -80,23 +81,23 @@ class SpectralPrior:
         return basis, self.spread(basis, sigma_data), basis.forward(mean)
 
     def spread(self, basis: Basis, sigma_data: float) -> Tensor:
-        """Variances (M,)."""
-        given = torch.tensor(sigma_data**2, dtype=F64) if self.spectrum is None else self.spectrum
-        if given.ndim == 0:
-            return given.expand(basis.modes).clone()
-        if given.shape == (basis.modes,):
-            return torch.as_tensor(given)
-        if given.shape != (basis.shells,):
+        """Return the variances (M,) of all modes."""
+        spectrum = torch.tensor(sigma_data**2, dtype=F64) if self.spectrum is None else self.spectrum
+        if spectrum.ndim == 0:
+            return spectrum.expand(basis.modes).clone()
+        if spectrum.shape == (basis.modes,):
+            return torch.as_tensor(spectrum)
+        if spectrum.shape != (basis.shells,):
             raise ConfigError(
-                f"a spectrum of shape {tuple(given.shape)} does not fit the basis {type(basis).__name__} of fields "
+                f"a spectrum of shape {tuple(spectrum.shape)} does not fit the basis {type(basis).__name__} of fields "
                 f"{tuple(basis.shape)}; give {basis.shells} variances of shells or {basis.modes} of modes"
             )
-        return basis.spread(given)
+        return basis.spread(spectrum)
 
     @classmethod
     def of_data(cls, described: "DatasetStatistics") -> "SpectralPrior":
-        """Of a statistics file's fields, normalised by its mean and standard deviation: a variance per radial shell and
-        channel of Fourier modes."""
+        """Return the prior of a data set's fields, normalised by its mean and standard deviation: a variance per radial
+        shell and channel of Fourier modes."""
         basis = make_basis("fourier", described.shape)
         power = torch.from_numpy(described.spectrum).to(F64).clone()
         power[:, 0] -= torch.from_numpy(described.mean) ** 2
@@ -110,18 +111,18 @@ class SpectralPrior:
         """Read what `save` wrote, or a statistics file of a data set. Raises DataError."""
         from parampi.fields import DatasetStatistics, read_spectrum
 
-        found = read_spectrum(path)
-        if found is None:
+        content = read_spectrum(path)
+        if content is None:
             return cls.of_data(DatasetStatistics.from_file(path))
-        mean, spectrum, about = found
+        mean, spectrum, basis = content
         try:
-            about = json.loads(about)
-            return cls(mean, spectrum, about["basis"], about["options"])
+            named = json.loads(basis)
+            return cls(mean, spectrum, named["basis"], named["options"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: the attribute basis = {about!r} cannot be understood; write the file anew") from error
+            raise DataError(f"{path}: the attribute basis = {basis!r} cannot be understood; write the file anew") from error
 
     def save(self, path: str | Path) -> None:
-        """Write a NetCDF-4 file, in place of one that may be there. ConfigError for a basis that has no name."""
+        """Write a NetCDF-4 file, in place of one that exists. Raises ConfigError for a basis that has no name."""
         from parampi.fields import write_spectrum
 
         if not isinstance(self.basis, str):
@@ -129,15 +130,15 @@ class SpectralPrior:
                 f"statistics in a {type(self.basis).__name__} that was made by hand cannot be saved; name the basis"
             )
         spectrum = None if self.spectrum is None else self.spectrum.numpy()
-        about = json.dumps({"basis": self.basis, "options": listed(self.options)})
-        write_spectrum(path, self.mean.numpy(), spectrum, about)
+        basis = json.dumps({"basis": self.basis, "options": listed(self.options)})
+        write_spectrum(path, self.mean.numpy(), spectrum, basis)
 
 
 def chosen(basis: str | Basis, shape: Sequence[int], options: Mapping[str, Any]) -> Basis:
-    """The basis itself, or the one of that name for fields of this shape."""
+    """Return the basis itself, or the one of that name for fields of this shape."""
     return make_basis(basis, shape, **options) if isinstance(basis, str) else basis
 
 
 def listed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON has them."""
+    """Return options as JSON has them."""
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}

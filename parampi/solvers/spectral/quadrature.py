@@ -7,16 +7,20 @@ import torch
 from torch import Tensor
 
 NODES = 16
-"""Of Gauss-Legendre quadrature in each step."""
+"""Number of nodes of Gauss-Legendre quadrature in each step."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Steps `z[i+1] = passed[i] z[i] + sum_j weights[i,j] rho[begin[i] + j]` of `dz/dt = (L - 1) z + rho`, t = -log sigma, in
-    modes of variance c, with `L = c / (c + sigma^2)`. `rho` is taken for the polynomial in t through P points, as many behind
-    the step as before it where there are. In a step to sigma = 0, where rho vanishes with sigma, it is one in sigma.
+    """Weights of N exponentially fitted steps in M modes.
 
-    passed (N, M), weights (N, P, M), begin (N,); M modes, N steps
+    The steps are `z[i+1] = passed[i] z[i] + sum_j weights[i,j] rho[begin[i] + j]` of `dz/dt = (L - 1) z + rho`, t = -log sigma,
+    in modes of variance c, with `L = c / (c + sigma^2)`. `rho` is replaced by the polynomial in t through P points, as many
+    after the step as before it where there are. In a step to sigma = 0, where rho vanishes with sigma, it is one in sigma.
+
+    passed   (N, M) factors of the states
+    weights  (N, P, M) weights of rho
+    begin    (N,) first point that a step reads
     """
 
     passed: Tensor
@@ -25,41 +29,46 @@ class Fitted:
 
     @classmethod
     def of(cls, sigmas: Tensor, variance: Tensor, order: int) -> "Fitted":
-        """For noise levels (N + 1,) and variances (M,), both float64 on the CPU; the last level may be 0."""
+        """Return the quadrature for noise levels (N + 1,) and variances (M,), both float64 on the CPU; the last level may be
+        0."""
         steps = len(sigmas) - 1
         begin = (torch.arange(steps) - order // 2 + 1).clamp(0, steps - order)
         passed = propagator(sigmas[1:, None], sigmas[:-1, None], variance)
-        weights = torch.stack([step_weights(sigmas, i, int(begin[i]), variance, order) for i in range(steps)])
+        weights = torch.stack(
+            [step_weights(sigmas, i, begin=int(begin[i]), variance=variance, order=order) for i in range(steps)]
+        )
         return cls(passed, weights, begin)
 
 
-def propagator(there: Tensor, here: Tensor, variance: Tensor) -> Tensor:
-    """`sqrt((c + there^2) / (c + here^2))`, what Gaussian data of variance c make of a state."""
-    return ((variance + there**2) / (variance + here**2)).sqrt()
+def propagator(end: Tensor, start: Tensor, variance: Tensor) -> Tensor:
+    """Return `sqrt((c + end^2) / (c + start^2))`, the factor of a state along the flow from one noise level to another for
+    Gaussian data of variance c."""
+    return ((variance + end**2) / (variance + start**2)).sqrt()
 
 
-def step_weights(sigmas: Tensor, i: int, begin: int, variance: Tensor, order: int) -> Tensor:
-    """(P, M) of step i."""
-    here, there = sigmas[i], sigmas[i + 1]
+def step_weights(sigmas: Tensor, i: int, *, begin: int, variance: Tensor, order: int) -> Tensor:
+    """Return the weights (P, M) of step i."""
+    start, end = sigmas[i], sigmas[i + 1]
     nodes = sigmas[begin : begin + order]
-    if there == 0:
-        return to_zero(nodes, here, variance)
+    if end == 0:
+        return to_zero(nodes, start, variance)
     places, shares = np.polynomial.legendre.leggauss(NODES)
-    length = torch.log(here / there)
-    between = here * torch.exp(-length * torch.from_numpy((places + 1) / 2))  # (Q,) levels inside the step
+    length = torch.log(start / end)
+    between = start * torch.exp(-length * torch.from_numpy((places + 1) / 2))  # (Q,) levels inside the step
     basis = lagrange(torch.log(nodes), torch.log(between))
-    passed = propagator(there, between[:, None], variance)
+    passed = propagator(end, between[:, None], variance)
     return (basis * torch.from_numpy(shares / 2) * length) @ passed
 
 
-def to_zero(nodes: Tensor, here: Tensor, variance: Tensor) -> Tensor:
-    """Weights (P, M) of the step from `here` to 0: the integral of Phi(0, s) rho(s) / s, rho a polynomial in s with rho(0) = 0.
+def to_zero(nodes: Tensor, start: Tensor, variance: Tensor) -> Tensor:
+    """Return the weights (P, M) of the step from `start` to 0: the integral of Phi(0, s) rho(s) / s, rho a polynomial in s with
+    rho(0) = 0.
 
     With s = sqrt(c) sinh(u), Phi(0, s) ds = sqrt(c) du. A mode of variance 0 ends at 0 whatever rho is.
     """
     places, shares = np.polynomial.legendre.leggauss(NODES)
     root = variance.clamp(min=0).sqrt()
-    most = torch.asinh(here / root.clamp(min=1e-150))  # (M,)
+    most = torch.asinh(start / root.clamp(min=1e-150))  # (M,)
     u = most * torch.from_numpy((places + 1) / 2)[:, None]  # (Q, M)
     levels = root * torch.sinh(u)
     basis = lagrange(nodes, levels) / nodes.view(-1, 1, 1)
@@ -69,7 +78,7 @@ def to_zero(nodes: Tensor, here: Tensor, variance: Tensor) -> Tensor:
 
 
 def lagrange(nodes: Tensor, places: Tensor) -> Tensor:
-    """Polynomials (P, *places) that are 1 at one of P nodes and 0 at the others."""
+    """Return polynomials (P, *places) that are 1 at one of P nodes and 0 at the others."""
     rows = []
     for j in range(len(nodes)):
         others = torch.cat([nodes[:j], nodes[j + 1 :]])

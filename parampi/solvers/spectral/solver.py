@@ -1,4 +1,4 @@
-"""Sweeps with a linear model that knows the spectrum of the data, and learns what it does not know."""
+"""The spectral solver: a linear model from the spectrum of the data, corrected by secants from sweep to sweep."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +28,16 @@ class Spectral(Solver):
     statistics  `parampi.Statistics` of the normalised data, or the path of a file of them; None: variance sigma_data^2 for all
                 modes and no mean. `parampi run` takes those of `data.statistics`
     secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed
-    local       learn also where in a field the denoiser answers more and where less, from the same changes: pays with networks,
-                whose answers are local, not with mixtures of regimes; no effect in bases that know no neighbouring points
-    safety      of the estimated error: by how much the share of the worst case that comes true may grow from sweep to sweep
+    local       learn also where in a field the denoiser responds more and where less, from the same changes: pays with
+                networks, whose responses are local, not with mixtures of regimes; no effect in bases that know no neighbouring
+                points
+    safety      factor of the estimated error: by how much the share of the worst case that comes true may grow from sweep to
+                sweep
 
     Points that enter a window are guessed by the sampler's own solution for Gaussian data of this mean and spectrum with the
     true noises, without a network call. See the page "The spectral solver" for the derivation, and "Reading the tolerance" for
-    what accepts points.
+    the stop rule. Raises ConfigError for a safety below 1, for statistics of another type, and for a basis that is not the one
+    of its statistics.
     """
 
     basis: Any = None
@@ -62,28 +65,30 @@ class Spectral(Solver):
         return super().window(requested, equations)
 
     def known(self, shape: tuple[int, ...], sigma_data: float) -> SpectralModel:
-        """The model for fields of this shape."""
-        given = SpectralPrior.from_file(self.statistics) if isinstance(self.statistics, str | Path) else self.statistics
+        """Return the model for fields of this shape."""
+        prior = SpectralPrior.from_file(self.statistics) if isinstance(self.statistics, str | Path) else self.statistics
         usual = "fourier" if 2 <= len(shape) <= 4 else "identity"
-        if given is None:
-            given = SpectralPrior(basis=self.basis or usual)
-        elif self.basis is not None and (given.spectrum is None or given.spectrum.ndim == 0):
-            given = replace(given, basis=self.basis, options={})
-        elif self.basis is not None and not same(self.basis, given.basis):
+        if prior is None:
+            prior = SpectralPrior(basis=self.basis or usual)
+        elif self.basis is not None and (prior.spectrum is None or prior.spectrum.ndim == 0):
+            prior = replace(prior, basis=self.basis, options={})
+        elif self.basis is not None and not same(self.basis, prior.basis):
             raise ConfigError(
-                f"Spectral's basis = {named(self.basis)} is not the one of its statistics, {named(given.basis)}; leave it out, "
+                f"Spectral's basis = {named(self.basis)} is not the one of its statistics, {named(prior.basis)}; leave it out, "
                 f"or take statistics in that basis: SpectralPrior.from_samples(fields, basis={named(self.basis)})"
             )
-        return SpectralModel(*given.known(shape, sigma_data))
+        return SpectralModel(*prior.known(shape, sigma_data))
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         one = torch.ones(1, dtype=torch.float64)
-        return SpectralStopRule.of(equations.step_map, sigma_data**2 * one, one, sigma_data, tolerance, self.safety)
+        return SpectralStopRule.of(
+            equations.step_map, sigma_data**2 * one, one, size=sigma_data, tolerance=tolerance, safety=self.safety
+        )
 
 
 @dataclass(frozen=True)
 class BoundSpectral(Spectral):
-    """The solver for fields of a certain shape."""
+    """The spectral solver for fields of one shape."""
 
     known_model: SpectralModel | None = None
 
@@ -96,7 +101,7 @@ class BoundSpectral(Spectral):
         model = self.model_of()
         variance, freedom = model.shells()
         size = float((variance * freedom).sum() + model.basis.shell_sums(model.mean**2).sum()) ** 0.5
-        return SpectralStopRule.of(equations.step_map, variance, freedom, size, tolerance, self.safety)
+        return SpectralStopRule.of(equations.step_map, variance, freedom, size=size, tolerance=tolerance, safety=self.safety)
 
     def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
         if isinstance(equations, CollocationEquations):

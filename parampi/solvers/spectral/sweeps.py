@@ -10,13 +10,13 @@ from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
 LARGEST = 1e3
-"""Of the factors by which secants may change the model."""
+"""Largest factor by which secants may change the model."""
 GROWN = 1e9
-"""Growth of the square of a residual from which on the model is no longer believed."""
+"""Growth of the square of a residual above which the learned ratios are dropped."""
 CORRECTIONS = 2
-"""Scans by which what secants know beyond the modes is worked in."""
+"""Further scans that apply the local secants."""
 FLAT = 1e-26
-"""Squares of changes, relative to those of the states, that are rounding."""
+"""Largest squares of changes, relative to those of the states, that are rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class SpectralModel:
     mean: Tensor
 
     def response(self, levels: Tensor) -> Tensor:
-        """`c / (c + s^2)` (..., M) for noise levels s (..., 1)."""
+        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1)."""
         # noise and data may both be 0, as may be the numbers of steps that are in no window
         return torch.where(self.variance > 0, self.variance / (self.variance + levels**2), levels.new_zeros(()))
 
     def shells(self) -> tuple[Tensor, Tensor]:
-        """Mean variance and degrees of freedom (S,) of the shells."""
+        """Return the mean variance and degrees of freedom (S,) of the shells."""
         freedom = self.basis.shell_sums(self.basis.noise)
         variance = self.basis.shell_sums(self.basis.noise * self.variance) / freedom.clamp(min=1e-300)
         return variance, freedom
@@ -46,42 +46,41 @@ class SpectralModel:
 
 
 class SpectralSweeps(Iteration):
-    """Keeps per point whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` by which the
-    model of each of its shells was learned to be too small (0 for new points, which stands for 1); and the square of its last
-    `residual`.
+    """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
+
+    Memory per point: whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` of the learned
+    response of each shell to the model's (0 for new points, which stands for 1); and the square of its last `residual`.
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
         ratio_s = (sum dD dx + w ratio_s) / (sum L dx^2 + w)          sums over the shell's modes, changes since the last sweep
 
     where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
-    Where the residual of a point has grown since the last sweep, its ratios return to 1. What the denoiser answers in some
-    places of a field more than in others (`LocalSecants`) is no number per mode; it is worked in by further scans.
+    Where the residual of a point has grown since the last sweep, its ratios return to 1. A response that differs from place to
+    place of a field (`LocalSecants`) is no number per mode; further scans apply it.
     """
 
     passes_on = True
 
-    def __init__(
-        self, model: SpectralModel, secants: bool, local: bool = False, ridge: float = 1e-3, most: float = 1.0
-    ):  # fmt: skip
+    def __init__(self, model: SpectralModel, secants: bool, local: bool = False, *, ridge: float = 1e-3, most: float = 1.0):
         super().__init__()
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.freedom = model.shells()[1]
         self.local = LocalSecants(model.basis, local)
 
     def flat(self, numbers: Tensor) -> Tensor:
-        """(..., 1) of numbers (..., 1 ... 1) beside fields."""
+        """Return (..., 1) of numbers (..., 1 ... 1) beside fields."""
         return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
 
     def placed(self, like: Tensor) -> None:
-        """Have the model's tables where the fields are."""
+        """Move the model's tables to the device and dtype of the fields."""
         if self.model.variance.device != like.device or self.model.variance.dtype != like.dtype:
             self.model = self.model.to(like.device, like.dtype)
             self.freedom = self.freedom.to(like.device)
             self.local = LocalSecants(self.model.basis, self.local.average is not None)
 
     def guess(self, entry: GuessContext) -> Tensor:
-        """The sampler's own solution for the model's Gaussian data, with the true noises."""
+        """Return the sampler's own solution for the model's Gaussian data, with the true noises."""
         self.placed(entry.x)
         taps, basis = len(entry.state), self.model.basis
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
@@ -97,23 +96,21 @@ class SpectralSweeps(Iteration):
     def sweep(self, sweep: Sweep) -> Tensor:
         self.placed(sweep.x)
         basis = self.model.basis
-        error_estimate = basis.forward(sweep.mapped - sweep.old)
-        residual = basis.shell_sums(error_estimate**2)
+        defect = basis.forward(sweep.mapped - sweep.old)
+        residual = basis.shell_sums(defect**2)
         self.learn(sweep, residual.sum(-1, keepdim=True))
         responses = [self.response_at(sweep, tap) for tap in range(sweep.taps)]
         slopes = torch.stack([self.slopes(sweep, tap, response) for tap, response in enumerate(responses)])
-        y = sweep.scan(slopes, error_estimate)
+        y = sweep.scan(slopes, defect)
         for _ in range(CORRECTIONS if self.local.known else 0):
-            y = y + sweep.scan(
-                slopes, error_estimate + self.linear_correction(sweep, slopes, responses[0], y) - y[sweep.taps :]
-            )
+            y = y + sweep.scan(slopes, defect + self.made_changes(sweep, slopes, responses[0], y) - y[sweep.taps :])
         learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
-        seen = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
-        self.stop_statistics = torch.cat(seen, -1).cpu().permute(2, 0, 1)
-        return sweep.mapped + basis.inverse(self.linear_correction(sweep, slopes, responses[0], y))
+        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
+        self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
+        return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
 
-    def linear_correction(self, sweep: Sweep, slopes: Tensor, response: Tensor, y: Tensor) -> Tensor:
-        """What the steps make of changes y (K + n, m, M) of the states they read."""
+    def made_changes(self, sweep: Sweep, slopes: Tensor, response: Tensor, y: Tensor) -> Tensor:
+        """Return the changes (n, m, M) that the steps make of changes y (K + n, m, M) of the states they read."""
         total = slopes[0] * sweep.before(y, 0)
         for tap in range(1, sweep.taps):
             total += slopes[tap] * sweep.before(y, tap)
@@ -127,7 +124,7 @@ class SpectralSweeps(Iteration):
         return self.flat(sweep.state[tap]) + self.flat(sweep.denoised_weight[tap]) * response
 
     def response_at(self, sweep: Sweep, tap: int) -> Tensor:
-        """The model's response (n, m, M) at the points that the steps read at a tap."""
+        """Return the model's response (n, m, M) at the points that the steps read at a tap."""
         prior = self.model.response(self.flat(sweep.levels[tap]))
         if not self.secants:
             return prior
@@ -137,7 +134,7 @@ class SpectralSweeps(Iteration):
 
     @staticmethod
     def ratio(stored: Tensor) -> Tensor:
-        """Ratios (n, m, S) from memory, where 0 stands for 1."""
+        """Return ratios (n, m, S) from memory, where 0 stands for 1."""
         return torch.where(stored == 0, 1.0, stored)
 
     def response(self, sweep: Sweep, change: Tensor) -> Tensor:
@@ -145,7 +142,7 @@ class SpectralSweeps(Iteration):
         return basis.inverse(self.response_at(sweep, 0) * basis.forward(change))
 
     def learn(self, sweep: Sweep, residual: Tensor) -> None:
-        """New ratios from the changes of states and denoised fields since the last sweep; residual (n, m, 1)."""
+        """Learn new ratios from the changes of states and denoised fields since the last sweep; residual (n, m, 1)."""
         if not self.secants:
             return
         basis = self.model.basis
@@ -158,13 +155,12 @@ class SpectralSweeps(Iteration):
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, self.ratio(last["ratio"]))
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
-        self.memory = {
-            "swept": torch.ones_like(swept), "state": x, "denoised": denoised, "ratio": ratio, "residual": residual,
-        }  # fmt: skip
+        self.memory = {"swept": torch.ones_like(swept), "residual": residual, "state": x, "denoised": denoised, "ratio": ratio}
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
         self.local.learn(self.response_at(sweep, 0) * dx, dd, rounding)
 
     def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
+        """Return the secant ratios (n, m, S) of changes dx and dd (n, m, M) of states and denoised fields."""
         basis = self.model.basis
         above = basis.shell_sums(dd * dx)
         below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
