@@ -107,6 +107,7 @@ class _Timed(_Wrapper):
         self,
         network: Network,
         time: Callable[[Tensor], Tensor] | None = None,
+        *,
         scaled_input: bool = True,
         network_dtype: torch.dtype | None = None,
         sigma_data: float = 1.0,
