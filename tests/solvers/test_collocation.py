@@ -26,8 +26,8 @@ def grid(points):
 
 
 def solved(problem, points, order=4, solver=None, tolerance=1e-11, members=2, levels=None):
-    given = chain(problem, Collocation(order), grid(points) if levels is None else levels, members)
-    run = engine(given, solver or Spectral(statistics=known_statistics(problem)), tolerance=tolerance)
+    sampling = chain(problem, Collocation(order), grid(points) if levels is None else levels, members)
+    run = engine(sampling, solver or Spectral(statistics=known_statistics(problem)), tolerance=tolerance)
     return run.run(), run
 
 
@@ -40,8 +40,8 @@ def truth(problem, members=2):
         return (problem(x, torch.full((members,), math.exp(-t), dtype=F64)) - x).numpy().ravel()
 
     span = -math.log(HIGHEST), -math.log(LOWEST)
-    found = solve_ivp(slope, span, start.numpy().ravel(), method="DOP853", rtol=1e-11, atol=1e-11)
-    return torch.from_numpy(found.y[:, -1]).view(start.shape)
+    solution = solve_ivp(slope, span, start.numpy().ravel(), method="DOP853", rtol=1e-11, atol=1e-11)
+    return torch.from_numpy(solution.y[:, -1]).view(start.shape)
 
 
 @pytest.fixture(scope="module")
@@ -67,19 +67,19 @@ def test_gaussian_data_of_known_mean_and_spectrum_are_exact_at_once(order, last)
     problem = FieldMixture(n=16)
     levels = grid(8) if last else torch.cat([grid(7), torch.zeros(1, dtype=F64)])
     known = known_statistics(problem)
-    found, run = solved(problem, 8, order, levels=levels, tolerance=1e-8)
+    solution, run = solved(problem, 8, order, levels=levels, tolerance=1e-8)
     start = chain(problem, Collocation(), levels, 2).start()
     modes = run.iteration.model
     z = modes.basis.forward(start) - modes.mean
     exact = modes.basis.inverse(z * ((modes.variance + last**2) / (modes.variance + HIGHEST**2)).sqrt() + modes.mean)
-    assert relative_errors(found, exact).max() < 1e-12 and (run.history.rounds <= 2).all() and known is not None
+    assert relative_errors(solution, exact).max() < 1e-12 and (run.history.rounds <= 2).all() and known is not None
 
 
 def test_the_true_solution_in_few_rounds(regimes):
     """The error that 2M has after 50 evaluations, and a tenth of it, with 24 points."""
-    found, run = solved(REGIMES, 24, 4, tolerance=1e-5)
+    solution, run = solved(REGIMES, 24, 4, tolerance=1e-5)
     serial = engine(chain(REGIMES, DPMpp2M(), grid(50), 2), Serial()).run()
-    assert relative_errors(found, regimes).max() < 0.3 * relative_errors(serial, regimes).max()
+    assert relative_errors(solution, regimes).max() < 0.3 * relative_errors(serial, regimes).max()
     assert (run.history.rounds <= 8).all()
 
 
@@ -102,16 +102,16 @@ def test_down_to_zero():
 @pytest.mark.parametrize("problem", [REGIMES, GaussianMixture()], ids=["regimes", "mixture"])
 def test_ends_within_tolerance_of_the_fixed_point(problem, tolerance):
     limit, _ = solved(problem, 20, tolerance=1e-13, members=6)
-    found, run = solved(problem, 20, tolerance=tolerance, members=6)
-    assert (relative_errors(found, limit) <= tolerance).all()
+    solution, run = solved(problem, 20, tolerance=tolerance, members=6)
+    assert (relative_errors(solution, limit) <= tolerance).all()
     assert (run.history.error_estimate <= tolerance).all() and (run.history.rounds < 12).all()
 
 
 def test_members_are_drawn_one_by_one():
-    together, run = solved(REGIMES, 16, members=[4, 0, 7], tolerance=1e-3)
+    batched, run = solved(REGIMES, 16, members=[4, 0, 7], tolerance=1e-3)
     for column, number in ((0, 4), (2, 7)):
         alone, other = solved(REGIMES, 16, members=[number], tolerance=1e-3)
-        assert torch.equal(alone[0], together[column])
+        assert torch.equal(alone[0], batched[column])
         assert other.history.rounds[0] == run.history.rounds[column]
         assert other.history.error_estimate[0] == run.history.error_estimate[column]
 

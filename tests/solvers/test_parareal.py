@@ -24,49 +24,49 @@ EVERY = {
 every_sampler = pytest.mark.parametrize(("sampler", "grid"), EVERY.values(), ids=list(EVERY))
 
 
-def fine(given, x, begin, end):
+def fine(sampling, x, begin, end):
     """The sampler's own steps through a block, from its beginning alone; also with the denoised field frozen: (F, G)."""
-    step_map, columns = given.step_map, torch.arange(len(given.members))
+    step_map, columns = sampling.step_map, torch.arange(len(sampling.members))
     ends = []
     for frozen in (False, True):
         states, denoised = [x], []
         for i in range(begin, end):
             ask = not frozen or not denoised
-            field = given.network(states[-1], step_map.sigmas[i].repeat(len(x))) if ask else denoised[0]
+            field = sampling.network(states[-1], step_map.sigmas[i].repeat(len(x))) if ask else denoised[0]
             denoised.append(field)
             new = torch.zeros_like(x)
             for tap in range(min(step_map.taps, i - begin + 1)):
                 new = new + step_map.state[i, tap] * states[-1 - tap] + step_map.denoised_weight[i, tap] * denoised[-1 - tap]
             if step_map.stochastic:
-                new = new + step_map.noise[i, 0] * given.noise(torch.full_like(columns, i), columns)
+                new = new + step_map.noise[i, 0] * sampling.noise(torch.full_like(columns, i), columns)
             states.append(new)
         ends.append(states[-1])
     return ends
 
 
-def textbook(given, ends, iterations):
+def textbook(sampling, ends, iterations):
     """U^p[b] for p = 0 ... iterations, one block after another."""
     begins = [0, *ends[:-1]]
-    rows = [[given.start()]]
+    rows = [[sampling.start()]]
     for begin, end in zip(begins, ends, strict=True):
-        rows[0].append(fine(given, rows[0][-1], begin, end)[1])
+        rows[0].append(fine(sampling, rows[0][-1], begin, end)[1])
     for _ in range(iterations):
-        old, new = rows[-1], [given.start()]
+        old, new = rows[-1], [sampling.start()]
         for b, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-            f_old, g_old = fine(given, old[b], begin, end)
-            new.append(fine(given, new[b], begin, end)[1] + f_old - g_old)
+            f_old, g_old = fine(sampling, old[b], begin, end)
+            new.append(fine(sampling, new[b], begin, end)[1] + f_old - g_old)
         rows.append(new)
     return rows
 
 
 @every_sampler
 def test_iterates_are_the_textbooks_in_the_rounds_of_the_timetable(sampler, grid):
-    given = chain(REGIMES, sampler, grid, members=2)
+    sampling = chain(REGIMES, sampler, grid, members=2)
     solver = Parareal(4)
-    ends = solver.ends(None, given.step_map).tolist()
+    ends = solver.ends(None, sampling.step_map).tolist()
     assert len(ends) == 4
-    rows = textbook(given, ends, 3)
-    run = engine(given, solver, tolerance=1e-300)
+    rows = textbook(sampling, ends, 3)
+    run = engine(sampling, solver, tolerance=1e-300)
     times = formation_rounds(np.diff([0, *ends]).tolist())
     for p in range(3):
         while run.number <= times[p][4]:
@@ -77,16 +77,16 @@ def test_iterates_are_the_textbooks_in_the_rounds_of_the_timetable(sampler, grid
 @every_sampler
 @pytest.mark.parametrize("blocks", [None, 1, 2, 5, 100])
 def test_exact_in_no_more_rounds_than_the_serial_sampler(sampler, grid, blocks):
-    given = chain(MIXTURE, sampler, grid, members=2)
-    run = engine(given, Parareal(blocks), tolerance=1e-300)
-    assert torch.equal(run.run(), trajectory(given)[-1])
-    assert (run.history.rounds <= given.step_map.evaluations).all()
+    sampling = chain(MIXTURE, sampler, grid, members=2)
+    run = engine(sampling, Parareal(blocks), tolerance=1e-300)
+    assert torch.equal(run.run(), trajectory(sampling)[-1])
+    assert (run.history.rounds <= sampling.step_map.evaluations).all()
     assert not run.history.error_estimate.any()
 
 
 def test_after_p_iterations_p_blocks_are_exact():
-    given = chain(REGIMES, DDPM(), sigmas.vp_linear(20), members=2)
-    run, reference = engine(given, Parareal(5), tolerance=1e-300), trajectory(given)
+    sampling = chain(REGIMES, DDPM(), sigmas.vp_linear(20), members=2)
+    run, reference = engine(sampling, Parareal(5), tolerance=1e-300), trajectory(sampling)
     while not run.finished:
         run.advance()
         for (number, b), p in run.table.forming.items():
@@ -97,18 +97,18 @@ def test_after_p_iterations_p_blocks_are_exact():
 @every_sampler
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
 def test_within_tolerance(sampler, grid, tolerance):
-    given = chain(REGIMES, sampler, grid, members=4)
-    run = engine(given, Parareal(), tolerance=tolerance)
-    assert (relative_errors(run.run(), trajectory(given)[-1]) <= tolerance).all()
+    sampling = chain(REGIMES, sampler, grid, members=4)
+    run = engine(sampling, Parareal(), tolerance=tolerance)
+    assert (relative_errors(run.run(), trajectory(sampling)[-1]) <= tolerance).all()
     assert (run.history.error_estimate <= tolerance).all()
 
 
 @pytest.mark.parametrize(("name", "most"), [("gmm64", 28), ("grf64", 28), ("grfmix64", 46)])
 def test_rounds_of_the_published_method(name, most):
     """SRDS on the same problems: 28, 28 and 46 rounds to a final error of 1e-3, DDIM of 100 steps, ten blocks of ten."""
-    given = chain(PROBLEMS[name](), DDIM(), sigmas.vp_linear(100), members=3, mode="fast")
-    serial = engine(given, Serial(), mode="fast").run()
-    assert median([hindsight(given, Parareal(10), serial)]) <= most
+    sampling = chain(PROBLEMS[name](), DDIM(), sigmas.vp_linear(100), members=3, mode="fast")
+    serial = engine(sampling, Serial(), mode="fast").run()
+    assert median([hindsight(sampling, Parareal(10), serial)]) <= most
 
 
 def test_timetable_of_equal_blocks():
@@ -161,6 +161,6 @@ def test_a_network_that_fails_is_named():
         def __call__(self, x, sigma):
             return torch.where(sigma.view(-1, 1, 1, 1) < 1.0, torch.nan, 0.5 * x)
 
-    given = chain(Failing(), DDIM(), sigmas.karras(16), members=[7, 9])
+    sampling = chain(Failing(), DDIM(), sigmas.karras(16), members=[7, 9])
     with pytest.raises(NonFiniteError, match="member 7 at point"):
-        engine(given, Parareal()).run()
+        engine(sampling, Parareal()).run()

@@ -41,8 +41,8 @@ every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.dis
 
 def pairs(chosen):
     """Marks for solvers with samplers that they take."""
-    found = [pair for pair in TAKEN if chosen(*pair[:2])]
-    return pytest.mark.parametrize(("solver", "sampler"), [p[:2] for p in found], ids=[p[2] for p in found])
+    taken = [pair for pair in TAKEN if chosen(*pair[:2])]
+    return pytest.mark.parametrize(("solver", "sampler"), [p[:2] for p in taken], ids=[p[2] for p in taken])
 
 
 def promises(solver, sampler):
@@ -129,10 +129,10 @@ def test_after_k_sweeps_the_first_k_points_are_the_serial_ones(solver, sampler):
 @every_swept_pair_to_tolerance
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(solver, sampler):
     """Rung 3 with windows that slide: after k rounds at least k points are frozen, exactly, and the end is exact."""
-    given = chain(SMALL, sampler, SHORT, members=[0, 3])
-    reference = trajectory(given)
-    run = engine(given, solver, window_of(solver, 4), tolerance=1e-300)
-    for k in range(1, given.steps + 1):
+    sampling = chain(SMALL, sampler, SHORT, members=[0, 3])
+    reference = trajectory(sampling)
+    run = engine(sampling, solver, window_of(solver, 4), tolerance=1e-300)
+    for k in range(1, sampling.steps + 1):
         if not run.finished:
             run.advance()
         assert (run.first >= k).all()
@@ -159,11 +159,11 @@ def test_the_answer_stays(solver, sampler):
 @every_pair_to_tolerance
 @pytest.mark.parametrize("problem", [GAUSSIAN, SMALL, REGIMES], ids=["gaussian", "mixture", "regimes"])
 def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
-    given = chain(problem, sampler, GRID, mode="fast")
-    run = engine(given, solver, tolerance=1e-6, mode="fast")
-    assert (relative_errors(run.run(), trajectory(given, mode="fast")[-1]) <= 1e-6).all()
-    history, step_map = run.history, given.step_map
-    assert (history.rounds <= given.steps).all() and (history.evaluations >= step_map.evaluations).all()
+    sampling = chain(problem, sampler, GRID, mode="fast")
+    run = engine(sampling, solver, tolerance=1e-6, mode="fast")
+    assert (relative_errors(run.run(), trajectory(sampling, mode="fast")[-1]) <= 1e-6).all()
+    history, step_map = run.history, sampling.step_map
+    assert (history.rounds <= sampling.steps).all() and (history.evaluations >= step_map.evaluations).all()
     assert (history.error_estimate <= 1e-6).all()
 
 
@@ -171,8 +171,8 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
 def test_members_are_drawn_one_by_one(solver, sampler):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""
     window = window_of(solver, 6)
-    together = engine(chain(MANY, sampler, SHORT, [4, 0, 7]), solver, window, tolerance=1e-2)
-    fields, history = together.run(), together.history
+    batched = engine(chain(MANY, sampler, SHORT, [4, 0, 7]), solver, window, tolerance=1e-2)
+    fields, history = batched.run(), batched.history
     for column, number in ((0, 4), (2, 7)):
         alone = engine(chain(MANY, sampler, SHORT, [number]), solver, window, tolerance=1e-2)
         assert torch.equal(alone.run()[0], fields[column])
@@ -182,10 +182,10 @@ def test_members_are_drawn_one_by_one(solver, sampler):
 
 @every_sampler
 def test_picard_needs_fewer_rounds_than_the_serial_solver(sampler):
-    given = chain(MIXTURE, sampler, sigmas.vp_linear(100), mode="fast")
-    run = engine(given, Picard(), mode="fast")
+    sampling = chain(MIXTURE, sampler, sigmas.vp_linear(100), mode="fast")
+    run = engine(sampling, Picard(), mode="fast")
     run.run()
-    assert (run.history.rounds < given.step_map.evaluations / 2).all()
+    assert (run.history.rounds < sampling.step_map.evaluations / 2).all()
 
 
 @every_sampler
@@ -201,11 +201,13 @@ def test_gaussian_data_are_guessed_exactly(sampler):
 @every_sampler
 def test_serial_takes_one_round_for_each_evaluation(sampler):
     """A point that no step's denoised field is read of is no round."""
-    given = chain(SMALL, sampler, GRID, members=2)
-    run = engine(given, Serial())
+    sampling = chain(SMALL, sampler, GRID, members=2)
+    run = engine(sampling, Serial())
     run.run()
-    assert (run.history.rounds == given.step_map.evaluations).all() and run.history.group_rounds == given.step_map.evaluations
-    assert (run.history.evaluations == given.step_map.evaluations).all()
+    assert (
+        run.history.rounds == sampling.step_map.evaluations
+    ).all() and run.history.group_rounds == sampling.step_map.evaluations
+    assert (run.history.evaluations == sampling.step_map.evaluations).all()
 
 
 @pytest.mark.parametrize("option", ["advance", "linear_model", "guess"])

@@ -93,10 +93,10 @@ def rounds_to(run, reference, error):
 @families
 def test_never_many_more_rounds_than_picard(family, eta):
     problem, statistics = FAMILIES[family]
-    given = chain(problem, DDIM(eta), GRID, members=4)
-    reference = engine(given, Serial()).run()
-    ours = rounds_to(engine(given, Spectral(statistics=statistics), tolerance=1e-9), reference, 1e-3)
-    theirs = rounds_to(engine(given, Picard(), tolerance=1e-9), reference, 1e-3)
+    sampling = chain(problem, DDIM(eta), GRID, members=4)
+    reference = engine(sampling, Serial()).run()
+    ours = rounds_to(engine(sampling, Spectral(statistics=statistics), tolerance=1e-9), reference, 1e-3)
+    theirs = rounds_to(engine(sampling, Picard(), tolerance=1e-9), reference, 1e-3)
     assert (ours <= theirs + 1).all(), (ours, theirs)
 
 
@@ -113,11 +113,11 @@ def test_gaussian_data_of_known_spectrum_need_one_round(eta):
 
 @etas
 def test_knowledge_and_secants_pay(eta):
-    given = chain(REGIMES, DDIM(eta), sigmas.vp_linear(60), members=4)
-    reference = engine(given, Serial()).run()
+    sampling = chain(REGIMES, DDIM(eta), sigmas.vp_linear(60), members=4)
+    reference = engine(sampling, Serial()).run()
 
     def total(solver):
-        return int(rounds_to(engine(given, solver, tolerance=1e-9), reference, 1e-3).sum())
+        return int(rounds_to(engine(sampling, solver, tolerance=1e-9), reference, 1e-3).sum())
 
     known = known_statistics(REGIMES)
     best, plain, picard = total(Spectral(statistics=known)), total(Spectral(statistics=known, secants=False)), total(Picard())
@@ -128,9 +128,9 @@ def test_knowledge_and_secants_pay(eta):
 @pytest.mark.parametrize("window", [None, 8])
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "heun", "dpmpp_2m", "edm"])
 def test_the_error_is_within_the_tolerance_and_the_estimate_too(sampler, window, tolerance):
-    given = chain(REGIMES, SAMPLERS[sampler](), GRID, members=4)
-    reference = engine(given, Serial()).run()
-    run = engine(given, Spectral(statistics=known_statistics(REGIMES)), window, tolerance)
+    sampling = chain(REGIMES, SAMPLERS[sampler](), GRID, members=4)
+    reference = engine(sampling, Serial()).run()
+    run = engine(sampling, Spectral(statistics=known_statistics(REGIMES)), window, tolerance)
     assert (relative_errors(run.run(), reference) <= tolerance).all()
     assert (run.history.error_estimate <= tolerance).all()
 
