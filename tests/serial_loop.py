@@ -1,9 +1,11 @@
 """The reference that the engine is judged by: DDIM(eta) one step after another, written from the paper's formulas alone.
 
 It shares nothing with the engine but the noise numbers, whose only definition is `parampi.diffusion.noise.normal`. For equal
-bits it computes in the same order (state * x, + denoised_weight * D, + noise * xi) and takes torch's square root, which may
-differ from others in the last bit.
+bits it computes in the same order (state * x, + denoised_weight * D, + noise * xi), takes torch's square root of as many
+numbers, and calls the denoiser with one field in memory of its own, as the engine does in `bitwise` mode.
 """
+
+import math
 
 import torch
 
@@ -18,10 +20,10 @@ def serial(denoiser, shape, member, sigmas, eta, seed=0, sigma_data=1.0, dtype=t
     a, b = sigmas[:-1], sigmas[1:]
     fresh = (eta * eta * (b * b) * (a * a - b * b) / (a * a)).sqrt()
     keep = (b * b - fresh * fresh).sqrt() / a
-    x = (sigmas[0] * sigmas[0] + sigma_data * sigma_data).sqrt().item() * draw(seed, member, 0, shape, dtype)
+    x = math.sqrt(sigmas[0].item() ** 2 + sigma_data**2) * draw(seed, member, 0, shape, dtype)
     states = [x]
     for i, (level, keeps, adds) in enumerate(zip(a, keep.tolist(), fresh.tolist(), strict=True)):
-        x = keeps * x + (1 - keeps) * denoiser(x[None], level[None].to(dtype))[0]
+        x = keeps * x + (1 - keeps) * denoiser(x[None], level[None].to(dtype, copy=True))[0]
         if eta:
             x = x + adds * draw(seed, member, i + 1, shape, dtype)
         states.append(x)

@@ -37,7 +37,7 @@ def loop(denoiser, step_map, shape, member, seed=0, sigma_data=1.0, dtype=F64):
 
     def denoised(i):
         if i not in said:
-            said[i] = denoiser(states[i][None], sigmas[i][None].to(dtype))[0]
+            said[i] = denoiser(states[i][None], sigmas[i][None].to(dtype, copy=True))[0]
         return said[i]
 
     for i, (state, denoised_weight, noise) in enumerate(

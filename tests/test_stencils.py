@@ -66,7 +66,9 @@ def test_the_serial_solver_is_the_plain_loop_bit_for_bit(step_map, dtype):
 @some
 @given(step_maps(), st.sampled_from(PICARDS), st.sampled_from(["bitwise", "fast"]))
 def test_a_window_of_one_point_is_the_plain_loop_bit_for_bit(step_map, solver, mode):
-    assert torch.equal(engine(step_map, solver, window=1, mode=mode).run(), loops(SMALL, step_map, MEMBERS)[-1])
+    members = MEMBERS if mode == "bitwise" else MEMBERS[:1]
+    expected = loops(SMALL, step_map, members)[-1]
+    assert torch.equal(engine(step_map, solver, window=1, mode=mode, members=members).run(), expected)
 
 
 # Rung 3
@@ -84,7 +86,10 @@ def test_after_k_sweeps_the_first_k_points_are_serial(step_map, solver):
 @some
 @given(step_maps(), st.sampled_from(PICARDS), st.integers(1, 12), st.sampled_from(["bitwise", "fast"]))
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(step_map, solver, window, mode):
-    """With windows that slide, denoised fields behind the window are read again, exactly as the network gave them."""
+    """With windows that slide, denoised fields behind the window are read again, exactly as the network gave them.
+
+    In fast mode, where the network is called with other batches, to rounding.
+    """
     expected = loops(SMALL, step_map, MEMBERS)
     run = engine(step_map, solver, window, tolerance=1e-300, mode=mode)
     for k in range(1, step_map.steps + 1):
@@ -92,7 +97,8 @@ def test_frozen_points_are_serial_when_nothing_may_be_lacking(step_map, solver, 
             run.advance()
         assert (run.first >= k).all()
         for m, point in enumerate(run.first):
-            assert torch.equal(run.result[m], expected[point, m])
+            rounding = 0.0 if mode == "bitwise" else 1e-12
+            torch.testing.assert_close(run.result[m], expected[point, m], rtol=rounding, atol=rounding)
 
 
 @pytest.mark.parametrize("solver", PICARDS[:2], ids=str)
@@ -139,7 +145,8 @@ def test_a_point_that_moved_shows(mode):
     states(run)[:] = loops(SMALL, step_map, MEMBERS)
     states(run)[6, 1] += 1e-3
     changes = swept(run)[0]
-    assert not changes[:, 0].any() and not changes[:6, 1].any() and changes[6, 1] > 0
+    rounding = 0.0 if mode == "bitwise" else 1e-14
+    assert (changes[:, 0] <= rounding).all() and (changes[:6, 1] <= rounding).all() and changes[6, 1] > 1e-7
 
 
 # Rung 5: ranks are threads here; over MPI they are in ranks/

@@ -1,7 +1,7 @@
 """Transforms along one axis of a grid, always the last one, of memory without gaps.
 
-A Fourier transform over several axes, or over one that is not the last, rounds a field alone and the same field in a batch
-differently; one axis after the other does not.
+Transforms of a field alone and of the same field in a batch may differ in the last bit, on some processors and not on others;
+where bits count, `parampi.basis.row_by_row` calls them with one field at a time.
 """
 
 from dataclasses import dataclass

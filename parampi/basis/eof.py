@@ -24,8 +24,7 @@ class EOF(Transform):
     `vectors` (r, *shape), orthonormal. The sign of a vector from samples is such that its largest entry is positive; vectors
     of (nearly) equal singular values are as good as any others of the same span.
 
-    On a CPU the products are done field by field, so that a field's bits do not depend on the batch; elsewhere in one product,
-    whose last bits may.
+    On a CPU the products are done field by field, elsewhere in one product of all fields.
     """
 
     tables: ClassVar[tuple[str, ...]] = ("vectors",)
@@ -61,8 +60,7 @@ class EOF(Transform):
 
 
 def products(matrix: Tensor, rows: Tensor) -> Tensor:
-    """Return the products (R, a) of matrix (a, b) with rows (R, b); on a CPU one by one and equally aligned, as bits depend on
-    both."""
+    """Return the products (R, a) of matrix (a, b) with rows (R, b); on a CPU one by one."""
     if rows.device.type == "cpu":
         return torch.stack([torch.mv(matrix, row.clone()) for row in rows])
     return rows @ matrix.T

@@ -1,7 +1,7 @@
 """Closed-form problems: data distributions whose denoiser `D(x, sigma) = E[x0 | x0 + sigma n = x]` is known exactly.
 
 Each is a callable denoiser, `problem(x, sigma)` with x (B, *shape) and sigma (B,), that computes in float64 and answers in x's
-dtype and on its device. Rows of a batch are computed independently, so batch size does not change a member's bits.
+dtype and on its device. Rows of a batch are computed independently: a row depends on the others by rounding at most.
 """
 
 from collections.abc import Callable
@@ -203,7 +203,7 @@ def _half_plane(n: int) -> tuple[Tensor, Tensor]:
 
 
 def _to_points(modes: Tensor, n: int) -> Tensor:
-    """Return irfft2 by single axes, contiguous in between: in one call a field alone and in a batch differ in the last bits."""
+    """Return irfft2, by single axes with contiguous memory in between."""
     points: Tensor = torch.fft.irfft(torch.fft.ifft(modes, dim=-2, norm="ortho").contiguous(), n=n, dim=-1, norm="ortho")
     return points
 
@@ -214,7 +214,7 @@ def _rows(sigma: Tensor, like: Tensor) -> Tensor:
 
 
 def _weighted_sum(weights: Tensor, means: Tensor) -> Tensor:
-    """Return sum_k weights[:, k] means[k], term by term: a matrix product would round differently at other batch sizes."""
+    """Return sum_k weights[:, k] means[k], term by term."""
     columns = weights.reshape(*weights.shape, *[1] * (means.ndim - 1)).unbind(1)
     total = columns[0] * means[0]
     for weight, mean in zip(columns[1:], means[1:], strict=True):

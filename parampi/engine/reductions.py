@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from parampi.basis.row_by_row import row_by_row
 from parampi.parallel import Mode
 
 
@@ -12,10 +13,7 @@ def by_rows(kernel: Callable[..., Tensor], mode: Mode, *fields: Tensor) -> Tenso
     """Return float64 numbers (...) that a kernel makes of the last axis of fields (..., d)."""
     if mode != "bitwise":
         return kernel(*fields).double()
-    shape = fields[0].shape[:-1]
-    rows = zip(*(field.flatten(0, -2) for field in fields), strict=True)
-    numbers = [kernel(*(row.clone() for row in each)) for each in rows]
-    return (torch.stack(numbers).view(shape) if numbers else fields[0].new_zeros(shape)).double()
+    return row_by_row(kernel, *fields, axes=fields[0].ndim - 1).double()
 
 
 def inner_products(a: Tensor, b: Tensor, mode: Mode) -> Tensor:

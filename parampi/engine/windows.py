@@ -41,6 +41,8 @@ class WindowEngine(Engine):
         equations, sigma_data = problem.equations, problem.sigma_data
         self.rule = self.solver.rule(equations, sigma_data, options.tolerance)
         self.iteration = self.solver.iteration(equations, sigma_data)
+        if options.mode == "bitwise":
+            self.iteration.make_bitwise()
         size, ends = self.solver.window(options.window, equations), self.solver.ends(options.window, equations)
         self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size=size, ends=ends)
         self.noise = NoiseCache(self.slice)
@@ -131,7 +133,7 @@ class WindowEngine(Engine):
 
     def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:
         """Return root mean squares (n, m) of fields (n, m, *shape) on the scale (1, n, m, 1 ... 1) of their points."""
-        total = inner_products(fields, fields, self.options.mode).sqrt().cpu()
+        total = self.iteration.each(torch.sqrt, inner_products(fields, fields, self.options.mode)).cpu()
         scales = scale[0].view(self.slice.active.shape).double().cpu()
         # positions beyond a member's window have scale 0
         return torch.where(scales > 0, total / (scales * fields[0:1, 0:1].numel() ** 0.5), 0.0)

@@ -90,7 +90,7 @@ class ExactNewton(Iteration):
             total = torch.zeros_like(y[-1])
             for tap in taps:
                 change = y[-1 - tap]
-                product = (read[tap][j] @ change.flatten(1)[..., None]).view(change.shape)
+                product = self.each(torch.matmul, read[tap][j][None], change.flatten(1)[None, ..., None]).view(change.shape)
                 total += sweep.state[tap, j] * change + sweep.denoised_weight[tap, j] * product
             return total
 

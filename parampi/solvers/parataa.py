@@ -133,7 +133,7 @@ class Mixing(Iteration):
         for k, (a, b) in enumerate(pairs):
             gram[..., a, b] = gram[..., b, a] = totals[..., k]
         settled = sweep.lagged(gram[..., -1, -1:].contiguous(), 1) == 0
-        return torch.where(settled, 0.0, solved(gram[..., :-1, :-1], gram[..., :-1, -1]))
+        return torch.where(settled, 0.0, self.each(solved, gram[..., :-1, :-1], gram[..., :-1, -1]))
 
 
 def differences(memory: dict[str, Tensor], name: str) -> list[Tensor]:

@@ -8,6 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from parampi.basis.row_by_row import row_by_row
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -127,10 +129,12 @@ class Iteration(ABC):
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
     stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
+    bitwise    whether bits must not depend on the number of rows: library kernels are then called row by row
     """
 
     memory: dict[str, Tensor]
     stop_statistics: Tensor
+    bitwise: bool = False
     loses: bool = False
     passes_on: bool = False
 
@@ -145,6 +149,14 @@ class Iteration(ABC):
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` returned, its rows moved to the points that this rank makes now."""
         self.memory = dict(state)
+
+    def make_bitwise(self) -> None:
+        """Make the bits of a row independent of the rows beside it; the engine calls this first in `bitwise` mode."""
+        self.bitwise = True
+
+    def each(self, work: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """Return `work(*rows)`, a library's kernel applied to rows (n, m, ...)."""
+        return row_by_row(work, *rows) if self.bitwise else work(*rows)
 
     def tangents(self, shape: tuple[int, ...]) -> int:
         """Count the derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""

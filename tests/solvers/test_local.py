@@ -35,7 +35,8 @@ def test_shares_that_vary_slowly_are_found():
     basis, share = make_basis("fourier", SHAPE), waves(0.3, 1.5)
     expected = torch.randn(2, 3, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(1))
     local = LocalSecants(basis)
-    local.learn(basis.forward(expected), basis.forward(share * expected), torch.zeros(2, 3, 1, dtype=F64))
+    square = expected.flatten(2).square().sum(2, keepdim=True)
+    local.learn(basis.forward(expected), basis.forward(share * expected), square, torch.zeros(2, 3, 1, dtype=F64))
     error = (local.beyond + 1 - share).abs()
     assert error.mean() < 0.05 and error.max() < 0.2
     answer = torch.randn(2, 3, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(2))
@@ -46,7 +47,7 @@ def test_shares_that_vary_slowly_are_found():
 def test_the_model_is_left_where_nothing_has_moved():
     basis = make_basis("fourier", SHAPE)
     local, nothing = LocalSecants(basis), torch.zeros(1, 1, basis.modes, dtype=F64)
-    local.learn(nothing, nothing, torch.full((1, 1, 1), 1e-20, dtype=F64))
+    local.learn(nothing, nothing, torch.zeros(1, 1, 1, dtype=F64), torch.full((1, 1, 1), 1e-20, dtype=F64))
     assert not local.beyond.any()
 
 
@@ -54,8 +55,7 @@ def test_the_model_is_left_where_nothing_has_moved():
 def test_bases_without_neighbours_have_none(basis):
     options = {"vectors": torch.eye(64, dtype=F64)[:3].reshape(3, 1, 8, 8)} if basis == "eof" else {}
     local = LocalSecants(make_basis(basis, (1, 8, 8), **options))
-    local.learn(torch.ones(1, 1, 1), torch.ones(1, 1, 1), torch.zeros(1, 1, 1))
-    assert not local.known
+    assert local.average is None and not local.known
 
 
 def first_within(sampling, local, target, reference):

@@ -61,7 +61,7 @@ class CollocationSweeps(SpectralSweeps):
         passed = self.fitted.passed[steps.to(z.device)]
         integral, early, late = self.integrate(sweep, rho, steps)
         residual = (passed * z[:-1] + integral - z[1:]) * active
-        self.learn(sweep, basis.shell_sums(residual**2).sum(-1, keepdim=True))
+        self.learn(sweep, self.total(basis.shell_sums(residual**2)))
         learned = self.response_at(sweep, 0)
         beyond = learned - response
         implicit = 1 - (late * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
@@ -73,7 +73,8 @@ class CollocationSweeps(SpectralSweeps):
             y = y + sweep.scan(slopes, (residual + made - y[1:]) * active / implicit)
         change = basis.inverse(y[1:])
         new = sweep.old + change
-        self.stop_statistics = torch.stack([sweep.products(rows, rows).sqrt() for rows in (change, new)]).cpu()
+        norms = [self.each(torch.sqrt, sweep.products(rows, rows)) for rows in (change, new)]
+        self.stop_statistics = torch.stack(norms).cpu()
         return new
 
     def integrate(self, sweep: Sweep, rho: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:

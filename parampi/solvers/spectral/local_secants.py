@@ -34,13 +34,12 @@ class LocalSecants:
     def known(self) -> bool:
         return self.beyond is not None
 
-    def learn(self, expected: Tensor, observed: Tensor, flat: Tensor) -> None:
+    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor) -> None:
         """Learn from changes (n, m, M) of the denoised fields, in modes: those that the model predicts, and those observed.
-        `flat` (n, m, 1): squares that are rounding."""
-        if self.average is None:
-            return
+
+        `square` (n, m, 1) is the squared norm of those predicted, and `flat` (n, m, 1) what of it is rounding.
+        """
         basis = self.basis
-        square = basis.shell_sums(expected**2).sum(-1, keepdim=True)
         weight = self.fieldwise(torch.where(square > flat, RIDGE * square / self.points, torch.inf)).to(expected.dtype)
         a, b = basis.inverse(expected), basis.inverse(observed)
         share = (self.averaged(a * b) + weight) / (self.averaged(a * a).clamp(min=0) + weight)

@@ -180,7 +180,7 @@ class SpectralStopRule:
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
-        came, could = (np.sqrt(((passed * numbers) ** 2).sum(2)) for numbers in (residual, before))
+        came, could = (np.sqrt(over_shells((passed * numbers) ** 2)) for numbers in (residual, before))
         known = inside & (could > ROUNDING * self.size)
         known[:1] = False
         shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
@@ -225,7 +225,7 @@ class ErrorAccumulator:
     def after(self, lost: Floats, first: Integers) -> Floats:
         """Return the norms (n, m) of the whole error if points up to each are frozen."""
         current, following = self.parts(lost, first)
-        total: Floats = np.sqrt((self.closed + current**2 + following**2).sum(2))
+        total: Floats = np.sqrt(over_shells(self.closed + current**2 + following**2))
         return total
 
     def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
@@ -237,6 +237,12 @@ class ErrorAccumulator:
             if number != self.number[m]:
                 self.closed[m] += self.current[m] ** 2
                 self.current[m], self.number[m] = following[last, m], number
+
+
+def over_shells(numbers: Floats) -> Floats:
+    """Return sums (n, m) of (n, m, S), one shell after another: `sum` chooses its order by the shape and layout of memory."""
+    total: Floats = np.cumsum(numbers, axis=2)[..., -1]
+    return total
 
 
 def in_stretches(spent: Floats, stretch: int) -> Floats:

@@ -1,11 +1,12 @@
 """Sweeps with a linear model of the denoiser that is diagonal in a basis, and relearned after every sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from parampi.basis import Basis
+from parampi.basis.row_by_row import RowByRow
 from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
@@ -68,6 +69,15 @@ class SpectralSweeps(Iteration):
         self.freedom = model.shells()[1]
         self.local = LocalSecants(model.basis, local)
 
+    def make_bitwise(self) -> None:
+        super().make_bitwise()
+        self.model = replace(self.model, basis=RowByRow(self.model.basis))
+        self.local = LocalSecants(self.model.basis, self.local.average is not None)
+
+    def total(self, per_shell: Tensor) -> Tensor:
+        """Return sums (n, m, 1) over all shells, of numbers (n, m, S)."""
+        return self.each(lambda rows: rows.sum(-1, keepdim=True), per_shell)
+
     def flat(self, numbers: Tensor) -> Tensor:
         """Return (..., 1) of numbers (..., 1 ... 1) beside fields."""
         return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
@@ -86,7 +96,7 @@ class SpectralSweeps(Iteration):
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
         response = self.model.response(self.flat(entry.levels))
         known = basis.forward(entry.x)
-        fresh = (denoised_weight * (1 - response)).sum(0) * self.model.mean
+        fresh = sum(denoised_weight * (1 - response)) * self.model.mean
         if isinstance(entry.fresh, Tensor):
             fresh = fresh + basis.forward(entry.fresh)
         slopes = torch.where(enters, self.flat(entry.state) + denoised_weight * response, 0.0)
@@ -98,7 +108,7 @@ class SpectralSweeps(Iteration):
         basis = self.model.basis
         defect = basis.forward(sweep.mapped - sweep.old)
         residual = basis.shell_sums(defect**2)
-        self.learn(sweep, residual.sum(-1, keepdim=True))
+        self.learn(sweep, self.total(residual))
         responses = [self.response_at(sweep, tap) for tap in range(sweep.taps)]
         slopes = torch.stack([self.slopes(sweep, tap, response) for tap, response in enumerate(responses)])
         y = sweep.scan(slopes, defect)
@@ -156,15 +166,18 @@ class SpectralSweeps(Iteration):
         ratio = self.secant(sweep, dx, dd, self.ratio(last["ratio"]))
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
         self.memory = {"swept": torch.ones_like(swept), "residual": residual, "state": x, "denoised": denoised, "ratio": ratio}
+        if self.local.average is None:
+            return
+        expected = self.response_at(sweep, 0) * dx
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
-        self.local.learn(self.response_at(sweep, 0) * dx, dd, rounding)
+        self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
 
     def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
         """Return the secant ratios (n, m, S) of changes dx and dd (n, m, M) of states and denoised fields."""
         basis = self.model.basis
         above = basis.shell_sums(dd * dx)
         below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
-        weight = self.ridge * below.sum(-1, keepdim=True) / self.freedom.sum() * self.freedom
+        weight = self.ridge * self.total(below) / self.freedom.sum() * self.freedom
         moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
         learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
         return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)
