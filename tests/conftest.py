@@ -5,8 +5,9 @@ import pytest
 from tests.hostile import hostile_library
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture
 def hostile():
-    """Kernels whose last bits depend on the shapes of a call, in all tests; see tests/hostile.py."""
+    """Give kernels whose last bits depend on the shapes of a call, see tests/hostile.py, to tests that compare bits: by
+    `pytest.mark.usefixtures("hostile")`."""
     with hostile_library():
         yield

@@ -14,6 +14,8 @@ from parampi.diffusion.denoisers import (
 from parampi.samplers import DDIM, DDPM, Heun
 from parampi.solvers import SOLVERS, Newton, Serial
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F64 = torch.float64
 SHAPE = (1, 4, 4)
 GRID = sigmas.vp_linear(12)

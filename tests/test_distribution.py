@@ -16,6 +16,8 @@ from parampi.samplers import DDIM
 from parampi.solvers import Picard
 from tests.moments import CorrelatedGaussian, carried
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 SIGNIFICANCE = 1e-3
 GRID = sigmas.vp_linear(40)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F64 = torch.float64
 KERNELS = {
     "transform": lambda x: torch.fft.rfft(x),

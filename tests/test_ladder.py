@@ -17,6 +17,8 @@ from parampi.solvers import Picard, Serial
 from tests.engines import FIELDS, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, swept
 from tests.serial_loop import serial
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 SMALL = {"gaussian": GAUSSIAN, "mixture": MIXTURE, "fields": FIELDS, "regimes": REGIMES}
 GRIDS = {"vp_linear": sigmas.vp_linear(20), "karras": sigmas.karras(18), "no zero": sigmas.log_uniform(15, 0.02, 80.0)}
 PICARDS = [Picard(*options) for options in product(("window", "block"), ("gaussian", "identity"), ("gaussian", "constant"))]

@@ -17,6 +17,8 @@ from tests.engines import GAUSSIAN, MIXTURE
 from tests.serial_loop import serial
 from tests.stencils import Made, langevin, levels, multistep
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 GRID = sigmas.vp_linear(20)
 SHAPE = MIXTURE.shape
 

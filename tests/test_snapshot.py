@@ -16,6 +16,8 @@ from tests.crew import crew
 from tests.engine.snapshots import snapshots
 from tests.engines import REGIMES, chain, engine
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 GRID = sigmas.vp_linear(16)
 KNOWN = Spectral(statistics=known_statistics(REGIMES))
 SOLVERS = (Parareal(), Parareal(3), Spectral(), KNOWN, Picard(), Picard("block"), ParaTAA(), ParaSolver(), PIADM(), Serial())

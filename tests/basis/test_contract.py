@@ -12,6 +12,8 @@ from parampi.errors import ConfigError
 from tests.basis import cases
 from tests.basis.cases import F64, ORTHONORMAL, draw, matrices, size
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 every = pytest.mark.parametrize("name", cases.BASES)
 orthonormal = pytest.mark.parametrize("name", ORTHONORMAL)
 BASIS = {}
@@ -39,14 +41,14 @@ def test_its_numbers_fit(basis):
 
 @every
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-5)])
-@pytest.mark.parametrize("batch", [(), (1,), (0,), (2, 3)])
-def test_inverse_undoes_forward(basis, batch, dtype, tolerance):
-    fields = draw(*batch, *basis.shape, dtype=dtype)
-    modes = basis.forward(fields)
-    assert modes.shape == (*batch, basis.modes) and modes.dtype == dtype
-    back = basis.inverse(modes)
-    assert back.dtype == dtype
-    assert_close(back, fields, rtol=0, atol=tolerance)
+def test_inverse_undoes_forward(basis, dtype, tolerance):
+    for batch in ((), (1,), (0,), (2, 3)):
+        fields = draw(*batch, *basis.shape, dtype=dtype)
+        modes = basis.forward(fields)
+        assert modes.shape == (*batch, basis.modes) and modes.dtype == dtype
+        back = basis.inverse(modes)
+        assert back.dtype == dtype
+        assert_close(back, fields, rtol=0, atol=tolerance)
 
 
 @orthonormal
@@ -151,14 +153,14 @@ def test_memory_with_gaps(basis):
 
 
 @every
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.complex128])
-def test_other_dtypes_are_refused(basis, dtype):
-    with pytest.raises(ConfigError, match="need float32 or float64"):
-        basis.forward(torch.ones(basis.shape, dtype=dtype))
-    with pytest.raises(ConfigError, match="need float32 or float64"):
-        basis.inverse(torch.ones(basis.modes, dtype=dtype))
-    with pytest.raises(ConfigError, match=r"give torch\.float32 or torch\.float64"):
-        basis.to(dtype=dtype)
+def test_other_dtypes_are_refused(basis):
+    for dtype in (torch.float16, torch.bfloat16, torch.int64, torch.complex128):
+        with pytest.raises(ConfigError, match="need float32 or float64"):
+            basis.forward(torch.ones(basis.shape, dtype=dtype))
+        with pytest.raises(ConfigError, match="need float32 or float64"):
+            basis.inverse(torch.ones(basis.modes, dtype=dtype))
+        with pytest.raises(ConfigError, match=r"give torch\.float32 or torch\.float64"):
+            basis.to(dtype=dtype)
 
 
 @every

@@ -9,6 +9,8 @@ from parampi.bench import accuracy
 from parampi.bench.subject import closed_form
 from parampi.verify.accuracy import accuracy_figure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows():

@@ -8,6 +8,8 @@ import pytest
 from parampi.bench.tolerance import TOLERANCES, Runs, measure, settled, to_json, to_markdown
 from parampi.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_oracle_stops_where_errors_stay_within():
     path = np.array([[1.0, 1e-3, 1.0], [1e-3, 1.0, 1.0], [1e-3, 1e-3, 1.0], [1e-4, 1e-4, 1e-4]])

@@ -1,8 +1,12 @@
 """`bench windows`: closed-form rows, and those of a configuration's network."""
 
+import pytest
+
 from parampi.bench import windows
 from parampi.commands.bench import subject_of
 from tests.small import write_project
+
+pytestmark = pytest.mark.slow
 
 
 def test_closed_form(monkeypatch):

@@ -130,9 +130,10 @@ def test_dtype_of_x_is_kept_and_arithmetic_is_double(name):
     assert denoised.dtype == torch.float32 and torch.equal(denoised, problem(x.double(), sigma.double()).float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_samples_have_the_mean_and_covariance(name):
-    problem, n = SMALL[name], 20000
+    problem, n = SMALL[name], 5000
     x = problem.sample(n, seed=9).flatten(1)
     means, within = components(problem)
     mean = means.mean(0)

@@ -8,6 +8,8 @@ from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import DataDenoiser
 from parampi.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F32, F64 = torch.float32, torch.float64
 
 

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from parampi.run.config import load as configuration
 from parampi.run.job import run
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "examples" / "02_downscaling"
 
 

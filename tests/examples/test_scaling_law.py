@@ -14,6 +14,8 @@ from scaling_law.rows import require
 
 from parampi import ConfigError
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "examples" / "03_scaling_law"
 METHODS = {"PIADM", "PIADM, one block", "Picard", "ParaDiGMS", "serial"}
 TARGET = 0.09

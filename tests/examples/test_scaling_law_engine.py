@@ -17,6 +17,8 @@ from parampi.samplers import PIADMODE, PIADMSDE
 from parampi.solvers import PIADM
 from tests.examples.test_scaling_law_exact import swept
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 MEAN, VARIANCE = torch.tensor([0.5, -1.0, 2.0], dtype=F64), torch.tensor([3.0, 0.2, 0.9], dtype=F64)
 GRID = block_grid(3, 5, 4.0, 0.01)

@@ -15,6 +15,8 @@ from torch import Tensor
 from parampi.diffusion import block_grid
 from parampi.samplers import StepMap
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 PROBLEM = GaussianAxes(*(torch.tensor(n, dtype=F64) for n in ((0.5, -1.0, 2.0), (3.0, 0.2, 0.9), (10.0, 4.0, 7.0))))
 GRID = block_grid(3, 5, 4.0, 0.01)

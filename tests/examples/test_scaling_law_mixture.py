@@ -14,6 +14,8 @@ from scaling_law.sweeps import sweep_maps
 
 from parampi.diffusion import block_grid
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 MIXTURE = TwoGaussians(64)
 

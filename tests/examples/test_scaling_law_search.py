@@ -16,6 +16,8 @@ from scaling_law.search import (
     settled_sweeps,
 )
 
+pytestmark = pytest.mark.slow
+
 TARGET = 0.09
 
 

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from parampi.diffusion import EDMDenoiser
 from parampi.fields import DatasetStatistics
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "examples" / "01_turbulence"
 
 

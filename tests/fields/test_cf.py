@@ -12,6 +12,8 @@ from parampi.fields import PER_CASE, Cases, DatasetStatistics, NetCDFStore
 from parampi.fields.stores.base import MemberFacts
 from tests.fields.schemas import schema_of
 
+pytestmark = pytest.mark.slow
+
 CHECKER = Path(sys.executable).with_name("compliance-checker")
 TIME = {"units": "hours since 2001-01-01", "calendar": "standard", "standard_name": "time", "axis": "T"}
 CASES = Cases("time", np.array([0.0, 6.0]), TIME, [0, 3])

@@ -16,6 +16,7 @@ from tests.ranks.test_resume import assert_same, project, uninterrupted, variabl
 
 JOBS = ROOT / "jobs"
 pytestmark = [
+    pytest.mark.mpi,
     pytest.mark.skipif(bool(missing()), reason=missing()),
     pytest.mark.skipif(not missing() and mpiexec()[1], reason="srun --mpi=pmi2 starts MPICH, not Open MPI"),
 ]

@@ -11,6 +11,8 @@ from parampi.parallel import SerialGroup, Slices, affine_scan, operator_scan
 from tests.crew import crew
 from tests.ranks import reference
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F64 = torch.float64
 SHAPE = (2, 3)
 

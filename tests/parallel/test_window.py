@@ -10,6 +10,8 @@ from parampi.parallel import Slices, Window, exchange_halo, halo_points, move, r
 from tests.crew import crew
 from tests.ranks import reference
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F64 = torch.float64
 SHAPE = torch.Size((2, 3))
 many = settings(max_examples=120, deadline=None)

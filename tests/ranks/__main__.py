@@ -6,8 +6,18 @@ import os
 import sys
 import time
 import traceback
+from contextlib import nullcontext
 
-from tests.ranks.launch import DONE, LIMIT
+from tests.ranks.launch import DONE, HOSTILE, LIMIT
+
+
+def library():
+    """The hostile library where the test asks for it, see tests/hostile.py."""
+    if not os.environ.get(HOSTILE):
+        return nullcontext()
+    from tests.hostile import hostile_library
+
+    return hostile_library()
 
 
 def main() -> None:
@@ -19,7 +29,8 @@ def main() -> None:
 
     comm = MPI.COMM_WORLD
     try:
-        module.main(comm, *sys.argv[2:])
+        with library():
+            module.main(comm, *sys.argv[2:])
         comm.Barrier()
     except BaseException:
         sys.stderr.write(f"rank {comm.Get_rank()} of {comm.Get_size()}:\n{traceback.format_exc()}")

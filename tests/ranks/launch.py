@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DONE = "all ranks are done"
-LIMIT = "PARAMPI_TEST_LIMIT"
+LIMIT, HOSTILE = "PARAMPI_TEST_LIMIT", "PARAMPI_TEST_HOSTILE"
 INHERITED = ("PMI_", "PMIX_", "OMPI_COMM_", "SLURM_STEP_", "SLURM_PROCID")
 # torch's own, when it first differentiates in forward mode
 STRICT = ("-W", "error", "-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")

@@ -13,6 +13,8 @@ from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.ranks.test_resume import ended, start
 from tests.small import parampi_command, small_disk, write_conditions, write_project
 
+pytestmark = pytest.mark.mpi
+
 
 def parampi(ranks, *arguments):
     command = [mpiexec()[0], "-n", str(ranks), *parampi_command(*arguments, "--progress", "lines")]

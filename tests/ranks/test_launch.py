@@ -8,6 +8,8 @@ import pytest
 
 from tests.ranks.launch import DONE, launch, run_on
 
+pytestmark = pytest.mark.mpi
+
 
 def gone(pid, patience=10):
     for _ in range(int(patience / 0.1)):

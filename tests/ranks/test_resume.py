@@ -16,6 +16,8 @@ from parampi.fields.stores.check import check
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.small import parampi_command, write_project
 
+pytestmark = pytest.mark.mpi
+
 KILLS = 20
 NAMES = ("vorticity", "rounds", "evaluations", "residual", "complete", "realization", "seed")
 

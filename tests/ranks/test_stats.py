@@ -4,9 +4,12 @@ import subprocess
 
 import netCDF4
 import numpy as np
+import pytest
 
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.small import parampi_command
+
+pytestmark = pytest.mark.mpi
 
 
 def write(path, bad=None):

@@ -11,6 +11,8 @@ from parampi.fields import STORES
 from tests.ranks.launch import ROOT, environment, mpiexec
 from tests.small import parampi_command, write_conditions, write_project
 
+pytestmark = pytest.mark.mpi
+
 SUMMARY = ["mean", "standard_deviation", "minimum", "maximum", "quantiles"]
 PARALLEL = h5py.get_config().mpi
 

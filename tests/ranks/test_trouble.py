@@ -8,6 +8,8 @@ import pytest
 
 from tests.ranks.launch import ROOT, launch
 
+pytestmark = pytest.mark.mpi
+
 SECONDS = 30
 
 

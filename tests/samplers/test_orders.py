@@ -6,6 +6,8 @@ import torch
 from parampi.samplers import EDM, PIADMODE, DPMpp2M, DPMpp2MSDE, DPMpp2S, DPMpp3M, Euler, EulerAncestral, Heun, UniPC
 from tests.samplers.orders import F64, log_uniform, order_of_means, order_of_variances
 
+pytestmark = pytest.mark.slow
+
 
 def gentle(steps):
     """Two tiny steps before the others, so that what a solver begins with at lower order does not count."""

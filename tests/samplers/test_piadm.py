@@ -97,6 +97,7 @@ def corrector_alone(sampler, sigma):
     return StepMap(step_map.sigmas[1:], step_map.state[1:], step_map.denoised_weight[1:], step_map.noise[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [0.01, 1.0, 9.0])
 @pytest.mark.parametrize("sigma", [0.02, 1.5])
 def test_the_corrector_keeps_a_gaussian_law_in_the_long_run(sigma, variance):

@@ -83,6 +83,7 @@ def test_the_true_solution_in_few_rounds(regimes):
     assert (run.history.rounds <= 8).all()
 
 
+@pytest.mark.slow
 def test_more_points_and_higher_orders_are_nearer(regimes):
     errors = {key: relative_errors(solved(REGIMES, *key)[0], regimes).max() for key in ((24, 4), (48, 4), (48, 6), (48, 2))}
     assert errors[48, 4] < errors[24, 4] / 5 and errors[48, 6] < errors[48, 4] < errors[48, 2]
@@ -98,6 +99,7 @@ def test_down_to_zero():
     assert relative_errors(solved(problem, 0, 4, wrong, 1e-13, levels=levels)[0], exact).max() < 2e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-2, 1e-3, 1e-5])
 @pytest.mark.parametrize("problem", [REGIMES, GaussianMixture()], ids=["regimes", "mixture"])
 def test_ends_within_tolerance_of_the_fixed_point(problem, tolerance):

@@ -15,6 +15,8 @@ from parampi.errors import ConfigError
 from parampi.solvers import SOLVERS, FixedSweeps, Picard, Serial, Solver
 from tests.engines import CAUSAL, GAUSSIAN, MIXTURE, REGIMES, chain, engine, relative_errors, states, swept, trajectory
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 F64 = torch.float64
 GRID = sigmas.vp_linear(10)
 SHORT = sigmas.vp_linear(6)
@@ -54,6 +56,11 @@ def window_of(solver, requested):
     return None if isinstance(solver, Serial) or solver.wavefront else requested
 
 
+def taken_by(solver):
+    """The step maps that a solver takes."""
+    return [kind().steps(GRID) for kind in CAUSAL.values() if refusal(solver, kind()) is None]
+
+
 every_pair = pairs(lambda solver, sampler: True)
 every_swept_pair = pairs(lambda solver, sampler: not solver.wavefront)
 every_pair_to_tolerance = pairs(promises)
@@ -77,11 +84,14 @@ def test_some_sampler_is_taken_and_refusals_name_the_solver_and_a_remedy(solver)
         assert type(solver).__name__.lower() in message.lower().replace("-", "").replace(" ", "") and "; " in message
 
 
-@every_pair
-@pytest.mark.parametrize("sigma_data", [0.5, 1.0])
-def test_linear_model_and_first_guess_are_finite_numbers_per_step_and_tap(solver, sampler, sigma_data):
-    step_map = sampler.steps(GRID)
-    guess, model = solver.first_guess(step_map, sigma_data), solver.model(step_map, sigma_data)
+@every_solver
+def test_linear_model_and_first_guess_are_finite_numbers_per_step_and_tap(solver):
+    for step_map in taken_by(solver):
+        for sigma_data in (0.5, 1.0):
+            check_numbers(step_map, solver.first_guess(step_map, sigma_data), solver.model(step_map, sigma_data))
+
+
+def check_numbers(step_map, guess, model):
     for numbers, like in (
         (model.slopes, step_map.state), (model.response, step_map.state[:, 0]),
         (guess.slopes, step_map.state), (guess.noise, step_map.noise), (guess.frozen, step_map.state[:, 0]),
@@ -92,18 +102,17 @@ def test_linear_model_and_first_guess_are_finite_numbers_per_step_and_tap(solver
         assert numbers.ndim == 1 or all(not numbers[step, tap] for tap in range(numbers.shape[1]) for step in range(tap))
 
 
-@every_pair
-@pytest.mark.parametrize("requested", [None, 1, 3, 7])
-def test_windows_and_blocks_cover_the_points(solver, sampler, requested):
-    step_map = sampler.steps(GRID)
-    requested = window_of(solver, requested)
-    size, ends = solver.window(requested, step_map), solver.ends(requested, step_map)
-    assert 1 <= size <= step_map.steps
-    if ends is None:
-        assert requested is None or size == min(requested, step_map.steps)
-    else:
-        lengths = torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype))
-        assert (lengths > 0).all() and ends[-1] == step_map.steps and lengths.max() <= size
+@every_solver
+def test_windows_and_blocks_cover_the_points(solver):
+    for step_map in taken_by(solver):
+        for requested in {window_of(solver, window) for window in (None, 1, 3, 7)}:
+            size, ends = solver.window(requested, step_map), solver.ends(requested, step_map)
+            assert 1 <= size <= step_map.steps
+            if ends is None:
+                assert requested is None or size == min(requested, step_map.steps)
+            else:
+                lengths = torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype))
+                assert (lengths > 0).all() and ends[-1] == step_map.steps and lengths.max() <= size
 
 
 @every_solver

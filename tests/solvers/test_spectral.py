@@ -89,6 +89,7 @@ def rounds_to(run, reference, error):
     return first
 
 
+@pytest.mark.slow
 @etas
 @families
 def test_never_many_more_rounds_than_picard(family, eta):
@@ -111,6 +112,7 @@ def test_gaussian_data_of_known_spectrum_need_one_round(eta):
         assert (run.history.rounds == 1).all()
 
 
+@pytest.mark.slow
 @etas
 def test_knowledge_and_secants_pay(eta):
     sampling = chain(REGIMES, DDIM(eta), sigmas.vp_linear(60), members=4)
