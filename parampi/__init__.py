@@ -70,7 +70,7 @@ def __dir__() -> list[str]:
 
 
 class PublicModules(MetaPathFinder, Loader):
-    """Lets `import parampi.sigmas` find the module that `PUBLIC` names, the same one as under its own name."""
+    """Finder that lets `import parampi.sigmas` find the module that `PUBLIC` names, the same one as under its own name."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         package, _, module = name.rpartition(".")

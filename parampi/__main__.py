@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from parampi.run.stop_request import StopRequest
 
-GO_ON = ("run", "resume")
+STOPPABLE = ("run", "resume")
 """Verbs that a signal stops in good order."""
 
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop: StopRequest | None = None
     if arguments is None:
         arguments = sys.argv[1:]
-        if arguments and arguments[0] in GO_ON:
+        if arguments and arguments[0] in STOPPABLE:
             stop = StopRequest()
             stop.listen()
     from parampi.commands.main import EXPECTED, commands, exit_code

@@ -1,4 +1,4 @@
-"""BatchDrawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
+"""Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ MAX_MEMBERS = 2**32
 
 @dataclass
 class Ensemble:
-    """`fields` (members, *shape) on the CPU and `members`, their numbers, on rank 0, None elsewhere; `report`."""
+    """An ensemble: `fields` (members, *shape) on the CPU and `members`, their numbers, on rank 0, None elsewhere; `report`."""
 
     fields: Tensor | None
     members: list[int] | None

@@ -24,7 +24,7 @@ class LaunchError(UserError):
 
 
 class InterruptionError(Exception):
-    """A run was stopped in good order before its end. Members that were finished are kept in `ensemble`."""
+    """A run that was stopped in good order before its end. Members that were finished are kept in `ensemble`."""
 
     def __init__(self, message: str):
         self.ensemble: Any = None
@@ -32,7 +32,7 @@ class InterruptionError(Exception):
 
 
 class NonFiniteError(Exception):
-    """The network returned NaN or Inf. Members that were finished before are kept in `ensemble`."""
+    """A NaN or Inf that the network returned. Members that were finished before are kept in `ensemble`."""
 
     def __init__(self, member: int, point: int, sigma: float, round: int):
         self.member, self.point, self.sigma, self.round = member, point, sigma, round

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class MemberReport:
-    """One member.
+    """Report of one member.
 
     rounds       dependent batched network evaluations it took part in
     evaluations  single-field network calls made for it

@@ -56,7 +56,7 @@ def subject_of(config: Path | None) -> "Subject | None":
 def rounds(
     as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...], solvers: tuple[str, ...], tolerance: float
 ) -> None:
-    """Rounds, evaluations and final error per problem and solver."""
+    """Measure rounds, evaluations and final error per problem and solver."""
     from parampi.bench import rounds as measurement
 
     show(measurement, measurement.measure(seeds, cases=cases, problems=problems, solvers=solvers, tolerance=tolerance), as_json)
@@ -65,7 +65,7 @@ def rounds(
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def overhead(as_json: bool) -> None:
-    """Time per round that is not the network's, at window 64 with 64x64 float64 fields on one rank."""
+    """Measure time per round that is not the network's, at window 64 with 64x64 float64 fields on one rank."""
     from parampi.bench import overhead as measurement
 
     show(measurement, measurement.measure(), as_json)
@@ -78,7 +78,7 @@ def overhead(as_json: bool) -> None:
 @click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddim-50 (repeatable).")
 @click.option("--solver", default="spectral", show_default=True, help="spectral; spectral, nothing known; or picard.")
 def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tuple[str, ...], solver: str) -> None:
-    """True and estimated errors of many runs against their tolerance, and their rounds against an oracle's."""
+    """Measure true and estimated errors of many runs against their tolerance, and their rounds against an oracle's."""
     from parampi.bench import tolerance as measurement
 
     show(measurement, measurement.measure(seeds, problems, samplers, solver), as_json)
@@ -91,7 +91,7 @@ def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tu
 @click.option("--case", "cases", multiple=True, help="Of the network, only these cases, such as heun-18 (repeatable).")
 @click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
 def windows(as_json: bool, seeds: int, config: Path | None, cases: tuple[str, ...], solvers: tuple[str, ...]) -> None:
-    """Rounds to 1e-2 in windows of 8 to 64 points of 1000; or of a trained network, in one window and in windows of 8."""
+    """Measure rounds to 1e-2 in windows of 8 to 64 points of 1000; or of a trained network, in one and in windows of 8."""
     from parampi.bench import windows as measurement
 
     show(measurement, measurement.measure(subject_of(config), seeds, cases, solvers), as_json)
@@ -104,7 +104,7 @@ def windows(as_json: bool, seeds: int, config: Path | None, cases: tuple[str, ..
 @click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured too.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the errors against rounds.")
 def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path | None, figure: Path | None) -> None:
-    """Errors to the true probability-flow solution against rounds: serial samplers and collocation."""
+    """Measure errors to the true probability-flow solution against rounds: serial samplers and collocation."""
     from parampi.bench import accuracy as measurement
 
     rows = measurement.measure(problems, subject_of(config), seeds)

@@ -5,7 +5,7 @@ import click
 
 @click.command()
 def info() -> None:
-    """Versions and devices, for reports of trouble."""
+    """Show versions and devices, for reports of trouble."""
     import torch
 
     import parampi

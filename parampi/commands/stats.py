@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, overwrite: bool) -> None:
-    """Mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files of any size, shared by ranks."""
+    """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
     from parampi.fields import FileSamples, check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
     from parampi.parallel.launch import abort_on_error, launched_rank, world

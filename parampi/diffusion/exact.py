@@ -20,7 +20,7 @@ FIELD_STREAM, COMPONENT_STREAM = 0xDA7A, 0xDA7B
 
 
 class Problem(Protocol):
-    """Base of the closed-form problems."""
+    """Protocol of the closed-form problems."""
 
     shape: tuple[int, ...]
     sigma_data: float

@@ -28,7 +28,7 @@ class EngineOptions:
 
 
 class Engine(ABC):
-    """Advances the members of one group of ranks until the solver has accepted their final fields.
+    """Rounds of one group of ranks: they advance its members until the solver has accepted their final fields.
 
     A round is the same for every engine: evaluate a batch of fields, step, sum up on rank 0 what the step showed, let rank 0
     decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0.

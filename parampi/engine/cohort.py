@@ -149,8 +149,7 @@ class Cohort:
         return states[0]
 
     def correct(self, b: int) -> Tensor | None:
-        """Form the end of block b of this rank, where this round's timetable has it; returns what it changed by, None where it
-        is the first."""
+        """Form U at the end of block b; return its change since the last iterate, None for the first."""
         p = self.table.forming[self.number, b]
         last, self.ends[b] = self.ends.get(b), self.formed(b, p)
         return None if last is None else self.ends[b] - last

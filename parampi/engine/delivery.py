@@ -84,7 +84,7 @@ class FirstError:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Brings finished members to a sink on rank 0, or with `on_groups` on the rank that drives their group, so that only their
+    """Way of finished members to a sink on rank 0, or with `on_groups` on the rank that drives their group, so that only their
     reports go to rank 0. `everyone` is all ranks; fields arrive as (*shape) of `dtype` on `device`."""
 
     everyone: Group

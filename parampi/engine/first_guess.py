@@ -10,7 +10,7 @@ from parampi.solvers import GuessContext, Iteration
 
 
 class FirstGuess:
-    """Guesses states of points that enter.
+    """First guess of points that enter.
 
     latest  (m, *shape) the latest denoised field known of each member, on every rank, where the guess reads it
             (`reads_latest`); before the first round that of Gaussian data

@@ -7,7 +7,7 @@ from parampi.engine.base import Engine
 
 
 class RoundHook(Protocol):
-    """Keeps the rounds of a group and stops it; see `parampi.run.checkpoint.hook`. Both calls are collective over the group."""
+    """Hook that keeps a group's rounds and may stop it, as `parampi.run.checkpoint.hook` does. Both calls are collective."""
 
     def restore(self, engine: Engine, members: Sequence[int]) -> None:
         """Bring an engine that has not begun to where its members were left."""

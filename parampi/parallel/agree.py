@@ -52,7 +52,7 @@ def on_root(comm: "Comm | None", work: Callable[[], T]) -> T:
 
 
 class Reducer:
-    """Adds up numbers of the ranks of a communicator."""
+    """Sum of numbers over the ranks of a communicator."""
 
     def __init__(self, comm: "Comm | None"):
         self.comm = comm

@@ -27,7 +27,7 @@ RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
 
 def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, str, str]:
-    """(ranks, launcher, remedy) that the launcher says it started; 1 rank where no launcher is at work."""
+    """Return (ranks, launcher, remedy) that the launcher says it started; 1 rank where no launcher is at work."""
     for variable, (launcher, remedy) in LAUNCHERS.items():
         value = environment.get(variable, "")
         if value.isdigit():

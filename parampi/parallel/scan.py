@@ -108,7 +108,7 @@ def responses(slopes: Tensor) -> Tensor:
 
 
 def weighted(weights: Tensor, fields: Tensor) -> Tensor:
-    """sum_c weights[:, c] fields[c]."""
+    """Return sum_c weights[:, c] fields[c]."""
     total = weights[:, 0] * fields[0]
     for c in range(1, len(fields)):
         total += weights[:, c] * fields[c]

@@ -121,7 +121,7 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, n
 
 
 def overlaps(a: Ranges, b: Ranges) -> Iterator[tuple[int, int, int]]:
-    """(column, begin, end) of the common points of two sets of ranges, one range per member."""
+    """Yield (column, begin, end) of the common points of two sets of ranges, one range per member."""
     begin, end = np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
     for column in np.flatnonzero(begin < end):
         yield int(column), int(begin[column]), int(end[column])

@@ -61,7 +61,7 @@ def run(
 
 @contextmanager
 def hearing(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest]:
-    """Hear signals, and know how much time there is."""
+    """Yield the request to stop, with the time limit set."""
     with nullcontext(stop) if stop else StopRequest().listening() as heard:
         heard.seconds = config.checkpoint.max_walltime
         yield heard
@@ -69,7 +69,7 @@ def hearing(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest
 
 @contextmanager
 def released(folder: Folder) -> Iterator[Folder]:
-    """Let other jobs in at the end, however it comes."""
+    """Release the folder's lock at the end, also after an error."""
     try:
         yield folder
     finally:

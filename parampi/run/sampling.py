@@ -39,7 +39,7 @@ class Result:
 
 @dataclass(frozen=True)
 class MemberWriter:
-    """Writes the finished members of a lead time: into the checkpoint, the memory of a roll-out and the ensemble."""
+    """Writer of the finished members of a lead time: into the checkpoint, the memory of a roll-out and the ensemble."""
 
     plan: Plan
     output: EnsembleOutput
@@ -139,7 +139,7 @@ def shown(plan: Plan, lead: int, comm: "Comm | None", style: str) -> Iterator[Wa
 
 @contextmanager
 def group_of(layout: Layout, comm: "Comm | None") -> Iterator[Group]:
-    """The ranks that share this rank's members."""
+    """Yield the ranks that share this rank's members."""
     with ExitStack() as stack:
         if comm is None or layout.time_ranks == 1:
             yield SerialGroup()

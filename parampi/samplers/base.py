@@ -93,7 +93,7 @@ class StepMap(Equations):
 
     def __post_init__(self) -> None:
         tables = self.state, self.denoised_weight, self.noise
-        state, denoised_weight, noise = (table[:, None] if table.ndim == 1 else table for table in tables)
+        state, denoised_weight, noise = ((table[:, None] if table.ndim == 1 else table).to(torch.float64) for table in tables)
         taps = max(state.shape[1], denoised_weight.shape[1])
         object.__setattr__(self, "state", widen(state, taps))
         object.__setattr__(self, "denoised_weight", widen(denoised_weight, taps))

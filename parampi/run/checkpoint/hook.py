@@ -20,7 +20,8 @@ AHEAD = 1.5
 
 @dataclass
 class CheckpointHook:
-    """One rank's part. `places` tells where unfinished members were kept, by number; see `Folder.places`."""
+    """One rank's part in keeping rounds and stopping. `places` tells by number where unfinished members were
+    kept, see `Folder.places`."""
 
     stop: StopRequest
     writer: CheckpointWriter | None = None

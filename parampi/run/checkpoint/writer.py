@@ -82,7 +82,7 @@ class RankFile:
 
 @dataclass
 class CheckpointWriter:
-    """Keeps the rounds of one group. `keep` is collective over the group.
+    """Writer of one group's rounds. `keep` is collective over the group.
 
     every  least seconds from one checkpoint to the next; it is longer where writing would take more than `share` of the time
     lead   which of the lead times of a roll-out is drawn

@@ -19,7 +19,7 @@ FLOAT = re.compile(
 
 
 class Loader(yaml.SafeLoader):
-    """Reads plain data: nothing that a file says is run, and nothing in it is replaced."""
+    """Reader of plain data: nothing that a file says is run, and nothing in it is replaced."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
