@@ -72,6 +72,7 @@ def test_info_names_versions() -> None:
     assert "torch" in call("info").stdout
 
 
+@pytest.mark.slow
 def test_bench_tables_come_as_text_and_json() -> None:
     rows = json.loads(call("bench", "rounds", "--case", "ddim-100", "--problem", "gmm64", "--seeds", "2", "--json").stdout)
     assert all(row["problem"] == "gmm64" for row in rows)

@@ -12,6 +12,8 @@ import pytest
 from tests.ranks.launch import ROOT, environment
 from tests.small import parampi_command, small_disk, write_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="small_disk")
 def mounted(tmp_path):

@@ -26,6 +26,8 @@ PUBLISHED = [Picard(), Picard("block"), Picard("window", "identity", "constant")
 MEMBERS = [0, 3, 2**32 - 1]
 
 every_eta = pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+between = pytest.mark.parametrize("eta", [0.5])
+"""Noise and memory of the state both; the ends are rows of test_solvers.py, which has every sampler."""
 small_problem = pytest.mark.parametrize("problem", SMALL.values(), ids=list(SMALL))
 
 
@@ -57,7 +59,7 @@ def test_single_precision_states_are_the_serial_sampler_bit_for_bit(eta):
 
 
 @small_problem
-@every_eta
+@between
 @pytest.mark.parametrize("solver", PICARDS, ids=str)
 def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
     """Rung 3: exact, whatever the linear model and the guess; and the next point is not there by chance."""
@@ -70,7 +72,7 @@ def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
         assert k > 2 or not torch.equal(states(run)[k + 1], expected[k + 1])
 
 
-@every_eta
+@between
 @pytest.mark.parametrize("solver", PUBLISHED, ids=str)
 @pytest.mark.parametrize("window", [4, None])
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(eta, solver, window):
@@ -88,7 +90,7 @@ def test_frozen_points_are_serial_when_nothing_may_be_lacking(eta, solver, windo
 
 
 @small_problem
-@every_eta
+@between
 @pytest.mark.parametrize("solver", PUBLISHED, ids=str)
 def test_started_at_the_answer_nothing_changes(problem, eta, solver):
     """Rung 4: the residual is 0 and stays 0, and one round accepts the whole window."""
@@ -143,6 +145,7 @@ def excess(name, eta, window, tolerance, solver, members=2, seed=0):
     return errors / tolerance
 
 
+@pytest.mark.slow
 @tolerances
 @windows
 @both_ends
@@ -157,6 +160,7 @@ def test_mostly_within_tolerance_on_the_mixture(eta, window, tolerance, solver, 
     assert found.median() < 0.5
 
 
+@pytest.mark.slow
 @tolerances
 @windows
 @both_ends
@@ -166,6 +170,7 @@ def test_within_tolerance_on_fields(name, eta, window, tolerance, solver):
     assert (excess(name, eta, window, tolerance, solver) <= 1).all()
 
 
+@pytest.mark.slow
 @both_ends
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["grf64", "grfmix64"])
