@@ -123,15 +123,19 @@ class Mixing(Iteration):
         return total
 
     def weights(self, sweep: Sweep, residual: Tensor, residuals: list[Tensor]) -> Tensor:
-        """Return gamma (n, m, columns), 0 where all points before are settled."""
-        count = len(residuals)
+        """Return gamma (n, m, columns), 0 where all points before are settled and for differences that are not there yet.
+
+        The systems have one size from the first sweep on: a member's bits must not depend on how long others were swept.
+        """
+        count, places = len(residuals), [*range(len(residuals)), self.columns]
         scale = torch.where(sweep.scale > 0, sweep.scale, 1.0)
         scaled = [r / scale for r in (*residuals, residual)]
         pairs = [(a, b) for a in range(count + 1) for b in range(a, count + 1)]
         totals = sweep.totals(torch.stack([sweep.products(scaled[a], scaled[b]) for a, b in pairs], dim=2))
-        gram = totals.new_zeros((*totals.shape[:2], count + 1, count + 1))
+        gram = totals.new_zeros((*totals.shape[:2], self.columns + 1, self.columns + 1))
         for k, (a, b) in enumerate(pairs):
-            gram[..., a, b] = gram[..., b, a] = totals[..., k]
+            row, column = places[a], places[b]
+            gram[..., row, column] = gram[..., column, row] = totals[..., k]
         settled = sweep.lagged(gram[..., -1, -1:].contiguous(), 1) == 0
         return torch.where(settled, 0.0, self.each(solved, gram[..., :-1, :-1], gram[..., :-1, -1]))
 
