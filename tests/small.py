@@ -1,7 +1,6 @@
 """A model, statistics and configuration small enough to run in a test: the exact denoiser of white noise of unit variance."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 from parampi.fields import DatasetStatistics
+from tests.warm import warm_command
 
 NETWORK = '''
 import time
@@ -106,4 +106,5 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def parampi_command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "parampi", *map(str, arguments)]
+    """The command of one process; for several ranks see `tests.ranks.launch.parampi_on`."""
+    return warm_command("-m", "parampi", *arguments)

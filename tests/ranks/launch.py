@@ -16,9 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import warm_command
+
 ROOT = Path(__file__).parents[2]
 DONE = "all ranks are done"
-LIMIT, HOSTILE = "PARAMPI_TEST_LIMIT", "PARAMPI_TEST_HOSTILE"
+LIMIT = "PARAMPI_TEST_LIMIT"
+HOSTILE = "PARAMPI_TEST_HOSTILE"
+"""Set for ranks whose kernels are to be those of a hostile library, see tests/hostile.py."""
 INHERITED = ("PMI_", "PMIX_", "OMPI_COMM_", "SLURM_STEP_", "SLURM_PROCID")
 # torch's own, when it first differentiates in forward mode
 STRICT = ("-W", "error", "-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
@@ -61,20 +65,31 @@ def mpiexec() -> tuple[str, bool]:
     return found, "Open MPI" in told.stdout + told.stderr
 
 
+def on_ranks(ranks: int, *arguments: object, warm: bool = True) -> list[str]:
+    """The command that runs `python ARGUMENTS` on ranks, forked from the warm parent if the MPI is one that allows it."""
+    path, open_mpi = mpiexec()
+    python = warm_command if warm and not open_mpi else lambda *words: [sys.executable, *map(str, words)]
+    return [path, "-n", str(ranks), *python(*arguments)]
+
+
+def parampi_on(ranks: int, *arguments: object) -> list[str]:
+    """The command that runs `parampi ARGUMENTS` on ranks, with progress in plain lines."""
+    return on_ranks(ranks, "-m", "parampi", *arguments, "--progress", "lines")
+
+
 def environment(limit: float) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(INHERITED)}
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    added = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), LIMIT: str(limit)}
+    added = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), LIMIT: str(limit), HOSTILE: "1"}
     return {**inherited, **added, **(OPEN_MPI if mpiexec()[1] else {})}
 
 
 def launch(ranks: int, module: str, *arguments: str, timeout: float = 120) -> Finished:
     """Run a module's `main` on ranks under mpiexec; returns within the timeout and a few seconds, however it ends."""
-    command = [mpiexec()[0], "-n", str(ranks), sys.executable, *STRICT, "-m", "tests.ranks", module, *arguments]
     begin = time.monotonic()
     job = subprocess.Popen(
-        command, cwd=ROOT, env=environment(0.8 * timeout), text=True, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        on_ranks(ranks, *STRICT, "-m", "tests.ranks", module, *arguments), cwd=ROOT, env=environment(0.8 * timeout), text=True,
+        start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
         stdout, stderr = job.communicate(timeout=timeout)

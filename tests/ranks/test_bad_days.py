@@ -9,15 +9,15 @@ import netCDF4
 import numpy as np
 import pytest
 
-from tests.ranks.launch import ROOT, environment, mpiexec
+from tests.ranks.launch import ROOT, environment, parampi_on
 from tests.ranks.test_resume import ended, start
-from tests.small import parampi_command, small_disk, write_conditions, write_project
+from tests.small import small_disk, write_conditions, write_project
 
 pytestmark = pytest.mark.mpi
 
 
 def parampi(ranks, *arguments):
-    command = [mpiexec()[0], "-n", str(ranks), *parampi_command(*arguments, "--progress", "lines")]
+    command = parampi_on(ranks, *arguments)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(100))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from parampi.fields.stores.check import check
-from tests.ranks.launch import ROOT, environment, mpiexec
+from tests.ranks.launch import ROOT, environment, parampi_on
 from tests.small import parampi_command, write_project
 
 pytestmark = pytest.mark.mpi
@@ -33,7 +33,7 @@ def project(folder: Path, pause: float, **changes) -> Path:
 
 def start(ranks: int, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [mpiexec()[0], "-n", str(ranks), *parampi_command(*arguments, "--progress", "lines")], cwd=ROOT,
+        parampi_on(ranks, *arguments), cwd=ROOT,
         env=environment(100), text=True, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )  # fmt: skip

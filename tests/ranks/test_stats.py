@@ -6,8 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from tests.ranks.launch import ROOT, environment, mpiexec
-from tests.small import parampi_command
+from tests.ranks.launch import ROOT, environment, on_ranks
 
 pytestmark = pytest.mark.mpi
 
@@ -23,7 +22,7 @@ def write(path, bad=None):
 
 
 def stats(ranks, data, output):
-    command = [mpiexec()[0], "-n", str(ranks), *parampi_command("stats", data, "--output", output)]
+    command = on_ranks(ranks, "-m", "parampi", "stats", data, "--output", output)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(100))
 
 

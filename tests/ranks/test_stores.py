@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from parampi.fields import STORES
-from tests.ranks.launch import ROOT, environment, mpiexec
-from tests.small import parampi_command, write_conditions, write_project
+from tests.ranks.launch import ROOT, environment, parampi_on
+from tests.small import write_conditions, write_project
 
 pytestmark = pytest.mark.mpi
 
@@ -18,7 +18,7 @@ PARALLEL = h5py.get_config().mpi
 
 
 def draw(ranks, *arguments, code=0):
-    command = [mpiexec()[0], "-n", str(ranks), *parampi_command(*arguments, "--progress", "lines")]
+    command = parampi_on(ranks, *arguments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=ROOT, env=environment(140))
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
