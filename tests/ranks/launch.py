@@ -66,10 +66,9 @@ def mpiexec() -> tuple[str, bool]:
 
 
 def on_ranks(ranks: int, *arguments: object, warm: bool = True) -> list[str]:
-    """The command that runs `python ARGUMENTS` on ranks, forked from the warm parent if the MPI is one that allows it."""
-    path, open_mpi = mpiexec()
-    python = warm_command if warm and not open_mpi else lambda *words: [sys.executable, *map(str, words)]
-    return [path, "-n", str(ranks), *python(*arguments)]
+    """The command that runs `python ARGUMENTS` on ranks; `warm`: forked from the warm parent, else started."""
+    python = warm_command(*arguments) if warm else [sys.executable, *map(str, arguments)]
+    return [mpiexec()[0], "-n", str(ranks), *python]
 
 
 def parampi_on(ranks: int, *arguments: object) -> list[str]:

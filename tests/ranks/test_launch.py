@@ -2,11 +2,13 @@
 
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
-from tests.ranks.launch import DONE, launch, run_on
+from tests.ranks.launch import DONE, ROOT, environment, launch, on_ranks, run_on
+from tests.small import write_project
 
 pytestmark = pytest.mark.mpi
 
@@ -19,6 +21,13 @@ def gone(pid, patience=10):
             return True
         time.sleep(0.1)
     return False
+
+
+def test_ranks_that_are_started_and_not_forked(tmp_path):
+    """All other launches of these tests fork from a warm parent; this one starts as users do."""
+    command = on_ranks(2, "-m", "parampi", "run", write_project(tmp_path), "--progress", "lines", warm=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment(100))
+    assert done.returncode == 0 and (tmp_path / "out" / "ensemble.nc").is_file(), done.stderr
 
 
 def test_output_of_a_good_launch():
