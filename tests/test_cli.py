@@ -14,6 +14,8 @@ from parampi import __version__
 from parampi.bench import overhead
 from tests.small import parampi_command, write_project
 
+pytestmark = pytest.mark.slow
+
 
 def call(*arguments: object, timeout: float = 120.0) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(parampi_command(*arguments), capture_output=True, text=True, timeout=timeout, check=False)

@@ -15,6 +15,8 @@ from parampi.run.job import run
 from parampi.run.rerun import rerun
 from tests.small import parampi_command, write_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ensemble(tmp_path):

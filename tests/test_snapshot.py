@@ -35,6 +35,7 @@ def possible(solver, sampler, window):
 CASES = [case for case in itertools.product(SOLVERS, SAMPLERS, (None, 6)) if possible(*case)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver, sampler, window", CASES, ids=lambda value: getattr(type(value), "__name__", str(value)))
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_members_go_on_to_the_same_bits_in_any_company(solver, sampler, window, rounds):

@@ -254,6 +254,7 @@ def test_neighbours_are_uncorrelated(large):
         assert abs(float(((a**2 - 1) * (b**2 - 1)).mean())) < 4.5 * 2 / sqrt(a.numel())
 
 
+@pytest.mark.slow
 def test_swapping_roles_gives_unrelated_numbers(large):
     """Member and point, seed and stream are not interchangeable."""
     shape = (4096,)

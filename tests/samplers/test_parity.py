@@ -25,6 +25,7 @@ def test_equals_the_scheduler(case):
     assert difference(case, denoise, shape) <= LARGEST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [0, 2], ids=["gaussian", "network"])
 @pytest.mark.parametrize("case", {case.row: case for case in cases()}.values(), ids=lambda case: ", ".join(case.row))
 def test_equals_the_scheduler_on_other_problems(case, problem):

@@ -165,6 +165,7 @@ def test_the_answer_stays(solver, sampler):
     assert (run.history.rounds == 1).all() or isinstance(run.rule, FixedSweeps)
 
 
+@pytest.mark.slow
 @every_pair_to_tolerance
 @pytest.mark.parametrize("problem", [GAUSSIAN, SMALL, REGIMES], ids=["gaussian", "mixture", "regimes"])
 def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
@@ -176,6 +177,7 @@ def test_ends_within_tolerance_of_the_serial_run(solver, sampler, problem):
     assert (history.error_estimate <= 1e-6).all()
 
 
+@pytest.mark.slow
 @every_pair
 def test_members_are_drawn_one_by_one(solver, sampler):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""

@@ -126,6 +126,7 @@ def test_knowledge_and_secants_pay(eta):
     assert best <= plain and best < total(Spectral()) < picard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
 @pytest.mark.parametrize("window", [None, 8])
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "heun", "dpmpp_2m", "edm"])
