@@ -88,16 +88,16 @@ def test_after_k_sweeps_the_first_k_points_are_serial(step_map, solver):
 @some
 @given(step_maps(), st.sampled_from(PICARDS), st.integers(1, 12), st.sampled_from(["bitwise", "fast"]))
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(step_map, solver, window, mode):
-    """With windows that slide, denoised fields behind the window are read again, exactly as the network gave them."""
-    members = MEMBERS if mode == "bitwise" else MEMBERS[:1]
-    expected = loops(SMALL, step_map, members)
-    run = engine(step_map, solver, window, tolerance=1e-300, mode=mode, members=members)
+    """With windows that slide, denoised fields behind the window are read again, exactly as the network gave them. In fast mode
+    a batch of another size is another sum, so that they agree to rounding there."""
+    expected, rounding = loops(SMALL, step_map, MEMBERS), 0.0 if mode == "bitwise" else 1e-10
+    run = engine(step_map, solver, window, tolerance=1e-300, mode=mode, members=MEMBERS)
     for k in range(1, step_map.steps + 1):
         if not run.finished:
             run.advance()
         assert (run.first >= k).all()
         for m, point in enumerate(run.first):
-            assert torch.equal(run.result[m], expected[point, m])
+            assert (run.result[m] - expected[point, m]).abs().max() <= rounding * expected[: point + 1, m].abs().max()
 
 
 @pytest.mark.parametrize("solver", PICARDS[:2], ids=str)
