@@ -10,6 +10,10 @@ from parampi.errors import ConfigError
 P = ParamSpec("P")
 T = TypeVar("T")
 Entry = TypeVar("Entry", bound=Callable[..., Any])
+PLUGIN_KEY = "model.plugins"
+"""Key of a configuration that lists modules which register entries."""
+PLUGIN_GROUP = "parampi.plugins"
+"""Group of entry points by which installed packages name such a module."""
 
 
 class Registry(dict[str, Callable[..., Any]]):
@@ -36,12 +40,21 @@ class Registry(dict[str, Callable[..., Any]]):
         return add
 
     def lookup(self, name: str) -> Callable[..., Any]:
-        """Return the entry of that name. Raises ConfigError, with the nearest name and all there are."""
+        """Return the entry of that name. Raises ConfigError, with the nearest name, all there are, and how others come."""
         if name in self:
             return self[name]
-        near = difflib.get_close_matches(name, self, n=1)
+        raise ConfigError(f"there is no {self.kind} {name!r}; {self.choices(name)}")
+
+    def choices(self, name: str, *beside: str) -> str:
+        """Return what to write in the place of an unknown name: the nearest one, all there are (`beside` names further ones
+        that are no entries), and how an entry of a user's own becomes known."""
+        known = sorted([*beside, *self])
+        near = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"there is no {self.kind} {name!r}; {meant}choose one of {', '.join(sorted(self))}")
+        return (
+            f"{meant}choose one of {', '.join(known)}; a {self.kind} of your own is known once its module is imported: by "
+            f"{PLUGIN_KEY}: [my_module.py], by an entry point of the group {PLUGIN_GROUP}, or by your script"
+        )
 
     def alias(self, name: str, target: Callable[P, T], **defaults: Any) -> Callable[P, T]:
         """Register a second name for `target`, with other default values of its options, and return what builds it.

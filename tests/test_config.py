@@ -84,6 +84,9 @@ def test_anchors_are_merged(path: Path) -> None:
     assert parse("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
 
 
+OWN = "of your own is known once its module is imported: by model.plugins: [my_module.py], by an entry point of the group "
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -96,12 +99,15 @@ def test_anchors_are_merged(path: Path) -> None:
         ("sampling.seed=-1", ["sampling.seed = -1", "greater than or equal to 0"]),
         ("sampling.tolerance=0", ["sampling.tolerance = 0", "greater than 0"]),
         ("sampling.window=0", ["sampling.window = 0", "greater than or equal to 1"]),
-        ("sampling.sampler.name=foo", ["sampling.sampler.name = 'foo' is not one of 'collocation', 'ddim'"]),
+        ("sampling.sampler.name=foo", ["sampling.sampler.name = 'foo' is not a known sampler; choose one of", " heun, ", OWN]),
+        ("sampling.sampler.name=eular", ["is not a known sampler; did you mean 'euler'? choose one of "]),
+        ("sampling.solver.name=picart", ["sampling.solver.name = 'picart' is not a known solver; did you mean 'picard'? ", OWN]),
+        ("output.mode=gathr", ['output.mode = "gathr": not a known store; did you mean \'gather\'? choose one of auto, ', OWN]),
         ("sampling.sampler.etta=0.1", ["sampling.sampler.etta is not a known key", "did you mean eta?", "allowed: name, eta"]),
         ("sampling.sampler.eta=high", ['sampling.sampler.eta = "high"', "valid number"]),
         ("sampling.solver.advance=foo", ['sampling.solver.advance = "foo"', "'window' or 'block'"]),
         ("sampling.sigmas.steps=ten", ['sampling.sigmas.steps = "ten"', "valid integer"]),
-        ("sampling.sigmas.schedule=vp", ["sampling.sigmas.schedule = 'vp' is not one of 'karras'"]),
+        ("sampling.sigmas.schedule=vp", ["sigmas.schedule = 'vp' is not a known schedule; choose one of ", " karras, "]),
         ("sampling.sampler=3", ["sampling.sampler = 3"]),
         ("model.predicts=noise", ['model.predicts = "noise"', "'edm'"]),
         ("model.shape=[1,8]", ["model.shape = [1, 8]", "at least 3"]),

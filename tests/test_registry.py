@@ -1,4 +1,4 @@
-"""Registries: one shape for samplers, solvers, schedules and bases; names that stand for others build the same."""
+"""Registries: one shape for samplers, solvers, schedules, bases and stores; names that stand for others build the same."""
 
 import inspect
 
@@ -7,6 +7,7 @@ import pytest
 from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError
+from parampi.fields import STORES
 from parampi.registry import Registry
 from parampi.samplers import DDIM, DDPM, SAMPLERS, DPMppSDE, EulerAncestral
 from parampi.solvers import SOLVERS, ParaSolver, Picard
@@ -19,12 +20,14 @@ ALIASES = {
 }
 
 
-@pytest.mark.parametrize("registry", [SAMPLERS, SOLVERS, SCHEDULES, BASES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [SAMPLERS, SOLVERS, SCHEDULES, BASES, STORES], ids=lambda registry: registry.kind)
 def test_every_entry_is_looked_up_by_name_and_an_unknown_name_gets_the_nearest(registry):
     for name, entry in registry.items():
         assert registry.lookup(name) is entry
     near = next(iter(registry))
-    unknown, choices = f"there is no {registry.kind}", f"choose one of {', '.join(sorted(registry))}$"
+    unknown = f"there is no {registry.kind}"
+    choices = f"choose one of {', '.join(sorted(registry))}; a {registry.kind} of your own is known once its module is imported: "
+    choices += r"by model\.plugins: \[my_module\.py\], by an entry point of the group parampi\.plugins, or by your script$"
     with pytest.raises(ConfigError, match=rf"{unknown} '{near}x'; did you mean '{near}'\? {choices}"):
         registry.lookup(near + "x")
     with pytest.raises(ConfigError, match=rf"{unknown} '%'; {choices}"):

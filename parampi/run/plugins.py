@@ -16,13 +16,11 @@ from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError
 from parampi.fields import STORES
-from parampi.registry import Registry
+from parampi.registry import PLUGIN_GROUP, PLUGIN_KEY, Registry
 from parampi.run.user_files import import_file, import_module, sha256
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
 
-GROUP = "parampi.plugins"
-KEY = "model.plugins"
 REGISTRIES: tuple[Registry, ...] = (SAMPLERS, SOLVERS, SCHEDULES, BASES, STORES)
 
 imported: dict[str, ModuleType] = {}
@@ -37,13 +35,13 @@ def load_plugins(references: Sequence[str]) -> None:
     Raises DataError for a file that is not there, and ConfigError for a plugin that cannot be imported, that registers a name
     that exists, or whose file has changed since it ran.
     """
-    for point in entry_points(group=GROUP):
-        load_once(f"{GROUP} {point.name} = {point.value}", f"the plugin {point.name} of {package(point)}", point.module)
+    for point in entry_points(group=PLUGIN_GROUP):
+        load_once(f"{PLUGIN_GROUP} {point.name} = {point.value}", f"the plugin {point.name} of {package(point)}", point.module)
     for reference in references:
-        load_once(reference, KEY, reference)
+        load_once(reference, PLUGIN_KEY, reference)
         path = Path(reference)
         if reference in digests and not (path.is_file() and sha256(path) == digests[reference]):
-            raise ConfigError(f"{KEY}: {reference} has changed since this process imported it; start a new process")
+            raise ConfigError(f"{PLUGIN_KEY}: {reference} has changed since this process imported it; start a new process")
 
 
 def package(point: EntryPoint) -> str:
@@ -83,7 +81,7 @@ def nothing_replaced(key: str, reference: str) -> Iterator[None]:
 
 def plugin_digests(references: Sequence[str], entries: Sequence[Callable[..., Any]]) -> dict[str, str]:
     """Return the SHA-256 of the files behind plugins, and behind registered `entries` that are not of this package."""
-    files = {f"{KEY}: {name}": source(imported[name]) for name in references if name in imported}
+    files = {f"{PLUGIN_KEY}: {name}": source(imported[name]) for name in references if name in imported}
     for entry in entries:
         module = inspect.getmodule(entry)
         path = source(module) if module and module.__name__.partition(".")[0] != "parampi" else None

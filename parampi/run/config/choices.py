@@ -70,7 +70,7 @@ def chosen(option: str) -> Callable[[Any], Options]:
             return model.model_validate(value)
         if choice.key not in value:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": repr(choice.key)})
-        names = ", ".join(map(repr, choice.registry))
+        names = ", ".join(choice.registry)
         tag = {"discriminator": repr(choice.key), "tag": str(value[choice.key]), "expected_tags": names}
         raise PydanticKnownError("union_tag_invalid", tag)
 

@@ -25,8 +25,8 @@ def line(finding: Any, tree: dict[str, Any]) -> str:
     if kind == "union_tag_not_found":
         return f"{key} needs a key {finding['ctx']['discriminator']} that says which one"
     if kind == "union_tag_invalid":
-        name, tag = CHOICES[str(finding["loc"][-1])].key, finding["ctx"]["tag"]
-        return f"{key}.{name} = {tag!r} is not one of {finding['ctx']['expected_tags']}"
+        choice, tag = CHOICES[str(finding["loc"][-1])], finding["ctx"]["tag"]
+        return f"{key}.{choice.key} = {tag!r} is not a known {choice.registry.kind}; {choice.registry.choices(tag)}"
     message = str(finding["msg"]).removeprefix("Value error, ")
     return f"{key} = {json.dumps(value, default=str)}: {message[0].lower()}{message[1:]}"
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
-from pydantic_core import PydanticKnownError
 
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
@@ -121,9 +120,8 @@ class Checkpoint(Strict):
 
 
 def check_store(mode: str) -> str:
-    names = ["auto", *STORES]
-    if mode not in names:
-        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"})
+    if mode != "auto" and mode not in STORES:
+        raise ValueError(f"not a known {STORES.kind}; {STORES.choices(mode, 'auto')}")
     return mode
 
 
