@@ -26,8 +26,10 @@ def test_every_entry_is_looked_up_by_name_and_an_unknown_name_gets_the_nearest(r
         assert registry.lookup(name) is entry
     near = next(iter(registry))
     unknown = f"there is no {registry.kind}"
-    choices = f"choose one of {', '.join(sorted(registry))}; a {registry.kind} of your own is known once its module is imported: "
-    choices += r"by model\.plugins: \[my_module\.py\], by an entry point of the group parampi\.plugins, or by your script$"
+    choices = f"choose one of {', '.join(sorted(registry))}; a {registry.kind} of your own is known once its module is "
+    choices += (
+        r"imported: by model\.plugins: \[my_module\.py\], by an entry point of the group parampi\.plugins, or by your script$"
+    )
     with pytest.raises(ConfigError, match=rf"{unknown} '{near}x'; did you mean '{near}'\? {choices}"):
         registry.lookup(near + "x")
     with pytest.raises(ConfigError, match=rf"{unknown} '%'; {choices}"):
