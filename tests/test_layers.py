@@ -168,8 +168,25 @@ print([name for name in {HEAVY} if name in sys.modules])
 
 
 def test_help_of_every_verb_is_light():
+    assert_light(HELP)
+
+
+USAGE_ERRORS = f"""
+import sys
+from parampi.__main__ import main
+for arguments in (["rnu"], ["--nonsense"], ["run"], ["run", "--nonsense"], ["bench", "rnouds"], ["stats"]):
+    assert main(arguments) == 2
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def test_usage_errors_are_light():
+    assert_light(USAGE_ERRORS)
+
+
+def assert_light(code):
     before = getrusage(RUSAGE_CHILDREN)
-    assert in_fresh_python(HELP).strip().endswith("[]")
+    assert in_fresh_python(code).strip().endswith("[]")
     after = getrusage(RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 

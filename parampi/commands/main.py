@@ -1,7 +1,9 @@
 """The verbs of the command line, and its exit codes. A verb's file is loaded when the verb is called for."""
 
+import os
 import sys
 import time
+from collections.abc import Mapping
 from importlib import import_module
 
 import click
@@ -17,6 +19,8 @@ EXPECTED = (UserError, NonFiniteError, InterruptionError, click.ClickException, 
 CANCELLED = 130
 LAST_WORD = 1.0
 """Seconds that other ranks leave rank 0 to say what is wrong: launchers kill all ranks when the first one ends."""
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+"""Variables in which launchers number their processes."""
 VERBS = ("bench", "card", "check", "info", "merge", "rerun", "resume", "run", "stats", "verify")
 
 
@@ -39,10 +43,13 @@ def commands() -> None:
     """Ensembles from diffusion models of physics fields, parallel in time."""
 
 
+def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """Return this process's rank as the launcher numbers it, known before torch is loaded; 0 where no launcher is at work."""
+    return next((int(environment[name]) for name in RANKS if environment.get(name, "").isdigit()), 0)
+
+
 def exit_code(error: Exception) -> int:
     """Say in one line, on rank 0, what ended a command, and return its exit code."""
-    from parampi.parallel.launch import launched_rank
-
     rank = launched_rank()
     if isinstance(error, click.Abort):
         return CANCELLED

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from parampi.commands.main import launched_rank
+
 
 @click.command()
 @click.argument("ensemble", type=click.Path(path_type=Path))
@@ -12,7 +14,7 @@ import click
 @click.option("--variable", "variables", multiple=True, help="Compare this one (repeatable); all by default.")
 def rerun(ensemble: Path, member: int, case: int | None, variables: tuple[str, ...]) -> None:
     """Draw one member of ENSEMBLE again, from the file's own attributes, and compare it with what is stored."""
-    from parampi.parallel.launch import abort_on_error, launched_rank, world
+    from parampi.parallel.launch import abort_on_error, world
     from parampi.run.rerun import rerun as draw_again
 
     comm = world()

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parampi.commands.main import launched_rank
+
 if TYPE_CHECKING:
     from parampi.fields import DatasetStatistics
 
@@ -27,7 +29,7 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], miss
     """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
     from parampi.fields import FileSamples, check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
-    from parampi.parallel.launch import abort_on_error, launched_rank, world
+    from parampi.parallel.launch import abort_on_error, world
 
     comm = world()
     with abort_on_error(comm):

@@ -23,7 +23,6 @@ LAUNCHERS = {
 }
 SPOKEN = 0.2
 """Seconds between a rank's last words and the end of the job: launchers may throw away what they have not passed on by then."""
-RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 
 
 def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, str, str]:
@@ -33,11 +32,6 @@ def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, st
         if value.isdigit():
             return int(value), launcher, remedy
     return 1, "", ""
-
-
-def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Return this process's rank as the launcher numbers it, known before MPI starts; 0 where no launcher is at work."""
-    return next((int(environment[name]) for name in RANKS if environment.get(name, "").isdigit()), 0)
 
 
 def world() -> "Comm | None":

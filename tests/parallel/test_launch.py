@@ -3,7 +3,7 @@
 import pytest
 
 from parampi.errors import ConfigError, NonFiniteError
-from parampi.parallel.launch import abort_on_error, launched_rank, launched_ranks
+from parampi.parallel.launch import abort_on_error, launched_ranks
 
 
 @pytest.mark.parametrize(
@@ -24,22 +24,6 @@ def test_number_of_ranks_the_launcher_started(environment, ranks, launcher):
     found, name, remedy = launched_ranks(environment)
     assert (found, name) == (ranks, launcher)
     assert bool(remedy) == bool(launcher)
-
-
-@pytest.mark.parametrize(
-    ("environment", "rank"),
-    [
-        ({}, 0),
-        ({"PMI_RANK": "3"}, 3),
-        ({"OMPI_COMM_WORLD_RANK": "2"}, 2),
-        ({"PMIX_RANK": "5"}, 5),
-        ({"SLURM_PROCID": "7"}, 7),
-        ({"PMI_RANK": "x"}, 0),
-    ],
-    ids=str,
-)
-def test_rank_before_mpi_starts(environment, rank):
-    assert launched_rank(environment) == rank
 
 
 class OneRank:
