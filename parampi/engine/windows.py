@@ -30,7 +30,7 @@ from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, made
 from parampi.engine.state import EngineState, PointRows, Span, named, unnamed
 from parampi.parallel import Group, Window, affine_scan, operator_scan
-from parampi.solvers import Solver, Sweep, linear_correction
+from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
 class WindowEngine(Engine):
@@ -146,9 +146,9 @@ class WindowEngine(Engine):
 
     def decide(self, observed: Floats) -> tuple[Round, Floats]:
         first, lengths, calls = self.first, self.slice.lengths, self.cumulative_evaluations
-        changes, losses, statistics = observed[0], observed[1], observed[2:]
-        spent = self.history.error_estimate
-        verdict = self.rule.judge(changes, losses, first, lengths, error_estimate=spent, stop_statistics=statistics)
+        verdict = self.rule.judge(
+            RoundMeasures(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
+        )
         evaluations = calls[first + lengths] - calls[first]
         entry = Round(
             number=self.number,

@@ -10,7 +10,7 @@ from parampi.solvers.piadm_parameters import Corrector, PIADMParameters, piadm_p
 from parampi.solvers.picard import ParaSolver, Picard
 from parampi.solvers.serial import Serial
 from parampi.solvers.spectral.solver import Spectral
-from parampi.solvers.stop_rules import FixedSweeps, Rule, StopRule, Verdict
+from parampi.solvers.stop_rules import FixedSweeps, RoundMeasures, Rule, StopRule, Verdict
 from parampi.solvers.sweep import GuessContext, Iteration, LinearSweeps, Sweep, linear_correction
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "ParaTAA",
     "Parareal",
     "Picard",
+    "RoundMeasures",
     "Rule",
     "Serial",
     "Solver",

@@ -41,6 +41,26 @@ VARIANCES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 1e2, 1e4)
 
 
 @dataclass(frozen=True)
+class RoundMeasures:
+    """Numbers of a round from which a rule judges.
+
+    changes          (position, member) relative changes at the windows' points, position 0 being the frozen one before
+    losses           (position, member) further errors of the points made from them
+    first            (member,) index of the frozen point
+    lengths          (member,) number of points swept
+    error_estimate   (member,) estimate of former rounds
+    stop_statistics  (E, position, member) the iteration's own, None where it has none
+    """
+
+    changes: Floats
+    losses: Floats
+    first: Integers
+    lengths: Integers
+    error_estimate: Floats
+    stop_statistics: Floats | None = None
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Points by which each member's window slides, and its error estimate so far; both (member,)."""
 
@@ -67,23 +87,8 @@ class Rule(Protocol):
         """Go on, after `begin`, from what `state` returned of each member."""
         ...
 
-    def judge(
-        self,
-        changes: Floats,
-        losses: Floats,
-        first: Integers,
-        lengths: Integers,
-        *,
-        error_estimate: Floats,
-        stop_statistics: Floats | None = None,
-    ) -> Verdict:
-        """Return the verdict on a round.
-
-        `changes` (position, member) are the relative changes at the windows' points, position 0 being the frozen one before,
-        and `losses` the further errors of the points made from them; `first` (member,) is the frozen point's index, `lengths`
-        (member,) the number of points swept, `error_estimate` (member,) the estimate of former rounds and `stop_statistics`
-        (E, position, member) the iteration's own.
-        """
+    def judge(self, measured: RoundMeasures) -> Verdict:
+        """Return the verdict on a round, whose measures are left as they are."""
         ...
 
 
@@ -126,22 +131,14 @@ class StopRule:
         errors: Floats = self.weight[points] * changes[:n] + self.passed[points] * losses[:n]
         return errors
 
-    def judge(
-        self,
-        changes: Floats,
-        losses: Floats,
-        first: Integers,
-        lengths: Integers,
-        *,
-        error_estimate: Floats,
-        stop_statistics: Floats | None = None,
-    ) -> Verdict:
+    def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept comes from a frozen one: it is exact and always accepted, so
         that no run takes more rounds than steps."""
-        slides, after = np.zeros_like(first), error_estimate.copy()
-        for m, (begin, n) in enumerate(zip(first, lengths, strict=True)):
-            estimate = error_estimate[m] + np.cumsum(self.errors(changes[:, m], losses[:, m], begin, n))
-            within = estimate <= np.maximum(self.budget[begin + 1 : begin + n + 1], error_estimate[m])
+        slides, after = np.zeros_like(measured.first), measured.error_estimate.copy()
+        for m, (begin, n) in enumerate(zip(measured.first, measured.lengths, strict=True)):
+            former = measured.error_estimate[m]
+            estimate = former + np.cumsum(self.errors(measured.changes[:, m], measured.losses[:, m], begin, n))
+            within = estimate <= np.maximum(self.budget[begin + 1 : begin + n + 1], former)
             slides[m] = accepted = int(np.cumprod(within).sum())
             if accepted:
                 after[m] = estimate[accepted - 1]
@@ -165,23 +162,16 @@ class FixedSweeps:
     def load(self, state: RuleState) -> None:
         self.done = state["done"].astype(np.int64)
 
-    def judge(
-        self,
-        changes: Floats,
-        losses: Floats,
-        first: Integers,
-        lengths: Integers,
-        *,
-        error_estimate: Floats,
-        stop_statistics: Floats | None = None,
-    ) -> Verdict:
+    def judge(self, measured: RoundMeasures) -> Verdict:
+        first, lengths = measured.first, measured.lengths
         if not len(self.done):
             self.begin(len(first), int(lengths.max()))
         self.done += 1
         enough = (self.done >= np.minimum(self.sweeps, lengths)) & (lengths > 0)
-        after = error_estimate.copy()
+        after = measured.error_estimate.copy()
         for m in np.flatnonzero(enough):
-            after[m] += float(self.estimator.errors(changes[:, m], losses[:, m], first[m], lengths[m]).sum())
+            errors = self.estimator.errors(measured.changes[:, m], measured.losses[:, m], first[m], lengths[m])
+            after[m] += float(errors.sum())
         self.done[enough] = 0
         return Verdict(np.where(enough, lengths, 0), after)
 

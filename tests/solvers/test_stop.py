@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from parampi import sigmas
 from parampi.samplers import DDIM
-from parampi.solvers import FixedSweeps, StopRule
+from parampi.solvers import FixedSweeps, RoundMeasures, StopRule
 from parampi.solvers.linear_models import gaussian_response, linear_model
 from parampi.solvers.stop_rules import VARIANCES, growth, readers, sensitivities
 from tests.stencils import langevin, levels, multistep, random_stencil, stencils
@@ -41,7 +41,7 @@ def judge(stop, changes, first=0, length=None, error_estimate=0.0, losses=None):
     column = np.array(changes, float)[:, None]
     lost = np.zeros_like(column) if losses is None else np.array(losses, float)[:, None]
     lengths = np.array([len(changes) if length is None else length])
-    verdict = stop.judge(column, lost, np.array([first]), lengths, error_estimate=np.array([error_estimate]))
+    verdict = stop.judge(RoundMeasures(column, lost, np.array([first]), lengths, np.array([error_estimate])))
     return int(verdict.slides[0]), float(verdict.error_estimate[0])
 
 
@@ -203,7 +203,7 @@ def test_always_goes_on_and_never_spends_more_than_the_budget(stop, changes, los
     """The first point swept came from a frozen one: its change is 0, so every round accepts at least one point."""
     changes[0] = losses[0] = 0
     lengths, error_estimate = STEPS - first, stop.budget[first] / 2
-    verdict = stop.judge(changes, losses, first, lengths, error_estimate=error_estimate)
+    verdict = stop.judge(RoundMeasures(changes, losses, first, lengths, error_estimate))
     assert (verdict.slides >= 1).all() and (verdict.slides <= lengths).all()
     assert (verdict.error_estimate >= error_estimate).all()
     assert (verdict.error_estimate <= np.maximum(stop.budget[first + verdict.slides], error_estimate) + 1e-15).all()
@@ -213,9 +213,9 @@ def test_always_goes_on_and_never_spends_more_than_the_budget(stop, changes, los
 @given(changes, changes, firsts)
 def test_members_are_judged_one_by_one(stop, changes, losses, first):
     lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
-    joint = stop.judge(changes, losses, first, lengths, error_estimate=error_estimate)
+    joint = stop.judge(RoundMeasures(changes, losses, first, lengths, error_estimate))
     for m in range(MEMBERS):
-        alone = stop.judge(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], error_estimate=error_estimate[[m]])
+        alone = stop.judge(RoundMeasures(changes[:, [m]], losses[:, [m]], first[[m]], lengths[[m]], error_estimate[[m]]))
         assert alone.slides[0] == joint.slides[m] and alone.error_estimate[0] == joint.error_estimate[m]
 
 
@@ -223,15 +223,15 @@ def test_members_are_judged_one_by_one(stop, changes, losses, first):
 @given(changes, changes, firsts, st.floats(0, 1))
 def test_smaller_changes_are_never_accepted_later(stop, changes, losses, first, factor):
     lengths, error_estimate = STEPS - first, np.zeros(MEMBERS)
-    more = stop.judge(changes * factor, losses * factor, first, lengths, error_estimate=error_estimate)
-    assert (more.slides >= stop.judge(changes, losses, first, lengths, error_estimate=error_estimate).slides).all()
+    more = stop.judge(RoundMeasures(changes * factor, losses * factor, first, lengths, error_estimate))
+    assert (more.slides >= stop.judge(RoundMeasures(changes, losses, first, lengths, error_estimate)).slides).all()
 
 
 @pytest.mark.parametrize("kind", [lambda: RULE, lambda: FixedSweeps(RULE, 1)], ids=["account", "fixed"])
 def test_inputs_are_left_alone(kind):
     error_estimate, first = np.full(MEMBERS, 1e-4), np.zeros(MEMBERS, np.int64)
     moved, losses = np.full((STEPS, MEMBERS), 1e-4), np.full((STEPS, MEMBERS), 1e-5)
-    kind().judge(moved, losses, first, np.full(MEMBERS, STEPS), error_estimate=error_estimate)
+    kind().judge(RoundMeasures(moved, losses, first, np.full(MEMBERS, STEPS), error_estimate))
     assert (error_estimate == 1e-4).all() and (first == 0).all() and (moved == 1e-4).all() and (losses == 1e-5).all()
 
 
@@ -264,5 +264,5 @@ def test_fixed_sweeps_count_for_each_member():
     stop = FixedSweeps(rule([1] * 4, [0] * 5), 3)
     changes, losses, error_estimate = np.ones((3, 3)), np.zeros((3, 3)), np.zeros(3)
     first, lengths = np.array([0, 1, 4]), np.array([1, 3, 0])
-    slides = [stop.judge(changes, losses, first, lengths, error_estimate=error_estimate).slides.tolist() for _ in range(4)]
+    slides = [stop.judge(RoundMeasures(changes, losses, first, lengths, error_estimate)).slides.tolist() for _ in range(4)]
     assert slides == [[1, 0, 0], [1, 0, 0], [1, 3, 0], [1, 0, 0]]

@@ -10,7 +10,7 @@ from torch import Tensor
 from parampi.samplers import CollocationEquations
 from parampi.solvers.spectral.quadrature import Fitted
 from parampi.solvers.spectral.sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
-from parampi.solvers.stop_rules import RuleState, Verdict
+from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 from parampi.solvers.sweep import GuessContext, Sweep
 
 Floats = NDArray[np.float64]
@@ -118,26 +118,18 @@ class LastChange:
     def load(self, state: RuleState) -> None:
         self.before, self.ratio = state["before"], state["ratio"]
 
-    def judge(
-        self,
-        changes: Floats,
-        losses: Floats,
-        first: Integers,
-        lengths: Integers,
-        *,
-        error_estimate: Floats,
-        stop_statistics: Floats | None = None,
-    ) -> Verdict:
-        if stop_statistics is None:
+    def judge(self, measured: RoundMeasures) -> Verdict:
+        if measured.stop_statistics is None:
             raise TypeError("collocation is judged by the changes of its last point too")
+        first, lengths = measured.first, measured.lengths
         if not len(self.before):
             self.begin(len(first), int(lengths.max()))
-        change, size = stop_statistics[:, np.maximum(lengths - 1, 0), np.arange(len(first))]
-        inside = np.arange(len(changes))[:, None] < lengths
-        change = np.maximum(np.where(inside, changes, 0.0).max(0), change / np.maximum(size, 1e-300))
+        change, size = measured.stop_statistics[:, np.maximum(lengths - 1, 0), np.arange(len(first))]
+        inside = np.arange(len(measured.changes))[:, None] < lengths
+        change = np.maximum(np.where(inside, measured.changes, 0.0).max(0), change / np.maximum(size, 1e-300))
         ratio = np.where(np.isnan(self.before), 0.5, np.minimum(change / np.maximum(self.before, 1e-300), 0.5))
         worse = np.maximum(ratio, self.ratio)
         estimate = self.safety * worse / (1 - worse) * change
         self.before, self.ratio = change, ratio
         done = (lengths > 0) & (estimate <= self.tolerance)
-        return Verdict(np.where(done, lengths, 0).astype(np.int64), np.where(done, estimate, error_estimate))
+        return Verdict(np.where(done, lengths, 0).astype(np.int64), np.where(done, estimate, measured.error_estimate))

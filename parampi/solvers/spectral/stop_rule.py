@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.stop_rules import RuleState, Verdict, sensitivities
+from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict, sensitivities
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -114,24 +114,16 @@ class SpectralStopRule:
         self.budget = self.tolerance * in_stretches(self.spent, self.accumulator.stretch)
         self.reached = np.full((len(self.denoised_weight), members, self.passed.shape[1]), np.nan)
 
-    def judge(
-        self,
-        changes: Floats,
-        losses: Floats,
-        first: Integers,
-        lengths: Integers,
-        *,
-        error_estimate: Floats,
-        stop_statistics: Floats | None = None,
-    ) -> Verdict:
+    def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept comes from a frozen one: it is exact and always accepted."""
-        if stop_statistics is None:
+        if measured.stop_statistics is None:
             raise TypeError("the spectral stop rule judges by each shell's changes and residuals")
-        points, members, shells, columns = len(changes), len(first), self.passed.shape[1], np.arange(len(first))
+        first, lengths, error_estimate = measured.first, measured.lengths, measured.error_estimate
+        points, members, shells, columns = len(measured.changes), len(first), self.passed.shape[1], np.arange(len(first))
         if self.accumulator is None:
             self.begin(members, int(lengths.max()))
         assert self.accumulator is not None
-        delta, residual, ratio = np.moveaxis(stop_statistics.reshape(3, shells, points, members), 1, 3)
+        delta, residual, ratio = np.moveaxis(measured.stop_statistics.reshape(3, shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], len(self.denoised_weight) - 1)
