@@ -11,7 +11,7 @@ from torch import Tensor
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import Denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
-from parampi.engine.batches import BatchDrawing, BatchPlan, Conditions
+from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction
 from parampi.engine.delivery import Failure, MemberSink
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
@@ -57,7 +57,7 @@ def sample(
     keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
     safeguard: RoundHook | None = None,
-    condition: Conditions | None = None,
+    condition: ConditionFunction | None = None,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
 

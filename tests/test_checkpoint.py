@@ -63,10 +63,10 @@ def test_a_member_that_is_not_whole_is_drawn_again(folder):
 def test_two_rounds_are_kept_and_the_latest_is_taken(folder):
     run, keeper = kept(folder, 4)
     assert sorted(folder.rounds.iterdir()) == sorted(keeper.kept) and len(keeper.kept) == 2
-    places = folder.places([2, 4, 9])
-    assert set(places) == {"2", "4"} and places["4"][0] == str(keeper.kept[-1])
+    locations = folder.locations([2, 4, 9])
+    assert set(locations) == {"2", "4"} and locations["4"][0] == str(keeper.kept[-1])
     again = engine(run.problem, Spectral())
-    snapshot.restore(again, [read_snapshot(places["4"]), read_snapshot(places["2"])])
+    snapshot.restore(again, [read_snapshot(locations["4"]), read_snapshot(locations["2"])])
     assert (again.first == run.first).all() and (again.history.rounds == run.history.rounds).all()
     assert torch.equal(again.run(), run.run())
 
@@ -93,9 +93,9 @@ def test_a_damaged_round_is_passed_over_for_the_one_before(folder, damage):
     _, keeper = kept(folder, 3)
     damage(keeper.kept[-1])
     assert whole(keeper.kept[-1]) is None
-    assert folder.places([4])["4"][0] == str(keeper.kept[0])
+    assert folder.locations([4])["4"][0] == str(keeper.kept[0])
     damage(keeper.kept[0])
-    assert folder.places([4]) == {}
+    assert folder.locations([4]) == {}
 
 
 def test_rounds_of_finished_members_are_removed(folder):

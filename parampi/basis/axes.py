@@ -10,9 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from parampi.basis.base import Device
 from parampi.basis.cosines import cosine, inverse_cosine, twiddles
-
-Place = torch.device | str | None
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class HalfPeriodic:
 
     n: int
 
-    def to(self, device: Place, dtype: torch.dtype | None) -> Self:
+    def to(self, device: Device, dtype: torch.dtype | None) -> Self:
         return self
 
     def apply(self, x: Tensor) -> Tensor:
@@ -43,7 +42,7 @@ class Periodic:
 
     n: int
 
-    def to(self, device: Place, dtype: torch.dtype | None) -> Self:
+    def to(self, device: Device, dtype: torch.dtype | None) -> Self:
         return self
 
     def apply(self, x: Tensor) -> Tensor:
@@ -71,7 +70,7 @@ class Bounded:
     def of(cls, n: int) -> Self:
         return cls(n, *twiddles(n))
 
-    def to(self, device: Place, dtype: torch.dtype | None) -> Self:
+    def to(self, device: Device, dtype: torch.dtype | None) -> Self:
         number = dtype.to_complex() if dtype else self.twiddle.dtype
         return type(self)(self.n, self.twiddle.to(device, number), self.untwiddle.to(device, number))
 

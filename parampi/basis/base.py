@@ -10,6 +10,9 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.registry import Registry
 
+Device = torch.device | str | None
+"""Where to move tables; None leaves them where they are."""
+
 
 class Basis(Protocol):
     """A linear change of variables in which fields of physics are nearly uncorrelated.
@@ -54,7 +57,7 @@ class Basis(Protocol):
         """Return the factors (M,) float64 of a Gaussian average, its standard deviation being so many points of the grid;
         None for bases that do not know which points are neighbours."""
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """Return the same basis with its tables on a device and in a dtype. Fields of others are served too, tables being
         converted in every call; shell, weight and noise keep their dtypes."""
 

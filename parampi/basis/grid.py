@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from parampi.basis.axes import Axis, HalfPeriodic, make_axis, ordered
-from parampi.basis.base import register
+from parampi.basis.base import Device, register
 from parampi.basis.field_layout import F64, CoefficientLayout
 from parampi.basis.transform import Transform, check_option, check_shape, per_channel
 from parampi.basis.wavenumbers import SHELLS, lengths, mean_per_shell, shells_of
@@ -94,7 +94,7 @@ class Mixed(Transform):
         phase = 2 * pi * self.wavevector * (points / sizes).to(self.wavevector.device)[:, None]
         return torch.exp(-0.5 * phase.square().sum(0))
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         moved = super().to(device, dtype)
         moved.axes = {name: axis.to(device, dtype) for name, axis in self.axes.items()}
         return moved

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.basis.base import Device
 from parampi.basis.sphere_grid import SphereGrid
 from parampi.errors import ConfigError
 
 LARGE = 1 << 15  # points of a map for which threads pay
-Place = torch.device | str | None
 
 
-class Library:
+class LibraryTransform:
     """Transforms by ducc0 (M. Reinecke; Reinecke, Belkacem, Platz 2023, arXiv:2304.10431), map by map on the CPU, whatever
     their device.
 
@@ -31,7 +31,7 @@ class Library:
         self.options = {"spin": 0, "lmax": grid.degree, "mmax": grid.order, "geometry": grid.geometry}
         self.south_first = slice(None, None, -1 if grid.ascending else 1)
 
-    def to(self, device: Place, dtype: torch.dtype | None) -> Self:
+    def to(self, device: Device, dtype: torch.dtype | None) -> Self:
         return self
 
     def threads(self) -> int:
@@ -64,14 +64,14 @@ class Library:
         return torch.from_numpy(np.asarray(weights * (self.grid.rings / weights.sum())))
 
 
-class Tables:
+class TableTransform:
     """Transforms by Fourier transforms along rings and one product with a table per order m, many maps at once on any device.
 
     The tables are read off the library's answers to unit maps and unit coefficients. A map's last bits depend on how many
     others there are, as products of other shapes round differently.
     """
 
-    def __init__(self, library: Library):
+    def __init__(self, library: LibraryTransform):
         self.grid = library.grid
         degree, order = (torch.from_numpy(n).long() for n in self.grid.numbers())
         self.kept = order * (self.grid.degree + 1) + degree
@@ -89,7 +89,7 @@ class Tables:
         full[self.kept.to(full.device)] = coefficients
         return full.reshape(self.grid.order + 1, self.grid.degree + 1, -1)
 
-    def synthesis_table(self, library: Library) -> Tensor:
+    def synthesis_table(self, library: LibraryTransform) -> Tensor:
         """Return (m, ring, l): the Fourier coefficients of the sum over m of Y_lm, for each l."""
         degree = torch.from_numpy(self.grid.numbers()[0])
         columns = []
@@ -99,7 +99,7 @@ class Tables:
             columns.append(waves.real[:, : self.grid.order + 1].T)
         return torch.stack(columns, dim=-1).contiguous()
 
-    def to(self, device: Place, dtype: torch.dtype | None) -> Self:
+    def to(self, device: Device, dtype: torch.dtype | None) -> Self:
         moved = object.__new__(type(self))
         moved.grid, moved.kept = self.grid, self.kept.to(device)
         target = dtype or self.forward_table.dtype
@@ -120,7 +120,7 @@ class Tables:
         return maps
 
 
-Harmonics = Library | Tables
+HarmonicTransform = LibraryTransform | TableTransform
 
 
 def load_library() -> Any:

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from parampi.basis.base import Basis
+from parampi.basis.base import Basis, Device
 
 
 def row_by_row(work: Callable[..., Tensor], *rows: Tensor, axes: int = 2) -> Tensor:
@@ -52,6 +52,6 @@ class RowByRow:
         """(M,) factors of a Gaussian average over neighbouring points."""
         return self.basis.smoothing(points)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """The same with the basis's tables on a device and in a dtype."""
         return type(self)(self.basis.to(device, dtype))

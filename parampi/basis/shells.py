@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from parampi.basis.base import Device
 from parampi.basis.rows import by_blocks
 
 F64 = torch.float64
@@ -29,7 +30,7 @@ class Shells:
         self.shell, self.weight = shell[::step].clone(), weight[::step].to(F64, copy=True)
         self.table = self.shell  # stays where it is: the tree is made of it
 
-    def to(self, device: torch.device | str | None) -> Self:
+    def to(self, device: Device) -> Self:
         moved = copy(self)
         moved.shell, moved.weight = self.shell.to(device), self.weight.to(device)
         moved.__dict__.pop("levels", None)

@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from parampi.basis.base import register
-from parampi.basis.harmonics import Harmonics, Library, Tables
+from parampi.basis.base import Device, register
+from parampi.basis.harmonics import HarmonicTransform, LibraryTransform, TableTransform
 from parampi.basis.sphere_grid import SphereGrid
 from parampi.basis.transform import F64, Transform, check_option, check_shape, per_channel
 
@@ -50,8 +50,8 @@ class SphericalHarmonics(Transform):
         check_option("SphericalHarmonics", "channels", channels, ("own", "shared"))
         check_option("SphericalHarmonics", "transform", transform, ("auto", "library", "tables"))
         self.grid = SphereGrid.of(shape, family=grid, latitude=latitude, ascending=ascending, degree=degree)
-        self.transform, self.library = transform, Library(self.grid)
-        self.harmonics: Harmonics = Tables(self.library) if transform == "tables" else self.library
+        self.transform, self.library = transform, LibraryTransform(self.grid)
+        self.harmonics: HarmonicTransform = TableTransform(self.library) if transform == "tables" else self.library
         self.number(shape, channels == "shared")
 
     def number(self, shape: tuple[int, ...], shared: bool) -> None:
@@ -92,17 +92,17 @@ class SphericalHarmonics(Transform):
         degree, width = self.degree_of_shell.to(self.shell.device)[self.shell], points * pi / self.grid.rings
         return torch.where(degree >= 0, torch.exp(-0.5 * degree * (degree + 1) * width**2), 0.0).to(F64)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         moved = super().to(device, dtype)
         if self.transform == "auto":
             moved.harmonics = self.chosen(torch.device(device) if device is not None else self.shell.device)
         moved.harmonics = moved.harmonics.to(device, dtype)
         return moved
 
-    def chosen(self, device: torch.device) -> Harmonics:
-        if device.type == "cpu" or Tables.size(self.grid) > MOST:
+    def chosen(self, device: torch.device) -> HarmonicTransform:
+        if device.type == "cpu" or TableTransform.size(self.grid) > MOST:
             return self.library
-        return self.harmonics if isinstance(self.harmonics, Tables) else Tables(self.library)
+        return self.harmonics if isinstance(self.harmonics, TableTransform) else TableTransform(self.library)
 
     def analyse(self, rows: Tensor) -> Tensor:
         maps = rows.flatten(0, 1)

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from parampi.basis.base import Device
 from parampi.basis.rows import by_blocks
 from parampi.basis.shells import Shells
 from parampi.errors import ConfigError
@@ -77,7 +78,7 @@ class Transform:
         """Return a table on the device and with the precision of rows: itself where `to` has been called for them."""
         return table.to(rows.device, rows.dtype.to_complex() if table.is_complex() else rows.dtype)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """Return the same basis with its tables on a device and in a dtype."""
         if dtype not in (None, torch.float32, torch.float64):
             raise ConfigError(f"{type(self).__name__} cannot have tables of {dtype}; give torch.float32 or torch.float64")

@@ -28,7 +28,7 @@ from parampi.samplers import DDIM
 from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Solver, Spectral
 
 CASES: dict[str, tuple[int, float]] = {"ddim-100": (100, 0.0), "ddpm-100": (100, 1.0), "ddpm-1000": (1000, 1.0)}
-SOLVERS: dict[str, Solver] = {
+LABELLED_SOLVERS: dict[str, Solver] = {
     "Spectral": Spectral(),
     "Spectral, nothing known": Spectral(),
     "Picard": Picard(),
@@ -87,7 +87,7 @@ def measure(
 ) -> list[RoundsRow]:
     """Return all rows of the chosen cases, problems and solvers; of all of them where none is named."""
     rows = []
-    labels = chosen("solver", solvers, SOLVERS)
+    labels = chosen("solver", solvers, LABELLED_SOLVERS)
     for case in chosen("case", cases, CASES):
         for name in chosen("problem", problems, PROBLEMS):
             rows += measure_problem(case, name, labels, seeds=seeds, tolerance=tolerance)
@@ -117,7 +117,7 @@ def sensible(case: str, label: str, problem: Problem) -> bool:
 
 
 def measure_solver(case: str, name: str, label: str, *, chain: SamplingProblem, serial: Tensor, tolerance: float) -> RoundsRow:
-    solver = SOLVERS[label]
+    solver = LABELLED_SOLVERS[label]
     if label == "Spectral":
         solver = Spectral(statistics=known_statistics(PROBLEMS[name]()))
     if isinstance(solver, PIADM):

@@ -33,13 +33,13 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "grf32": lambda: FieldMixture(n=32),
     "grfmix32": lambda: FieldMixture(n=32, components=6),
 }
-SAMPLERS: dict[str, Callable[[], StepMap]] = {
+STEP_MAPS: dict[str, Callable[[], StepMap]] = {
     "ddim-50": lambda: DDIM(0.0).steps(vp_linear(50)),
     "ddpm-50": lambda: DDIM(1.0).steps(vp_linear(50)),
     "heun-18": lambda: Heun().steps(karras(18)),
     "dpmpp_2m-25": lambda: DPMpp2M().steps(karras(25)),
 }
-SOLVERS = ("spectral", "spectral, nothing known", "picard")
+SOLVER_LABELS = ("spectral", "spectral, nothing known", "picard")
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def measure(
     seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str] = (), solver: str = "spectral"
 ) -> list[ToleranceRow]:
     """Return a row per problem and sampler, and one of all of them."""
-    chosen("solver", [solver], SOLVERS)
-    names = [(p, s) for p in chosen("problem", problems, PROBLEMS) for s in chosen("sampler", samplers, SAMPLERS)]
-    cases = [one_case(PROBLEMS[p](), SAMPLERS[s](), seeds, solver) for p, s in names]
+    chosen("solver", [solver], SOLVER_LABELS)
+    names = [(p, s) for p in chosen("problem", problems, PROBLEMS) for s in chosen("sampler", samplers, STEP_MAPS)]
+    cases = [one_case(PROBLEMS[p](), STEP_MAPS[s](), seeds, solver) for p, s in names]
     columns = zip(*(vars(runs).values() for runs in cases), strict=True)
     everything = Runs(*(np.concatenate(column) for column in columns))
     rows = [runs.row(*name) for runs, name in zip(cases, names, strict=True)]

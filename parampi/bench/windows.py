@@ -22,7 +22,7 @@ from parampi.samplers.base import StepMap
 from parampi.solvers import Picard, Serial, Solver, Spectral
 
 TOLERANCE = 1e-2
-SOLVERS = ("Spectral", "Spectral, nothing known", "Picard", "ParaDiGMS")
+SOLVER_LABELS = ("Spectral", "Spectral, nothing known", "Picard", "ParaDiGMS")
 LENGTHS = (8, 16, 32, 64)
 NETWORK_CASES = ("heun-18", "edm-18", "ddim-100", "ddpm-100", "2m-25")
 
@@ -49,7 +49,7 @@ def measure(
     subject: Subject | None = None, seeds: int = 5, cases: Sequence[str] = (), solvers: Sequence[str] = ()
 ) -> list[WindowsRow]:
     """Return rows of the 1000-step DDPM of regimes in windows, or of a trained network, in one window and in windows of 8."""
-    labels = chosen("solver", solvers, SOLVERS)
+    labels = chosen("solver", solvers, SOLVER_LABELS)
     if subject is None:
         return closed_rows(seeds, labels)
     rows: list[WindowsRow] = []
@@ -77,14 +77,14 @@ def step_map(case: str, subject: Subject) -> StepMap:
     ends = subject.lowest, subject.highest
     sampler = {"heun": Heun(), "edm": EDM(), "ddim": DDIM(), "ddpm": DDPM(), "2m": DPMpp2M()}[kind]
     grid = log_uniform(int(steps), *ends) if kind in ("ddim", "ddpm") else karras(int(steps), *ends)
-    made: StepMap = sampler.steps(grid)  # type: ignore[attr-defined]
-    return made
+    step_map: StepMap = sampler.steps(grid)  # type: ignore[attr-defined]
+    return step_map
 
 
-def chain_of(subject: Subject, made: StepMap, seeds: int) -> SamplingProblem:
+def chain_of(subject: Subject, step_map: StepMap, seeds: int) -> SamplingProblem:
     scale = float(getattr(subject.denoiser, "sigma_data", 1.0))
     return SamplingProblem(
-        BatchedDenoiser(subject.denoiser, batch=subject.batch), made, torch.arange(seeds), subject.shape, 0, scale
+        BatchedDenoiser(subject.denoiser, batch=subject.batch), step_map, torch.arange(seeds), subject.shape, 0, scale
     )
 
 

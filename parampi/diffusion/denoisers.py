@@ -100,7 +100,7 @@ class EDMDenoiser(_Wrapper):
         return (self.sigma_data / scale) ** 2 * x + level * self.sigma_data / scale * output
 
 
-class _Timed(_Wrapper):
+class _TimeConditioned(_Wrapper):
     """Base of the denoisers whose networks take a training time: those of VP and VE diffusion."""
 
     def __init__(
@@ -125,14 +125,14 @@ class _Timed(_Wrapper):
         return x * _alpha(level) if self.scaled_input else x, self.time(level.flatten())
 
 
-class EpsilonDenoiser(_Timed):
+class EpsilonDenoiser(_TimeConditioned):
     """Noise prediction, `eps = E[n | x]`: `D = x - sigma eps` (Ho, Jain and Abbeel 2020, arXiv 2006.11239)."""
 
     def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         return x - level * output
 
 
-class VelocityDenoiser(_Timed):
+class VelocityDenoiser(_TimeConditioned):
     """Velocity prediction, `v = E[alpha n - alpha sigma x0 | x]`: `D = alpha^2 x - alpha sigma v`.
 
     Salimans and Ho 2022 (arXiv 2202.00512), appendix D, with their noise level sigma equal to alpha times ours.
@@ -143,14 +143,14 @@ class VelocityDenoiser(_Timed):
         return alpha**2 * x - alpha * level * output
 
 
-class DataDenoiser(_Timed):
+class DataDenoiser(_TimeConditioned):
     """Prediction of the clean field itself: `D` is the network's output."""
 
     def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         return output
 
 
-class ScoreDenoiser(_Timed):
+class ScoreDenoiser(_TimeConditioned):
     """Score prediction, `s = grad log p` of the density of the network's own input (Song et al. 2021, arXiv 2011.13456).
 
     By Tweedie's formula `D = (y + (alpha sigma)^2 s)/alpha = x + alpha sigma^2 s` for a VP network that sees y = alpha x, and

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from parampi.engine.history import Floats, History, Integers, Round, Watch
 from parampi.engine.problem import FieldBatch, SamplingProblem
-from parampi.engine.state import EngineState, Span
+from parampi.engine.state import EngineState
 from parampi.errors import NonFiniteError
-from parampi.parallel import Group, Mode
+from parampi.parallel import Group, Mode, PointRanges
 from parampi.solvers import Solver, check_solver
 
 FAIL = 1
@@ -133,7 +133,7 @@ class Engine(ABC):
         """Return all that this rank needs to go on later. Fields are the engine's own: copy them before it goes on."""
 
     @abstractmethod
-    def span(self, name: str, numbers: dict[str, Tensor]) -> Span | None:
+    def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
         """Return the points of which this rank holds a field where members are as numbers (m, ...) say; None for no points."""
 
     @abstractmethod

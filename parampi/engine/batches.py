@@ -24,7 +24,7 @@ from parampi.solvers import Solver, check_solver
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-Conditions = Callable[[list[int]], Tensor]
+ConditionFunction = Callable[[list[int]], Tensor]
 """Returns the conditions (m, ...) of m members, by their numbers."""
 
 
@@ -79,7 +79,7 @@ class BatchDrawing:
         *,
         on_groups: bool,
         hook: RoundHook | None,
-        condition: Conditions | None,
+        condition: ConditionFunction | None,
     ):
         self.plan, self.comm, self.sink, self.hook, self.condition = plan, comm, sink, hook, condition
         self.everyone, problem = as_group(comm), plan.problem
@@ -96,8 +96,8 @@ class BatchDrawing:
                 after = self.hook.after if self.hook else None
                 result = GroupResult.run(engine, after) if engine else GroupResult.nothing()
                 self.record_residuals(engine)
-                made, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
-                rounds += made
+                group_rounds, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
+                rounds += group_rounds
                 if failure is not None:
                     break
         failure = self.explain(failure)

@@ -15,9 +15,9 @@ from parampi.engine.cohort import Cohort, Mail, key_of
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import norms
-from parampi.engine.state import EngineState, PointRows, Span
+from parampi.engine.state import EngineState, PointRows
 from parampi.engine.timetable import Timetable
-from parampi.parallel import Group, split
+from parampi.parallel import Group, PointRanges, split
 from parampi.solvers.base import Solver
 from parampi.solvers.parareal import coarse_steps
 
@@ -211,7 +211,7 @@ class BlockEngine(Engine):
         }  # fmt: skip
         return EngineState(np.ones(members, np.bool_), fields, {**own, **self.history.state()})
 
-    def span(self, name: str, numbers: dict[str, Tensor]) -> Span | None:
+    def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
         key = key_of(name)
         if key[1] not in self.own:
             return None

@@ -7,22 +7,22 @@ from torch import Tensor
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.problem import FieldBatch
 from parampi.engine.slice import Integers, Slice
-from parampi.engine.state import EngineState, PointRows, Span
-from parampi.parallel import Window, halo_points, redistribute
+from parampi.engine.state import EngineState, PointRows
+from parampi.parallel import PointRanges, Window, halo_points, redistribute
 
 
 class DenoisedFields:
     """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on."""
 
-    def __init__(self, place: Slice):
-        self.place = place
-        self.rows = torch.zeros_like(place.window.x[1:])
+    def __init__(self, slice_: Slice):
+        self.slice = slice_
+        self.rows = torch.zeros_like(slice_.window.x[1:])
 
     def batch(self) -> FieldBatch:
         """Return the fields of the slice that the network evaluates."""
-        place, taps = self.place, self.place.window.taps
-        x, where = place.window.x[taps - 1 : -1], place.evaluated
-        sigmas, columns = place.numbers.levels[0].view(where.shape), where.nonzero()[:, 1]
+        slice_, taps = self.slice, self.slice.window.taps
+        x, where = slice_.window.x[taps - 1 : -1], slice_.evaluated
+        sigmas, columns = slice_.numbers.levels[0].view(where.shape), where.nonzero()[:, 1]
         if bool(where.all()):
             return FieldBatch(x.flatten(0, 1), sigmas.flatten(), columns)
         return FieldBatch(x[where], sigmas[where], columns)
@@ -30,8 +30,8 @@ class DenoisedFields:
     def enter(self, denoised: Tensor) -> Tensor:
         """Take a batch's denoised fields (B, *shape), and those that other ranks have of the points before. Returns the fields
         (n, m, *shape) of the slice's own points, 0 where none was evaluated."""
-        place, taps = self.place, self.place.window.taps
-        window, where = place.window, place.evaluated
+        slice_, taps = self.slice, self.slice.window.taps
+        window, where = slice_.window, slice_.evaluated
         if bool(where.all()):
             fresh = denoised.view(window.x[taps:].shape)
         else:
@@ -40,12 +40,12 @@ class DenoisedFields:
         if taps == 1:
             self.rows = fresh
             return fresh
-        rank, active_ranks = place.group.rank, window.slices.active_ranks
+        rank, active_ranks = slice_.group.rank, window.slices.active_ranks
         rows = torch.cat([self.rows[: taps - 1], fresh])
         if active_ranks > 1:
-            begin = window.between(place.positions.start + 1 - taps, 0)[0]
+            begin = window.between(slice_.positions.start + 1 - taps, 0)[0]
             halo = halo_points(window, 1 - taps, 0)
-            before = redistribute(place.group, rows, begin, owned=window.evaluated_points, needed=halo, count=taps - 1)
+            before = redistribute(slice_.group, rows, begin, owned=window.evaluated_points, needed=halo, count=taps - 1)
             if 0 < rank < active_ranks:
                 rows[: taps - 1] = before
         self.rows = rows
@@ -53,7 +53,7 @@ class DenoisedFields:
 
     def mapped(self, noise: NoiseCache) -> Tensor:
         """Return the step map's values `F_i` (n, m, *shape) of the states and the denoised fields."""
-        x, numbers, taps = self.place.window.x, self.place.numbers, self.place.window.taps
+        x, numbers, taps = self.slice.window.x, self.slice.numbers, self.slice.window.taps
         count = len(x)
         value = numbers.state[0] * x[taps - 1 : count - 1]
         value += numbers.denoised_weight[0] * self.rows[taps - 1 :]
@@ -66,52 +66,52 @@ class DenoisedFields:
 
     def correct(self, response: Tensor) -> None:
         """Add what the fields of the slice's own points are assumed to answer to the sweep, where later steps read them."""
-        taps = self.place.window.taps
+        taps = self.slice.window.taps
         self.rows[taps - 1 :] += response
 
     # ------------------------------------------------------------------ when windows slide
 
     def begin_of(self, window: Window) -> Integers:
         """Return the points (m,) of the first rows in a window."""
-        return window.read(self.place.group.rank)[0]
+        return window.held_points(self.slice.group.rank)[0]
 
     def latest(self, old: Window, lengths: Integers) -> Tensor:
         """Return the field (m, *shape) at the last evaluated point of each member's old window, on every rank."""
-        place = self.place
-        evaluated = np.where(place.reads_network.numpy(), np.arange(place.problem.steps), -1)
+        slice_ = self.slice
+        evaluated = np.where(slice_.reads_network.numpy(), np.arange(slice_.problem.steps), -1)
         last = np.maximum.accumulate(evaluated)[np.clip(old.first + lengths - 1, 0, None)]
         begin, target = self.begin_of(old), (last, last + 1)
         owned = old.evaluated_points
-        return redistribute(place.group, self.rows, begin, owned=owned, needed=lambda rank: target, count=1)[0]
+        return redistribute(slice_.group, self.rows, begin, owned=owned, needed=lambda rank: target, count=1)[0]
 
     def slide(self, old: Window) -> None:
         """Keep the fields of the K - 1 frozen points before the windows, on rank 0; all else is 0."""
-        new, taps = self.place.window, old.taps
+        new, taps = self.slice.window, old.taps
         if taps == 1:
             return
 
-        def frozen(rank: int) -> Span:
+        def frozen(rank: int) -> PointRanges:
             return new.between(1 - taps, 0 if rank == 0 else 1 - taps)
 
         begin = self.begin_of(old)
         owned, count = old.evaluated_points, taps - 1
-        self.rows = redistribute(self.place.group, self.rows, begin, owned=owned, needed=frozen, count=count)
+        self.rows = redistribute(self.slice.group, self.rows, begin, owned=owned, needed=frozen, count=count)
 
     # ------------------------------------------------------------------ state
 
     def state(self) -> PointRows:
         """Return the fields of the frozen points before the windows, on rank 0; other ranks have none."""
-        count = self.place.window.taps - 1 if self.place.group.rank == 0 else 0
-        return PointRows(self.rows[:count], self.place.window.first + 1 - self.place.window.taps)
+        count = self.slice.window.taps - 1 if self.slice.group.rank == 0 else 0
+        return PointRows(self.rows[:count], self.slice.window.first + 1 - self.slice.window.taps)
 
-    def span(self, first: Integers) -> Span:
+    def span(self, first: Integers) -> PointRanges:
         """Return the frozen points before windows that begin at `first`, on rank 0."""
-        begin = first + 1 - self.place.window.taps
-        return begin, first if self.place.group.rank == 0 else begin
+        begin = first + 1 - self.slice.window.taps
+        return begin, first if self.slice.group.rank == 0 else begin
 
     def load(self, state: EngineState) -> None:
         """Take the fields of the frozen points."""
-        x, taps = self.place.window.x, self.place.window.taps
+        x, taps = self.slice.window.x, self.slice.window.taps
         self.rows = x.new_zeros((taps - 1, *x.shape[1:]))
-        if taps > 1 and self.place.group.rank == 0:
+        if taps > 1 and self.slice.group.rank == 0:
             self.rows[:] = state.fields["denoised"].first_rows(taps - 1)

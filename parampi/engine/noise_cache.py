@@ -14,25 +14,25 @@ class NoiseCache:
     span  (2, m) begin and end of the steps whose rows are kept
     """
 
-    def __init__(self, place: Slice):
-        self.place = place
-        equations = place.problem.equations
+    def __init__(self, slice_: Slice):
+        self.slice = slice_
+        equations = slice_.problem.equations
         self.before = equations.step_map.noise.shape[1] - 1 if equations.stochastic else 0
         self.forget()
 
     def forget(self) -> None:
         self.rows: Tensor | None = None
-        self.span = np.zeros((2, len(self.place.problem.members)), np.int64)
+        self.span = np.zeros((2, len(self.slice.problem.members)), np.int64)
 
     def update(self) -> None:
         """Get the noise of the steps that the slice has now."""
-        problem, window = self.place.problem, self.place.window
+        problem, window = self.slice.problem, self.slice.window
         if not problem.equations.stochastic:
             return
-        count = self.place.active.sum(0).cpu().numpy()
-        start = window.first + self.place.positions.start - self.before
+        count = self.slice.active.sum(0).cpu().numpy()
+        start = window.first + self.slice.positions.start - self.before
         stop = np.where(count > 0, start + self.before + count, start)
-        xi = window.x.new_zeros((len(self.place.positions) + self.before, *window.x.shape[1:]))
+        xi = window.x.new_zeros((len(self.slice.positions) + self.before, *window.x.shape[1:]))
         steps = torch.from_numpy(start) + torch.arange(len(xi))[:, None]
         missing = (steps < torch.from_numpy(stop)) & (steps >= 0)
         self.keep(xi, missing, start, stop)

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from parampi.engine.coefficients import Coefficients
 from parampi.engine.problem import SamplingProblem
-from parampi.engine.state import EngineState, PointRows, Span
-from parampi.parallel import Group, Slices, Window, exchange_halo, move, redistribute
+from parampi.engine.state import EngineState, PointRows
+from parampi.parallel import Group, PointRanges, Slices, Window, exchange_halo, move, redistribute
 
 Integers = NDArray[np.int64]
 
@@ -28,7 +28,7 @@ class Slice:
         self.reads_network = problem.equations.evaluated
         taps, x = problem.equations.taps, problem.start()[None]
         x = torch.cat([torch.zeros_like(x).expand(taps - 1, *x.shape[1:]), x])
-        self.place(Window(np.zeros(len(problem.members), np.int64), Slices(0, group.size), x, taps))
+        self.set_window(Window(np.zeros(len(problem.members), np.int64), Slices(0, group.size), x, taps))
 
     # ------------------------------------------------------------------ geometry
 
@@ -61,10 +61,10 @@ class Slice:
     def slide(self, first: Integers) -> Window:
         """Let the windows begin at `first`, and return the old ones; states of points that are new are 0."""
         old = self.window
-        self.place(move(self.group, old, first, self.slices_at(first)))
+        self.set_window(move(self.group, old, first, self.slices_at(first)))
         return old
 
-    def place(self, window: Window) -> None:
+    def set_window(self, window: Window) -> None:
         """Take a window, and gather the coefficients of its steps."""
         self.window = window
         active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
@@ -87,21 +87,21 @@ class Slice:
             self.group,
             rows,
             begin,
-            owned=lambda rank: made(old, rank),
-            needed=lambda rank: made(new, rank),
+            owned=lambda rank: produced_points(old, rank),
+            needed=lambda rank: produced_points(new, rank),
             count=len(self.positions),
         )
 
     def around(self, rows: Tensor, before: int, after: int) -> Tensor:
         """Return rows (n, ...) of the points made, with those of so many points before and after; 0 outside the window."""
         window = self.window
-        begin, count = made(window, self.group.rank)[0], before + len(self.positions) + after
+        begin, count = produced_points(window, self.group.rank)[0], before + len(self.positions) + after
         return redistribute(
             self.group,
             rows,
             begin,
-            owned=lambda rank: made(window, rank),
-            needed=lambda rank: made(window, rank, before, after),
+            owned=lambda rank: produced_points(window, rank),
+            needed=lambda rank: produced_points(window, rank, before, after),
             count=count,
         )
 
@@ -109,9 +109,9 @@ class Slice:
 
     def state(self) -> PointRows:
         """Return the states."""
-        return PointRows(self.window.x, self.window.read(self.group.rank)[0])
+        return PointRows(self.window.x, self.window.held_points(self.group.rank)[0])
 
-    def span(self, first: Integers) -> Span:
+    def span(self, first: Integers) -> PointRanges:
         """Return the points whose states this rank holds where windows begin at `first`; none beyond a window's end."""
         mine, taps = self.slices_at(first).of(self.group.rank), self.window.taps
         begin = first + mine.start + 1 - taps
@@ -125,10 +125,10 @@ class Slice:
         x = state.fields["x"].first_rows(taps + len(mine)).to(start)
         if mine.start == 0:
             x[taps - 1, ~state.begun] = start[~state.begun]
-        self.place(Window(first, slices, x, taps))
+        self.set_window(Window(first, slices, x, taps))
 
 
-def made(window: Window, rank: int, before: int = 0, after: int = 0) -> Span:
+def produced_points(window: Window, rank: int, before: int = 0, after: int = 0) -> PointRanges:
     """Return the points that a rank makes, and so many before and after."""
     mine = window.slices.of(rank)
     return window.between(mine.start + 1 - before, mine.stop + 1 + after)

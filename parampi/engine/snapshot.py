@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from parampi.engine.base import Engine
-from parampi.engine.state import EngineState, PointRows, Span
+from parampi.engine.state import EngineState, PointRows
+from parampi.parallel import PointRanges
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def join(engine: Engine, members: Members) -> EngineState:
     return EngineState(np.array([member is not None for member in members]), fields, numbers)
 
 
-def rows_of(name: str, span: Span, members: Members) -> Tensor:
+def rows_of(name: str, span: PointRanges, members: Members) -> Tensor:
     """Return rows (r, m, ...) of a field at the points of a span; 0 where a member has none, and before point 0."""
     begin, end = span
     like = next(member.rows(name, 0, 0) for member in members if member and name in member.fields)

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Integers = NDArray[np.int64]
-Span = tuple[Integers, Integers]
-"""Begin and end (m,) of consecutive points, one range per member."""
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import finite, inner_products
-from parampi.engine.slice import Slice, made
-from parampi.engine.state import EngineState, PointRows, Span, named, unnamed
-from parampi.parallel import Group, Window, affine_scan, operator_scan
+from parampi.engine.slice import Slice, produced_points
+from parampi.engine.state import EngineState, PointRows, named, unnamed
+from parampi.parallel import Group, PointRanges, Window, affine_scan, operator_scan
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
@@ -102,17 +102,17 @@ class WindowEngine(Engine):
 
     def sweep_of(self, denoised: Tensor) -> Sweep:
         """Return the sweep as the solver sees it."""
-        place, numbers, group = self.slice, self.slice.numbers, self.group
-        active_ranks, mode = place.window.slices.active_ranks, self.options.mode
+        slice_, numbers, group = self.slice, self.slice.numbers, self.group
+        active_ranks, mode = slice_.window.slices.active_ranks, self.options.mode
 
         def scan(slopes: Tensor, values: Tensor) -> Tensor:
             return affine_scan(group, slopes, values, zeros_before(values, len(slopes)), active_ranks, mode)
 
         def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
-            return operator_scan(group, apply, values, zeros_before(values, place.window.taps), active_ranks)
+            return operator_scan(group, apply, values, zeros_before(values, slice_.window.taps), active_ranks)
 
         return Sweep(
-            x=place.window.x,
+            x=slice_.window.x,
             denoised=denoised,
             step_map=partial(self.denoised.mapped, self.noise),
             state=numbers.state,
@@ -121,12 +121,12 @@ class WindowEngine(Engine):
             response=numbers.response,
             levels=numbers.levels,
             scale=numbers.scale_made[0],
-            steps=place.steps,
-            active=place.active,
-            evaluated=place.evaluated,
+            steps=slice_.steps,
+            active=slice_.active,
+            evaluated=slice_.evaluated,
             scan=scan,
             operators=operators,
-            around=place.around,
+            around=slice_.around,
             products=partial(inner_products, mode=mode),
             tangents=self.problem.derivative,
         )
@@ -179,7 +179,7 @@ class WindowEngine(Engine):
     # ------------------------------------------------------------------ state
 
     def state(self) -> EngineState:
-        begin, kept = made(self.slice.window, self.group.rank)[0], named("iteration", self.iteration.state().items())
+        begin, kept = produced_points(self.slice.window, self.group.rank)[0], named("iteration", self.iteration.state().items())
         fields = {name: PointRows(rows, begin) for name, rows in kept.items()}
         fields |= {"x": self.slice.state(), "denoised": self.denoised.state()}
         numbers = {"first": torch.tensor(self.first, dtype=torch.float64), **self.history.state()}
@@ -188,7 +188,7 @@ class WindowEngine(Engine):
             numbers["latest"] = self.guess.latest
         return EngineState(np.ones(len(self.first), np.bool_), fields, numbers)
 
-    def span(self, name: str, numbers: dict[str, Tensor]) -> Span | None:
+    def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
         first = numbers["first"].numpy().astype(np.int64)
         if name == "denoised":
             return self.denoised.span(first)

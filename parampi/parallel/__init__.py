@@ -4,7 +4,7 @@ from parampi.parallel.group import Group, MPIGroup, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Slices, split
 from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
-from parampi.parallel.window import Window, exchange_halo, halo_points, move, redistribute
+from parampi.parallel.window import PointRanges, Window, exchange_halo, halo_points, move, redistribute
 
 __all__ = [
     "MODES",
@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "MPIGroup",
     "Mode",
+    "PointRanges",
     "SerialGroup",
     "Slices",
     "Transport",

@@ -11,9 +11,9 @@ from parampi.parallel.group import Group
 from parampi.parallel.layout import Slices
 
 Integers = NDArray[np.int64]
-Ranges = tuple[Integers, Integers]
+PointRanges = tuple[Integers, Integers]
 """Begin and end (m,) of absolute indices of points, one range per member."""
-Share = Callable[[int], Ranges]
+Share = Callable[[int], PointRanges]
 """The points of a rank."""
 
 
@@ -36,21 +36,21 @@ class Window:
     def members(self) -> int:
         return len(self.first)
 
-    def between(self, start: int, stop: int) -> Ranges:
+    def between(self, start: int, stop: int) -> PointRanges:
         """Return the points at positions start ... stop - 1."""
         return self.first + start, self.first + stop
 
-    def made(self, rank: int) -> Ranges:
+    def owned_points(self, rank: int) -> PointRanges:
         """Return the points that a rank's steps make; rank 0 also keeps the frozen ones that steps still read."""
         mine = self.slices.of(rank)
         return self.between(1 - self.taps if rank == 0 else mine.start + 1, mine.stop + 1)
 
-    def read(self, rank: int) -> Ranges:
+    def held_points(self, rank: int) -> PointRanges:
         """Return the points whose states a rank holds: rows of `x`."""
         mine = self.slices.of(rank)
         return self.between(mine.start + 1 - self.taps, mine.stop + 1)
 
-    def evaluated_points(self, rank: int) -> Ranges:
+    def evaluated_points(self, rank: int) -> PointRanges:
         """Return the points at which a rank evaluates the network; rank 0 also keeps its fields at frozen points."""
         mine = self.slices.of(rank)
         return self.between(1 - self.taps if rank == 0 else mine.start, mine.stop)
@@ -59,8 +59,8 @@ class Window:
 def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
     """Return the same states in slices of windows that begin at `first`; points that were in no window before are 0."""
     new = Window(first, slices, old.x, old.taps)
-    begin, count = old.read(group.rank)[0], old.taps + len(slices.of(group.rank))
-    new.x = redistribute(group, old.x, begin, owned=old.made, needed=new.read, count=count)
+    begin, count = old.held_points(group.rank)[0], old.taps + len(slices.of(group.rank))
+    new.x = redistribute(group, old.x, begin, owned=old.owned_points, needed=new.held_points, count=count)
     return new
 
 
@@ -76,7 +76,7 @@ def exchange_halo(group: Group, window: Window) -> None:
             group.exchange(sends, receives)
         return
     halo = halo_points(window, 1 - taps, 1)
-    rows = redistribute(group, window.x, window.read(rank)[0], owned=window.made, needed=halo, count=taps)
+    rows = redistribute(group, window.x, window.held_points(rank)[0], owned=window.owned_points, needed=halo, count=taps)
     if 0 < rank < active_ranks:
         window.x[:taps] = rows
 
@@ -84,7 +84,7 @@ def exchange_halo(group: Group, window: Window) -> None:
 def halo_points(window: Window, start: int, stop: int) -> Share:
     """Return the points at positions a + start ... a + stop - 1 of each active rank's slice but the first's, which has them."""
 
-    def points(rank: int) -> Ranges:
+    def points(rank: int) -> PointRanges:
         at = window.slices.of(rank).start
         return window.between(at + start, at + stop if 0 < rank < window.slices.active_ranks else at + start)
 
@@ -120,7 +120,7 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, n
     return new
 
 
-def overlaps(a: Ranges, b: Ranges) -> Iterator[tuple[int, int, int]]:
+def overlaps(a: PointRanges, b: PointRanges) -> Iterator[tuple[int, int, int]]:
     """Yield (column, begin, end) of the common points of two sets of ranges, one range per member."""
     begin, end = np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
     for column in np.flatnonzero(begin < end):

@@ -59,13 +59,13 @@ class ConditionSource:
     def result(self, number: int) -> Tensor:
         if self.folder is None:
             return self.results[number, self.lead - 1]
-        await_file(self.folder.place(number, self.lead - 1))
+        await_file(self.folder.member_file(number, self.lead - 1))
         try:
             return self.folder.member(number, self.lead - 1)[0]
         except Exception as error:
             raise DataError(
-                f"{self.folder.place(number, self.lead - 1)}, from which the next lead time starts, cannot be read ({error}); "
-                f"all ranks must see the output's folder"
+                f"{self.folder.member_file(number, self.lead - 1)}, from which the next lead time starts, cannot be read "
+                f"({error}); all ranks must see the output's folder"
             ) from error
 
     def remember(self, number: int, state: Tensor) -> None:

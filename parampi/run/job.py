@@ -41,7 +41,7 @@ def run(
     signal came; with `resume` such a run goes on from its checkpoint. Signals are heard until this returns, or by `stop`,
     which listens already.
     """
-    with hearing(stop, config) as stop, released(Folder(config.output.directory)) as folder:
+    with listen_for_stop(stop, config) as stop, release_at_end(Folder(config.output.directory)) as folder:
         local_rank, ranks_here = place_on_node(comm)
         if threads := fair_threads(ranks_here):
             torch.set_num_threads(threads)
@@ -52,7 +52,7 @@ def run(
         rank = 0 if comm is None else comm.Get_rank()
         if rank == 0:
             print(announcement(plan, denoiser, ranks_here), flush=True)
-        with explained(plan, stop, comm):
+        with explain_interruption(plan, stop, comm):
             result = draw(plan, denoiser, comm=comm, source=source, stop=stop, progress=progress)
         if rank == 0:
             print(finish(plan, result), flush=True)
@@ -60,7 +60,7 @@ def run(
 
 
 @contextmanager
-def hearing(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest]:
+def listen_for_stop(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest]:
     """Yield the request to stop, with the time limit set."""
     with nullcontext(stop) if stop else StopRequest().listening() as heard:
         heard.seconds = config.checkpoint.max_walltime
@@ -68,7 +68,7 @@ def hearing(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest
 
 
 @contextmanager
-def released(folder: Folder) -> Iterator[Folder]:
+def release_at_end(folder: Folder) -> Iterator[Folder]:
     """Release the folder's lock at the end, also after an error."""
     try:
         yield folder
@@ -77,7 +77,7 @@ def released(folder: Folder) -> Iterator[Folder]:
 
 
 @contextmanager
-def explained(plan: Plan, stop: StopRequest, comm: "Comm | None") -> Iterator[None]:
+def explain_interruption(plan: Plan, stop: StopRequest, comm: "Comm | None") -> Iterator[None]:
     """Say how far a run came that was stopped, and how it goes on."""
     try:
         yield

@@ -100,7 +100,7 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     finished = [folder.finished(inputs.members, lead) for lead in range(inputs.leads)]
     lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
     folder.prune_rounds(finished[lead], lead)
-    return finished, folder.places(unfinished_of(inputs.members, finished[lead]), lead)
+    return finished, folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
 
 
 def unfinished_of(members: Sequence[int], finished: Sequence[int]) -> list[int]:

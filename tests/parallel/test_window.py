@@ -137,7 +137,7 @@ def test_every_point_of_a_window_has_one_owner(size, taps, count, first):
         return [p - first[m] for rank in range(size) for p in range(*(int(end[m]) for end in share(rank)))]
 
     for m in range(len(first)):
-        assert owned(window.made, m) == list(range(1 - taps, count + 1))
+        assert owned(window.owned_points, m) == list(range(1 - taps, count + 1))
         assert owned(window.evaluated_points, m) == list(range(1 - taps, count))
 
 

@@ -29,7 +29,7 @@ FOLDER = "checkpoint"
 ELSEWHERE = ("parallel", "output", "checkpoint")
 """Sections that say where and how, and do not decide the fields."""
 REMEDY = "start anew with parampi run and --overwrite"
-Place = Sequence[Any]
+SnapshotLocation = Sequence[Any]
 """Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote."""
 
 
@@ -117,20 +117,20 @@ class Folder:
 
     # ------------------------------------------------------------------ finished members
 
-    def place(self, member: int, lead: int = 0) -> Path:
+    def member_file(self, member: int, lead: int = 0) -> Path:
         """Return a member's file; in a roll-out there is one for each lead time."""
         return self.members / (f"{member}-{lead}.safetensors" if lead else f"{member}.safetensors")
 
     def keep(self, state: Tensor, report: MemberReport) -> None:
         facts = {name: json.dumps(value) for name, value in vars(report).items()}
-        write_whole(self.place(report.member, report.lead), save({"state": state.cpu().contiguous()}, facts))
+        write_whole(self.member_file(report.member, report.lead), save({"state": state.cpu().contiguous()}, facts))
 
     def finished(self, members: Sequence[int], lead: int = 0) -> list[int]:
         """Return those of the members that are finished and whole."""
         finished = []
         for member in members:
             try:
-                with safe_open(self.place(member, lead), "pt") as file:
+                with safe_open(self.member_file(member, lead), "pt") as file:
                     if "state" in file.keys():  # noqa: SIM118 (no mapping)
                         finished.append(member)
             except (OSError, SafetensorError):
@@ -138,27 +138,27 @@ class Folder:
         return finished
 
     def member(self, member: int, lead: int = 0) -> tuple[Tensor, MemberReport]:
-        with safe_open(self.place(member, lead), "pt") as file:
+        with safe_open(self.member_file(member, lead), "pt") as file:
             return file.get_tensor("state"), self.report(member, lead)
 
     def report(self, member: int, lead: int = 0) -> MemberReport:
-        with safe_open(self.place(member, lead), "pt") as file:
+        with safe_open(self.member_file(member, lead), "pt") as file:
             return MemberReport(**{name: json.loads(value) for name, value in file.metadata().items()})
 
     # ------------------------------------------------------------------ rounds
 
-    def places(self, members: Sequence[int], lead: int = 0) -> dict[str, list[Any]]:
-        """Return the place of each member, by number, in the round that is furthest of those it was kept in. Rounds that
+    def locations(self, members: Sequence[int], lead: int = 0) -> dict[str, list[Any]]:
+        """Return the location of each member, by number, in the round that is furthest of those it was kept in. Rounds that
         are not whole or damaged are passed over."""
-        places: dict[str, list[Any]] = {}
+        locations: dict[str, list[Any]] = {}
         furthest: dict[int, float] = {}
         for folder in sorted(self.rounds.iterdir()) if self.rounds.is_dir() else []:
             done = whole(folder)
             for column, member in enumerate(done["members"] if done and done.get("lead", 0) == lead else []):
                 rounds = done["rounds"][column] if done else 0.0
                 if member in members and rounds > furthest.get(member, 0.0):
-                    furthest[member], places[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
-        return places
+                    furthest[member], locations[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
+        return locations
 
     def prune_rounds(self, finished: Sequence[int], lead: int = 0) -> None:
         """Remove rounds whose members are all finished, and those of earlier lead times."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from parampi.engine import Engine
 from parampi.engine.snapshot import restore
-from parampi.run.checkpoint.folder import Place
+from parampi.run.checkpoint.folder import SnapshotLocation
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
 
@@ -20,12 +20,12 @@ AHEAD = 1.5
 
 @dataclass
 class CheckpointHook:
-    """One rank's part in keeping rounds and stopping. `places` tells by number where unfinished members were
-    kept, see `Folder.places`."""
+    """One rank's part in keeping rounds and stopping. `locations` tells by number where unfinished members were
+    kept, see `Folder.locations`."""
 
     stop: StopRequest
     writer: CheckpointWriter | None = None
-    places: Mapping[str, Place] = field(default_factory=dict)
+    locations: Mapping[str, SnapshotLocation] = field(default_factory=dict)
     longest_round: float = 0.0
     """Seconds."""
     last: float = field(default_factory=time.monotonic)
@@ -33,8 +33,8 @@ class CheckpointHook:
 
     def restore(self, engine: Engine, members: Sequence[int]) -> None:
         """Bring an engine that has not begun to where its members were left."""
-        if self.places:
-            restore(engine, [read_snapshot(self.places[str(m)]) if str(m) in self.places else None for m in members])
+        if self.locations:
+            restore(engine, [read_snapshot(self.locations[str(m)]) if str(m) in self.locations else None for m in members])
 
     def after(self, engine: Engine) -> bool:
         """Keep what is due between two rounds, on all ranks of the group; returns whether to stop."""

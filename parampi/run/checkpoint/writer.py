@@ -17,7 +17,7 @@ from parampi.engine import Engine
 from parampi.engine.snapshot import MemberSnapshot
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import writing
-from parampi.run.checkpoint.folder import REMEDY, Folder, Place, write_whole
+from parampi.run.checkpoint.folder import REMEDY, Folder, SnapshotLocation, write_whole
 
 KEPT = 2
 """Rounds that a group keeps."""
@@ -25,9 +25,9 @@ FIELD, BEGIN, NUMBER = "field.", "begin.", "number."
 """Beginnings of names in a rank's file: fields at points, the points of their first rows, numbers of members."""
 
 
-def read_snapshot(place: Place) -> MemberSnapshot:
+def read_snapshot(location: SnapshotLocation) -> MemberSnapshot:
     """Return a member as it was kept; fields are read when they are asked for."""
-    folder, column, ranks = Path(place[0]), int(place[1]), int(place[2])
+    folder, column, ranks = Path(location[0]), int(location[1]), int(location[2])
     parts = [RankFile.of(folder / f"rank-{rank}.safetensors", column) for rank in range(ranks)]
 
     def rows(name: str, start: int, stop: int) -> Tensor:

@@ -69,8 +69,8 @@ class CollocationSweeps(SpectralSweeps):
         y = sweep.scan(slopes, residual / implicit)
         for _ in range(CORRECTIONS if self.local.known else 0):
             response = beyond * y[:-1] + self.local.extra(learned * y[:-1])
-            made = passed * y[:-1] + self.integrate(sweep, response * active, steps)[0]
-            y = y + sweep.scan(slopes, (residual + made - y[1:]) * active / implicit)
+            propagated = passed * y[:-1] + self.integrate(sweep, response * active, steps)[0]
+            y = y + sweep.scan(slopes, (residual + propagated - y[1:]) * active / implicit)
         change = basis.inverse(y[1:])
         new = sweep.old + change
         norms = [self.each(torch.sqrt, sweep.products(rows, rows)) for rows in (change, new)]

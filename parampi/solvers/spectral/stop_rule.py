@@ -127,8 +127,8 @@ class SpectralStopRule:
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], len(self.denoised_weight) - 1)
-        before, made = self.reached[steps, columns], np.abs(self.passed[steps + 1]).max(2, keepdims=True)
-        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, made, inside))
+        before, growth = self.reached[steps, columns], np.abs(self.passed[steps + 1]).max(2, keepdims=True)
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
         passed = self.passing(first, inside, ratio, bent)
         reach = self.reach(steps, delta)
         share = np.clip(self.safety * self.share(residual, before, passed[1:], inside), LEAST, MOST)
