@@ -1,5 +1,8 @@
 """Mean and spectrum of data: from samples, from a data set's statistics file, to a file and back; and what is refused."""
 
+import json
+
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch.testing import assert_close
 from parampi import ConfigError, DataError, Statistics, fields
 from parampi.basis import Fourier, Identity
 from parampi.diffusion.exact import FieldMixture
+from parampi.solvers import Spectral
 
 F64 = torch.float64
 SAMPLES = FieldMixture(n=8).sample(600)
@@ -62,6 +66,93 @@ def test_a_statistics_file_of_data_is_read_too(tmp_path):
     described(SAMPLES).save(tmp_path / "data.nc")
     found = Statistics.from_file(tmp_path / "data.nc")
     assert_close(found.spectrum, Statistics.of_data(described(SAMPLES)).spectrum)
+
+
+OTHER_SHAPES = r"these statistics are of fields of shape \(1, 8, 16\), not \(1, 16, 8\)"
+
+
+@pytest.mark.parametrize("kind", ["data set", "spectrum"])
+def test_a_file_of_another_grid_is_refused_though_it_has_as_many_shells(tmp_path, kind):
+    wide, path = SAMPLES.repeat(1, 1, 1, 2), tmp_path / "wide.nc"
+    (described(wide) if kind == "data set" else Statistics.from_samples(wide, mean="none")).save(path)
+    assert Fourier((1, 8, 16)).shells == Fourier((1, 16, 8)).shells
+    statistics = Statistics.from_file(path)
+    assert statistics.shape == (1, 8, 16) and statistics.known((1, 8, 16), 1.0)[1].shape == (Fourier((1, 8, 16)).modes,)
+    with pytest.raises(ConfigError, match=f"^{OTHER_SHAPES}; take those of the same channels and grid$"):
+        statistics.known((1, 16, 8), 1.0)
+    with pytest.raises(ConfigError, match=rf"wide\.nc: {OTHER_SHAPES}"):
+        Spectral(statistics=path).bind((1, 16, 8), 1.0)
+
+
+def test_channels_that_are_not_the_networks_are_refused(tmp_path):
+    described(SAMPLES.repeat(1, 2, 1, 1)).save(tmp_path / "two.nc")
+    with pytest.raises(ConfigError, match=r"of fields of shape \(2, 8, 8\), not \(1, 8, 8\)"):
+        Statistics.from_file(tmp_path / "two.nc").known((1, 8, 8), 1.0)
+
+
+def test_a_file_that_does_not_say_its_shape_is_read(tmp_path):
+    Statistics(spectrum=2.0).save(tmp_path / "one.nc")
+    statistics = Statistics.from_file(tmp_path / "one.nc")
+    assert statistics.shape is None
+    assert_close(statistics.known((1, 6, 6), 1.0)[1], torch.full((Fourier((1, 6, 6)).modes,), 2.0, dtype=F64))
+
+
+def rewritten(path, name, values):
+    """Put another variable of its own axes into the place of one."""
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable(name, f"former_{name}")
+        for axis, size in enumerate(np.shape(values)):
+            file.createDimension(f"other_{axis}", size)
+        file.createVariable(name, "f8", [f"other_{axis}" for axis in range(np.ndim(values))])[...] = values
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "error", "message"),
+    [
+        ("spectrum", np.ones((2, 3)), ConfigError, r"spectrum of shape \(2, 3\) does not fit the basis Fourier of fields"),
+        ("mean", np.zeros((3, 8)), ConfigError, r"shape \(3, 8\), which does not broadcast to fields \(1, 8, 8\)"),
+        ("spectrum", -np.ones(7), DataError, r"known\.nc: a spectrum of Statistics has entries that are negative"),
+    ],
+)  # fmt: skip
+def test_a_spectrum_or_a_mean_of_the_wrong_shape_is_named(tmp_path, name, values, error, message):
+    Statistics.from_samples(SAMPLES).save(tmp_path / "known.nc")
+    rewritten(tmp_path / "known.nc", name, values)
+    with pytest.raises(error, match=message):
+        Statistics.from_file(tmp_path / "known.nc").known((1, 8, 8), 1.0)
+
+
+@pytest.mark.parametrize(
+    "basis", ["fourier", "3", "[1]", '{"basis": "fourier"}', json.dumps({"basis": "fourier", "options": {}, "shape": "wide"})]
+)
+def test_a_basis_that_makes_no_sense_is_named_with_the_file(tmp_path, basis):
+    fields.write_spectrum(tmp_path / "known.nc", np.zeros(()), np.ones(7), basis)
+    with pytest.raises(DataError, match=r"known\.nc: its basis .* cannot be understood; write the file anew"):
+        Statistics.from_file(tmp_path / "known.nc")
+
+
+def test_a_data_sets_file_with_a_spectrum_of_the_wrong_shape_is_named(tmp_path):
+    described(SAMPLES).save(tmp_path / "data.nc")
+    rewritten(tmp_path / "data.nc", "spectrum", np.ones((1, 3)))
+    with pytest.raises(
+        DataError, match=r"data\.nc: spectrum has shape \(1, 3\); expected \(1, 7\) for axes \(channel, wavenumber\)"
+    ):
+        Statistics.from_file(tmp_path / "data.nc")
+
+
+def test_a_file_of_a_spectrum_is_no_file_of_a_data_set(tmp_path):
+    Statistics.from_samples(SAMPLES).save(tmp_path / "known.nc")
+    with pytest.raises(DataError, match=r"known\.nc is a file of parampi\.Statistics, .*; give the file of the data set"):
+        fields.DatasetStatistics.from_file(tmp_path / "known.nc")
+
+
+def test_a_file_without_a_mean_is_named(tmp_path):
+    Statistics.from_samples(SAMPLES).save(tmp_path / "known.nc")
+    with netCDF4.Dataset(tmp_path / "known.nc", "a") as file:
+        file.renameVariable("mean", "average")
+    with pytest.raises(
+        DataError, match=r"known\.nc is not a file of parampi\.Statistics: it has no mean; it has average, spectrum"
+    ):
+        Statistics.from_file(tmp_path / "known.nc")
 
 
 def test_a_basis_with_options():

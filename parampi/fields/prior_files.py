@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import replacing
-from parampi.fields.netcdf_files import CONVENTIONS, reading
+from parampi.fields.netcdf_files import CONVENTIONS, reading, require
 
 Floats = NDArray[np.floating[Any]]
 BASIS = "parampi_spectral_basis"
@@ -39,10 +39,12 @@ def write_variable(file: netCDF4.Dataset, name: str, values: Floats, long_name: 
 
 
 def read_spectrum(path: str | Path) -> tuple[Floats, Floats | None, str] | None:
-    """Read mean, spectrum and basis from a file that `write_spectrum` wrote; None for a NetCDF file of another kind."""
+    """Read mean, spectrum and basis from a file that `write_spectrum` wrote; None for a NetCDF file of another kind. Raise
+    DataError for one without a mean."""
     with reading(path) as file:
-        if not hasattr(file, BASIS) or "mean" not in file.variables:
+        if not hasattr(file, BASIS):
             return None
+        require(file, path, ["mean"], "a file of parampi.Statistics")
         file.set_auto_mask(False)
         spectrum = np.asarray(file["spectrum"][...]) if "spectrum" in file.variables else None
         return np.asarray(file["mean"][...]), spectrum, str(getattr(file, BASIS))

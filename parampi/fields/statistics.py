@@ -15,6 +15,7 @@ from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
+from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
 
 Floats = NDArray[np.floating[Any]]
@@ -182,6 +183,11 @@ class DatasetStatistics:
     def from_file(cls, path: str | Path) -> "DatasetStatistics":
         """Read a file that `save` wrote. Raise DataError naming what is missing or does not fit."""
         with reading(path) as file:
+            if hasattr(file, BASIS):
+                raise DataError(
+                    f"{path} is a file of parampi.Statistics, with a mean and a spectrum of normalised fields alone; give the "
+                    f"file of the data set that parampi stats writes"
+                )
             require(file, path, [*AXES, *TEXTS], "a file of statistics")
             file.set_auto_mask(False)
             try:

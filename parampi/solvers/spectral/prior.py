@@ -28,6 +28,8 @@ class SpectralPrior:
               `mode_variance` return them. For orthonormal bases that is the variance of a coefficient (its real and imaginary
               part summed).
     basis     its name, and `options`, for `parampi.basis.make_basis`; or a basis
+    shape     of the fields that these are of, to be used for no others: a spectrum of another grid may have as many shells.
+              None where it is unknown
 
     Raises ConfigError for a spectrum that is negative or not finite, or that does not fit the basis.
     """
@@ -36,6 +38,7 @@ class SpectralPrior:
     spectrum: Any = None
     basis: str | Basis = "fourier"
     options: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", torch.as_tensor(self.mean, dtype=F64))
@@ -64,14 +67,14 @@ class SpectralPrior:
             raise ConfigError(f"mean = {mean!r} of Statistics.from_samples is neither 'field' nor 'none'")
         modes = chosen(basis, fields.shape[1:], options)
         measured = (mode_variance if per_mode else variance)(modes, fields)
-        return cls(measured.mean if mean == "field" else 0.0, measured.variance, basis, options)
+        return cls(measured.mean if mean == "field" else 0.0, measured.variance, basis, options, tuple(fields.shape[1:]))
 
     def known(self, shape: Sequence[int], sigma_data: float) -> tuple[Basis, Tensor, Tensor]:
         """Return the basis for fields of this shape, and variance and mean (M,) of its modes; sigma_data^2 where none is
         known."""
+        require_shape(self.shape or shape, shape)
         basis = chosen(self.basis, shape, self.options)
-        if tuple(basis.shape) != tuple(shape):
-            raise ConfigError(f"these statistics are of fields of shape {tuple(basis.shape)}, not {tuple(shape)}")
+        require_shape(basis.shape, shape)
         try:
             mean = self.mean.expand(*shape)
         except RuntimeError:
@@ -104,7 +107,7 @@ class SpectralPrior:
         power /= torch.from_numpy(described.standard_deviation)[:, None] ** 2
         freedom = basis.shell_sums(basis.noise).reshape(power.shape)
         height, width = described.grid
-        return cls(0.0, (power.clamp(min=0) * (height * width) / freedom).flatten())
+        return cls(0.0, (power.clamp(min=0) * (height * width) / freedom).flatten(), shape=described.shape)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "SpectralPrior":
@@ -117,9 +120,14 @@ class SpectralPrior:
         mean, spectrum, basis = content
         try:
             named = json.loads(basis)
-            return cls(mean, spectrum, named["basis"], named["options"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: the attribute basis = {basis!r} cannot be understood; write the file anew") from error
+            name, options, shape = str(named["basis"]), dict(named["options"]), named.get("shape")
+            shape = None if shape is None else tuple(map(int, shape))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: its basis {basis!r} cannot be understood; write the file anew") from error
+        try:
+            return cls(mean, spectrum, name, options, shape)
+        except ConfigError as error:
+            raise DataError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write a NetCDF-4 file, in place of one that exists. Raises ConfigError for a basis that has no name."""
@@ -130,8 +138,17 @@ class SpectralPrior:
                 f"statistics in a {type(self.basis).__name__} that was made by hand cannot be saved; name the basis"
             )
         spectrum = None if self.spectrum is None else self.spectrum.numpy()
-        basis = json.dumps({"basis": self.basis, "options": listed(self.options)})
+        basis = json.dumps({"basis": self.basis, "options": listed(self.options), "shape": self.shape})
         write_spectrum(path, self.mean.numpy(), spectrum, basis)
+
+
+def require_shape(own: Sequence[int], shape: Sequence[int]) -> None:
+    """Raise ConfigError unless fields of `shape` are what the statistics are of."""
+    if tuple(own) != tuple(shape):
+        raise ConfigError(
+            f"these statistics are of fields of shape {tuple(own)}, not {tuple(shape)}; take those of the same "
+            f"channels and grid"
+        )
 
 
 def chosen(basis: str | Basis, shape: Sequence[int], options: Mapping[str, Any]) -> Basis:

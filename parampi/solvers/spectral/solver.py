@@ -66,7 +66,13 @@ class Spectral(Solver):
 
     def known(self, shape: tuple[int, ...], sigma_data: float) -> SpectralModel:
         """Return the model for fields of this shape."""
-        prior = SpectralPrior.from_file(self.statistics) if isinstance(self.statistics, str | Path) else self.statistics
+        if isinstance(self.statistics, str | Path):
+            prior = SpectralPrior.from_file(self.statistics)
+            try:
+                return replace(self, statistics=prior).known(shape, sigma_data)
+            except ConfigError as error:
+                raise ConfigError(f"{self.statistics}: {error}") from None
+        prior = self.statistics
         usual = "fourier" if 2 <= len(shape) <= 4 else "identity"
         if prior is None:
             prior = SpectralPrior(basis=self.basis or usual)
