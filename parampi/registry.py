@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from parampi.errors import ConfigError
@@ -48,11 +48,9 @@ class Registry(dict[str, Callable[..., Any]]):
     def choices(self, name: str, *beside: str) -> str:
         """Return what to write in the place of an unknown name: the nearest one, all there are (`beside` names further ones
         that are no entries), and how an entry of a user's own becomes known."""
-        known = sorted([*beside, *self])
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
+        known = known_names(name, sorted([*beside, *self]))
         return (
-            f"{meant}choose one of {', '.join(known)}; a {self.kind} of your own is known once its module is imported: by "
+            f"{known}; a {self.kind} of your own is known once its module is imported: by "
             f"{PLUGIN_KEY}: [my_module.py], by an entry point of the group {PLUGIN_GROUP}, or by your script"
         )
 
@@ -80,6 +78,13 @@ class Registry(dict[str, Callable[..., Any]]):
     def distinct(self) -> dict[str, Callable[..., Any]]:
         """Return the entries that are no aliases of others."""
         return {name: entry for name, entry in self.items() if name not in self.aliases}
+
+
+def known_names(name: str, known: Sequence[str]) -> str:
+    """Return what to write in the place of an unknown name: the nearest one that is known, and all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}choose one of {', '.join(known)}"
 
 
 def with_defaults(target: Callable[..., Any], defaults: dict[str, Any]) -> tuple[inspect.Signature, dict[str, Any]]:

@@ -80,7 +80,7 @@ def test_bench_tables_come_as_text_and_json() -> None:
     assert all(row["problem"] == "gmm64" for row in rows)
     assert len(rows) == 11 and all(row["error"] <= row["tolerance"] for row in rows if row["solver"] != "PIADM")
     assert all(row["hindsight"] <= 1.1 * row["published"] for row in rows if row["published"])
-    assert "choose from" in call("bench", "rounds", "--case", "nothing").stderr
+    assert "choose one of" in call("bench", "rounds", "--case", "nothing").stderr
 
 
 def test_the_overhead_of_a_round_is_measured_without_the_network() -> None:

@@ -24,6 +24,7 @@ from parampi.engine import EngineOptions, engine_for
 from parampi.engine.problem import SamplingProblem
 from parampi.errors import ConfigError
 from parampi.parallel import SerialGroup
+from parampi.registry import known_names
 from parampi.samplers import DDIM
 from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Solver, Spectral
 
@@ -97,7 +98,7 @@ def measure(
 def chosen(kind: str, names: Sequence[str], known: Iterable[str]) -> list[str]:
     for name in names:
         if name not in known:
-            raise ConfigError(f"there is no {kind} {name!r}; choose from {', '.join(known)}")
+            raise ConfigError(f"there is no {kind} {name!r}; {known_names(name, list(known))}")
     return list(names or known)
 
 

@@ -48,5 +48,5 @@ def test_figure(rows, tmp_path):
 
 
 def test_unknown_problem():
-    with pytest.raises(ConfigError, match="there is no problem 'gmm65'; choose from"):
+    with pytest.raises(ConfigError, match=r"there is no problem 'gmm65'; did you mean 'gmm64'\? choose one of"):
         accuracy.measure(["gmm65"])

@@ -32,7 +32,7 @@ def test_one_case_to_the_end():
 
 
 def test_names_that_there_are_not():
-    with pytest.raises(ConfigError, match="there is no solver 'newton'; choose from spectral"):
+    with pytest.raises(ConfigError, match="there is no solver 'newton'; choose one of spectral"):
         measure(1, solver="newton")
     with pytest.raises(ConfigError, match="there is no sampler 'x'"):
         measure(1, samplers=["x"])
