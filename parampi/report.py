@@ -78,14 +78,23 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)
 
-    def add_earlier(self, members: list[MemberReport]) -> None:
-        """Add members that a run before this one finished."""
-        if members:
-            self.members = sorted([*members, *self.members], key=lambda member: (member.lead, member.member))
-            self.evaluations = sum(member.evaluations for member in self.members)
-            self.rounds = max(self.rounds, *(member.rounds for member in members))
-            each = self.serial_evaluations // max(len(self.members) - len(members), 1)
-            self.serial_evaluations = each * len(self.members)
+    def add_earlier(self, members: list[MemberReport], serial: int) -> None:
+        """Add members that a run before this one finished, for each of which the serial sampler takes `serial` evaluations.
+
+        Rounds of lead times of which all members were finished before follow those that are counted already.
+        """
+        if not members:
+            return
+        drawn = {member.lead for member in self.members}
+        self.members = sorted([*members, *self.members], key=lambda member: (member.lead, member.member))
+        self.evaluations = sum(member.evaluations for member in self.members)
+        self.serial_evaluations = serial * len(self.members)
+        longest: dict[int, int] = {}
+        for member in self.members:
+            longest[member.lead] = max(longest.get(member.lead, 0), member.rounds)
+        before = [rounds for lead, rounds in longest.items() if lead not in drawn]
+        self.rounds = max(self.rounds + sum(before), sum(longest.values()))
+        self.serial_rounds += serial * len(before)
 
     def follow(self, later: "Report") -> None:
         """Add the report of the next lead time of a roll-out. Residuals stay those of the first."""

@@ -1,7 +1,5 @@
 """`parampi rerun`: a member drawn again from the file's own attributes."""
 
-import json
-import math
 import subprocess
 from pathlib import Path
 
@@ -11,12 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from parampi.__main__ import main
-from parampi.errors import ConfigError, DataError, InterruptionError
+from parampi.errors import ConfigError, DataError
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.rerun import rerun
-from tests.small import parampi_command, write_project
+from tests.small import parampi_command, write_conditions, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -38,26 +35,6 @@ def test_from_the_command_line(ensemble):
     assert done.returncode == 0 and "member 3: vorticity is identical" in done.stdout, done.stderr
 
 
-def test_a_sampler_whose_options_are_infinite_runs_is_reported_and_is_drawn_again(tmp_path, capsys):
-    path = write_project(tmp_path)
-    assert main(["run", str(path), "sampling.sampler.name=edm"]) == 0, capsys.readouterr().err
-    texts = [(tmp_path / "out" / "report.json").read_text()]
-    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
-        texts.append(file.parampi_config)
-    for text in texts:
-        tree = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-        assert tree.get("config", tree)["sampling"]["sampler"]["s_tmax"] == math.inf
-    assert main(["rerun", str(tmp_path / "out" / "ensemble.nc"), "--member", "1"]) == 0, capsys.readouterr().err
-
-
-def test_a_run_whose_options_are_infinite_goes_on_where_it_was_cut(tmp_path, capsys):
-    path = write_project(tmp_path, sampling__sampler={"name": "euler"})
-    with pytest.raises(InterruptionError):
-        run(load(path, ["checkpoint.max_walltime=0.001", "checkpoint.every=0"]))
-    assert "Infinity" not in (tmp_path / "out" / "checkpoint" / "run.json").read_text()
-    assert main(["resume", str(tmp_path / "out"), "checkpoint.max_walltime=null"]) == 0, capsys.readouterr().err
-
-
 def test_a_fast_run_is_the_same_to_the_tolerance(tmp_path):
     run(load(write_project(tmp_path)))
     found = rerun(tmp_path / "out" / "ensemble.nc", 1)
@@ -77,6 +54,9 @@ def test_a_rounded_field_is_the_same(tmp_path, ensemble):
     run(load(tmp_path / "run.yaml", ["output.compression=3", "output.digits=3"]), overwrite=True)
     found = rerun(ensemble, 1)
     assert found.same and 0 < found.differences["vorticity"] < 1e-2
+    scale(tmp_path / "out" / "ensemble.nc", 1.03)
+    with pytest.raises(DataError, match="have the same bits before they are rounded to 3 digits"):
+        rerun(ensemble, 1)
 
 
 def test_a_changed_field_is_found_out(ensemble):
@@ -113,10 +93,86 @@ def test_what_cannot_be_compared(ensemble, what, member, told):
         rerun(ensemble, member)
 
 
-def test_other_weights_are_refused(ensemble):
-    save_file({"weight": torch.ones(2)}, ensemble.parents[1] / "weights.safetensors")
-    with pytest.raises(ConfigError, match="is not the file of weights that the ensemble was drawn with"):
+def scale(ensemble: Path, factor: float) -> None:
+    with netCDF4.Dataset(ensemble, "a") as file:
+        file["vorticity"][1] *= factor
+
+
+@pytest.mark.parametrize("factor", [1 + 2e-4, 1 + 1e-6])
+def test_bitwise_means_bits(ensemble, factor):
+    scale(ensemble, factor)
+    with pytest.raises(
+        DataError, match=r"different by .*, but two runs in bitwise mode have the same bits, on one kind of mach"
+    ):
         rerun(ensemble, 1)
+
+
+def test_fast_means_the_tolerance(tmp_path):
+    run(load(write_project(tmp_path)))
+    scale(tmp_path / "out" / "ensemble.nc", 1 + 1e-4)
+    assert rerun(tmp_path / "out" / "ensemble.nc", 1).same
+    scale(tmp_path / "out" / "ensemble.nc", 1 + 3e-4)
+    with pytest.raises(DataError, match=r"two runs to a tolerance of 0.0001 differ by at most twice that;"):
+        rerun(tmp_path / "out" / "ensemble.nc", 1)
+
+
+def test_a_case_where_there_are_none(ensemble):
+    with pytest.raises(DataError, match="has no cases, as it was drawn without conditions; leave --case 3 out"):
+        rerun(ensemble, 1, 3)
+
+
+def other_weights(folder):
+    save_file({"weight": torch.ones(2)}, folder / "weights.safetensors")
+
+
+def other_statistics(folder):
+    with netCDF4.Dataset(folder / "statistics.nc", "a") as file:
+        file["mean"][:] += 1e-9
+
+
+def other_network(folder):
+    with (folder / "net.py").open("a") as file:
+        file.write("# changed\n")
+
+
+def other_prior(folder):
+    with netCDF4.Dataset(folder / "prior.nc", "a") as file:
+        file["mean"][:] += 1e-9
+
+
+def other_static(folder):
+    write_conditions(folder / "static.nc", times=2)
+
+
+INPUTS = {
+    "model.weights": other_weights, "data.statistics": other_statistics, "model.network": other_network,
+    "sampling.solver.statistics": other_prior, "condition.static": other_static,
+}  # fmt: skip
+
+
+@pytest.fixture
+def with_all_inputs(tmp_path):
+    write_conditions(tmp_path / "c.nc", times=1)
+    write_conditions(tmp_path / "static.nc", times=1)
+    path = write_project(
+        tmp_path,
+        sampling__solver={"name": "spectral", "statistics": str(tmp_path / "prior.nc")},
+        condition__files="c.nc",
+        condition__variables=["vorticity"],
+        condition__static="static.nc",
+        condition__static_variables=["vorticity"],
+    )
+    (tmp_path / "prior.nc").write_bytes((tmp_path / "statistics.nc").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("key", INPUTS)
+def test_other_inputs_are_refused(with_all_inputs, key):
+    folder = with_all_inputs.parent
+    run(load(with_all_inputs))
+    INPUTS[key](folder)
+    with pytest.raises(ConfigError, match=rf"{key} is not the file that the ensemble was drawn with \(its SHA-256 is"):
+        rerun(folder / "out" / "ensemble.nc", 1, 0)
 
 
 def test_no_ensemble(tmp_path):

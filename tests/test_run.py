@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -14,13 +14,15 @@ import parampi
 from parampi import ConfigError, DataError, NonFiniteError, OutputError
 from parampi.__main__ import main
 from parampi.commands.main import NETWORK_ERROR, USER_ERROR
+from parampi.fields import STORES, MemoryStore, StoreTarget
+from parampi.report import MemberReport, Report
 from parampi.run import model_loading
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs
 from parampi.run.job import run
 from parampi.run.sampling import MemberWriter
 from parampi.run.user_files import sha256
-from tests.small import write_project
+from tests.small import write_conditions, write_project
 
 
 def call(*arguments: object) -> int:
@@ -55,7 +57,8 @@ def test_the_ensemble_file_holds_the_fields_of_sample_in_physical_units(tmp_path
         assert file["rounds"].values.tolist() == [m.rounds for m in again.report.members]
         assert file["evaluations"].values.tolist() == [m.evaluations for m in again.report.members]
         assert json.loads(file.attrs["parampi_config"]) == config.as_dict()
-        assert file.attrs["weights_sha256"] == sha256(tmp_path / "weights.safetensors")
+        files = {"model.weights": "weights.safetensors", "model.network": "net.py", "data.statistics": "statistics.nc"}
+        assert json.loads(file.attrs["inputs_sha256"]) == {key: sha256(tmp_path / name) for key, name in files.items()}
         assert file.attrs["rank_layout"].startswith("1 rank = 1 group")
 
 
@@ -81,6 +84,98 @@ def test_the_report_tells_rounds_evaluations_residuals_and_seconds(tmp_path: Pat
 def test_the_figure_is_drawn(tmp_path: Path) -> None:
     run(load(write_project(tmp_path, output__figure="report.png")))
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+class ArrayStore(MemoryStore):
+    """A store of a format of its own."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, target: StoreTarget, rank: int, comm: Any) -> Self:
+        store = super().open(target, rank, comm)
+        store.path = target.path
+        return store
+
+    def finish(self, complete: bool) -> None:
+        self.path.write_bytes(b"".join(field.tobytes() for field in self.fields.values()))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["output.members=false", "output.summary=[mean]"], "output.members = false leaves members out of the file"),
+        (
+            ["output.mode=arrays", "output.ensemble=ensemble.npz"],
+            "output.mode = arrays writes no NetCDF file of parampi's schema",
+        ),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_said_before_sampling_and_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, overrides: list[str], reason: str
+) -> None:
+    monkeypatch.setitem(STORES, "arrays", ArrayStore)
+    run(load(write_project(tmp_path, output__figure="report.png"), overrides))
+    before, _, after = capsys.readouterr().out.partition("window 1/1, round")
+    assert f"no figure: {reason}\n" in before
+    assert f"no {tmp_path / 'out' / 'report.png'}: {reason}\n" in after
+    (written,) = [line.removeprefix("wrote ").split(", ") for line in after.splitlines() if line.startswith("wrote ")]
+    assert sorted(written) == sorted(str(path) for path in (tmp_path / "out").iterdir() if path.is_file())
+
+
+def test_the_figure_of_all_variables_by_name_is_drawn(tmp_path: Path) -> None:
+    run(load(write_project(tmp_path, output__figure="report.png"), ["output.variables=[vorticity]"]))
+    assert (tmp_path / "out" / "report.png").is_file()
+
+
+@pytest.mark.parametrize("finished", [0, 1, 4])
+def test_the_report_after_going_on_counts_every_member_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], finished: int
+) -> None:
+    """Cut when some members are finished, all of them included, it says what a run says that was not cut."""
+    changes = {"parallel__batch": 1, "checkpoint__every": 0.0, "parallel__mode": "bitwise"}
+    whole = run(load(write_project(tmp_path, **changes, output__directory="whole"))).report
+    kept = list[int]()
+    keep = MemberWriter.keep
+
+    def keep_some(self: MemberWriter, state: torch.Tensor, member: Any) -> None:
+        if len(kept) == finished:
+            raise OutputError("the disk is full")
+        keep(self, state, member)
+        kept.append(member.member)
+
+    monkeypatch.setattr(MemberWriter, "keep", keep_some)
+    path = write_project(tmp_path, **changes, output__figure="report.png")
+    if finished < 4:
+        with pytest.raises(OutputError):
+            run(load(path))
+    else:
+        monkeypatch.setattr("parampi.run.job.finish", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(load(path))
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert call("resume", tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["serial_evaluations"] == whole.serial_evaluations == 48
+    assert report["evaluations"] == whole.evaluations and report["redundancy"] == whole.redundancy
+    assert [m["rounds"] for m in report["members"]] == [m.rounds for m in whole.members]
+    assert report["serial_rounds"] == 12 * max(4 - finished, 1) and report["rounds"] >= max(m.rounds for m in whole.members)
+    drawn = "report.png" in capsys.readouterr().out.partition("wrote ")[2].splitlines()[0]
+    assert drawn == (tmp_path / "out" / "report.png").is_file() == (finished < 4)
+
+
+def cut(*_: Any) -> str:
+    raise KeyboardInterrupt
+
+
+def test_a_report_of_lead_times_that_were_finished_before() -> None:
+    def members(lead: int, rounds: int) -> list[MemberReport]:
+        return [MemberReport(k, rounds, 20, 0.0, 0.0, "converged", lead) for k in range(2)]
+
+    report = Report(10, 1e-3, serial_rounds=10, serial_evaluations=10, rounds=5, members=members(1, 5)[1:])
+    report.add_earlier([*members(0, 4), *members(1, 6)[:1]], serial=10)
+    assert (report.rounds, report.serial_rounds, report.evaluations, report.serial_evaluations) == (10, 20, 80, 40)
 
 
 def test_the_start_says_what_is_about_to_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,3 +321,37 @@ def test_a_member_that_cannot_be_kept_ends_the_run_and_keeps_the_ones_before(
         run(load(write_project(tmp_path)))
     with xarray.open_dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert file["complete"].values.tolist() == [1, 1, 0, 0]
+
+
+INPUTS = {
+    "weights.safetensors": "model.weights", "net.py": "model.network", "statistics.nc": "data.statistics", "p.nc": "solver",
+    "c-1.nc": "condition.files", "static.nc": "condition.static", "grid.nc": "output.grid", "mine.py": "model.plugins",
+    "run.yaml": "the configuration", "link.nc": "data.statistics",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_output_in_the_place_of_an_input_is_refused_with_overwrite_too(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for conditions in ("c-1.nc", "static.nc", "grid.nc"):
+        write_conditions(tmp_path / conditions, times=1)
+    (tmp_path / "mine.py").write_text("")
+    path = write_project(
+        tmp_path,
+        model__plugins=["mine.py"],
+        condition__files="c-*.nc",
+        condition__variables=["vorticity"],
+        condition__static="static.nc",
+        condition__static_variables=["vorticity"],
+        sampling__solver={"name": "spectral", "statistics": str(tmp_path / "p.nc")},
+        output__grid="grid.nc",
+    )
+    (tmp_path / "p.nc").write_bytes((tmp_path / "statistics.nc").read_bytes())
+    (tmp_path / "link.nc").symlink_to("statistics.nc")
+    before = (tmp_path / name).read_bytes()
+    assert call("run", path, "--overwrite", f"output.report=../{name}") == USER_ERROR
+    error = capsys.readouterr().err
+    assert f"output.report = {tmp_path / name} is {INPUTS[name]}" in error.replace("sampling.", "")
+    assert "which the run reads; choose another name" in error
+    assert (tmp_path / name).read_bytes() == before and not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """The files beside the ensemble at the end of a run: its report, and a figure."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 
 from parampi.ensemble import Ensemble
 from parampi.fields import read_members
-from parampi.fields.json_text import to_json
 from parampi.report import count
 from parampi.run.checkpoint.folder import write_whole
 from parampi.run.config import RunConfig
+from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
+from parampi.run.metadata import content
+from parampi.run.output import store_class
 
 SHOWN = 64
 """Members whose spectrum the figure shows; ensembles may be larger than memory."""
@@ -21,16 +24,32 @@ def write_report(config: RunConfig, attributes: dict[str, Any], ensemble: Ensemb
     """Write the configuration, how the run was made, and what it cost. Raises OutputError."""
     facts = {"config": config.as_dict(), **attributes, **ensemble.report.as_dict()}
     facts.pop("parampi_config")
-    write_whole(Path(config.output.directory) / config.output.report, (to_json(facts, indent=1) + "\n").encode())
+    write_whole(Path(config.output.directory) / config.output.report, (json.dumps(facts, indent=1) + "\n").encode())
 
 
-def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
-    """Draw members beside data, spectra, and the changes of one member, where the file has them. Raises OutputError."""
+def figure_obstacle(output: OutputConfig, mode: str, names: tuple[str, ...]) -> str:
+    """Return why the figure cannot be drawn from the ensemble file that the store of this name writes; "" where it can."""
+    if not store_class(mode).schema_file:
+        return f"output.mode = {mode} writes no NetCDF file of parampi's schema"
+    if not output.members:
+        return "output.members = false leaves members out of the file"
+    if content(output, mode).chosen(names) != names:
+        return "output.variables leaves channels out of the file"
+    return ""
+
+
+def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
+    """Draw members beside data, spectra, and the changes of one member. Return why there is no figure, "" where there is one.
+
+    Raises OutputError.
+    """
     from parampi.verify.figures import report_figure
 
     report, output = ensemble.report, inputs.config.output
-    if not report.residuals or not output.members or output.variables:
-        return
+    if obstacle := figure_obstacle(output, mode, inputs.statistics.names):
+        return obstacle
+    if not report.residuals:
+        return "it shows the rounds of a member, and this run drew none"
     number = next(iter(report.residuals))
     history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
     fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
@@ -39,3 +58,4 @@ def draw_figure(inputs: Inputs, ensemble: Ensemble) -> None:
     target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
     tolerance = inputs.config.sampling.tolerance
     report_figure(target, fields, inputs.statistics, history, sigmas=sigmas, tolerance=tolerance, title=title)
+    return ""

@@ -18,9 +18,8 @@ from parampi.parallel import Mode
 from parampi.parallel.agree import on_all
 from parampi.run import card as cards
 from parampi.run.card import Card
-from parampi.run.config import RunConfig, build, registered
-from parampi.run.plugins import plugin_digests
-from parampi.run.user_files import sha256
+from parampi.run.config import RunConfig, build
+from parampi.run.input_files import file_digests
 from parampi.samplers import Equations, Sampler
 from parampi.solvers import Solver, Spectral, check_solver
 
@@ -184,11 +183,8 @@ def with_default_prior(solver: Solver, statistics: DatasetStatistics) -> Solver:
 
 def input_digests(inputs: Inputs) -> dict[str, str]:
     """Return what tells whether the files that decide the fields are the same, by the keys that name them."""
-    config, condition = inputs.config, inputs.config.condition
-    names: dict[str, str | None] = {"model.weights": config.model.weights, "data.statistics": config.data.statistics}
-    names |= {"condition.statistics": condition.statistics, "condition.static": condition.static} if condition else {}
-    digests = {name: sha256(Path(path)) for name, path in names.items() if path and Path(path).is_file()}
+    digests = file_digests(inputs.config)
     if inputs.conditions is not None:
         # large files are not read for this
         digests["condition.files"] = ", ".join(f"{path.name}: {path.stat().st_size}" for path in inputs.conditions.paths)
-    return digests | plugin_digests(config.model.plugins, registered(config))
+    return digests

@@ -100,10 +100,10 @@ def stop_message(plan: Plan, stop: StopRequest) -> str:
 def finish(plan: Plan, result: Result) -> str:
     """Write the report and the figure, remove the checkpoint, and return what to say at the end. On rank 0."""
     report, output = result.ensemble.report, plan.config.output
-    report.add_earlier(result.earlier)
+    report.add_earlier(result.earlier, plan.inputs.step_map.evaluations)
     write_report(plan.config, plan.attributes, result.ensemble)
-    if output.figure:
-        draw_figure(plan.inputs, result.ensemble)
+    obstacle = draw_figure(plan.inputs, plan.mode, result.ensemble) if output.figure else ""
     plan.folder.clear()
-    written = [plan.directory / name for name in (output.ensemble, output.report, output.figure) if name]
-    return f"{report.summary()}\nwrote {', '.join(map(str, written))}"
+    files = output.files()
+    omitted = f"\nno {files.pop('figure')}: {obstacle}" if obstacle else ""
+    return f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}"

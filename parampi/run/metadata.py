@@ -5,7 +5,6 @@ import math
 import os
 import platform
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,19 +13,20 @@ import torch
 import parampi
 from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
-from parampi.fields.json_text import to_json
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.report import count
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
-from parampi.run.config import RunConfig, registered
+from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
+from parampi.run.input_files import file_digests
 from parampi.run.output import store_class
-from parampi.run.plugins import plugin_digests
-from parampi.run.user_files import sha256
 
 if TYPE_CHECKING:
     from parampi.run.plan import Plan
+
+INPUTS_DIGESTS = "inputs_sha256"
+"""Attribute of the ensemble file: SHA-256 of the files that decide its fields, by the keys that name them, as JSON."""
 
 
 def content(output: OutputConfig, mode: str) -> Content:
@@ -44,25 +44,17 @@ def content(output: OutputConfig, mode: str) -> Content:
 
 def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
     """Return what the ensemble file says about its making."""
-    weights = Path(config.model.weights)
     return {
         "parampi_version": parampi.__version__,
-        "parampi_config": to_json(config.as_dict()),
+        "parampi_config": json.dumps(config.as_dict()),
         "parampi_ensemble": uuid.uuid4().hex,
-        "weights_sha256": sha256(weights) if weights.is_file() else "",
-        **plugin_attributes(config),
+        INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,
         "time_ranks": layout.time_ranks,
         "mpi": mpi_version(),
         "software": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }
-
-
-def plugin_attributes(config: RunConfig) -> dict[str, str]:
-    """Return the digests of the plugins, for `parampi rerun`; nothing where there are none."""
-    digests = plugin_digests(config.model.plugins, registered(config))
-    return {"plugins_sha256": json.dumps(digests)} if digests else {}
 
 
 def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
@@ -79,6 +71,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
         size(plan),
+        f"no figure: {plan.figure_obstacle}" if plan.figure_obstacle else "",
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
     ]
     return "\n".join(line for line in lines if line)

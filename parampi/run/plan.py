@@ -9,8 +9,10 @@ from parampi.errors import ConfigError, OutputError
 from parampi.fields import EnsembleAxes, EnsembleSchema, StoreTarget, check_target
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_root
+from parampi.run.artifacts import figure_obstacle
 from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
+from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
 from parampi.run.metadata import content, describe
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
@@ -55,6 +57,12 @@ class Plan:
         return self.directory / self.config.output.ensemble
 
     @property
+    def figure_obstacle(self) -> str:
+        """Why the figure that is configured cannot be drawn; "" where it can."""
+        output = self.config.output
+        return figure_obstacle(output, self.mode, self.inputs.statistics.names) if output.figure else ""
+
+    @property
     def keeps_checkpoints(self) -> bool:
         return self.config.checkpoint.every is not None
 
@@ -70,6 +78,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     All ranks of `comm` make the same call; a mistake is a UserError on all of them.
     """
     config, ranks = inputs.config, 1 if comm is None else comm.Get_size()
+    on_root(comm, lambda: protect_inputs(config, inputs.conditions.paths if inputs.conditions else []))
     finished, unfinished = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
     missing = [unfinished_of(inputs.members, members) for members in finished]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
@@ -121,9 +130,8 @@ def check_files(
 ) -> dict[str, str | int]:
     """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
     config, output = inputs.config, inputs.config.output
-    for name in (output.ensemble, output.report, output.figure):
-        if name:
-            check_target(Path(output.directory) / name, replaces)
+    for path in output.files().values():
+        check_target(path, replaces)
     content(output, mode).chosen(inputs.statistics.names)
     store, keeps_checkpoints = store_class(mode), config.checkpoint.every is not None
     if inputs.leads > 1 and store.writers == "root" and layouts[0].groups > 1 and not keeps_checkpoints:

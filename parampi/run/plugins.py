@@ -79,15 +79,15 @@ def nothing_replaced(key: str, reference: str) -> Iterator[None]:
         raise
 
 
-def plugin_digests(references: Sequence[str], entries: Sequence[Callable[..., Any]]) -> dict[str, str]:
-    """Return the SHA-256 of the files behind plugins, and behind registered `entries` that are not of this package."""
+def plugin_files(references: Sequence[str], entries: Sequence[Callable[..., Any]]) -> dict[str, Path]:
+    """Return the files behind plugins, and behind registered `entries` that are not of this package."""
     files = {f"{PLUGIN_KEY}: {name}": source(imported[name]) for name in references if name in imported}
     for entry in entries:
         module = inspect.getmodule(entry)
         path = source(module) if module and module.__name__.partition(".")[0] != "parampi" else None
         if path not in files.values():
             files[f"the file of {entry.__name__}, {path}"] = path
-    return {name: sha256(path) for name, path in files.items() if path and path.is_file()}
+    return {name: path for name, path in files.items() if path}
 
 
 def source(module: ModuleType) -> Path | None:

@@ -20,10 +20,10 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
-from parampi.run.config import RunConfig, registered, resolved
+from parampi.run.config import RunConfig, resolved
+from parampi.run.input_files import deciding_files
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser
-from parampi.run.plugins import plugin_digests
 from parampi.run.user_files import sha256
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class MemberComparison:
-    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal, and the tolerance of a run."""
+    """A member drawn again: relative L2 differences by variable, 0 where all bits are equal, and the largest allowed."""
 
     member: int
     case: int | None
     differences: dict[str, float]
-    tolerance: float
+    allowed: float
 
     @property
     def same(self) -> bool:
-        """Whether they agree: two runs are each within the tolerance of the serial sampler."""
-        return all(difference <= 2 * self.tolerance for difference in self.differences.values())
+        """Whether they agree."""
+        return all(difference <= self.allowed for difference in self.differences.values())
 
     def table(self) -> str:
         which = f"member {self.member}" + ("" if self.case is None else f" of case {self.case}")
@@ -62,31 +62,46 @@ def rerun(
     `variables`. Every rank makes the same call.
 
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
-    where weights or statistics are no longer what they were.
+    where a file that decides the fields (weights, statistics, the network's source, plugins) is no longer what it was.
     """
     tree, digests = on_root(comm, lambda: read_description(path))
     config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
     fields = draw_member(config, digests, member, case, comm)
     differences = on_root(comm, lambda: relative_differences(stored, fields))
-    rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
-    comparison = MemberComparison(member, case, differences, config.sampling.tolerance + rounding)
+    comparison = MemberComparison(member, case, differences, allowed_difference(config))
     if not comparison.same:
         raise DataError(
-            f"{path} does not hold what is drawn again: {comparison.table()}, but two runs to a tolerance of "
-            f"{comparison.tolerance:g} differ by at most twice that; was it drawn by another version, or changed?"
+            f"{path} does not hold what is drawn again: {comparison.table()}, but {expectation(config)}; was it drawn by "
+            f"another version, or changed?"
         )
     return comparison
 
 
+def allowed_difference(config: RunConfig) -> float:
+    """Return the largest relative L2 difference of two runs: twice the tolerance, or none in bitwise mode; and what the file
+    rounds."""
+    rounding = 10.0 ** (1 - config.output.digits) if config.output.digits else 0.0
+    return rounding + (0.0 if config.parallel.mode == "bitwise" else 2 * config.sampling.tolerance)
+
+
+def expectation(config: RunConfig) -> str:
+    """Return what two runs of a configuration have in common."""
+    if config.parallel.mode == "bitwise":
+        rounded = f" before they are rounded to {config.output.digits} digits" if config.output.digits else ""
+        return f"two runs in bitwise mode have the same bits{rounded}, on one kind of machine and with as many threads per rank"
+    rounded = f", and by rounding to {config.output.digits} digits" if config.output.digits else ""
+    return f"two runs to a tolerance of {config.sampling.tolerance:g} differ by at most twice that{rounded}"
+
+
 def read_description(path: Path) -> list[Any]:
-    """Return the configuration of an ensemble file, and the digests of weights and plugins. Raises DataError."""
+    """Return the configuration of an ensemble file, and the digests of the files that it reads. Raises DataError."""
     with open_ensemble(path) as file:
         if not hasattr(file, "parampi_config"):
             raise DataError(
                 f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
             )
-        digests = {"weights": getattr(file, "weights_sha256", ""), **json.loads(getattr(file, "plugins_sha256", "{}"))}
+        digests = json.loads(getattr(file, metadata.INPUTS_DIGESTS, "{}"))
         return [json.loads(file.parampi_config), digests]
 
 
@@ -108,6 +123,8 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
             if case not in cases:
                 raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
             row += (cases.index(case),)
+        elif case is not None:
+            raise DataError(f"{path} has no cases, as it was drawn without conditions; leave --case {case} out")
         if not np.all(file["complete"][row]):
             raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
@@ -118,9 +135,9 @@ def draw_member(
 ) -> dict[str, Floats]:
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
+    on_all(comm, lambda: same_files(config, digests))
     inputs = replace(read_inputs(config, comm), members=[number])
     source, statistics = condition_source(inputs, None), inputs.statistics
-    on_all(comm, lambda: same_files(config, digests))
     local_rank, _ = place_on_node(comm)
     denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
     states: list[Floats] = []
@@ -160,13 +177,12 @@ def of_group(fields: Floats, group: LevelGroup) -> Floats:
 
 
 def same_files(config: RunConfig, digests: dict[str, str]) -> None:
-    """Raise ConfigError where weights or plugins are no longer what the ensemble was drawn with."""
-    path = Path(config.model.weights)
-    if path.is_file() and digests["weights"] and sha256(path) != digests["weights"]:
-        raise ConfigError(f"{path} is not the file of weights that the ensemble was drawn with (its SHA-256 is another one)")
-    for name, digest in plugin_digests(config.model.plugins, registered(config)).items():
-        if digests.get(name) != digest:
-            raise ConfigError(f"{name} is not the file that the ensemble was drawn with (its SHA-256 is another one)")
+    """Raise ConfigError where a file that decides the fields is no longer what the ensemble was drawn with."""
+    files = deciding_files(config)
+    for name, digest in digests.items():
+        if name not in files or sha256(files[name]) != digest:
+            reason = "its SHA-256 is another one" if name in files else "there is none"
+            raise ConfigError(f"{name} is not the file that the ensemble was drawn with ({reason}); bring that one back")
 
 
 def relative_differences(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:

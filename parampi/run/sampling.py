@@ -160,10 +160,9 @@ def counted(total: Ensemble | None, ensemble: Ensemble, lead: int) -> Ensemble:
 
 
 def nothing_left(plan: Plan, comm: "Comm | None") -> Ensemble:
-    """Return the ensemble of a run whose members were all finished before; only the files are left to be written."""
+    """Return the ensemble of a run whose members were all finished before: it draws none, and only writes the files."""
     inputs = plan.inputs
-    steps, serial = inputs.step_map.steps, inputs.step_map.evaluations
-    report = Report(steps, plan.config.sampling.tolerance, serial, serial * len(inputs.members))
+    report = Report(inputs.step_map.steps, plan.config.sampling.tolerance, serial_rounds=0, serial_evaluations=0)
     return Ensemble(None, [] if comm is None or comm.Get_rank() == 0 else None, report)
 
 

@@ -95,6 +95,8 @@ class BaseStore(ABC):
     """Whether all writers must open and close at once; then `open` gets a communicator of theirs."""
     checksums: ClassVar[bool] = True
     """Whether the store can write checksums of fields."""
+    schema_file: ClassVar[bool] = False
+    """Whether the file is NetCDF of `EnsembleSchema`, from which the figure of a run is drawn."""
 
     @classmethod  # noqa: B027 (a hook that few stores need)
     def check(cls, content: Content, comm: "Comm | None") -> None:

@@ -31,7 +31,7 @@ class MPIOStore(BaseStore):
     """One rank's part in a file that all ranks of `comm` write; they open and close it at once. The file keeps its partial name
     until `join`."""
 
-    writers, collective, checksums = "groups", True, False
+    writers, collective, checksums, schema_file = "groups", True, False, True
 
     def __init__(self, path: str | Path, schema: EnsembleSchema, comm: "Comm"):
         import h5py

@@ -31,6 +31,8 @@ class NetCDFStore(BaseStore):
     Raises OutputError for a file that exists (unless `overwrite`) or cannot be written.
     """
 
+    schema_file = True
+
     def __init__(self, path: str | Path, schema: EnsembleSchema, *, overwrite: bool = False, summarised: bool = True):
         super().__init__(schema)
         self.path, self.overwrite, self.summarised = Path(path), overwrite, summarised

@@ -40,7 +40,9 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     folder = path.resolve().parent
     for keys in PATHS:
         rebase(tree, keys, folder)
-    return resolved(tree, overrides, path)
+    config = resolved(tree, overrides, path)
+    config.output.spare("the configuration", path)
+    return config
 
 
 def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path) -> RunConfig:

@@ -1,5 +1,7 @@
 """The sections of a configuration, and what their keys may be."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
@@ -7,13 +9,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
 from parampi.fields import STORES
+from parampi.run.checkpoint.folder import FOLDER
 from parampi.run.config.choices import chosen
 
 
 class Strict(BaseModel):
     """A section: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Model(Strict):
@@ -125,6 +128,15 @@ def check_store(mode: str) -> str:
     return mode
 
 
+def normal_path(folder: str, name: str) -> Path:
+    return Path(os.path.normpath(Path(folder) / name))
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Return whether two names are of one file, also by links, or on a file system to which upper and lower case are equal."""
+    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
+
+
 class Output(Strict):
     """The files of a run, in one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that
     drives a group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where
@@ -152,6 +164,34 @@ class Output(Strict):
             raise ValueError("grid_variables and mask name variables of a file; give it as output.grid")
         return self
 
+    @model_validator(mode="after")
+    def each_has_a_name(self) -> "Output":
+        names: dict[str, str] = {}
+        for name, path in self.files().items():
+            place = str(path).casefold()  # there are file systems to which upper and lower case are equal
+            if place in names:
+                raise ValueError(f"{names[place]} and {name} are both {path}; give each file a name of its own")
+            if path.is_relative_to(self.checkpoint):
+                raise ValueError(f"{name} is {path}, in the folder of checkpoints, which is removed; choose another name")
+            names[place] = name
+        return self
+
+    def files(self) -> dict[str, Path]:
+        """Return the files of the run by their keys."""
+        names = {"ensemble": self.ensemble, "report": self.report, "figure": self.figure}
+        return {key: normal_path(self.directory, name) for key, name in names.items() if name}
+
+    def spare(self, key: str, path: Path) -> None:
+        """Raise ConfigError where a file of the run would replace this one, which the run reads; `key` says what it is."""
+        for name, target in self.files().items():
+            if same_place(target, path):
+                raise ConfigError(f"output.{name} = {target} is {key}, which the run reads; choose another name")
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of checkpoints."""
+        return normal_path(self.directory, FOLDER)
+
 
 class RunConfig(Strict):
     """The whole of a run. Paths are relative to the YAML file; those of the command line, to the working directory."""
@@ -165,5 +205,4 @@ class RunConfig(Strict):
     output: Output
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data that give the same configuration back; infinite numbers stay numbers."""
         return self.model_dump(mode="json")

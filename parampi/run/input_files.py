@@ -1,0 +1,64 @@
+"""The files that a run reads, by the keys that name them: their digests, and the refusal of outputs in their places."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from parampi.run.config import RunConfig, registered
+from parampi.run.config.choices import CHOICES
+from parampi.run.plugins import imported, plugin_files, source
+from parampi.run.user_files import sha256
+
+
+def deciding_files(config: RunConfig) -> dict[str, Path]:
+    """Return the files that decide the fields of members, but for those of conditions, which may be large and many."""
+    model, condition = config.model, config.condition
+    named: dict[str, str | Path | None] = {
+        "model.weights": model.weights,
+        "model.network": network_file(model.network),
+        "data.statistics": config.data.statistics,
+        **option_files(config),
+    }
+    if condition is not None:
+        named |= {"condition.statistics": condition.statistics, "condition.static": condition.static}
+    files = {key: Path(path) for key, path in named.items() if path} | plugin_files(model.plugins, registered(config))
+    return {key: path for key, path in files.items() if path.is_file()}
+
+
+def network_file(reference: str) -> Path | None:
+    """Return the file of the network's class; None where there is none, which is said when the network is built."""
+    place = reference.rpartition(":")[0]
+    if place in imported:
+        return source(imported[place])
+    if place.endswith(".py"):
+        return Path(place)
+    try:
+        spec = importlib.util.find_spec(place)
+    except Exception:  # a package that cannot be imported, or no name at all
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def option_files(config: RunConfig) -> dict[str, str]:
+    """Return the files that options of schedule, sampler and solver name, such as a solver's statistics."""
+    options = {f"sampling.{name}": getattr(config.sampling, name).model_dump() for name in CHOICES}
+    return {
+        f"{choice}.{key}": value
+        for choice, values in options.items()
+        for key, value in values.items()
+        if isinstance(value, str) and Path(value).suffix
+    }
+
+
+def file_digests(config: RunConfig) -> dict[str, str]:
+    """Return the SHA-256 of the files that decide the fields, by the keys that name them."""
+    return {key: sha256(path) for key, path in deciding_files(config).items()}
+
+
+def protect_inputs(config: RunConfig, conditions: Sequence[Path]) -> None:
+    """Raise ConfigError for an output in the place of an input: it would be replaced."""
+    inputs = [*deciding_files(config).items(), *(("condition.files", path) for path in conditions)]
+    if config.output.grid:
+        inputs.append(("output.grid", Path(config.output.grid)))
+    for key, path in inputs:
+        config.output.spare(key, path)
