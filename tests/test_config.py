@@ -1,5 +1,7 @@
 """Configurations: what is accepted, what is refused and in which words."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,11 @@ import torch
 import yaml
 
 from parampi import ConfigError, samplers, sigmas, solvers
-from parampi.run.config import RunConfig, build, load
+from parampi.basis import BASES
+from parampi.fields import STORES
+from parampi.fields.json_text import to_json
+from parampi.run.config import RunConfig, build, load, resolved
+from parampi.run.config.choices import CHOICES
 from parampi.run.config.yaml_file import parse
 from tests.small import write_project
 
@@ -39,11 +45,47 @@ def test_choices_become_objects(path: Path) -> None:
     assert torch.equal(build(config, "sigmas"), sigmas.karras(10))
 
 
-def test_every_registered_choice_can_be_configured(path: Path) -> None:
-    for name, cls in samplers.SAMPLERS.items():
-        assert isinstance(build(load(path, [f"sampling.sampler.name={name}"]), "sampler"), type(cls()))
-    for name, cls in solvers.SOLVERS.items():
-        assert isinstance(build(load(path, [f"sampling.solver.name={name}"]), "solver"), type(cls()))
+REQUIRED = {
+    "log_uniform": {"steps": 8, "sigma_min": 0.1, "sigma_max": 9.0},
+    "piadm": {"blocks": 2, "steps_per_block": 3, "horizon": 5.0},
+    "explicit": {"values": [2, 1.0]},
+}
+"""Options without a default, by the name of a schedule; of others, `steps`."""
+
+
+def in_ranks(config: RunConfig) -> RunConfig:
+    """The configuration as other ranks, a checkpoint and an ensemble file have it."""
+    tree = json.loads(to_json(config.as_dict()), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    read = resolved(tree, [], "the file")
+    assert read == config == resolved(config.as_dict(), [], "rank 0")
+    return read
+
+
+@pytest.mark.parametrize(("option", "name"), [(option, name) for option, choice in CHOICES.items() for name in choice.registry])
+def test_every_registered_choice_can_be_configured_and_reaches_all_ranks(path: Path, option: str, name: str) -> None:
+    choice = CHOICES[option]
+    arguments = REQUIRED.get(name, {"steps": 8}) if option == "sigmas" else {}
+    config = load(path, [f"sampling.{option}={ {choice.key: name, **arguments} }"])
+    made, direct = build(in_ranks(config), option), choice.registry[name](**arguments)
+    assert torch.equal(made, direct) if option == "sigmas" else made == direct
+
+
+@pytest.mark.parametrize("name", [*STORES, "auto"])
+def test_every_store_can_be_configured_and_reaches_all_ranks(path: Path, name: str) -> None:
+    assert in_ranks(load(path, [f"output.mode={name}"])).output.mode == name
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_basis_can_be_configured_and_reaches_all_ranks(path: Path, name: str) -> None:
+    config = load(path, ["sampling.solver.name=spectral", f"sampling.solver.basis={name}"])
+    assert build(in_ranks(config), "solver") == solvers.Spectral(basis=name)
+
+
+def test_infinite_numbers_reach_all_ranks(path: Path) -> None:
+    overrides = ["sampling.sampler={name: edm, s_tmax: .inf}", "model.arguments={most: [.inf, {least: -.inf}], word: Infinity}"]
+    config = in_ranks(load(path, overrides))
+    assert config.model.arguments == {"most": [math.inf, {"least": -math.inf}], "word": "Infinity"}
+    assert build(config, "sampler") == samplers.EDM(s_tmax=math.inf)
 
 
 def test_a_new_choice_drops_the_options_of_the_old_one_but_the_same_keeps_them(path: Path) -> None:

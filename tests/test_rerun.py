@@ -1,5 +1,7 @@
 """`parampi rerun`: a member drawn again from the file's own attributes."""
 
+import json
+import math
 import subprocess
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from parampi.errors import ConfigError, DataError
+from parampi.__main__ import main
+from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.rerun import rerun
@@ -33,6 +36,26 @@ def test_a_member_is_the_same_to_the_last_bit(ensemble):
 def test_from_the_command_line(ensemble):
     done = subprocess.run(parampi_command("rerun", ensemble, "--member", 3), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "member 3: vorticity is identical" in done.stdout, done.stderr
+
+
+def test_a_sampler_whose_options_are_infinite_runs_is_reported_and_is_drawn_again(tmp_path, capsys):
+    path = write_project(tmp_path)
+    assert main(["run", str(path), "sampling.sampler.name=edm"]) == 0, capsys.readouterr().err
+    texts = [(tmp_path / "out" / "report.json").read_text()]
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        texts.append(file.parampi_config)
+    for text in texts:
+        tree = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        assert tree.get("config", tree)["sampling"]["sampler"]["s_tmax"] == math.inf
+    assert main(["rerun", str(tmp_path / "out" / "ensemble.nc"), "--member", "1"]) == 0, capsys.readouterr().err
+
+
+def test_a_run_whose_options_are_infinite_goes_on_where_it_was_cut(tmp_path, capsys):
+    path = write_project(tmp_path, sampling__sampler={"name": "euler"})
+    with pytest.raises(InterruptionError):
+        run(load(path, ["checkpoint.max_walltime=0.001", "checkpoint.every=0"]))
+    assert "Infinity" not in (tmp_path / "out" / "checkpoint" / "run.json").read_text()
+    assert main(["resume", str(tmp_path / "out"), "checkpoint.max_walltime=null"]) == 0, capsys.readouterr().err
 
 
 def test_a_fast_run_is_the_same_to_the_tolerance(tmp_path):

@@ -1,6 +1,5 @@
 """The files beside the ensemble at the end of a run: its report, and a figure."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from parampi.ensemble import Ensemble
 from parampi.fields import read_members
+from parampi.fields.json_text import to_json
 from parampi.report import count
 from parampi.run.checkpoint.folder import write_whole
 from parampi.run.config import RunConfig
@@ -24,7 +24,7 @@ def write_report(config: RunConfig, attributes: dict[str, Any], ensemble: Ensemb
     """Write the configuration, how the run was made, and what it cost. Raises OutputError."""
     facts = {"config": config.as_dict(), **attributes, **ensemble.report.as_dict()}
     facts.pop("parampi_config")
-    write_whole(Path(config.output.directory) / config.output.report, (json.dumps(facts, indent=1) + "\n").encode())
+    write_whole(Path(config.output.directory) / config.output.report, (to_json(facts, indent=1) + "\n").encode())
 
 
 def figure_obstacle(output: OutputConfig, mode: str, names: tuple[str, ...]) -> str:

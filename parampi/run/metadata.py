@@ -13,6 +13,7 @@ import torch
 import parampi
 from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
+from parampi.fields.json_text import to_json
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.report import count
@@ -46,7 +47,7 @@ def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
     """Return what the ensemble file says about its making."""
     return {
         "parampi_version": parampi.__version__,
-        "parampi_config": json.dumps(config.as_dict()),
+        "parampi_config": to_json(config.as_dict()),
         "parampi_ensemble": uuid.uuid4().hex,
         INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),

@@ -12,6 +12,7 @@ import numpy as np
 
 from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
+from parampi.fields.json_text import to_json
 from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.reader import open_ensemble
 
@@ -152,7 +153,7 @@ def merged_config(files: Sequence[netCDF4.Dataset]) -> str:
     """Return the configuration that would draw the members of all files."""
     config = json.loads(files[0].parampi_config)
     config["sampling"]["members"] = [int(number) for file in files for number in file["realization"][:]]
-    return json.dumps(config)
+    return to_json(config)
 
 
 def packing_of(source: Any, is_field: bool, compression: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from parampi.errors import ConfigError, DataError, OutputError
 from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.json_text import to_json
 from parampi.report import MemberReport
 
 FOLDER = "checkpoint"
@@ -77,7 +78,7 @@ class Folder:
 
     def begin(self, config: dict[str, Any], inputs: dict[str, str]) -> None:
         about = {"config": config, "digest": digest(config), "inputs": inputs}
-        write_whole(self.path / "run.json", json.dumps(about, indent=1).encode())
+        write_whole(self.path / "run.json", to_json(about, indent=1).encode())
 
     def about(self) -> dict[str, Any]:
         """Return what `begin` wrote. Raises DataError."""

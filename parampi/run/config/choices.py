@@ -35,7 +35,7 @@ CHOICES = {"sigmas": Choice("schedule", SCHEDULES), "sampler": Choice("name", SA
 class Options(BaseModel):
     """The options of a choice: unknown ones and wrong types are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
 @cache

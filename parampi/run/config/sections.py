@@ -16,7 +16,7 @@ from parampi.run.config.choices import chosen
 class Strict(BaseModel):
     """A section: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
 class Model(Strict):
@@ -205,4 +205,5 @@ class RunConfig(Strict):
     output: Output
 
     def as_dict(self) -> dict[str, Any]:
+        """Return plain data that give the same configuration back; infinite numbers stay numbers."""
         return self.model_dump(mode="json")
