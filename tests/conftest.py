@@ -1,8 +1,27 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and how the tests are shared among processes."""
+
+import os
+
+# Before torch is loaded: the fields of tests are small, and threads that wait for one another cost more than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
 from tests.hostile import hostile_library
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Return how many processes share the tests: the cores for whole folders, none beside this one for single files."""
+    folders = all(os.path.isdir(argument) for argument in config.args)
+    return min(len(os.sched_getaffinity(0)), 8) if folders and not config.option.usepdb else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Give one process all tests that start ranks: two launches at a time would wait for one another's ranks."""
+    for item in items:
+        if item.get_closest_marker("mpi"):
+            item.add_marker(pytest.mark.xdist_group("mpi"))
 
 
 @pytest.fixture

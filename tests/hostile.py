@@ -107,12 +107,16 @@ def moved(result, key):
     if not (result.is_floating_point() or result.is_complex()) or result.device.type != "cpu":
         return result
     rows = result.ndim > 0 and len(key) > 1 and key[1][0][:1] == result.shape[:1]
-    chosen = torch.from_numpy(steps(key, (1, *result.shape[1:]) if rows else tuple(result.shape)))
-    factor = (1 + torch.finfo(result.dtype).eps * chosen).to(result.dtype)
+    factor = factors(key, (1, *result.shape[1:]) if rows else tuple(result.shape), result.dtype)
     return result * (factor if result.is_complex() else torch.where(result == result.round(), 1.0, factor))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
+def factors(key, shape, dtype):
+    """By how much each number is moved."""
+    return (1 + torch.finfo(dtype).eps * torch.from_numpy(steps(key, shape))).to(dtype)
+
+
 def steps(key, shape):
     """By how many last bits each number moves."""
     return np.random.default_rng(zlib.crc32(repr(key).encode())).choice([-2.0, -1.0, 1.0, 2.0], shape)

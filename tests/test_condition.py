@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("hostile")
 
 F64 = torch.float64
 SHAPE = (1, 4, 4)
-GRID = sigmas.vp_linear(12)
+GRID = sigmas.vp_linear(8)
 
 
 class Given:
@@ -52,8 +52,16 @@ class Fixed:
         return Given()(x, sigma, self.condition.expand_as(x))
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize("options", [{}, {"network_batch": 3}, {"mode": "bitwise", "network_batch": 4}, {"batch": 2}], ids=str)
+@pytest.mark.parametrize("name", SOLVERS.distinct())
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mode": "bitwise", "network_batch": 4},
+        *(pytest.param(o, marks=pytest.mark.slow) for o in ({"network_batch": 3}, {"batch": 2})),
+    ],
+    ids=str,
+)
 def test_every_member_has_its_own(name, options):
     solver = SOLVERS[name]()
     sampler = Heun() if name not in ("parareal", "piadm") else DDPM()

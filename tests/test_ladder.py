@@ -20,7 +20,7 @@ from tests.serial_loop import serial
 pytestmark = pytest.mark.usefixtures("hostile")
 
 SMALL = {"gaussian": GAUSSIAN, "mixture": MIXTURE, "fields": FIELDS, "regimes": REGIMES}
-GRIDS = {"vp_linear": sigmas.vp_linear(20), "karras": sigmas.karras(18), "no zero": sigmas.log_uniform(15, 0.02, 80.0)}
+GRIDS = {"vp_linear": sigmas.vp_linear(10), "karras": sigmas.karras(9), "no zero": sigmas.log_uniform(8, 0.02, 80.0)}
 PICARDS = [Picard(*options) for options in product(("window", "block"), ("gaussian", "identity"), ("gaussian", "constant"))]
 PUBLISHED = [Picard(), Picard("block"), Picard("window", "identity", "constant"), Picard("block", "identity", "constant")]
 MEMBERS = [0, 3, 2**32 - 1]
@@ -63,7 +63,7 @@ def test_single_precision_states_are_the_serial_sampler_bit_for_bit(eta):
 @pytest.mark.parametrize("solver", PICARDS, ids=str)
 def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
     """Rung 3: exact, whatever the linear model and the guess; and the next point is not there by chance."""
-    grid = sigmas.vp_linear(12)
+    grid = sigmas.vp_linear(8)
     expected = reference(problem, grid, eta)
     run = engine(chain(problem, DDIM(eta), grid, MEMBERS), solver)
     for k in range(1, len(grid)):
@@ -77,7 +77,7 @@ def test_after_k_rounds_the_first_k_points_are_serial(problem, eta, solver):
 @pytest.mark.parametrize("window", [4, None])
 def test_frozen_points_are_serial_when_nothing_may_be_lacking(eta, solver, window):
     """Rung 3 with windows that slide: whatever is frozen by round k is exact, and that is k points at least."""
-    grid = sigmas.vp_linear(20)
+    grid = sigmas.vp_linear(12)
     expected = reference(REGIMES, grid, eta)
     run = engine(chain(REGIMES, DDIM(eta), grid, MEMBERS), solver, window, tolerance=1e-300)
     for k in range(1, len(grid)):
@@ -181,7 +181,7 @@ def test_within_tolerance_on_fields_with_other_seeds(name, eta, seed):
 @both_ends
 def test_windows_of_members_are_independent(eta):
     """A member takes the same rounds and evaluations, to the same bits, whoever shares its batch."""
-    grid = sigmas.vp_linear(40)
+    grid = sigmas.vp_linear(24)
     together = engine(chain(REGIMES, DDIM(eta), grid, 4), Picard("block"), window=8)
     fields = together.run()
     for m in range(4):

@@ -83,7 +83,9 @@ def test_members_left_after_different_rounds_go_on_together(sampler):
 
 
 @pytest.mark.parametrize("solver", [Parareal(5), Spectral(), ParaTAA()], ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 5)])
+@pytest.mark.parametrize(
+    ("before", "after"), [pytest.param(1, 3, marks=pytest.mark.slow), pytest.param(3, 1, marks=pytest.mark.slow), (2, 5)]
+)
 def test_other_ranks_go_on(solver, before, after):
     """Ranks are threads here; over MPI they are in ranks/."""
     window = None if solver.wavefront else 6

@@ -1,8 +1,13 @@
 """Signals: heard from the first moment of a run to its last."""
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +16,8 @@ from parampi.run import job
 from parampi.run.config import load
 from parampi.run.stop_request import StopRequest
 from tests.small import write_project
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -69,3 +76,28 @@ def test_other_threads_cannot_listen_and_run_without():
     thread.start()
     thread.join()
     assert heard == [{}]
+
+
+LATE = """
+import ctypes, sys
+from parampi.__main__ import main
+ctypes.pythonapi.Py_AtExit(ctypes.CDLL(None).getchar)  # MPI is finalized at this place
+sys.argv = ["parampi", "run", "nowhere.yaml"]
+sys.exit(main())
+"""
+READS_STANDARD_INPUT = "0 0x0 "
+"""What /proc shows of a process that waits in read(0, ...), on 64-bit Intel and AMD."""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or not Path("/proc/self/syscall").exists(), reason="reads /proc of Linux")
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_while_the_interpreter_ends_kills_no_rank(number):
+    """Others would wait for the dead rank in MPI_Finalize, until the batch system's time limit."""
+    run = subprocess.Popen([sys.executable, "-c", LATE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True)
+    until = time.monotonic() + 60
+    while not Path(f"/proc/{run.pid}/syscall").read_text().startswith(READS_STANDARD_INPUT):
+        assert time.monotonic() < until and run.poll() is None
+        time.sleep(0.01)
+    run.send_signal(number)
+    _, errors = run.communicate("\n", timeout=60)
+    assert run.returncode == 2 and "nowhere.yaml" in errors

@@ -37,6 +37,17 @@ class StopRequest:
             return {}
         return {number: signal.signal(number, self.receive) for number in signals}
 
+    @staticmethod
+    def deafen() -> None:
+        """Ignore the signals of batch systems until this process ends.
+
+        The interpreter puts back the deadly default of every handler before MPI is finalized. A batch system's warning that
+        came then would kill one rank, and the others would wait for it until the time limit.
+        """
+        for number in SIGNALS:
+            if number != signal.SIGINT:
+                signal.signal(number, signal.SIG_IGN)
+
     @contextmanager
     def listening(self, signals: Sequence[signal.Signals] = SIGNALS) -> Iterator["StopRequest"]:
         """Listen, and restore at the end what signals did before."""

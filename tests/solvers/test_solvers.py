@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("hostile")
 F64 = torch.float64
 GRID = sigmas.vp_linear(10)
 SHORT = sigmas.vp_linear(6)
-SMALL = GaussianMixture(dim=16, components=3)
+SMALL = GaussianMixture(dim=16, components=2)
 MANY = FieldMixture(n=8, components=3)
 SHAPE = SMALL.shape
 TEN = CAUSAL["ddim"]().steps(GRID)
@@ -34,6 +34,8 @@ def refusal(solver, sampler):
         return str(error)
 
 
+STAGES = ("edm", "heun", "dpmpp_2s", "piadm_ode")
+"""Samplers of several evaluations a step, which take seconds where derivatives are products with the network's Jacobian."""
 ALL = [(solver(), sampler(), f"{s}-{a}") for s, solver in SOLVERS.distinct().items() for a, sampler in CAUSAL.items()]
 TAKEN = [(solver, sampler, name) for solver, sampler, name in ALL if refusal(solver, sampler) is None]
 
@@ -44,7 +46,11 @@ every_solver = pytest.mark.parametrize("solver", [kind() for kind in SOLVERS.dis
 def pairs(chosen):
     """Marks for solvers with samplers that they take."""
     taken = [pair for pair in TAKEN if chosen(*pair[:2])]
-    return pytest.mark.parametrize(("solver", "sampler"), [p[:2] for p in taken], ids=[p[2] for p in taken])
+    return pytest.mark.parametrize(("solver", "sampler"), [pytest.param(*p[:2], id=p[2], marks=cost(p[2])) for p in taken])
+
+
+def cost(name):
+    return [pytest.mark.slow] if name.startswith(("newton-", "spectral-")) and name.endswith(STAGES) else []
 
 
 def promises(solver, sampler):
@@ -152,7 +158,7 @@ def test_frozen_points_are_serial_when_nothing_may_be_lacking(solver, sampler):
 @every_swept_pair
 def test_the_answer_stays(solver, sampler):
     """Rung 4: at the serial trajectory a sweep changes nothing, not even a bit, and all points are accepted at once."""
-    problem = chain(SMALL, sampler, GRID, members=2)
+    problem = chain(SMALL, sampler, SHORT, members=2)
     reference, run = trajectory(problem), engine(problem, solver)
     n = len(states(run)) - 1
     states(run)[:] = reference[: n + 1]

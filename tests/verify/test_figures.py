@@ -63,7 +63,9 @@ def test_any_history(draw, statistics, overlaps, tmp_path, history):
     assert overlaps() == []
 
 
-@pytest.mark.parametrize("shape", [(2, 16, 32), (2, 33, 8), (2, 4, 4), (2, 1, 64)])
+@pytest.mark.parametrize(
+    "shape", [(2, 16, 32), *(pytest.param((2, *grid), marks=pytest.mark.slow) for grid in ((33, 8), (4, 4), (1, 64)))]
+)
 def test_globes_and_other_grids(overlaps, tmp_path, shape):
     fields = np.random.default_rng(0).standard_normal((6, *shape)) + 280
     y, x = np.linspace(80, -80, shape[1]), np.arange(shape[2]) * 360 / shape[2]
