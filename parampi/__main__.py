@@ -14,27 +14,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A command line hears signals before anything that takes seconds to load is loaded, until its process ends.
     """
-    if arguments is not None:
-        return command(arguments)
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] not in STOPPABLE:
-        return command(arguments)
-    stop = StopRequest()
-    stop.listen()
-    try:
-        return command(arguments, stop)
-    finally:
-        stop.deafen()
-
-
-def command(arguments: Sequence[str], stop: StopRequest | None = None) -> int:
-    """Do what the arguments say, and return the exit code."""
+    stop: StopRequest | None = None
+    if arguments is None:
+        arguments = sys.argv[1:]
+        if arguments and arguments[0] in STOPPABLE:
+            stop = StopRequest()
+            stop.listen()
     from parampi.commands.main import EXPECTED, commands, exit_code
 
     try:
         return commands.main(list(arguments), standalone_mode=False, obj=stop) or 0
     except EXPECTED as error:
         return exit_code(error)
+    finally:
+        if stop:
+            stop.deafen()
 
 
 if __name__ == "__main__":

@@ -186,6 +186,7 @@ def engine_run(*arguments, **options):
     return run
 
 
+@pytest.mark.slow
 @some
 @given(step_maps(), st.integers(2, 8), st.sampled_from(PICARDS), st.integers(1, 12), st.sampled_from([1e-1, 1e-3, 1e-300]))
 def test_any_stencil_on_any_number_of_ranks_gives_the_same_bits(step_map, ranks, solver, window, tolerance):
@@ -194,6 +195,7 @@ def test_any_stencil_on_any_number_of_ranks_gives_the_same_bits(step_map, ranks,
     assert len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.slow
 @some
 @given(step_maps(), st.integers(2, 8), st.sampled_from(PICARDS), st.integers(1, 12))
 def test_fast_mode_agrees_to_rounding(step_map, ranks, solver, window):

@@ -234,6 +234,7 @@ def serial(denoiser, sampler, sigmas, members):
     return x.flatten(1)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_sampled_posterior_has_the_exact_mean_and_covariance(eta):

@@ -100,6 +100,7 @@ def test_refusal_names_the_first_offending_level():
         check_grid(torch.tensor([3.0, 1.0, 1.5, 2.0]))
 
 
+@pytest.mark.slow
 @every_sampler
 def test_measured_order_of_the_variance_is_the_declared_one(sampler):
     measured = order_of_variances(sampler)
@@ -107,6 +108,7 @@ def test_measured_order_of_the_variance_is_the_declared_one(sampler):
     assert measured < sampler.order + 0.06 or type(sampler) in BETTER
 
 
+@pytest.mark.slow
 @every_sampler
 def test_measured_order_of_the_mean_is_the_declared_one_or_better(sampler):
     assert order_of_means(sampler) > sampler.order - 0.06 or type(sampler) in STEPS_CHANGE_THE_NOISE
