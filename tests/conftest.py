@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.hostile import hostile_library
 
@@ -16,12 +17,15 @@ def pytest_xdist_auto_num_workers(config):
     return min(len(os.sched_getaffinity(0)), 8) if folders and not config.option.usepdb else 0
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+class RanksInOneProcess(LoadScopeScheduling):
     """Give one process all tests that start ranks: two launches at a time would wait for one another's ranks."""
-    for item in items:
-        if item.get_closest_marker("mpi"):
-            item.add_marker(pytest.mark.xdist_group("mpi"))
+
+    def _split_scope(self, nodeid):
+        return "ranks" if nodeid.startswith(("tests/ranks/", "tests/jobs/")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return RanksInOneProcess(config, log)
 
 
 @pytest.fixture
