@@ -93,6 +93,9 @@ def with_defaults(target: Callable[..., Any], defaults: dict[str, Any]) -> tuple
     unknown = defaults.keys() - signature.parameters.keys()
     if unknown:
         raise TypeError(f"{target.__name__} has no option {', '.join(sorted(unknown))}")
-    parameters = [p.replace(default=defaults.get(name, p.default)) for name, p in signature.parameters.items()]
     hints = get_type_hints(target)
+    parameters = [
+        p.replace(default=defaults.get(name, p.default), annotation=hints.get(name, p.annotation))
+        for name, p in signature.parameters.items()
+    ]
     return signature.replace(parameters=parameters), {name: hints[name] for name in signature.parameters if name in hints}

@@ -14,7 +14,8 @@ from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.run import plugins
-from parampi.run.config import load
+from parampi.run.config import build, load, resolved
+from parampi.run.inputs import read_inputs
 from parampi.run.job import run
 from parampi.run.rerun import rerun
 from tests.small import parampi_command, write_project
@@ -87,10 +88,114 @@ def test_options_only_the_class_can_judge(project):
         run(load(project, ["sampling.solver.variance=-1.0"]))
 
 
+OPTIONS = """
+from __future__ import annotations
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+import torch
+from parampi.samplers import DDIM, register
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+class Steps:
+    order = 1
+    def steps(self, sigmas):
+        return DDIM().steps(sigmas)
+
+"""
+DATACLASS = '@register("mine")\n@dataclass(frozen=True)\nclass Mine(Steps):\n    {option}\n'
+INIT = '@register("mine")\nclass Mine(Steps):\n    def __init__(self, {option}):\n        self.options = dict(locals())\n'
+
+
+def with_options(folder, form, option, *overrides):
+    """The configuration of a sampler with an option, as other ranks have it."""
+    (folder / "mine.py").write_text(OPTIONS + form.format(option=option))
+    path = write_project(folder, model__plugins=["mine.py"], sampling__sampler={"name": "mine"})
+    return resolved(load(path, overrides).as_dict(), [], "other ranks")
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "override", "options"),
+    [
+        (DATACLASS, "levels: list[int] = field(default_factory=lambda: [1, 2])", None, {"levels": [1, 2]}),
+        (DATACLASS, "levels: list[int] = field(default_factory=list)", "levels=[3]", {"levels": [3]}),
+        (DATACLASS, "values: str = 'hello'", None, {"values": "hello"}),
+        (DATACLASS, "values: dict[str, float]", "values={a: 1.5}", {"values": {"a": 1.5}}),
+        (DATACLASS, "bound: float = float('inf')", None, {"bound": float("inf")}),
+        (DATACLASS, "schedule: str = 'x'", None, {"schedule": "x"}),
+        (DATACLASS, "model_size: int = 3", "model_size=4", {"model_size": 4}),
+        (INIT, "eta=0.5, *rest, **more", None, {"eta": 0.5}),
+        (INIT, "eta: float | None = None", "eta=2", {"eta": 2.0}),
+    ],
+)  # fmt: skip
+def test_options_of_every_form_are_read(tmp_path, form, option, override, options):
+    overrides = [f"sampling.sampler.{override}"] if override else []
+    config = with_options(tmp_path, form, option, *overrides)
+    assert config.as_dict()["sampling"]["sampler"] == {"name": "mine"} | options
+    assert build(config, "sampler").order == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "message"),
+    [
+        (DATACLASS, "name: str = 'x'", "the option name of Mine is called like the key name, which chooses the class; rename"),
+        (DATACLASS, "w: torch.Tensor | None = None", r"the option w of Mine has the type torch.Tensor \| None, which a config"),
+        (
+            DATACLASS,
+            "w: torch.Tensor",
+            "the option w of Mine has the type Tensor, which a configuration cannot give; it gives ",
+        ),
+        (
+            DATACLASS,
+            "w: Fraction = 1",
+            r"option w of Mine has the type Fraction, which cannot be read \(NameError: .*outside of",
+        ),
+        (DATACLASS, "w: Any = torch.float64", r"option w of Mine has a default that is not plain \(.*Error\); a config"),
+        (DATACLASS, "w: float = None", "the option w of Mine has the default None, which is no float as a configuration gives"),
+        (DATACLASS, "w: tuple[int, ...] = (1, 2)", r"w of Mine has the default \[1, 2\], which is no tuple"),
+        (DATACLASS, "w: object = field(default_factory=object)", "the option w of Mine has a default that is not plain"),
+        (DATACLASS, "model_dump: int = 1", "the option model_dump of Mine has a name that configurations keep for themselves"),
+        (INIT, "_w: int = 1", "the option _w of Mine has a name that configurations keep for themselves; rename it"),
+        (INIT, "w, /", "the option w of Mine cannot be given by its name; let the signature do without '/'"),
+        (INIT, "w: Fraction = 1", r"the option w of Mine has the type Fraction, which cannot be read"),
+    ],
+)
+def test_options_that_no_configuration_can_give_are_refused_in_one_line(tmp_path, form, option, message):
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/run.yaml: sampling.sampler.name = 'mine': .*{message}") as refusal:
+        with_options(tmp_path, form, option)
+    assert "\n" not in str(refusal.value)
+
+
+NO_SOLVER = """
+from parampi.{kind}s import register
+
+@register("mine")
+class Mine:
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("solver", "k = 3", "sampling.solver: solver = .*Mine.* is no solver, which derives from parampi.solvers.Solver; give"),
+        ("sampler", "order = 1", "sampling.sampler: sampler = .*Mine.* is no sampler, for it has no method steps"),
+        ("sampler", "steps = lambda self, sigmas: sigmas", "Mine.steps returned a Tensor; it must return a parampi.samplers.S"),
+        ("solver", "def __init__(self): 1 / 0", "sampling.solver: Mine failed with ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_registered_class_of_another_kind_is_refused_in_one_line(tmp_path, kind, body, message):
+    (tmp_path / "mine.py").write_text(NO_SOLVER.format(kind=kind, body=body))
+    path = write_project(tmp_path, model__plugins=["mine.py"], **{f"sampling__{kind}": {"name": "mine"}})
+    with pytest.raises(ConfigError, match=message):
+        read_inputs(load(path))
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "message"),
     [
         (None, DataError, r"model.plugins: there is no file .*/mine.py"),
+        ("raise SystemExit('no licence')", ConfigError, r"mine.py cannot be imported: SystemExit: no licence"),
         ("import numppy", ConfigError, r"mine.py cannot be imported: ModuleNotFoundError: No module named 'numppy'"),
         (
             SAMPLER.format(name="ddpm"), ConfigError,

@@ -1,7 +1,15 @@
 """The registry of schedules: functions that return noise levels, by the names that configurations use."""
 
+from torch import Tensor
+
 from parampi.diffusion import sigmas
 from parampi.registry import Registry
+
+
+def explicit(values: list[float]) -> Tensor:
+    """Return the noise levels that a configuration lists; see `parampi.sigmas.explicit`."""
+    return sigmas.explicit(values)
+
 
 SCHEDULES = Registry(
     "schedule",
@@ -10,7 +18,7 @@ SCHEDULES = Registry(
     vp_linear=sigmas.vp_linear,
     vp_cosine=sigmas.vp_cosine,
     piadm=sigmas.piadm,
-    explicit=sigmas.explicit,
+    explicit=explicit,
 )
 register = SCHEDULES.register
 lookup = SCHEDULES.lookup

@@ -20,7 +20,7 @@ from parampi.run import card as cards
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.input_files import file_digests
-from parampi.samplers import Equations, Sampler
+from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_solver
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     """Read what a configuration names. All ranks of `comm` make the same call; a mistake is a UserError on all of them."""
     sigmas, sampler, solver = build(config, "sigmas"), build(config, "sampler"), build(config, "solver")
     members = member_numbers(config.sampling.members)
-    step_map = sampler.steps(sigmas)
+    step_map = equations_of(sampler, sigmas)
     check_solver(solver, step_map, tuple(config.model.shape))
     window = solver.window(config.sampling.window, step_map)
     card = on_all(comm, lambda: read_card(config))

@@ -25,7 +25,7 @@ def import_file(path: Path, key: str) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{key}: {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -34,6 +34,6 @@ def import_module(name: str, key: str) -> ModuleType:
     """Import a module by its name. Raises ConfigError; `key` is who names it."""
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         raise ConfigError(f"{key}: module {name!r} cannot be imported: {kind}{error}") from error

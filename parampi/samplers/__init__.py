@@ -1,6 +1,18 @@
 """Samplers: step maps as coefficients, and collocation as equations. Each family is one small file."""
 
-from parampi.samplers.base import SAMPLERS, Equations, Sampler, StepMap, alias, check_grid, lookup, register
+from parampi.samplers.base import (
+    SAMPLERS,
+    Equations,
+    Sampler,
+    StepMap,
+    alias,
+    check_grid,
+    check_sampler,
+    equations_of,
+    lookup,
+    noise_levels,
+    register,
+)
 from parampi.samplers.collocation import Collocation, CollocationEquations
 from parampi.samplers.ddim import DDIM, DDPM
 from parampi.samplers.dpmpp import DPMpp2M, DPMpp2MSDE, DPMpp3M, DPMppSDE
@@ -13,5 +25,5 @@ from parampi.samplers.unipc import UniPC
 __all__ = [
     "DDIM", "DDPM", "EDM", "PIADMODE", "PIADMSDE", "SAMPLERS", "Collocation", "CollocationEquations", "DPMpp2M", "DPMpp2MSDE",
     "DPMpp2S", "DPMpp3M", "DPMppSDE", "Equations", "Euler", "EulerAncestral", "Heun", "Sampler", "StepMap", "UniPC", "alias",
-    "check_grid", "lookup", "register",
+    "check_grid", "check_sampler", "equations_of", "lookup", "noise_levels", "register",
 ]  # fmt: skip

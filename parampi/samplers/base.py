@@ -1,8 +1,9 @@
 """Equations that solvers solve, step maps above all; samplers, which make them from noise levels, and their registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -162,10 +163,47 @@ lookup = SAMPLERS.lookup
 alias = SAMPLERS.alias
 
 
+def noise_levels(sigmas: Tensor | Sequence[float]) -> Tensor:
+    """Return noise levels as float64 on the CPU. Raises ConfigError for what are no numbers."""
+    try:
+        if isinstance(sigmas, Tensor) and sigmas.is_complex():
+            raise TypeError("they are complex")
+        return torch.as_tensor(sigmas, dtype=torch.float64).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"sigmas of type {type(sigmas).__name__} are no list of noise levels ({reason}); give a tensor or a list of "
+            "numbers, such as parampi.sigmas.karras(18)"
+        ) from None
+
+
+def check_sampler(sampler: Any) -> Sampler:
+    """Return a sampler. Raises ConfigError, with what to give instead, for what is none: a class, a name, a solver."""
+    give = "give an object such as parampi.samplers.DDIM()"
+    if isinstance(sampler, type):
+        raise ConfigError(f"sampler = {sampler.__name__} is a class; {give.replace('DDIM', sampler.__name__)}")
+    if isinstance(sampler, str):
+        raise ConfigError(f"sampler = {sampler!r} is a name, which only configurations take; {give}")
+    if not callable(getattr(sampler, "steps", None)):
+        raise ConfigError(f"sampler = {sampler!r} is no sampler, for it has no method steps(sigmas); {give}")
+    checked: Sampler = sampler
+    return checked
+
+
+def equations_of(sampler: Any, sigmas: Tensor | Sequence[float]) -> Equations:
+    """Return the equations that a sampler makes of noise levels. Raises ConfigError for what is no sampler."""
+    levels = sigmas if isinstance(sigmas, Tensor) and not sigmas.is_complex() else noise_levels(sigmas)
+    equations = check_sampler(sampler).steps(levels)
+    if not isinstance(equations, Equations):
+        made = type(equations).__name__
+        raise ConfigError(f"{type(sampler).__name__}.steps returned a {made}; it must return a parampi.samplers.StepMap")
+    return equations
+
+
 def check_grid(sigmas: Tensor) -> Tensor:
     """Return the grid as float64 on the CPU. Raises ConfigError unless it is finite, positive (the last may be 0) and strictly
     decreasing."""
-    sigmas = torch.as_tensor(sigmas, dtype=torch.float64).cpu()
+    sigmas = noise_levels(sigmas)
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ConfigError(f"sigmas has shape {tuple(sigmas.shape)}; give a list of at least two noise levels")
     wrong = ~(sigmas[1:] < sigmas[:-1]) | (sigmas[1:] < 0) | ~sigmas[:-1].isfinite()

@@ -1,6 +1,6 @@
 """Solvers: a linear model, a first guess, how windows move, and when points are accepted; and their registry."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +64,18 @@ SOLVERS = Registry("solver")
 register = SOLVERS.register
 lookup = SOLVERS.lookup
 alias = SOLVERS.alias
+
+
+def check_solver_type(solver: Any) -> Solver:
+    """Return a solver. Raises ConfigError, with what to give instead, for what is none: a class, a name, a sampler."""
+    give = "give an object such as parampi.solvers.Picard()"
+    if isinstance(solver, type):
+        raise ConfigError(f"solver = {solver.__name__} is a class; {give.replace('Picard', solver.__name__)}")
+    if isinstance(solver, str):
+        raise ConfigError(f"solver = {solver!r} is a name, which only configurations take; {give}")
+    if not isinstance(solver, Solver):
+        raise ConfigError(f"solver = {solver!r} is no solver, which derives from parampi.solvers.Solver; {give}")
+    return solver
 
 
 def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...]) -> None:

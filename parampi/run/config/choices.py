@@ -1,20 +1,19 @@
 """Choices of a configuration among what is registered: noise levels, a sampler, a solver. What there is, and the options that
 each takes, is looked up when a configuration is read."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
 from pydantic_core import PydanticKnownError
 
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError
 from parampi.registry import Registry
-from parampi.samplers import SAMPLERS
-from parampi.solvers import SOLVERS
+from parampi.run.config.options import Options, called, read_options
+from parampi.samplers import SAMPLERS, check_sampler, noise_levels
+from parampi.solvers import SOLVERS, check_solver_type
 
 if TYPE_CHECKING:
     from parampi.run.config.sections import RunConfig
@@ -22,38 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a registry's entries: `key` names it, the other keys are the arguments of the entry."""
+    """One of a registry's entries: `key` names it, the other keys are the arguments of the entry. `checked` returns what the
+    entry makes, and raises ConfigError where it is of another kind."""
 
     key: str
     registry: Registry
+    checked: Callable[[Any], Any]
 
 
-CHOICES = {"sigmas": Choice("schedule", SCHEDULES), "sampler": Choice("name", SAMPLERS), "solver": Choice("name", SOLVERS)}
+CHOICES = {
+    "sigmas": Choice("schedule", SCHEDULES, noise_levels),
+    "sampler": Choice("name", SAMPLERS, check_sampler),
+    "solver": Choice("name", SOLVERS, check_solver_type),
+}
 """By their keys in the section `sampling`."""
-
-
-class Options(BaseModel):
-    """The options of a choice: unknown ones and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
 @cache
 def options(key: str, name: str, target: Callable[..., Any]) -> type[Options]:
-    """Return the model of one choice, read off its signature: `key: name` and its options."""
-    hints, parameters = get_type_hints(target), inspect.signature(target).parameters
-    fields: dict[str, Any] = {key: (Literal[name], ...)}
-    for option, parameter in parameters.items():
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[option] = (list[float] if option == "values" else hints.get(option, Any), default)
-    return create_model(f"{key}_{name}", __base__=Options, **fields)
+    """Return the model of one choice, which is read once."""
+    return read_options(key, name, target)
 
 
 def model_of(option: str, value: Any) -> type[Options] | None:
     """Return the model of the choice that a value makes; None where it makes none that is registered."""
     choice = CHOICES[option]
     name = value.get(choice.key) if isinstance(value, dict) else None
-    return options(choice.key, name, choice.registry[name]) if isinstance(name, str) and name in choice.registry else None
+    if not isinstance(name, str) or name not in choice.registry:
+        return None
+    try:
+        return options(choice.key, name, choice.registry[name])
+    except ConfigError as error:
+        raise ConfigError(f"sampling.{option}.{choice.key} = {name!r}: {error}") from None
 
 
 def chosen(option: str) -> Callable[[Any], Options]:
@@ -86,7 +85,17 @@ def registered(config: "RunConfig") -> list[Callable[..., Any]]:
 def build(config: "RunConfig", option: str) -> Any:
     """Return the object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
     choice, arguments = CHOICES[option], getattr(config.sampling, option).model_dump()
+    entry = choice.registry[arguments.pop(choice.key)]
     try:
-        return choice.registry[arguments.pop(choice.key)](**arguments)
+        return choice.checked(entry(**arguments))
     except ConfigError as error:
         raise ConfigError(f"sampling.{option}: {error}") from None
+    except Exception as error:
+        if is_own(entry):
+            raise
+        raise ConfigError(f"sampling.{option}: {called(entry)} failed with {type(error).__name__}: {error}") from error
+
+
+def is_own(entry: Callable[..., Any]) -> bool:
+    """Return whether an entry is of this package, not of a plugin."""
+    return str(getattr(entry, "__module__", "")).partition(".")[0] == "parampi"

@@ -54,6 +54,8 @@ def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path)
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, tree)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def agreed(comm: "Comm | None", source: str | Path, read: Callable[[], RunConfig]) -> RunConfig:

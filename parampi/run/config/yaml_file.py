@@ -1,5 +1,6 @@
 """YAML as configurations use it: `1e-3` is a number, `2001-01-01` a text, and a key stands once in a mapping."""
 
+import json
 import re
 from typing import Any
 
@@ -25,7 +26,12 @@ class Loader(yaml.SafeLoader):
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         names: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in names:
+            if not isinstance(key, yaml.ScalarNode):
+                what = "list" if isinstance(key, yaml.SequenceNode) else "mapping"
+                raise yaml.constructor.ConstructorError(
+                    "while constructing a mapping", node.start_mark, f"found a {what} as a key; write a text", key.start_mark
+                )
+            if key.value in names:
                 raise yaml.constructor.ConstructorError(
                     "while constructing a mapping", node.start_mark, f"found duplicate key {key.value}", key.start_mark
                 )
@@ -54,4 +60,9 @@ Loader.add_constructor("tag:yaml.org,2002:str", Loader.text)
 
 def parse(source: Any) -> Any:
     """Return the data of a text or an open file. Raises yaml.YAMLError."""
-    return yaml.load(source, Loader)
+    data = yaml.load(source, Loader)
+    try:
+        json.dumps(data, default=str)
+    except (ValueError, RecursionError):
+        raise yaml.YAMLError("an anchor stands for something that holds the anchor itself; write it out") from None
+    return data
