@@ -14,6 +14,8 @@ PLUGIN_KEY = "model.plugins"
 """Key of a configuration that lists modules which register entries."""
 PLUGIN_GROUP = "parampi.plugins"
 """Group of entry points by which installed packages name such a module."""
+UNAVAILABLE: dict[str, str] = {}
+"""Plugins of installed packages that could not be imported, and why: names that are unknown may be theirs."""
 
 
 class Registry(dict[str, Callable[..., Any]]):
@@ -52,6 +54,7 @@ class Registry(dict[str, Callable[..., Any]]):
         return (
             f"{known}; a {self.kind} of your own is known once its module is imported: by "
             f"{PLUGIN_KEY}: [my_module.py], by an entry point of the group {PLUGIN_GROUP}, or by your script"
+            + "".join(f"; or it is of {reason}" for reason in UNAVAILABLE.values())
         )
 
     def alias(self, name: str, target: Callable[P, T], **defaults: Any) -> Callable[P, T]:

@@ -8,16 +8,20 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import ConfigError, DataError, InterruptionError
+from parampi.registry import UNAVAILABLE
 from parampi.run import plugins
 from parampi.run.config import build, load, resolved
+from parampi.run.input_files import deciding_files
 from parampi.run.inputs import read_inputs
 from parampi.run.job import run
 from parampi.run.rerun import rerun
+from parampi.solvers.spectral.prior import SpectralPrior
 from tests.small import parampi_command, write_project
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "howto" / "extending.md").read_text()
@@ -45,6 +49,7 @@ def registries():
         registry.aliases = aliases
     plugins.imported.clear()
     plugins.digests.clear()
+    UNAVAILABLE.clear()
 
 
 @pytest.fixture
@@ -277,10 +282,56 @@ def test_an_installed_package_needs_no_line_in_the_configuration(tmp_path, packa
         assert "the file of Mine" in [name.partition(",")[0] for name in json.loads(file.inputs_sha256)]
 
 
-def test_an_installed_package_that_cannot_be_imported_is_named(tmp_path, package):
+UNUSABLE = {
+    "import numppy": "module 'installed_methods' cannot be imported: No module named 'numppy'",
+    "raise SystemExit(3)": "module 'installed_methods' cannot be imported: SystemExit: 3",
+    SAMPLER.format(name="ddpm"): "installed_methods registers the sampler 'ddpm', which exists already; choose another name",
+}
+
+
+@pytest.mark.parametrize("content", UNUSABLE)
+def test_a_run_goes_on_without_an_installed_package_that_cannot_be_imported(tmp_path, package, capsys, content):
+    package.write_text(content)
+    reason = f"the plugin mine of the package methods: {UNUSABLE[content]}"
+    path = write_project(tmp_path)
+    assert main(["run", str(path)]) == 0
+    assert capsys.readouterr().err == f"parampi: going on without {reason}\n"
+    with pytest.raises(ConfigError, match=rf"'installed' is not a known sampler; .*, or by your script; or it is of {reason}"):
+        load(path, ["sampling.sampler.name=installed"])
+    assert capsys.readouterr().err == ""
+
+
+def test_other_ranks_do_not_say_it_too(tmp_path, package, capsys, monkeypatch):
     package.write_text("import numppy")
-    with pytest.raises(ConfigError, match=r"the plugin mine of the package methods: module 'installed_methods' cannot be impo"):
-        load(write_project(tmp_path))
+    monkeypatch.setattr(plugins, "launched_rank", lambda: 1)
+    load(write_project(tmp_path))
+    assert capsys.readouterr().err == ""
+
+
+BASIS = """
+from parampi.basis import Fourier, register
+
+@register("{name}")
+class Mine(Fourier):
+    pass
+"""
+
+
+@pytest.mark.parametrize("named_by", ["configuration", "statistics", "store"])
+def test_files_of_an_installed_basis_and_store_are_among_those_that_decide(tmp_path, package, named_by):
+    package.write_text((STORE if named_by == "store" else BASIS).format(name="mine"))
+    path = write_project(tmp_path)
+    load(path)
+    solver = {"name": "spectral"}
+    if named_by == "statistics":
+        solver["statistics"] = str(tmp_path / "prior.nc")
+        SpectralPrior.from_samples(torch.randn(5, 1, 8, 8), basis="mine").save(solver["statistics"])
+    elif named_by == "configuration":
+        solver["basis"] = "mine"
+    changes = {"output__mode": "mine"} if named_by == "store" else {"sampling__solver": solver}
+    config = load(write_project(tmp_path, **changes))
+    assert package in deciding_files(config).values()
+    assert package not in deciding_files(load(write_project(tmp_path))).values()
 
 
 STORE = """

@@ -355,3 +355,23 @@ def test_an_output_in_the_place_of_an_input_is_refused_with_overwrite_too(
     assert f"output.report = {tmp_path / name} is {INPUTS[name]}" in error.replace("sampling.", "")
     assert "which the run reads; choose another name" in error
     assert (tmp_path / name).read_bytes() == before and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("basis=fourrier", r"sampling.solver: there is no basis 'fourrier'; did you mean 'fourier'\?"),
+        ("basis=eof", "sampling.solver: EOF needs either samples"),
+        ("basis=mixed", "sampling.solver: the basis 'mixed' needs the option kinds; give it"),
+        ("basis=3", "sampling.solver: basis = 3 is no basis; give its name, such as 'fourier', or a basis"),
+        ("statistics=gone.nc", "gone.nc does not exist"),
+    ],
+)
+def test_a_basis_that_does_not_fit_is_refused_before_the_network_is_loaded(
+    tmp_path: Path, capsys: Any, option: str, message: str
+) -> None:
+    path = write_project(tmp_path)
+    (tmp_path / "net.py").write_text("raise RuntimeError('the network was loaded')")
+    with pytest.raises((ConfigError, DataError), match=message):
+        run(load(path, ["sampling.solver.name=spectral", f"sampling.solver.{option}"]))
+    assert capsys.readouterr().out == "" and not (tmp_path / "out").exists()

@@ -70,9 +70,15 @@ lookup = BASES.lookup
 def make_basis(name: str, shape: Sequence[int], **options: Any) -> Basis:
     """Return the basis of that name for fields of `shape` (C, *space). Raises ConfigError for an unknown name or option."""
     kind = lookup(name)
-    known = [option for option in inspect.signature(kind).parameters if option != "shape"]
+    parameters = inspect.signature(kind).parameters.values()
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    named = [p for p in parameters if p.name != "shape" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    known = [parameter.name for parameter in named]
+    missing = [p.name for p in named if p.default is p.empty and p.name not in options]
+    if missing:
+        raise ConfigError(f"the basis {name!r} needs the option {', '.join(missing)}; give it")
     for option in options:
-        if option not in known:
+        if option not in known and not takes_all:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise ConfigError(f"the basis {name!r} has no option {option!r}; {has}")
     basis: Basis = kind(tuple(shape), **options)

@@ -1,15 +1,14 @@
 """The verbs of the command line, and its exit codes. A verb's file is loaded when the verb is called for."""
 
-import os
 import sys
 import time
-from collections.abc import Mapping
 from importlib import import_module
 
 import click
 
 from parampi import __version__
 from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
+from parampi.run.launched_rank import launched_rank
 
 USER_ERROR, NETWORK_ERROR, INTERRUPTED = 2, 3, 75
 """Exit codes; 75 is EX_TEMPFAIL of sysexits.h: come again."""
@@ -19,8 +18,6 @@ EXPECTED = (UserError, NonFiniteError, InterruptionError, click.ClickException, 
 CANCELLED = 130
 LAST_WORD = 1.0
 """Seconds that other ranks leave rank 0 to say what is wrong: launchers kill all ranks when the first one ends."""
-RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
-"""Variables in which launchers number their processes."""
 VERBS = ("bench", "card", "check", "info", "merge", "rerun", "resume", "run", "stats", "verify")
 
 
@@ -41,11 +38,6 @@ class Verbs(click.Group):
 @click.version_option(__version__, prog_name="parampi")
 def commands() -> None:
     """Ensembles from diffusion models of physics fields, parallel in time."""
-
-
-def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """Return this process's rank as the launcher numbers it, known before torch is loaded; 0 where no launcher is at work."""
-    return next((int(environment[name]) for name in RANKS if environment.get(name, "").isdigit()), 0)
 
 
 def exit_code(error: Exception) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from parampi.commands.main import launched_rank
+from parampi.run.launched_rank import launched_rank
 
 
 @click.command()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parampi.commands.main import launched_rank
+from parampi.run.launched_rank import launched_rank
 
 if TYPE_CHECKING:
     from parampi.fields import DatasetStatistics

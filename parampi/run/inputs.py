@@ -100,7 +100,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     if conditions is not None:
         members = numbered(members, conditions.cases.indices)
         leads = len(conditions.leads.values) if conditions.leads else 1
-    solver = on_all(comm, lambda: with_default_prior(solver, statistics))
+    solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics)))
     return Inputs(config, sigmas, sampler, solver, step_map, window, statistics, conditions, cells, members, leads)
 
 
@@ -171,6 +171,15 @@ def numbered(members: list[int], cases: list[int]) -> list[int]:
     if max(members) >= PER_CASE or max(cases) >= PER_CASE:
         raise ConfigError(f"with a condition, members and cases are numbered below {PER_CASE}; draw them in several runs")
     return [case * PER_CASE + member for case in cases for member in members]
+
+
+def checked_solver(config: RunConfig, solver: Solver) -> Solver:
+    """Return the solver. Raises ConfigError where its basis or its files do not fit fields of this shape."""
+    try:
+        solver.bind(tuple(config.model.shape), config.model.sigma_data)
+    except ConfigError as error:
+        raise ConfigError(f"sampling.solver: {error}") from None
+    return solver
 
 
 def with_default_prior(solver: Solver, statistics: DatasetStatistics) -> Solver:

@@ -5,6 +5,7 @@ A configuration lists them as `model.plugins`: files and modules. Packages that 
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
@@ -14,9 +15,10 @@ from typing import Any
 
 from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, UserError
 from parampi.fields import STORES
-from parampi.registry import PLUGIN_GROUP, PLUGIN_KEY, Registry
+from parampi.registry import PLUGIN_GROUP, PLUGIN_KEY, UNAVAILABLE, Registry
+from parampi.run.launched_rank import launched_rank
 from parampi.run.user_files import import_file, import_module, sha256
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
@@ -33,15 +35,29 @@ def load_plugins(references: Sequence[str]) -> None:
     """Import the plugins of installed packages and those that a configuration names.
 
     Raises DataError for a file that is not there, and ConfigError for a plugin that cannot be imported, that registers a name
-    that exists, or whose file has changed since it ran.
+    that exists, or whose file has changed since it ran. An installed package's plugin is left out then, which is said once: a
+    configuration need not use it.
     """
     for point in entry_points(group=PLUGIN_GROUP):
-        load_once(f"{PLUGIN_GROUP} {point.name} = {point.value}", f"the plugin {point.name} of {package(point)}", point.module)
+        load_installed(point)
     for reference in references:
         load_once(reference, PLUGIN_KEY, reference)
         path = Path(reference)
         if reference in digests and not (path.is_file() and sha256(path) == digests[reference]):
             raise ConfigError(f"{PLUGIN_KEY}: {reference} has changed since this process imported it; start a new process")
+
+
+def load_installed(point: EntryPoint) -> None:
+    """Import the plugin of an installed package; where that fails, say so in one line, on rank 0, and go on without it."""
+    name = f"{PLUGIN_GROUP} {point.name} = {point.value}"
+    if name in UNAVAILABLE:
+        return
+    try:
+        load_once(name, f"the plugin {point.name} of {package(point)}", point.module)
+    except UserError as error:
+        UNAVAILABLE[name] = str(error)
+        if launched_rank() == 0:
+            print(f"parampi: going on without {error}", file=sys.stderr, flush=True)
 
 
 def package(point: EntryPoint) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from parampi.commands.main import launched_rank
+from parampi.run.launched_rank import launched_rank
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticKnownError
 
+from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, UserError
+from parampi.fields import STORES
 from parampi.registry import Registry
 from parampi.run.config.options import Options, called, read_options
 from parampi.samplers import SAMPLERS, check_sampler, noise_levels
 from parampi.solvers import SOLVERS, check_solver_type
+from parampi.solvers.spectral.prior import SpectralPrior
 
 if TYPE_CHECKING:
     from parampi.run.config.sections import RunConfig
@@ -77,9 +80,23 @@ def chosen(option: str) -> Callable[[Any], Options]:
 
 
 def registered(config: "RunConfig") -> list[Callable[..., Any]]:
-    """Return the registered functions and classes that a configuration chooses."""
+    """Return the registered functions and classes that a configuration chooses: schedule, sampler, solver, its basis, store."""
     sections = [(choice, getattr(config.sampling, option)) for option, choice in CHOICES.items()]
-    return [choice.registry[getattr(section, choice.key)] for choice, section in sections]
+    entries = [choice.registry[getattr(section, choice.key)] for choice, section in sections]
+    named = [(BASES, basis_name(config) or ""), (STORES, config.output.mode)]
+    return entries + [registry[name] for registry, name in named if name in registry]
+
+
+def basis_name(config: "RunConfig") -> str | None:
+    """Return the name of the solver's basis: the one that is configured, or that of its file of statistics."""
+    solver = config.sampling.solver
+    basis, statistics = getattr(solver, "basis", None), getattr(solver, "statistics", None)
+    if basis is None and isinstance(statistics, str):
+        try:
+            basis = SpectralPrior.from_file(statistics).basis
+        except UserError:  # which is said when the solver reads the file
+            return None
+    return basis if isinstance(basis, str) else None
 
 
 def build(config: "RunConfig", option: str) -> Any:

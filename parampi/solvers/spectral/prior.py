@@ -153,7 +153,11 @@ def require_shape(own: Sequence[int], shape: Sequence[int]) -> None:
 
 def chosen(basis: str | Basis, shape: Sequence[int], options: Mapping[str, Any]) -> Basis:
     """Return the basis itself, or the one of that name for fields of this shape."""
-    return make_basis(basis, shape, **options) if isinstance(basis, str) else basis
+    if isinstance(basis, str):
+        return make_basis(basis, shape, **options)
+    if not callable(getattr(basis, "forward", None)):
+        raise ConfigError(f"basis = {basis!r} is no basis; give its name, such as 'fourier', or a basis")
+    return basis
 
 
 def listed(options: Mapping[str, Any]) -> dict[str, Any]:
