@@ -82,7 +82,8 @@ def sample(
     condition      what the network reads of each member beside its state: `condition(numbers)` -> (m, ...) for a list of m
                    member numbers, called by each group of ranks for its own members only. Then `denoiser` is
                    D(x, sigma, condition)
-    safeguard      keeps checkpoints, goes on with members from them, and stops the run in good order
+    safeguard      a hook, called before the first round of members and after each: keeps checkpoints, goes on with members from
+                   them, and stops the run in good order
 
     Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, InterruptionError
     when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`; all on all ranks alike. Any
@@ -93,7 +94,16 @@ def sample(
         check_sink(keep, keep_on)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         scale, equations = scale_of(denoiser, sigma_data), (sampler or DDIM()).steps(sigmas)
-        problem = SamplingProblem(network, equations, torch.empty(0), tuple(shape), seed, scale, dtype, network.device)
+        problem = SamplingProblem(
+            network=network,
+            equations=equations,
+            members=torch.empty(0),
+            shape=tuple(shape),
+            seed=seed,
+            sigma_data=scale,
+            dtype=dtype,
+            device=network.device,
+        )
         solver = solver or (Picard() if equations.causal else Spectral())
         numbers, everyone = member_numbers(members), as_group(comm)
         options = EngineOptions(window, tol, mode, watch if everyone.rank == 0 else None)

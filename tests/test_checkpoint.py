@@ -11,8 +11,9 @@ import torch
 from parampi import ConfigError, sigmas
 from parampi.engine import snapshot
 from parampi.errors import DataError, OutputError
+from parampi.fields.atomic_files import write_whole
 from parampi.report import MemberReport
-from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run, whole, write_whole
+from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run, whole
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest

@@ -116,6 +116,16 @@ def test_every_init_of_a_room_only_re_exports():
             assert docstring or plain or isinstance(node, ast.Import | ast.ImportFrom), f"{path}: line {node.lineno}"
 
 
+def test_imports_are_absolute():
+    relative = [
+        f"{path.relative_to(ROOT)}: line {node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative, f"imports name the whole path, from parampi on: {relative}"
+
+
 def test_no_room_is_a_cupboard():
     rooms = {path.stem for path in PACKAGE.rglob("*")}
     assert not rooms & {"utils", "util", "helpers", "common", "misc"}

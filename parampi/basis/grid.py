@@ -1,13 +1,14 @@
 """Fourier and cosine modes of fields on regular grids of one to three dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite, pi
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from parampi.basis.axes import Axis, HalfPeriodic, make_axis, ordered
+from parampi.basis.axes import Axis, Bounded, HalfPeriodic, make_axis, ordered
 from parampi.basis.base import Device, register
 from parampi.basis.field_layout import F64, CoefficientLayout
 from parampi.basis.transform import Transform, check_option, check_shape, per_channel
@@ -15,6 +16,38 @@ from parampi.basis.wavenumbers import SHELLS, lengths, mean_per_shell, shells_of
 from parampi.errors import ConfigError
 
 KINDS = ("fourier", "cosine")
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """The transforms along the axes of a grid.
+
+    axes       by axis, in the order in which they are transformed
+    orders     arrangement of channels and axes before each of them, the one to transform last
+    backwards  the same of the inverse
+    stored     axes as the coefficients have them
+    """
+
+    axes: Mapping[int, Axis]
+    orders: tuple[tuple[int, ...], ...]
+    backwards: tuple[tuple[int, ...], ...]
+    stored: tuple[int, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of coefficients along the axes, as they are stored."""
+        return tuple(len(self.axes[axis].numbers()) for axis in self.stored)
+
+
+@dataclass(frozen=True)
+class GridModes:
+    """The modes of a grid as they are stored; see `Transform` and `Mixed`."""
+
+    shell: Tensor
+    weight: Tensor
+    noise: Tensor
+    wavevector: Tensor
+    wavenumber: Tensor
 
 
 @register("mixed")
@@ -52,41 +85,12 @@ class Mixed(Transform):
         check_option(name, "channels", channels, ("own", "shared"))
         self.kinds = check_kinds(name, tuple(kinds), shape)
         self.extent = check_extent(name, extent, shape)
-        self.plan(shape[1:])
-        self.number(shape, shells, channels == "shared")
-
-    def plan(self, space: tuple[int, ...]) -> None:
-        """Return the transforms in their order; and the arrangement of axes before each of them, the one to transform last, and
-        back."""
-        now, orders = list(range(len(space))), []
-        self.axes: dict[int, Axis] = {}
-        for axis in ordered(self.kinds):
-            after = [a for a in now if a != axis] + [axis]
-            orders.append((0, *(1 + now.index(a) for a in after)))
-            half = not any(isinstance(a, HalfPeriodic) for a in self.axes.values())
-            self.axes[axis], now = make_axis(self.kinds[axis], space[axis], half), after
-        self.stored = tuple(now)
-        self.sizes = tuple(len(self.axes[axis].numbers()) for axis in now)
-        self.orders = tuple(orders)
-        self.backwards = tuple(tuple(order.index(i) for i in range(len(order))) for order in orders)
-
-    def number(self, shape: tuple[int, ...], shells: str, shared: bool) -> None:
-        """Return wavevectors, shells, weights and noise of the modes as they are stored."""
-        layout = CoefficientLayout.of({axis: self.axes[axis] for axis in self.stored})
-        length = lengths(layout.vectors, self.extent)
+        plan = plan_axes(self.kinds, shape[1:])
+        self.axes, self.orders, self.backwards, self.sizes = dict(plan.axes), plan.orders, plan.backwards, plan.sizes
         self.complex = "fourier" in self.kinds
-        noise = torch.ones(len(length), 1, dtype=F64)
-        if self.complex:
-            noise = torch.where(layout.real[:, None], torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])).to(F64)
-        channels, parts = shape[0], noise.shape[1]
-
-        def per_mode(values: Tensor) -> Tensor:
-            return values.repeat_interleave(parts, dim=-1).repeat(*[1] * (values.ndim - 1), channels)
-
-        shell = per_channel(shells_of(shells, layout, length).repeat_interleave(parts), channels, shared).flatten()
-        super().__init__(shape, shell, per_mode(layout.weight), noise.flatten().repeat(channels))
-        self.wavevector = per_mode(layout.vectors)
-        self.wavenumber = mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell)
+        modes = number_modes(plan, shape[0], shells, shared=channels == "shared", extent=self.extent)
+        super().__init__(shape, modes.shell, modes.weight, modes.noise)
+        self.wavevector, self.wavenumber = modes.wavevector, modes.wavenumber
 
     def smoothing(self, points: float) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points."""
@@ -131,6 +135,40 @@ class Cosine(Mixed):
         self, shape: tuple[int, ...], *, shells: str = "radial", channels: str = "own", extent: Sequence[float] | None = None
     ):
         super().__init__(shape, ["cosine"] * (len(shape) - 1), shells=shells, channels=channels, extent=extent)
+
+
+def plan_axes(kinds: tuple[str, ...], space: tuple[int, ...]) -> AxisPlan:
+    """Return the transforms of a grid of this many points, in the order in which they are done."""
+    now, orders, axes = list(range(len(space))), list[tuple[int, ...]](), dict[int, Axis]()
+    for axis in ordered(kinds):
+        after = [a for a in now if a != axis] + [axis]
+        orders.append((0, *(1 + now.index(a) for a in after)))
+        half = not any(isinstance(a, HalfPeriodic) for a in axes.values())
+        axes[axis], now = make_axis(kinds[axis], space[axis], half), after
+    backwards = tuple(tuple(order.index(i) for i in range(len(order))) for order in orders)
+    return AxisPlan(axes, tuple(orders), backwards, tuple(now))
+
+
+def number_modes(plan: AxisPlan, channels: int, shells: str, *, shared: bool, extent: Tensor) -> GridModes:
+    """Return shells, weights, noise and wavevectors of the modes as they are stored."""
+    layout = CoefficientLayout.of({axis: plan.axes[axis] for axis in plan.stored})
+    length = lengths(layout.vectors, extent)
+    noise = torch.ones(len(length), 1, dtype=F64)
+    if any(not isinstance(axis, Bounded) for axis in plan.axes.values()):
+        noise = torch.where(layout.real[:, None], torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5])).to(F64)
+    parts = noise.shape[1]
+
+    def per_mode(values: Tensor) -> Tensor:
+        return values.repeat_interleave(parts, dim=-1).repeat(*[1] * (values.ndim - 1), channels)
+
+    shell = per_channel(shells_of(shells, layout, length).repeat_interleave(parts), channels, shared).flatten()
+    return GridModes(
+        shell=shell,
+        weight=per_mode(layout.weight),
+        noise=noise.flatten().repeat(channels),
+        wavevector=per_mode(layout.vectors),
+        wavenumber=mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell),
+    )
 
 
 def check_kinds(name: str, kinds: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, ...]:

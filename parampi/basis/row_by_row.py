@@ -33,25 +33,25 @@ class RowByRow:
         self.shell, self.weight, self.noise = basis.shell, basis.weight, basis.noise
 
     def forward(self, fields: Tensor) -> Tensor:
-        """Modes (..., M) of fields (..., *shape)."""
+        """Return modes (..., M) of fields (..., *shape)."""
         return row_by_row(self.basis.forward, fields, axes=fields.ndim - len(self.shape))
 
     def inverse(self, modes: Tensor) -> Tensor:
-        """Fields (..., *shape) of modes (..., M)."""
+        """Return fields (..., *shape) of modes (..., M)."""
         return row_by_row(self.basis.inverse, modes, axes=modes.ndim - 1)
 
     def shell_sums(self, modes_like: Tensor) -> Tensor:
-        """Sums over each shell (..., S), whose bits depend on the row alone in every basis."""
+        """Return sums over each shell (..., S), whose bits depend on the row alone in every basis."""
         return self.basis.shell_sums(modes_like)
 
     def spread(self, per_shell: Tensor) -> Tensor:
-        """(..., M) of values per shell (..., S)."""
+        """Return values per shell (..., S) at their modes, (..., M)."""
         return self.basis.spread(per_shell)
 
     def smoothing(self, points: float) -> Tensor | None:
-        """(M,) factors of a Gaussian average over neighbouring points."""
+        """Return the factors (M,) of a Gaussian average over neighbouring points."""
         return self.basis.smoothing(points)
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
-        """The same with the basis's tables on a device and in a dtype."""
+        """Return the same with the basis's tables on a device and in a dtype."""
         return type(self)(self.basis.to(device, dtype))

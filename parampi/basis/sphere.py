@@ -1,6 +1,7 @@
 """Spherical harmonics of fields on global latitude-longitude grids."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import pi
 from typing import Self
 
@@ -14,6 +15,17 @@ from parampi.basis.transform import F64, Transform, check_option, check_shape, p
 
 SMALL = 1 << 16  # points of a grid for which one analysis per ring costs nothing
 MOST = 1 << 26  # numbers in tables (512 MiB in float64) that are worth their memory on a device
+
+
+@dataclass(frozen=True)
+class SphereModes:
+    """The modes of a sphere as they are stored; see `Transform` and `SphericalHarmonics`. `coefficients`: K, of a channel."""
+
+    shell: Tensor
+    weight: Tensor
+    noise: Tensor
+    coefficients: int
+    degree_of_shell: Tensor
 
 
 @register("spherical_harmonics")
@@ -52,39 +64,9 @@ class SphericalHarmonics(Transform):
         self.grid = SphereGrid.of(shape, family=grid, latitude=latitude, ascending=ascending, degree=degree)
         self.transform, self.library = transform, LibraryTransform(self.grid)
         self.harmonics: HarmonicTransform = TableTransform(self.library) if transform == "tables" else self.library
-        self.number(shape, channels == "shared")
-
-    def number(self, shape: tuple[int, ...], shared: bool) -> None:
-        """Return shells, weights and noise of the coefficients (C, K, 2) and then of the rests (C, H, W)."""
-        degree, order = (torch.from_numpy(n) for n in self.grid.numbers())
-        points, self.coefficients = self.grid.rings * self.grid.columns, len(degree)
-        areas = self.library.areas()[:, None].expand(-1, self.grid.columns).flatten()
-        real, variance = order == 0, self.noise_of_coefficients(areas)
-        weight = torch.where(real, 1.0, 2.0).to(F64)[:, None].expand(-1, 2) * (points / (4 * pi))
-        noise = torch.stack([torch.where(real, 1.0, 0.5), torch.where(real, 0.0, 0.5)], dim=-1) * variance[:, None]
-        left = max(1 - float((weight * noise).sum()) / points, 0.0)
-        parts = degree.long().repeat_interleave(2)
-        shell = per_channel(torch.cat([parts, torch.full((points,), self.grid.degree + 1)]), shape[0], shared)
-        super().__init__(
-            shape,
-            self.arranged(shell[:, : len(parts)], shell[:, len(parts) :]),
-            self.arranged(weight.reshape(1, -1).expand(shape[0], -1), areas.expand(shape[0], -1)),
-            self.arranged(noise.reshape(1, -1).expand(shape[0], -1), torch.full((shape[0], points), left, dtype=F64)),
-        )
-        of_one = torch.cat([torch.arange(self.grid.degree + 1), torch.tensor([-1])])
-        self.degree_of_shell = of_one.repeat(self.shells // len(of_one))
-
-    def noise_of_coefficients(self, areas: Tensor) -> Tensor:
-        """Return the variance (K,) of c_lm of white noise; on large grids its mean over orders, by the addition theorem."""
-        points = self.grid.rings * self.grid.columns
-        if points <= SMALL:
-            return self.library.rows().square().sum(1) * self.grid.columns
-        return torch.full((self.coefficients,), float((areas**2).mean()) * 4 * pi / points, dtype=F64)
-
-    @staticmethod
-    def arranged(coefficients: Tensor, rest: Tensor) -> Tensor:
-        """Return modes (M,) from (C, 2 K) and (C, H W)."""
-        return torch.cat([coefficients.flatten(), rest.flatten()])
+        modes = number_modes(self.grid, self.library, shape[0], shared=channels == "shared")
+        super().__init__(shape, modes.shell, modes.weight, modes.noise)
+        self.coefficients, self.degree_of_shell = modes.coefficients, modes.degree_of_shell
 
     def smoothing(self, points: float) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points, as wide as so many rings; 0 for the rest of a
@@ -114,3 +96,37 @@ class SphericalHarmonics(Transform):
         count = 2 * self.coefficients * self.shape[0]
         coefficients = rows[:, :count].reshape(-1, self.coefficients, 2)
         return self.harmonics.synthesis(coefficients).reshape(len(rows), *self.shape) + rows[:, count:].reshape(-1, *self.shape)
+
+
+def number_modes(grid: SphereGrid, library: LibraryTransform, channels: int, *, shared: bool) -> SphereModes:
+    """Return shells, weights and noise of the coefficients (C, K, 2) and then of the rests (C, H, W)."""
+    degree, order = (torch.from_numpy(n) for n in grid.numbers())
+    points = grid.rings * grid.columns
+    areas = library.areas()[:, None].expand(-1, grid.columns).flatten()
+    real, variance = order == 0, noise_of_coefficients(grid, library, areas)
+    weight = torch.where(real, 1.0, 2.0).to(F64)[:, None].expand(-1, 2) * (points / (4 * pi))
+    noise = torch.stack([torch.where(real, 1.0, 0.5), torch.where(real, 0.0, 0.5)], dim=-1) * variance[:, None]
+    left = max(1 - float((weight * noise).sum()) / points, 0.0)
+    parts = degree.long().repeat_interleave(2)
+    shell = per_channel(torch.cat([parts, torch.full((points,), grid.degree + 1)]), channels, shared)
+    degrees = torch.cat([torch.arange(grid.degree + 1), torch.tensor([-1])])
+    return SphereModes(
+        shell=arranged(shell[:, : len(parts)], shell[:, len(parts) :]),
+        weight=arranged(weight.reshape(1, -1).expand(channels, -1), areas.expand(channels, -1)),
+        noise=arranged(noise.reshape(1, -1).expand(channels, -1), torch.full((channels, points), left, dtype=F64)),
+        coefficients=len(degree),
+        degree_of_shell=degrees.repeat(1 if shared else channels),
+    )
+
+
+def noise_of_coefficients(grid: SphereGrid, library: LibraryTransform, areas: Tensor) -> Tensor:
+    """Return the variance (K,) of c_lm of white noise; on large grids its mean over orders, by the addition theorem."""
+    points = grid.rings * grid.columns
+    if points <= SMALL:
+        return library.rows().square().sum(1) * grid.columns
+    return torch.full((len(grid.numbers()[0]),), float((areas**2).mean()) * 4 * pi / points, dtype=F64)
+
+
+def arranged(coefficients: Tensor, rest: Tensor) -> Tensor:
+    """Return modes (M,) from (C, 2 K) and (C, H W)."""
+    return torch.cat([coefficients.flatten(), rest.flatten()])

@@ -130,7 +130,18 @@ def measure_solver(case: str, name: str, label: str, *, chain: SamplingProblem, 
     first = rounds if isinstance(solver, PIADM) else first
     worst, estimate = float(error.max()), float(history.error_estimate.max())
     published = dict(zip(PROBLEMS, PUBLISHED.get(label, {}).get(case, ()), strict=False)).get(name)
-    return RoundsRow(case, name, label, tolerance, first, published, rounds, evaluations, worst, estimate)
+    return RoundsRow(
+        case=case,
+        problem=name,
+        solver=label,
+        tolerance=tolerance,
+        hindsight=first,
+        published=published,
+        rounds=rounds,
+        evaluations=evaluations,
+        error=worst,
+        estimate=estimate,
+    )
 
 
 def best_blocks(chain: SamplingProblem, serial: Tensor) -> PIADM:

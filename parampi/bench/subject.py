@@ -24,4 +24,13 @@ class Subject:
 
 def closed_form(name: str) -> Subject:
     problem = PROBLEMS[name]()
-    return Subject(name, problem, problem, tuple(problem.shape), known_statistics(problem), 0.002, 80.0, 64)
+    return Subject(
+        name=name,
+        denoiser=problem,
+        exact=problem,
+        shape=tuple(problem.shape),
+        statistics=known_statistics(problem),
+        lowest=0.002,
+        highest=80.0,
+        batch=64,
+    )

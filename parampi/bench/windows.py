@@ -114,8 +114,17 @@ def row(case: str, label: str, chain: SamplingProblem, solver: Solver, *, serial
     error, estimate = float(relative(engine.result, serial).max()), float(history.error_estimate.max())
     hindsight = median(reached) if window is None else None
     return WindowsRow(
-        case, label, window, evaluations, hindsight, rounds, rounds / least, evaluated / evaluations, error, estimate
-    )  # fmt: skip
+        case=case,
+        solver=label,
+        window=window,
+        serial=evaluations,
+        hindsight=hindsight,
+        rounds=rounds,
+        times=rounds / least,
+        evaluations=evaluated / evaluations,
+        error=error,
+        estimate=estimate,
+    )
 
 
 def to_markdown(rows: Sequence[WindowsRow]) -> str:

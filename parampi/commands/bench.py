@@ -41,9 +41,16 @@ def subject_of(config: Path | None) -> "Subject | None":
         model_loading.load_weights(network, Path(run.model.weights))
         return model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
 
-    statistics, shape = SpectralPrior.from_file(run.data.statistics), tuple(run.model.shape)
-    lowest, highest = float(positive[-1]), float(positive[0])
-    return Subject("network", denoiser(torch.float32), denoiser(torch.float64), shape, statistics, lowest, highest, 16)
+    return Subject(
+        name="network",
+        denoiser=denoiser(torch.float32),
+        exact=denoiser(torch.float64),
+        shape=tuple(run.model.shape),
+        statistics=SpectralPrior.from_file(run.data.statistics),
+        lowest=float(positive[-1]),
+        highest=float(positive[0]),
+        batch=16,
+    )
 
 
 @bench.command()

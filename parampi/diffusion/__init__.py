@@ -1,13 +1,21 @@
 """The diffusion model: noise levels, noise, denoisers, guidance and closed-form problems. No MPI and no files."""
 
-from . import exact, guidance, noise, sigmas
-from .denoisers import DataDenoiser, Denoiser, EDMDenoiser, EpsilonDenoiser, ScoreDenoiser, VelocityDenoiser, placement
-from .exact import PROBLEMS, FieldMixture, Gaussian, GaussianMixture, Problem
-from .guidance import ClassifierFree, Conditioned
-from .noise import normal
-from .piadm_grid import PIADMGrid, block_grid, piadm
-from .posterior import DiffusionPosterior, MomentMatching
-from .sigmas import VPTimes
+from parampi.diffusion import exact, guidance, noise, sigmas
+from parampi.diffusion.denoisers import (
+    DataDenoiser,
+    Denoiser,
+    EDMDenoiser,
+    EpsilonDenoiser,
+    ScoreDenoiser,
+    VelocityDenoiser,
+    placement,
+)
+from parampi.diffusion.exact import PROBLEMS, FieldMixture, Gaussian, GaussianMixture, Problem
+from parampi.diffusion.guidance import ClassifierFree, Conditioned
+from parampi.diffusion.noise import normal
+from parampi.diffusion.piadm_grid import PIADMGrid, block_grid, piadm
+from parampi.diffusion.posterior import DiffusionPosterior, MomentMatching
+from parampi.diffusion.sigmas import VPTimes
 
 __all__ = [
     "PROBLEMS",

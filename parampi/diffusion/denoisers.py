@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from .sigmas import VPTimes
+from parampi.diffusion.sigmas import VPTimes
+from parampi.errors import ConfigError
 
 Network = Callable[..., Tensor]
 """network(x, time), or network(x, time, condition)."""

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
-from .noise import centred_uniform, normal
+from parampi.diffusion.noise import centred_uniform, normal
+from parampi.errors import ConfigError
 
 F64 = torch.float64
 # Streams of the generator that only `sample` uses: data drawn here never shares numbers with a sampler of the same seed.

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from .denoisers import Denoiser, placement
+from parampi.diffusion.denoisers import Denoiser, placement
+from parampi.errors import ConfigError
 
 
 class Guided(nn.Module):

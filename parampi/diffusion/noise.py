@@ -21,7 +21,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from parampi.errors import ConfigError
 
 F64, I64 = torch.float64, torch.int64
 MASK = 0xFFFFFFFF

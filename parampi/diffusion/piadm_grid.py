@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from parampi.errors import ConfigError
 
 F64 = torch.float64
 

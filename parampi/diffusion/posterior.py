@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
-from .denoisers import Denoiser
-from .guidance import Guided, column
+from parampi.diffusion.denoisers import Denoiser
+from parampi.diffusion.guidance import Guided, column
+from parampi.errors import ConfigError
 
 Observe = Callable[[Tensor], Tensor]
 

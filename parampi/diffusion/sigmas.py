@@ -11,8 +11,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
-from .piadm_grid import piadm as piadm
+from parampi.diffusion.piadm_grid import piadm as piadm
+from parampi.errors import ConfigError
 
 F64 = torch.float64
 Spacing = str | Sequence[int]

@@ -35,7 +35,7 @@ class Engine(ABC):
     """
 
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
-        check_solver(solver, problem.equations, problem.shape)
+        check_solver(solver, problem.equations, problem.shape, options.window)
         self.problem, self.group, self.options = problem, group, options
         self.solver = solver.bind(problem.shape, problem.sigma_data)
         self.history = History.empty(len(problem.members))

@@ -45,7 +45,7 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a solver or a window that is not defined for the problem."""
-        check_solver(self.solver, self.problem.equations, self.problem.shape)
+        check_solver(self.solver, self.problem.equations, self.problem.shape, self.options.window)
         self.report()
 
     def batches(self) -> list[list[list[int]]]:

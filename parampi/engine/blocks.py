@@ -31,7 +31,6 @@ class BlockEngine(Engine):
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
         super().__init__(problem, solver, group, options)
         step_map, members = problem.step_map, len(problem.members)
-        self.solver.window(options.window, step_map)
         ends = self.solver.ends(options.window, step_map)
         assert ends is not None
         self.table = Timetable(ends.tolist(), step_map.taps)

@@ -51,7 +51,7 @@ class WindowEngine(Engine):
         self.slide(self.first)
         if group.rank == 0:
             self.rule.begin(len(problem.members), int(self.slice.lengths.max()))
-        calls = np.cumsum(equations.evaluated.numpy()) * (1 + self.iteration.tangents(problem.shape))
+        calls = np.cumsum(equations.evaluated.numpy()) * (1 + self.iteration.derivatives_per_point(problem.shape))
         self.cumulative_evaluations = np.concatenate([[0], calls])
 
     @property
@@ -128,7 +128,7 @@ class WindowEngine(Engine):
             operators=operators,
             around=slice_.around,
             products=partial(inner_products, mode=mode),
-            tangents=self.problem.derivative,
+            derivative=self.problem.derivative,
         )
 
     def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:

@@ -80,6 +80,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         put_in_place(path, overwrite=True)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all. Raises OutputError."""
+    with writing(path):
+        partial_name(path).write_bytes(data)
+        put_in_place(path, overwrite=True)
+
+
 def synchronise(path: Path) -> None:
     """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)

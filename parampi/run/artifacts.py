@@ -7,9 +7,9 @@ import numpy as np
 
 from parampi.ensemble import Ensemble
 from parampi.fields import read_members
+from parampi.fields.atomic_files import write_whole
 from parampi.fields.json_text import to_json
 from parampi.report import count
-from parampi.run.checkpoint.folder import write_whole
 from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
@@ -55,7 +55,7 @@ def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
     fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
     fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
     title = f"{count(len(report.members), 'member')}, {report.rounds} rounds instead of {report.serial_rounds}"
-    target, sigmas = Path(output.directory) / str(output.figure), inputs.step_map.sigmas.numpy()
+    target, sigmas = Path(output.directory) / str(output.figure), inputs.equations.sigmas.numpy()
     tolerance = inputs.config.sampling.tolerance
     report_figure(target, fields, inputs.statistics, history, sigmas=sigmas, tolerance=tolerance, title=title)
     return ""

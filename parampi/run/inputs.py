@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Inputs:
     """The inputs of a run, the same on all ranks.
 
-    sigmas, sampler, solver, step_map, window   what is computed
+    sigmas, sampler, solver, equations, window   what is computed
     statistics   of the data, with the network's channels in the network's order
     conditions   None where there are none
     cells        what the output takes over of a grid file
@@ -43,7 +43,7 @@ class Inputs:
     sigmas: Tensor
     sampler: Sampler
     solver: Solver
-    step_map: Equations
+    equations: Equations
     window: int
     statistics: DatasetStatistics
     conditions: Conditions | None
@@ -89,9 +89,9 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     """Read what a configuration names. All ranks of `comm` make the same call; a mistake is a UserError on all of them."""
     sigmas, sampler, solver = build(config, "sigmas"), build(config, "sampler"), build(config, "solver")
     members = member_numbers(config.sampling.members)
-    step_map = equations_of(sampler, sigmas)
-    check_solver(solver, step_map, tuple(config.model.shape))
-    window = solver.window(config.sampling.window, step_map)
+    equations = equations_of(sampler, sigmas)
+    check_solver(solver, equations, tuple(config.model.shape), config.sampling.window)
+    window = solver.window(config.sampling.window, equations)
     card = on_all(comm, lambda: read_card(config))
     statistics = on_all(comm, lambda: read_statistics(config, card))
     conditions = on_all(comm, lambda: open_conditions(config, card, statistics))
@@ -101,7 +101,19 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
         members = numbered(members, conditions.cases.indices)
         leads = len(conditions.leads.values) if conditions.leads else 1
     solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics)))
-    return Inputs(config, sigmas, sampler, solver, step_map, window, statistics, conditions, cells, members, leads)
+    return Inputs(
+        config=config,
+        sigmas=sigmas,
+        sampler=sampler,
+        solver=solver,
+        equations=equations,
+        window=window,
+        statistics=statistics,
+        conditions=conditions,
+        cells=cells,
+        members=members,
+        leads=leads,
+    )
 
 
 def read_card(config: RunConfig) -> Card:

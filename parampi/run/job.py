@@ -100,7 +100,7 @@ def stop_message(plan: Plan, stop: StopRequest) -> str:
 def finish(plan: Plan, result: Result) -> str:
     """Write the report and the figure, remove the checkpoint, and return what to say at the end. On rank 0."""
     report, output = result.ensemble.report, plan.config.output
-    report.add_earlier(result.earlier, plan.inputs.step_map.evaluations)
+    report.add_earlier(result.earlier, plan.inputs.equations.evaluations)
     write_report(plan.config, plan.attributes, result.ensemble)
     obstacle = draw_figure(plan.inputs, plan.mode, result.ensemble) if output.figure else ""
     plan.folder.clear()

@@ -62,13 +62,13 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
     """Return what is about to happen, and what is likely to be a waste."""
     inputs, config, layout = plan.inputs, plan.config, plan.layouts[0]
     times = f" for {inputs.leads} lead times" if inputs.leads > 1 else ""
-    serial = SERIAL if inputs.step_map.causal else OTHER_SERIAL
+    serial = SERIAL if inputs.equations.causal else OTHER_SERIAL
     device, _ = placement(denoiser)
     sigmas, sampling = inputs.sigmas, config.sampling
     lines = [
         f"parampi {parampi.__version__}: {layout.describe()}; MPI: {mpi_version()}",
         f"drawing {count(len(inputs.members), 'member')}{times} of {config.model.shape} with {inputs.sampler}, "
-        f"{inputs.step_map.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
+        f"{inputs.equations.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
         size(plan),

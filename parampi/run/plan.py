@@ -85,7 +85,18 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     mode = choose_mode(config.output.mode, layouts)
     replaces = overwrite or resume
     attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=replaces, comm=comm))
-    return Plan(inputs, folder, finished, missing, layouts, unfinished, mode, attributes, replaces, resume)
+    return Plan(
+        inputs=inputs,
+        folder=folder,
+        finished=finished,
+        missing=missing,
+        layouts=layouts,
+        unfinished=unfinished,
+        mode=mode,
+        attributes=attributes,
+        replaces=replaces,
+        resumes=resume,
+    )
 
 
 def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tuple[list[list[int]], dict[str, list[Any]]]:

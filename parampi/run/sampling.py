@@ -132,8 +132,8 @@ def shown(plan: Plan, lead: int, comm: "Comm | None", style: str) -> Iterator[Wa
     leads = inputs.conditions.leads if inputs.conditions else None
     if leads:
         print(f"lead time {lead + 1} of {inputs.leads}: {leads.values[lead]:g} {leads.units}", flush=True)
-    kind = "window" if inputs.solver.ends(plan.config.sampling.window, inputs.step_map) is None else "block"
-    with Progress(inputs.step_map.steps, inputs.window, kind, style) as progress:
+    kind = "window" if inputs.solver.ends(plan.config.sampling.window, inputs.equations) is None else "block"
+    with Progress(inputs.equations.steps, inputs.window, kind, style) as progress:
         yield progress.show
 
 
@@ -162,7 +162,7 @@ def counted(total: Ensemble | None, ensemble: Ensemble, lead: int) -> Ensemble:
 def nothing_left(plan: Plan, comm: "Comm | None") -> Ensemble:
     """Return the ensemble of a run whose members were all finished before: it draws none, and only writes the files."""
     inputs = plan.inputs
-    report = Report(inputs.step_map.steps, plan.config.sampling.tolerance, serial_rounds=0, serial_evaluations=0)
+    report = Report(inputs.equations.steps, plan.config.sampling.tolerance, serial_rounds=0, serial_evaluations=0)
     return Ensemble(None, [] if comm is None or comm.Get_rank() == 0 else None, report)
 
 

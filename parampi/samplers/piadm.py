@@ -15,7 +15,7 @@ ROWS = 3
 """Number of taps of a corrector's velocity: the position after it, the velocity before, the position before."""
 
 
-def times(sigmas: Tensor) -> Tensor:
+def vp_times(sigmas: Tensor) -> Tensor:
     """Return VP time `log(1 + sigma^2)`, in which alpha = exp(-t/2)."""
     return torch.log1p(sigmas**2)
 
@@ -138,9 +138,15 @@ def check_blocks(blocks: int | None) -> None:
 
 
 def block_ends(blocks: int | None, sigmas: Tensor) -> Tensor:
-    """Return points (B,) at which blocks of equal length in VP time end; the last is the last point."""
-    t = times(sigmas)
-    count = blocks or max(1, round(float(t[0] - t[-1])))
+    """Return the ends of `blocks` blocks of equal length in VP time; None for blocks of length about one."""
+    t = vp_times(sigmas)
+    return equal_time_blocks(blocks or max(1, round(float(t[0] - t[-1]))), sigmas)
+
+
+def equal_time_blocks(count: int, sigmas: Tensor) -> Tensor:
+    """Return ends (B,) of at most `count` blocks of equal length in VP time, the last one at the last point; blocks without
+    points are left out."""
+    t = vp_times(sigmas)
     levels = t[0] + (t[-1] - t[0]) * torch.arange(1, count + 1, dtype=torch.float64) / count
     ends = torch.searchsorted(-t, -levels - 1e-9 * t[0]).clamp(1, len(sigmas) - 1)
     ends[-1] = len(sigmas) - 1

@@ -31,8 +31,8 @@ class Solver:
         """Return the solver for fields of this shape, with what it needs to know of them; the engine calls this first."""
         return self
 
-    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError, with the reason, for a sampler or fields that the solver is not defined for."""
+    def check(self, equations: Equations, shape: tuple[int, ...], window: int | None = None) -> None:
+        """Raise ConfigError, with the reason, for a sampler, fields or a window that the solver is not defined for."""
 
     def window(self, requested: int | None, equations: Equations) -> int:
         """Return how many points are swept at once, at most."""
@@ -78,11 +78,12 @@ def check_solver_type(solver: Any) -> Solver:
     return solver
 
 
-def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...]) -> None:
-    """Raise ConfigError, with the reason, for a solver that does not solve a sampler's equations, or fields of this shape."""
+def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...], window: int | None) -> None:
+    """Raise ConfigError, with the reason, for a solver that does not solve a sampler's equations, fields of this shape, or in
+    this window."""
     if not isinstance(equations, solver.solves):
         raise ConfigError(equations.refusal.format(solver=type(solver).__name__))
-    solver.check(equations, shape)
+    solver.check(equations, shape, window)
 
 
 def check_window(requested: int | None, steps: int) -> int:

@@ -41,7 +41,7 @@ class Newton(Solver):
         if self.probes < 1:
             raise ConfigError(f"Newton's probes = {self.probes}; take at least one derivative per point")
 
-    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
+    def check(self, equations: Equations, shape: tuple[int, ...], window: int | None = None) -> None:
         size = math.prod(shape)
         if self.jacobian == "exact" and size > LARGEST:
             raise ConfigError(
@@ -60,14 +60,14 @@ class DiagonalNewton(Iteration):
         super().__init__()
         self.probes = probes
 
-    def tangents(self, shape: tuple[int, ...]) -> int:
+    def derivatives_per_point(self, shape: tuple[int, ...]) -> int:
         return self.probes
 
     def sweep(self, sweep: Sweep) -> Tensor:
         diagonal = torch.zeros_like(sweep.mapped)
         for probe in range(self.probes):
             direction = signs(probe, sweep.mapped)
-            diagonal += direction * tangents(sweep, direction)
+            diagonal += direction * directional_derivatives(sweep, direction)
         diagonal = (diagonal / self.probes).clamp(0, 1)
         taps = range(sweep.taps)
         slopes = torch.stack([sweep.state[t] + sweep.denoised_weight[t] * earlier(sweep, diagonal, t) for t in taps])
@@ -77,7 +77,7 @@ class DiagonalNewton(Iteration):
 class ExactNewton(Iteration):
     """Newton sweeps with all of dD/dx, one matrix per point."""
 
-    def tangents(self, shape: tuple[int, ...]) -> int:
+    def derivatives_per_point(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape)
 
     def sweep(self, sweep: Sweep) -> Tensor:
@@ -112,7 +112,7 @@ def jacobians(sweep: Sweep) -> Tensor:
     for column in range(size):
         direction = sweep.mapped.new_zeros((*shape[:2], size))
         direction[..., column] = 1
-        matrices[..., column] = tangents(sweep, direction.view(shape)).flatten(2)
+        matrices[..., column] = directional_derivatives(sweep, direction.view(shape)).flatten(2)
     return matrices
 
 
@@ -123,10 +123,10 @@ def signs(probe: int, like: Tensor) -> Tensor:
     return field.to(like).expand_as(like)
 
 
-def tangents(sweep: Sweep, directions: Tensor) -> Tensor:
+def directional_derivatives(sweep: Sweep, directions: Tensor) -> Tensor:
     """Return dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
     result, evaluated = torch.zeros_like(sweep.mapped), sweep.evaluated
     if bool(evaluated.any()):
         x, sigmas = sweep.before(sweep.x, 0)[evaluated], sweep.sigmas.view(evaluated.shape)[evaluated]
-        result[evaluated] = sweep.tangents(x, sigmas, directions[evaluated], evaluated)
+        result[evaluated] = sweep.derivative(x, sigmas, directions[evaluated], evaluated)
     return result

@@ -42,7 +42,7 @@ class Parareal(Solver):
                 f"Parareal's blocks = {self.blocks}; give at least one, or null for the root of the number of points"
             )
 
-    def check(self, equations: Equations, shape: tuple[int, ...]) -> None:
+    def check(self, equations: Equations, shape: tuple[int, ...], window: int | None = None) -> None:
         step_map = equations.step_map
         if not bool(step_map.evaluated.all()):
             raise ConfigError(
@@ -55,14 +55,15 @@ class Parareal(Solver):
                 f"Parareal is not defined for a multistep sampler, whose steps read {step_map.taps} points: a block cannot "
                 "begin from one state; take picard or another solver, or a sampler of one step (ddim, heun, dpmpp_2s)"
             )
-
-    def window(self, requested: int | None, equations: Equations) -> int:
-        if requested is not None:
-            check_window(requested, equations.steps)
+        if window is not None:
+            check_window(window, equations.steps)
             raise ConfigError(
-                f"window = {requested} makes no sense for parareal, which solves all blocks at once; set it to null (None), "
+                f"window = {window} makes no sense for parareal, which solves all blocks at once; set it to null (None), "
                 "and blocks to the number of blocks"
             )
+
+    def window(self, requested: int | None, equations: Equations) -> int:
+        check_window(requested, equations.steps)
         return equations.steps
 
     def ends(self, requested: int | None, equations: Equations) -> Tensor:
@@ -82,10 +83,10 @@ def beginnings(step_map: StepMap) -> list[int]:
     e."""
     steps, allowed = step_map.steps, torch.ones(step_map.steps, dtype=torch.bool)
     reads = (step_map.state != 0) | (step_map.denoised_weight != 0)
-    for table, first in ((reads, 0), (step_map.noise != 0, 0)):
+    for table in (reads, step_map.noise != 0):
         for tap in range(1, table.shape[1]):
             for i in table[:, tap].nonzero()[:, 0].tolist():
-                allowed[max(i - tap + 1 + first, 0) : i + 1] = False
+                allowed[max(i - tap + 1, 0) : i + 1] = False
     return [e for e in range(steps) if allowed[e]]
 
 

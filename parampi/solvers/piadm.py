@@ -1,6 +1,5 @@
 """Block-parallel Picard with a fixed number of sweeps."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from parampi.errors import ConfigError
 from parampi.samplers import Equations, StepMap
+from parampi.samplers.piadm import equal_time_blocks, vp_times
 from parampi.solvers.base import Solver, check_window, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, constant_guess, linear_model
 from parampi.solvers.stop_rules import FixedSweeps, Rule, StopRule
@@ -52,12 +52,12 @@ class PIADM(Solver):
     def ends(self, requested: int | None, equations: Equations) -> Tensor:
         step_map = equations.step_map
         if self.blocks is not None:
-            return timed_blocks(self.blocks, step_map)
+            return equal_time_blocks(self.blocks, step_map.sigmas)
         if requested is not None:
             return equal_blocks(min(requested, step_map.steps), step_map.steps)
         if step_map.blocks is not None:
             return step_map.blocks
-        return timed_blocks(max(1, round(horizon(step_map))), step_map)
+        return equal_time_blocks(max(1, round(float(vp_times(step_map.sigmas)[0]))), step_map.sigmas)
 
     def model(self, step_map: StepMap, sigma_data: float) -> LinearModel:
         return linear_model("noise", step_map, sigma_data)
@@ -69,22 +69,3 @@ class PIADM(Solver):
         step_map = equations.step_map
         slopes = self.model(step_map, sigma_data).slopes
         return FixedSweeps(StopRule.of(step_map, slopes, sigma_data, tolerance), self.sweeps)
-
-
-def times(step_map: StepMap) -> Tensor:
-    """Return VP time `log(1 + sigma^2)` (N + 1,), in which `alpha = exp(-t / 2)`."""
-    return torch.log1p(step_map.sigmas**2)
-
-
-def horizon(step_map: StepMap) -> float:
-    return math.log1p(float(step_map.sigmas[0]) ** 2)
-
-
-def timed_blocks(count: int, step_map: StepMap) -> Tensor:
-    """Return ends of at most `count` blocks of equal length in VP time; those without points are left out."""
-    t = times(step_map)
-    levels = t[0] + (t[-1] - t[0]) * torch.arange(1, count + 1, dtype=torch.float64) / count
-    ends = torch.searchsorted(-t, -levels - 1e-9 * t[0], right=False).clamp(1, step_map.steps)
-    ends[-1] = step_map.steps
-    distinct: Tensor = torch.unique(ends)
-    return distinct

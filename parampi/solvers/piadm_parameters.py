@@ -146,7 +146,16 @@ def piadm_parameters(
     corrections = rounded_up(corrector_sweep_factor * math.log(ratio))
     corrector = None if sde else Corrector(corrector_time, corrector_blocks, steps, corrections, friction)
     check_end(horizon / blocks, early_stop)
-    return PIADMParameters(dim, tolerance, horizon, blocks, rounded_up(horizon / blocks / step), sweeps, early_stop, corrector)
+    return PIADMParameters(
+        dim=dim,
+        tolerance=tolerance,
+        horizon=horizon,
+        blocks=blocks,
+        steps_per_block=rounded_up(horizon / blocks / step),
+        sweeps=sweeps,
+        early_stop=early_stop,
+        corrector=corrector,
+    )
 
 
 def rounded_up(number: float) -> int:

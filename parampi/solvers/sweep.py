@@ -36,7 +36,7 @@ class Sweep:
     around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
               before and after, 0 outside the window
     products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
-    tangents  `(x, sigma, v, where) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
+    derivative  `(x, sigma, v, where) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
               marked in `where` (n, m); counts as network evaluations
     """
 
@@ -56,7 +56,7 @@ class Sweep:
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
     products: Callable[[Tensor, Tensor], Tensor]
-    tangents: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    derivative: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
     @property
     def taps(self) -> int:
@@ -158,7 +158,7 @@ class Iteration(ABC):
         """Return `work(*rows)`, a library's kernel applied to rows (n, m, ...)."""
         return row_by_row(work, *rows) if self.bitwise else work(*rows)
 
-    def tangents(self, shape: tuple[int, ...]) -> int:
+    def derivatives_per_point(self, shape: tuple[int, ...]) -> int:
         """Count the derivatives of the network per evaluated point and sweep, beside its value, for fields of this shape."""
         return 0
 

@@ -12,7 +12,7 @@ from parampi.diffusion.exact import PROBLEMS
 from parampi.engine.timetable import formation_rounds
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM, DDPM, EDM, SAMPLERS, DPMpp2S, Heun
-from parampi.solvers import Parareal, Serial
+from parampi.solvers import Parareal, Serial, check_solver
 from parampi.solvers.parareal import beginnings, coarse_steps
 from tests.engines import MIXTURE, REGIMES, chain, engine, relative_errors, trajectory
 
@@ -149,7 +149,7 @@ def test_refuses_samplers_that_cannot_begin_anew(name):
 
 def test_refuses_a_window_and_no_blocks():
     with pytest.raises(ConfigError, match="window = 5 makes no sense for parareal"):
-        Parareal().window(5, DDIM().steps(sigmas.karras(10)))
+        check_solver(Parareal(), DDIM().steps(sigmas.karras(10)), (1, 4, 4), 5)
     with pytest.raises(ConfigError, match="blocks = 0"):
         Parareal(0)
 

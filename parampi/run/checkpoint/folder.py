@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from parampi.errors import ConfigError, DataError, OutputError
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import write_whole, writing
 from parampi.fields.json_text import to_json
 from parampi.report import MemberReport
 
@@ -32,13 +32,6 @@ ELSEWHERE = ("parallel", "output", "checkpoint")
 REMEDY = "start anew with parampi run and --overwrite"
 SnapshotLocation = Sequence[Any]
 """Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote."""
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all. Raises OutputError."""
-    with writing(path):
-        partial_name(path).write_bytes(data)
-        put_in_place(path, overwrite=True)
 
 
 def digest(config: dict[str, Any]) -> str:

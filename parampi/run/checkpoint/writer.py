@@ -16,8 +16,8 @@ from torch import Tensor
 from parampi.engine import Engine
 from parampi.engine.snapshot import MemberSnapshot
 from parampi.errors import DataError, OutputError
-from parampi.fields.atomic_files import writing
-from parampi.run.checkpoint.folder import REMEDY, Folder, SnapshotLocation, write_whole
+from parampi.fields.atomic_files import write_whole, writing
+from parampi.run.checkpoint.folder import REMEDY, Folder, SnapshotLocation
 
 KEPT = 2
 """Rounds that a group keeps."""
