@@ -4,7 +4,8 @@ import parampi
 ensemble = parampi.sample(denoiser, shape=(1, 64, 64), members=4, sigmas=parampi.sigmas.karras(18))
 
 Names are loaded when they are first used, so that a process can hear signals before it has loaded torch. `PUBLIC` says where
-they are; modules among them can be imported from too: `from parampi.sigmas import karras`.
+they are; modules among them can be imported from too: `from parampi.sigmas import karras`. Type checkers find those of another
+place by files such as `sigmas.pyi`.
 """
 
 import sys
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parampi import basis, diffusion, fields, parallel, samplers, solvers, verify
+    from parampi import basis, diffusion, errors, fields, parallel, registry, report, samplers, solvers, verify
     from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
@@ -28,10 +29,12 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "basis", "denoisers", "diffusion", "exact", "fields", "guidance", "noise", "parallel", "posterior", "sample", "samplers",
-    "sigmas", "solvers", "verify",
+    "basis", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel", "posterior", "registry",
+    "report", "sample", "samplers", "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
+OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "report", "samplers", "solvers", "verify"
+"""Modules that are found under their own names."""
 PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
     "sample": "ensemble:sample",
@@ -51,7 +54,7 @@ PUBLIC = {
     "noise": "diffusion.noise",
     "posterior": "diffusion.posterior",
     "sigmas": "diffusion.sigmas",
-    **{name: name for name in ("basis", "diffusion", "fields", "parallel", "samplers", "solvers", "verify")},
+    **{name: name for name in OWN_NAMES},
 }
 """Where the names that users need are: a module of this package, or `module:name`."""
 
@@ -66,7 +69,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 class PublicModules(MetaPathFinder, Loader):

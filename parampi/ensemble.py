@@ -1,15 +1,16 @@
 """Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
-from parampi.diffusion.denoisers import Denoiser
+from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
 from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction
 from parampi.engine.delivery import Failure, MemberSink
@@ -17,13 +18,16 @@ from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
 from parampi.parallel.launch import abort_on_error
 from parampi.report import Report
-from parampi.samplers import DDIM, Sampler
-from parampi.solvers import Picard, Solver, Spectral
+from parampi.samplers import DDIM, Sampler, equations_of
+from parampi.solvers import Picard, Solver, Spectral, check_solver_type
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
 MAX_MEMBERS = 2**32
+PLACES = ("root", "groups")
+"""Where members are kept: `keep_on`."""
+DTYPES = (torch.float64, torch.float32)
 
 
 @dataclass
@@ -36,10 +40,10 @@ class Ensemble:
 
 
 def sample(
-    denoiser: Denoiser,
+    denoiser: Denoiser | ConditionalDenoiser,
     shape: Sequence[int],
     members: int | Sequence[int],
-    sigmas: Tensor,
+    sigmas: Tensor | Sequence[float],
     sampler: Sampler | None = None,
     solver: Solver | None = None,
     window: int | None = None,
@@ -64,7 +68,7 @@ def sample(
     denoiser       D(x, sigma) -> E[x0 | x0 + sigma n = x]; x (B, *shape), sigma (B,). The engine runs on its device.
     shape          of one member's field, without member axis
     members        how many, or their numbers; member k depends on `seed` and k alone, not on how many others are drawn
-    sigmas         strictly decreasing noise levels (N + 1,); the last may be 0
+    sigmas         strictly decreasing noise levels (N + 1,), a tensor or a list of numbers; the last may be 0
     sampler        the step map; DDIM() by default
     solver         the sweeps; Picard() by default, Spectral() for Collocation
     window         points swept together; None for all at once
@@ -73,7 +77,7 @@ def sample(
     sigma_data     standard deviation of the data; the denoiser's own, or 1
     time_ranks     ranks that share one group of members; None gives members first: as few as leave no rank without work
     mode           "fast", or "bitwise": the same bits for any number of ranks and any batches of members
-    dtype          of states and scan; the network keeps its own
+    dtype          of states and scan, torch.float64 or torch.float32; the network keeps its own
     network_batch  most fields in one network call
     batch          most members swept at once by one group, None for its whole share
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
@@ -90,10 +94,14 @@ def sample(
     other exception on one rank ends the whole job.
     """
     with abort_on_error(comm):
-        check(tol, mode, seed, shape, batch, sigma_data)
+        check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
+        check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch)
         check_sink(keep, keep_on)
+        check_functions(denoiser, keep=keep, watch=watch, condition=condition)
+        sampler = DDIM() if sampler is None else sampler
+        solver = None if solver is None else check_solver_type(solver)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
-        scale, equations = scale_of(denoiser, sigma_data), (sampler or DDIM()).steps(sigmas)
+        scale, equations = scale_of(denoiser, sigma_data), equations_of(sampler, sigmas)
         problem = SamplingProblem(
             network=network,
             equations=equations,
@@ -106,7 +114,7 @@ def sample(
         )
         solver = solver or (Picard() if equations.causal else Spectral())
         numbers, everyone = member_numbers(members), as_group(comm)
-        options = EngineOptions(window, tol, mode, watch if everyone.rank == 0 else None)
+        options = EngineOptions(window, real(tol), mode, watch if everyone.rank == 0 else None)
         plan = BatchPlan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with abort_on_error(comm, alike=False):
@@ -124,45 +132,104 @@ def raise_or_return(failure: Failure | None, ensemble: Ensemble) -> Ensemble:
     return ensemble
 
 
-def scale_of(denoiser: Denoiser, sigma_data: float | None) -> float:
+def scale_of(denoiser: object, sigma_data: float | None) -> float:
     """Return the standard deviation of the data: the one given, the denoiser's own, or 1."""
     return float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
 
 
 def check_sink(keep: MemberSink | None, keep_on: str) -> None:
-    """Raise ConfigError where it is said where to keep members, but not how."""
+    """Raise ConfigError where it is said where to keep members, but not how, or where it is no place."""
+    if keep_on not in PLACES:
+        raise ConfigError(f"keep_on = {keep_on!r} is not one of {', '.join(map(repr, PLACES))}")
     if keep_on == "groups" and keep is None:
         raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
 
 
-def member_numbers(members: int | Sequence[int]) -> list[int]:
+def member_numbers(members: int | Iterable[int]) -> list[int]:
     """Return the numbers of so many members, or these numbers. Raises ConfigError unless they can be drawn."""
-    if isinstance(members, int | np.integer):
+    if isinstance(members, int | np.integer) and not isinstance(members, bool):
         members = int(members)
         if not 1 <= members <= MAX_MEMBERS:
             raise ConfigError(
                 f"members = {members}; between 1 and {MAX_MEMBERS} members can be drawn (they are numbered by 32 bits)"
             )
         return list(range(members))
-    numbers = [int(m) for m in members]
+    try:
+        numbers = [whole(member) for member in list(members)]  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"members = {members!r}; give how many, or a list of member numbers, as whole numbers") from None
     if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= MAX_MEMBERS:
         raise ConfigError(f"members = {numbers}; give different numbers from 0 to {MAX_MEMBERS - 1}, at least one")
     return numbers
 
 
-def check(tol: float, mode: str, seed: int, shape: Sequence[int], batch: int | None, sigma_data: float | None) -> None:
+def whole(value: Any) -> int:
+    """Return a whole number, of Python, NumPy or torch. Raises TypeError for anything else, True and 2.0 included."""
+    if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
+        raise TypeError(f"{value} is no whole number")
+    return operator.index(value)
+
+
+def real(value: Any) -> float:
+    """Return a real number, of Python, NumPy or torch. Raises TypeError for anything else, texts included."""
+    if isinstance(value, bool | np.bool_ | str | bytes):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raise ConfigError for a count that is no whole number; None leaves it open."""
+    for name, count in counts.items():
+        try:
+            whole(0 if count is None else count)
+        except TypeError:
+            raise ConfigError(f"{name} = {count!r} is no whole number; give one, or leave it out") from None
+
+
+def check_functions(denoiser: Any, **functions: Any) -> None:
+    """Raise ConfigError for a function that cannot be called; None leaves it out."""
+    if isinstance(denoiser, type) or not callable(denoiser):
+        shown = f"{denoiser.__name__} is a class" if isinstance(denoiser, type) else f"{denoiser!r} cannot be called"
+        raise ConfigError(f"denoiser = {shown}; give a function D(x, sigma), such as a wrapper of parampi.denoisers")
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigError(f"{name} = {function!r} cannot be called; give a function, or leave it out")
+
+
+def check(
+    tol: float, mode: str, seed: int, shape: Sequence[int], *, batch: int | None, sigma_data: float | None, dtype: torch.dtype
+) -> None:
     """Raise ConfigError for an argument of `sample` that makes no sense."""
-    if not tol > 0:
+    check_counts(batch=batch)
+    if not is_positive(tol):
         raise ConfigError(
             f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)"
         )
     if mode not in MODES:
         raise ConfigError(f"mode = {mode!r} is not one of {', '.join(map(repr, MODES))}")
-    if not 0 <= seed < 2**64:
-        raise ConfigError(f"seed = {seed} is not between 0 and 2^64 - 1")
-    if not shape or any(n < 1 for n in shape):
-        raise ConfigError(f"shape = {tuple(shape)}; give the shape of one member's field, such as (channels, y, x)")
+    if not is_whole(seed) or not 0 <= seed < 2**64:
+        raise ConfigError(f"seed = {seed} is not between 0 and 2^64 - 1; give a whole number")
+    if not isinstance(shape, Sequence) or not shape or not all(is_whole(n) and n >= 1 for n in shape):
+        raise ConfigError(f"shape = {shape!r}; give the shape of one member's field, such as (channels, y, x)")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
-    if sigma_data is not None and not 0 < sigma_data < float("inf"):
+    if sigma_data is not None and not (is_positive(sigma_data) and sigma_data < float("inf")):
         raise ConfigError(f"sigma_data = {sigma_data}; the standard deviation of the data must be positive")
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype = {dtype!r} is not one of {', '.join(map(str, DTYPES))}; the network keeps its own")
+
+
+def is_whole(value: Any) -> bool:
+    try:
+        whole(value)
+    except TypeError:
+        return False
+    return True
+
+
+def is_positive(value: Any) -> bool:
+    """Return whether a value is a number above 0."""
+    try:
+        return real(value) > 0
+    except (TypeError, ValueError, RuntimeError):
+        return False

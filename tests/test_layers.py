@@ -167,6 +167,27 @@ def test_public_modules_can_be_imported_from():
     in_fresh_python(PUBLIC_MODULES)
 
 
+def test_every_public_name_is_there_before_anything_else_was_used():
+    names = ("errors", "registry", "report", "Report")
+    for name in names:
+        assert in_fresh_python(f"import parampi; print(parampi.{name}.__name__)").strip().endswith(name)
+
+
+def test_dir_has_what_users_need_and_nothing_else():
+    import parampi
+
+    assert [name for name in dir(parampi) if not name.startswith("__")] == sorted(set(parampi.__all__))
+
+
+def test_type_checkers_find_every_public_module():
+    import parampi
+
+    elsewhere = {name: place for name, place in parampi.PUBLIC.items() if ":" not in place and place != name}
+    assert {path.stem for path in PACKAGE.glob("*.pyi")} == elsewhere.keys()
+    for name, place in elsewhere.items():
+        assert f"from parampi.{place} import *" in (PACKAGE / f"{name}.pyi").read_text()
+
+
 HELP = f"""
 import sys
 from parampi.__main__ import main

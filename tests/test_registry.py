@@ -4,7 +4,9 @@ import inspect
 
 import pytest
 
+from parampi import basis, fields, samplers, solvers
 from parampi.basis import BASES
+from parampi.diffusion import schedules
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError
 from parampi.fields import STORES
@@ -18,6 +20,13 @@ ALIASES = {
     "dpmpp_sde": (DPMppSDE, DDIM(eta=1.0)),
     "parasolver": (ParaSolver, Picard(linear_model="identity", guess="frozen")),
 }
+
+
+@pytest.mark.parametrize("registry", [SAMPLERS, SOLVERS, SCHEDULES, BASES, STORES], ids=lambda registry: registry.kind)
+def test_every_kinds_module_has_its_register_and_lookup(registry):
+    modules = {"sampler": samplers, "solver": solvers, "schedule": schedules, "basis": basis, "store": fields}
+    module = modules[registry.kind]
+    assert module.register == registry.register and module.lookup == registry.lookup
 
 
 @pytest.mark.parametrize("registry", [SAMPLERS, SOLVERS, SCHEDULES, BASES, STORES], ids=lambda registry: registry.kind)

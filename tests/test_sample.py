@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -263,6 +264,48 @@ def test_sigma_data_is_the_denoiser_s_unless_given():
         ({"sigmas": torch.tensor([1.0, 2.0, 0.0])}, r"sigmas\[0\] = 1 is followed by sigmas\[1\] = 2"),
         ({"sigma_data": 0.0}, r"sigma_data = 0.0; .* must be positive"),
         ({"sigma_data": -1.0}, r"sigma_data = -1.0; .* must be positive"),
+        ({"sigma_data": "1"}, r"sigma_data = 1; .* must be positive"),
+        ({"tol": None}, r"tol = None; .* must be positive"),
+        ({"tol": "1e-3"}, r"tol = 1e-3; .* must be positive"),
+        ({"tol": True}, r"tol = True; .* must be positive"),
+        ({"tol": torch.ones(2)}, r"tol = tensor.*; .* must be positive"),
+        ({"keep_on": "everywhere"}, r"keep_on = 'everywhere' is not one of 'root', 'groups'"),
+        ({"keep": 3}, r"keep = 3 cannot be called; give a function, or leave it out"),
+        ({"condition": torch.zeros(2)}, r"condition = tensor.* cannot be called; give a function"),
+        ({"members": "3"}, r"members = '3'; give how many, or a list of member numbers, as whole numbers"),
+        ({"members": [0.5, 1.7]}, r"members = \[0.5, 1.7\]; give how many, or a list of member numbers"),
+        ({"members": True}, r"members = True; give how many, or a list"),
+        ({"members": [True, False]}, r"members = \[True, False\]; give how many, or a list"),
+        ({"members": 2.0}, r"members = 2.0; give how many, or a list"),
+        ({"members": None}, r"members = None; give how many, or a list"),
+        ({"seed": 1.5}, r"seed = 1.5 is not between 0 and 2\^64 - 1; give a whole number"),
+        ({"shape": 8}, r"shape = 8; give the shape of one member's field, such as \(channels, y, x\)"),
+        ({"shape": (1, 8.0, 8)}, r"shape = \(1, 8.0, 8\); give the shape"),
+        ({"shape": "188"}, r"shape = '188'; give the shape"),
+        ({"window": 2.5}, r"window = 2.5 is no whole number; give one, or leave it out"),
+        ({"batch": "1"}, r"batch = '1' is no whole number"),
+        ({"network_batch": 1.0}, r"network_batch = 1.0 is no whole number"),
+        ({"time_ranks": True}, r"time_ranks = True is no whole number"),
+        ({"dtype": torch.int64}, r"dtype = torch.int64 is not one of torch.float64, torch.float32; the network keeps its own"),
+        ({"dtype": torch.float16}, r"dtype = torch.float16 is not one of torch.float64, torch.float32"),
+        ({"dtype": "float64"}, r"dtype = 'float64' is not one of torch.float64, torch.float32"),
+        (
+            {"sigmas": "karras"},
+            r"sigmas of type str are no list of noise levels \(.*\); give a tensor or a list of",
+        ),
+        ({"sigmas": torch.ones(3) + 1j}, r"sigmas of type Tensor are no list of noise levels \(they are complex\)"),
+        ({"sampler": DDIM}, r"sampler = DDIM is a class; give an object such as parampi.samplers.DDIM\(\)"),
+        ({"sampler": "ddim"}, r"sampler = 'ddim' is a name, which only configurations take; give an object such as "),
+        (
+            {"sampler": Picard(), "solver": DDIM()},
+            r"solver = DDIM\(eta=0.0\) is no solver, which derives from ",
+        ),
+        ({"sampler": Picard()}, r"sampler = Picard\(.*\) is no sampler, for it has no method steps\(sigmas\); give an object "),
+        ({"sampler": ""}, r"sampler = '' is a name"),
+        ({"solver": Picard}, r"solver = Picard is a class; give an object such as parampi.solvers.Picard\(\)"),
+        ({"solver": "picard"}, r"solver = 'picard' is a name, which only configurations take; give an object such as "),
+        ({"denoiser": "net.py"}, r"denoiser = 'net.py' cannot be called; give a function D\(x, sigma\)"),
+        ({"denoiser": Small}, r"denoiser = Small is a class; give a function D\(x, sigma\)"),
     ],
     ids=str,
 )
@@ -270,8 +313,15 @@ def test_refuses_arguments_that_make_no_sense(options, message):
     def unused(x, sigma):
         pytest.fail("the network was called before the arguments were checked")
 
-    with pytest.raises(ConfigError, match=message):
-        sample(unused, **{"shape": SHAPE, "members": 2, "sigmas": GRID, **options})
+    with pytest.raises(ConfigError, match=message) as refusal:
+        sample(**{"denoiser": unused, "shape": SHAPE, "members": 2, "sigmas": GRID, **options})
+    assert "\n" not in str(refusal.value)
+
+
+def test_takes_numbers_of_numpy_and_torch_and_a_list_of_noise_levels():
+    plain = sample(MIXTURE, SHAPE, [1, 2], GRID, window=5, tol=1e-3)
+    other = sample(MIXTURE, torch.Size(SHAPE), np.array([1, 2]), GRID.tolist(), window=np.int64(5), tol=torch.tensor(1e-3))
+    assert torch.equal(plain.fields, other.fields) and plain.members == other.members
 
 
 @pytest.mark.parametrize(
@@ -279,10 +329,13 @@ def test_refuses_arguments_that_make_no_sense(options, message):
     [
         (lambda x, sigma: x[:, :, :4], r"returned \(40, 1, 4, 8\) for fields of shape \(40, 1, 8, 8\)"),
         (lambda x, sigma: (x, sigma), r"returned tuple for fields of shape"),
+        (lambda x, sigma: x + 1j, r"returned torch.complex128; it must return real numbers"),
+        (lambda x, sigma: x.round().long(), r"returned torch.int64; it must return real numbers"),
+        (EDMDenoiser(lambda x, time: x + 1j), "the network must return real numbers, but returned torch.complex128"),
         (lambda x, sigma: x[:-1], r"returned \(39, 1, 8, 8\)"),
     ],
 )
-def test_refuses_a_denoiser_that_returns_another_shape(wrong, message):
+def test_refuses_a_denoiser_that_returns_another_shape_or_kind(wrong, message):
     with pytest.raises(ConfigError, match=message):
         sample(wrong, SHAPE, 2, GRID)
 

@@ -2,6 +2,7 @@
 
 from parampi.diffusion import exact, guidance, noise, sigmas
 from parampi.diffusion.denoisers import (
+    ConditionalDenoiser,
     DataDenoiser,
     Denoiser,
     EDMDenoiser,
@@ -20,6 +21,7 @@ from parampi.diffusion.sigmas import VPTimes
 __all__ = [
     "PROBLEMS",
     "ClassifierFree",
+    "ConditionalDenoiser",
     "Conditioned",
     "DataDenoiser",
     "Denoiser",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from parampi.diffusion.denoisers import Denoiser, placement
+from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, placement
 from parampi.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ class BatchedDenoiser:
             by the shape of a call, so equal shapes make the bits of one field independent of how many others there are.
     """
 
-    def __init__(self, denoiser: Denoiser, batch: int | None = None, padded: bool = False):
+    def __init__(self, denoiser: Denoiser | ConditionalDenoiser, batch: int | None = None, padded: bool = False):
         if batch is not None and batch < 1:
             raise ConfigError(f"network_batch = {batch}; give at least one field per network call, or null for no limit")
         self.denoiser: Callable[..., Tensor] = denoiser
@@ -97,11 +97,13 @@ class BatchedDenoiser:
         return x.to(inner), level, *(() if conditions is None else (conditions.rows(),))
 
     def checked(self, result: Tensor, x: Tensor) -> Tensor:
-        """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for another shape."""
+        """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for anything else."""
         shape = (self.batch or 1 if self.padded else len(x), *x.shape[1:])
         if not isinstance(result, Tensor) or result.shape != shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise ConfigError(
                 f"the denoiser returned {got} for fields of shape {tuple(shape)}; it must return E[x0 | x] in x's shape"
             )
+        if not result.is_floating_point():
+            raise ConfigError(f"the denoiser returned {result.dtype}; it must return real numbers, E[x0 | x] in x's dtype")
         return result[: len(x)].to(x.dtype)

@@ -25,8 +25,14 @@ class Denoiser(Protocol):
     """Anything that maps noisy fields x (B, *shape) at noise levels sigma (B,) to the expected clean fields (B, *shape)."""
 
     def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
-        """Return E[x0 | x0 + sigma n = x], in x's dtype and on its device; given a condition (B, ...), `D(x, sigma,
-        condition)`."""
+        """Return E[x0 | x0 + sigma n = x], in x's dtype and on its device."""
+
+
+class ConditionalDenoiser(Protocol):
+    """A denoiser that also reads a condition (B, ...) of each field."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, condition: Tensor, /) -> Tensor:
+        """Return E[x0 | x0 + sigma n = x, condition], in x's dtype and on its device."""
 
 
 class _Wrapper(nn.Module, ABC):
@@ -59,6 +65,8 @@ class _Wrapper(nn.Module, ABC):
                 f"the network must return a tensor of its input's shape {tuple(x.shape)}, but returned {returned}; "
                 "wrap it in a function that selects the prediction"
             )
+        if not output.is_floating_point():
+            raise ConfigError(f"the network must return real numbers, but returned {output.dtype}; give it a real output")
         return torch.where(clean, x, self._denoised(x, level, output.to(x.dtype)))
 
     @abstractmethod

@@ -10,7 +10,7 @@ from parampi.fields.moments import Moments, moments
 from parampi.fields.prior_files import read_spectrum, write_spectrum
 from parampi.fields.spectra import radial_spectrum, wavenumbers
 from parampi.fields.statistics import DatasetStatistics
-from parampi.fields.stores.base import STORES, BaseStore, MemberFacts, Store, StoreTarget, register
+from parampi.fields.stores.base import STORES, BaseStore, MemberFacts, Store, StoreTarget, lookup, register
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.memory import MemoryStore
 from parampi.fields.stores.netcdf import NetCDFStore
@@ -38,6 +38,7 @@ __all__ = [
     "Store",
     "StoreTarget",
     "check_target",
+    "lookup",
     "moments",
     "open_ensemble",
     "radial_spectrum",

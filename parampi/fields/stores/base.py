@@ -39,6 +39,7 @@ Floats = NDArray[np.floating[Any]]
 
 STORES = Registry("store")
 register = STORES.register
+lookup = STORES.lookup
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,2 @@
+# For type checkers; at run time `parampi.sigmas` is `parampi.diffusion.sigmas` itself.
+from parampi.diffusion.sigmas import *
