@@ -126,6 +126,17 @@ def test_imports_are_absolute():
     assert not relative, f"imports name the whole path, from parampi on: {relative}"
 
 
+def test_what_says_return_returns_something():
+    nothing = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (ast.get_docstring(node) or "").startswith("Return")
+        if isinstance(node.returns, ast.Constant) and node.returns.value is None
+    ]
+    assert not nothing, f"these return None: {nothing}"
+
+
 def test_no_room_is_a_cupboard():
     rooms = {path.stem for path in PACKAGE.rglob("*")}
     assert not rooms & {"utils", "util", "helpers", "common", "misc"}
