@@ -26,8 +26,8 @@ from parampi.run.rerun import rerun
 from tests.fields.schemas import schema_of
 from tests.fields.stores.test_virtual import assert_equal
 from tests.fields.test_cf import findings
+from tests.run.test_card import NET
 from tests.small import write_project
-from tests.test_card import NET
 
 RNG = np.random.default_rng(0)
 LEVELS = (500.0, 850.0, 1000.0)

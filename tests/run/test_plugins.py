@@ -24,7 +24,7 @@ from parampi.run.rerun import rerun
 from parampi.solvers.spectral.prior import SpectralPrior
 from tests.small import parampi_command, write_project
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "howto" / "extending.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "howto" / "extending.md").read_text()
 METHODS = "\n".join(block for block in re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "@" in block)
 (SNIPPET,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 SAMPLER = """

@@ -17,7 +17,7 @@ from parampi.run.config import load
 from parampi.run.stop_request import StopRequest
 from tests.small import write_project
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
