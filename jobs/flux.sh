@@ -14,7 +14,7 @@ set -eu
 # each rank computes on its own cores; without this it would take all those of the node
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-if [ -e "$OUT/checkpoint/run.json" ]; then
+if compgen -G "$OUT/.parampi-*/run.json" >/dev/null; then
   set -- resume "$OUT"
 else
   set -- run "$CONFIG" output.directory="$OUT"

@@ -15,7 +15,7 @@ cd "$PBS_O_WORKDIR"
 # each rank computes on its own cores (PBS sets this from ompthreads, where the site has not switched that off)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
-if [ -e "$OUT/checkpoint/run.json" ]; then
+if compgen -G "$OUT/.parampi-*/run.json" >/dev/null; then
   set -- resume "$OUT"
 else
   set -- run "$CONFIG" output.directory="$OUT"

@@ -22,7 +22,7 @@ shift 2
 # each rank computes on its own cores; without this it would take all those of the node
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
-if [ -e "$out/checkpoint/run.json" ]; then
+if compgen -G "$out/.parampi-*/run.json" >/dev/null; then
   set -- resume "$out"
 else
   set -- run "$config" output.directory="$out" "$@"

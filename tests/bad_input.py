@@ -146,7 +146,7 @@ HELD: list[Folder] = []
 
 def locked(folder: Path) -> None:
     """Another job is at work."""
-    other = Folder(folder / "out")
+    other = Folder(folder / "out", "ensemble.nc")
     other.lock()
     HELD.append(other)
 
@@ -262,9 +262,9 @@ MISTAKES: dict[str, Mistake] = {
     "a run that was not finished": Mistake(cut),
     "nothing to go on with": Mistake(command=RESUME),
     "another configuration": Mistake(cut, (*RESUME, "sampling.seed=9")),
-    "a damaged checkpoint": Mistake(cut_and(text("out/checkpoint/run.json", "{")), RESUME),
+    "a damaged checkpoint": Mistake(cut_and(text("out/.parampi-ensemble.nc/run.json", "{")), RESUME),
     "a checkpoint that was edited": Mistake(
-        cut_and(lambda folder: edit_text(folder / "out/checkpoint/run.json", '"members": 4', '"members": 5')), RESUME
+        cut_and(lambda folder: edit_text(folder / "out/.parampi-ensemble.nc/run.json", '"members": 4', '"members": 5')), RESUME
     ),
     "weights that were changed meanwhile": Mistake(cut_and(weights({"weight": torch.ones(2)})), RESUME),
     "weights that vanished meanwhile": Mistake(cut_and(removed("weights.safetensors")), RESUME),

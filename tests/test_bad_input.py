@@ -49,4 +49,4 @@ def test_the_message(tmp_path, name, capsys):
     told = capsys.readouterr().err.replace(str(tmp_path), "FOLDER")
     assert told == f"parampi: {MESSAGES[name]}\n"
     assert code == USER_ERROR and finished(tmp_path) == before
-    assert not list(tmp_path.rglob(".*.partial"))
+    assert not list(tmp_path.rglob(".*.parampi-partial"))

@@ -15,16 +15,18 @@ from parampi.run.stop_request import StopRequest
 )
 @click.pass_obj
 def resume(stop: StopRequest | None, directory: Path, overrides: tuple[str, ...], progress: str) -> None:
-    """Go on with the run in DIRECTORY, on any number of ranks. OVERRIDES may change parallel and checkpoint."""
+    """Go on with the run in DIRECTORY, on any number of ranks; where there are several, DIRECTORY/ENSEMBLE names one.
+    OVERRIDES may change parallel and checkpoint."""
     from parampi.parallel.launch import abort_on_error, world
     from parampi.run.checkpoint.folder import Folder
     from parampi.run.config import RunConfig, agreed, resolved
     from parampi.run.job import run as draw
 
     def stored() -> RunConfig:
-        tree = Folder(directory).about()["config"]
-        tree["output"]["directory"] = str(directory)
-        return resolved(tree, overrides, directory)
+        folder = Folder.find(directory)
+        tree = folder.about()["config"]
+        tree["output"]["directory"] = str(folder.directory)
+        return resolved(tree, overrides, folder.directory)
 
     comm = world()
     with abort_on_error(comm):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from parampi.errors import OutputError
 
+PARTIAL = ".parampi-partial"
+"""Ending of the names of files that are being written."""
 PATIENCE = 60.0
 """Seconds to wait for another rank's file."""
 
@@ -53,7 +55,19 @@ def writing(path: str | Path) -> Iterator[None]:
 def partial_name(path: str | Path) -> Path:
     """Return the temporary name, beside the target and so on the same file system, under which a file grows."""
     path = Path(path)
-    return path.with_name(f".{path.name}.partial")
+    return path.with_name(f".{path.name}{PARTIAL}")
+
+
+def new_partial(path: str | Path) -> Path:
+    """Make an empty file under the temporary name, in the place of one that a killed run left there, and return the name.
+
+    A link there is removed, not followed.
+    """
+    partial = partial_name(path)
+    with writing(path):
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+    return partial
 
 
 def put_in_place(path: str | Path, overwrite: bool = False) -> None:
@@ -76,14 +90,14 @@ def put_in_place(path: str | Path, overwrite: bool = False) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield the name under which a file is to be written, and put it in place of `path` at the end. Raise OutputError."""
     with writing(path):
-        yield partial_name(path)
+        yield new_partial(path)
         put_in_place(path, overwrite=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there as a whole or not at all. Raises OutputError."""
     with writing(path):
-        partial_name(path).write_bytes(data)
+        new_partial(path).write_bytes(data)
         put_in_place(path, overwrite=True)
 
 

@@ -88,7 +88,7 @@ def write(path: str | Path, card: Card) -> None:
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file, save_file
 
-    from parampi.fields.atomic_files import partial_name, put_in_place, writing
+    from parampi.fields.atomic_files import new_partial, put_in_place, writing
 
     try:
         with safe_open(path, "pt") as file:
@@ -98,6 +98,7 @@ def write(path: str | Path, card: Card) -> None:
         raise DataError(f"{path} is no safetensors file ({error})") from None
     metadata |= {name: json.dumps(value) for name, value in asdict(card).items() if value is not None}
     with writing(path):
-        save_file(weights, partial_name(path), metadata)
-        shutil.copymode(path, partial_name(path))
+        partial = new_partial(path)
+        save_file(weights, partial, metadata)
+        shutil.copymode(path, partial)
         put_in_place(path, overwrite=True)

@@ -41,7 +41,10 @@ def run(
     signal came; with `resume` such a run goes on from its checkpoint. Signals are heard until this returns, or by `stop`,
     which listens already.
     """
-    with listen_for_stop(stop, config) as stop, release_at_end(Folder(config.output.directory)) as folder:
+    with (
+        listen_for_stop(stop, config) as stop,
+        release_at_end(Folder(config.output.directory, config.output.ensemble)) as folder,
+    ):
         local_rank, ranks_here = place_on_node(comm)
         if threads := fair_threads(ranks_here):
             torch.set_num_threads(threads)

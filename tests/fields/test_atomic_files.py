@@ -63,7 +63,7 @@ def test_a_folder_without_permission(tmp_path):
 
 def test_putting_in_place_is_a_rename(tmp_path):
     target = tmp_path / "e.nc"
-    assert partial_name(target).parent == tmp_path and partial_name(target).name == ".e.nc.partial"
+    assert partial_name(target).parent == tmp_path and partial_name(target).name == ".e.nc.parampi-partial"
     partial_name(target).write_text("new")
     put_in_place(target)
     assert [path.name for path in tmp_path.iterdir()] == ["e.nc"]

@@ -22,7 +22,7 @@ def parampi(ranks, *arguments):
 
 
 def kept(out: Path) -> int:
-    return len(list((out / "checkpoint" / "members").glob("*.safetensors")))
+    return len(list((out / ".parampi-ensemble.nc" / "members").glob("*.safetensors")))
 
 
 def fields(path):
@@ -85,7 +85,7 @@ def test_damaged_members_of_a_checkpoint_are_drawn_again(tmp_path):
         time.sleep(0.02)
     job.terminate()
     ended(job)
-    members = sorted((out / "checkpoint" / "members").glob("*.safetensors"))
+    members = sorted((out / ".parampi-ensemble.nc" / "members").glob("*.safetensors"))
     members[0].write_bytes(members[0].read_bytes()[:100])
     members[1].write_bytes(b"")
     again = parampi(3, "resume", out)

@@ -79,7 +79,7 @@ def variables(path: Path) -> dict[str, np.ndarray]:
 
 
 def assert_same(path: Path, expected: dict[str, np.ndarray]) -> None:
-    assert not list(path.parent.rglob(".*.partial")) and not check(path).problems
+    assert not list(path.parent.rglob(".*.parampi-partial")) and not check(path).problems
     found = variables(path)
     for name, values in expected.items():
         assert np.array_equal(found[name], values), name
@@ -94,6 +94,10 @@ def uninterrupted(folder: Path, **changes) -> dict[str, np.ndarray]:
     return variables(folder / "out" / "ensemble.nc")
 
 
+def holder(lock: Path) -> str:
+    return lock.read_text() if lock.is_file() else ""
+
+
 @pytest.mark.parametrize("solver", ["picard", "spectral"])
 def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
     """Half of the kills of this file each: all processes at once, or one rank, on 1 to 3 ranks."""
@@ -102,11 +106,12 @@ def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
     chance, kills = random.Random(solver), 0
     while kills < KILLS // 2:
         ranks = chance.choice([1, 2, 3])
-        going_on = (out / "checkpoint" / "run.json").is_file()
-        (out / "checkpoint" / "lock").unlink(missing_ok=True)
+        going_on = (out / ".parampi-ensemble.nc" / "run.json").is_file()
+        lock = out / ".parampi-ensemble.nc" / "parampi.lock"
+        before = holder(lock)
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
         until = time.monotonic() + 60
-        while job.poll() is None and not (out / "checkpoint" / "lock").exists() and time.monotonic() < until:
+        while job.poll() is None and holder(lock) == before and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 2.5))
         if job.poll() is not None:
@@ -122,12 +127,12 @@ def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
             kill([*ranks_of(job), job.pid])
             job.communicate()
     assert kills >= KILLS // 4, "the run ended before it could be killed"
-    if not (out / "ensemble.nc").is_file() or (out / "checkpoint").is_dir():
+    if not (out / "ensemble.nc").is_file() or (out / ".parampi-ensemble.nc").is_dir():
         last = start(2, "resume", out)
         told = ended(last)
         assert last.returncode == 0, told
     assert_same(out / "ensemble.nc", expected)
-    assert not (out / "checkpoint").exists()
+    assert not (out / ".parampi-ensemble.nc").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["term", "usr1"])
@@ -136,7 +141,7 @@ def test_a_signal_ends_the_round_and_the_run_goes_on_later(tmp_path, number):
     config, out = project(tmp_path, 0.1), tmp_path / "out"
     job = subprocess.Popen(parampi_command("run", config), cwd=ROOT, env=environment(100), text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    while job.poll() is None and not list((out / "checkpoint").glob("rounds/*/done.json")):
+    while job.poll() is None and not list((out / ".parampi-ensemble.nc").glob("rounds/*/done.json")):
         time.sleep(0.05)
     job.send_signal(number)
     told = ended(job)
@@ -157,11 +162,11 @@ def test_a_killed_run_of_parareal_goes_on_from_its_rounds(tmp_path):
     expected = uninterrupted(tmp_path / "whole", **changes)
     config, out = project(tmp_path, 0.1, **changes), tmp_path / "out"
     job = start(2, "run", config)
-    while job.poll() is None and len(list((out / "checkpoint").glob("rounds/*/done.json"))) < 2:
+    while job.poll() is None and len(list((out / ".parampi-ensemble.nc").glob("rounds/*/done.json"))) < 2:
         time.sleep(0.05)
     kill([*ranks_of(job), job.pid])
     ended(job)
-    assert not list((out / "checkpoint" / "members").iterdir())
+    assert not list((out / ".parampi-ensemble.nc" / "members").iterdir())
     again = start(3, "resume", out)
     told = ended(again)
     assert again.returncode == 0, told

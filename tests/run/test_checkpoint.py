@@ -28,7 +28,7 @@ REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged")
 
 @pytest.fixture
 def folder(tmp_path):
-    made = Folder(tmp_path)
+    made = Folder(tmp_path, "e.nc")
     made.lock()
     made.begin(CONFIG, INPUTS)
     yield made
@@ -107,9 +107,10 @@ def test_rounds_of_finished_members_are_removed(folder):
     assert not list(folder.rounds.iterdir())
 
 
-def test_what_decides_the_fields_is_in_the_digest():
+def test_what_decides_fields_and_files_is_in_the_digest():
     elsewhere = {**CONFIG, "parallel": {"mode": "bitwise"}, "output": {"directory": "b"}, "checkpoint": {"every": 1}}
     assert digest(CONFIG) == digest(elsewhere)
+    assert digest(CONFIG) != digest({**CONFIG, "output": {"directory": "a", "report": "another.json"}})
     assert digest(CONFIG) != digest({**CONFIG, "sampling": {"seed": 2, "members": 3}})
 
 
@@ -139,7 +140,7 @@ def test_what_is_drawn_must_be_readable(folder, text, told):
 HOLD = """
 import sys
 from parampi.run.checkpoint.folder import Folder
-folder = Folder(sys.argv[1])
+folder = Folder(sys.argv[1], "e.nc")
 folder.lock()
 print("held", flush=True)
 sys.stdin.read()
@@ -152,9 +153,9 @@ def test_two_jobs_on_one_folder_are_locked_out(tmp_path):
     ) as job:
         assert job.stdout.readline() == "held\n"
         with pytest.raises(OutputError, match=f"another job is drawing into {tmp_path}; wait for it, or choose another folder"):
-            Folder(tmp_path).lock()
+            Folder(tmp_path, "e.nc").lock()
         job.kill()
-    folder = Folder(tmp_path)
+    folder = Folder(tmp_path, "e.nc")
     folder.lock()  # a job that was killed holds nothing
     folder.release()
 

@@ -238,6 +238,12 @@ def test_two_files_of_one_name(tmp_path, name):
     load(write_project(tmp_path), ["output.report=ensemble.json"])
 
 
+@pytest.mark.parametrize("name", ["../report.json", "/tmp/report.json", "a/../../report.json"])
+def test_a_file_outside_of_the_directory(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"report is .*report\.json, outside of the directory .*out; give a name below it"):
+        load(write_project(tmp_path), [f"output.report={name}"])
+
+
 def test_a_file_among_checkpoints(tmp_path):
     with pytest.raises(ConfigError, match=r"report is .*, in the folder of checkpoints, which is removed"):
-        load(write_project(tmp_path), ["output.report=checkpoint/report.json"])
+        load(write_project(tmp_path), ["output.report=.parampi-ensemble.nc/report.json"])

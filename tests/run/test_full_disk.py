@@ -28,7 +28,7 @@ def parampi(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 
 def members_kept(folder: Path) -> int:
-    return len(list((folder / "checkpoint" / "members").glob("*.safetensors")))
+    return len(list((folder / ".parampi-ensemble.nc" / "members").glob("*.safetensors")))
 
 
 def test_what_was_finished_survives_a_full_disk_and_the_rest_follows(small_disk, tmp_path):
@@ -64,7 +64,7 @@ def test_a_statistics_file_that_is_removed_while_the_run_is_cut(tmp_path):
     config, out = write_project(tmp_path, model__arguments={"pause": 0.05}, checkpoint__every=0.0), tmp_path / "out"
     job = subprocess.Popen(parampi_command("run", config), cwd=ROOT, env=environment(100), stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True)  # fmt: skip
-    while job.poll() is None and not list((out / "checkpoint").glob("rounds/*/done.json")):
+    while job.poll() is None and not list((out / ".parampi-ensemble.nc").glob("rounds/*/done.json")):
         time.sleep(0.05)
     job.terminate()
     assert job.communicate(timeout=60) and job.returncode == 75

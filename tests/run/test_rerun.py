@@ -54,7 +54,7 @@ def test_a_run_whose_options_are_infinite_goes_on_where_it_was_cut(tmp_path, cap
     path = write_project(tmp_path, sampling__sampler={"name": "euler"})
     with pytest.raises(InterruptionError):
         run(load(path, ["checkpoint.max_walltime=0.001", "checkpoint.every=0"]))
-    assert "Infinity" not in (tmp_path / "out" / "checkpoint" / "run.json").read_text()
+    assert "Infinity" not in (tmp_path / "out" / ".parampi-ensemble.nc" / "run.json").read_text()
     assert main(["resume", str(tmp_path / "out"), "checkpoint.max_walltime=null"]) == 0, capsys.readouterr().err
 
 

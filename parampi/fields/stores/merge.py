@@ -11,7 +11,7 @@ import netCDF4
 import numpy as np
 
 from parampi.errors import DataError
-from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
+from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
 from parampi.fields.json_text import to_json
 from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.reader import open_ensemble
@@ -67,7 +67,7 @@ def new_file(path: Path, overwrite: bool) -> Iterator[netCDF4.Dataset]:
     """Open a file for writing, which gets its name when it is whole and is removed after an error."""
     with writing(path):
         try:
-            with netCDF4.Dataset(partial_name(path), "w") as file:
+            with netCDF4.Dataset(new_partial(path), "w") as file:
                 yield file
         except BaseException:
             partial_name(path).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import OutputError
-from parampi.fields.atomic_files import partial_name, put_in_place, writing
+from parampi.fields.atomic_files import new_partial, partial_name, put_in_place, writing
 from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.netcdf import put_member
@@ -65,7 +65,7 @@ class MPIOStore(BaseStore):
     @classmethod
     def prepare(cls, target: StoreTarget) -> None:
         """Make the file, without members' values."""
-        with writing(target.path), netCDF4.Dataset(partial_name(target.path), "w") as file:
+        with writing(target.path), netCDF4.Dataset(new_partial(target.path), "w") as file:
             target.schema.write(file)
 
     @classmethod

@@ -8,7 +8,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.atomic_files import check_target, partial_name, put_in_place, writing
+from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
 from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
 from parampi.fields.stores.schema import EnsembleSchema
 
@@ -23,8 +23,8 @@ class NetCDFStore(BaseStore):
     """An ensemble in one NetCDF-4 file, see `EnsembleSchema`.
 
     With cases members have numbers `case * PER_CASE + realization`, and variables are (member, time, y, x), the axis of cases
-    being named as in the files they come from. The file grows as .NAME.partial and gets its name when it is closed; the global
-    attribute `parampi_complete` is 0 if members are missing.
+    being named as in the files they come from. The file grows under a name of its own (see `partial_name`) and gets this one
+    when it is closed; the global attribute `parampi_complete` is 0 if members are missing.
 
     summarised  whether the statistics over members are written at the end; otherwise `summary` has what they are made of
 
@@ -38,7 +38,7 @@ class NetCDFStore(BaseStore):
         self.path, self.overwrite, self.summarised = Path(path), overwrite, summarised
         check_target(path, overwrite)
         with writing(path):
-            self.file = netCDF4.Dataset(partial_name(path), "w")
+            self.file = netCDF4.Dataset(new_partial(path), "w")
             try:
                 schema.write(self.file)
             except BaseException:

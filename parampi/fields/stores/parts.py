@@ -1,7 +1,16 @@
 """Files of an ensemble's parts: their names, and the removal of those of earlier runs."""
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import netCDF4
+
+from parampi.fields.atomic_files import PARTIAL
+
+PART = re.compile(r"([0-9a-f]{8})-\d{5}\.nc")
+UNFINISHED = re.compile(rf"\.{PART.pattern}{re.escape(PARTIAL)}")
 
 
 def parts_folder(path: str | Path) -> Path:
@@ -16,14 +25,27 @@ def part_name(path: str | Path, ensemble: str, rank: int) -> Path:
 
 
 def remove_stale_parts(path: str | Path, parts: Sequence[Path] = ()) -> None:
-    """Remove all parts beside an ensemble file but `parts`, also those that a killed job left unfinished."""
-    folder, name = parts_folder(path), f"{'?' * 8}-{'[0-9]' * 5}.nc"
-    if not folder.is_dir():
+    """Remove all parts beside an ensemble file but `parts`, also those that a killed job left unfinished.
+
+    Whatever else lies in the folder stays, and so does a part that cannot be read.
+    """
+    folder = parts_folder(path)
+    if folder.is_symlink() or not folder.is_dir():
         return
-    for unfinished in folder.glob(f".{name}.partial"):
-        unfinished.unlink(missing_ok=True)
-    for part in folder.glob(name):
-        if part not in parts:
-            part.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
+    for place in folder.iterdir():
+        if place not in parts and not place.is_symlink() and (UNFINISHED.fullmatch(place.name) or is_part(place)):
+            place.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
         folder.rmdir()
+
+
+def is_part(path: Path) -> bool:
+    """Return whether a file is a part of an ensemble, by its name and by the ensemble's identifier in it."""
+    name = PART.fullmatch(path.name)
+    if name is None:
+        return False
+    try:
+        with netCDF4.Dataset(path) as file:
+            return str(getattr(file, "parampi_ensemble", "")).startswith(name[1])
+    except OSError:
+        return False

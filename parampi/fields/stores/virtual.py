@@ -15,7 +15,7 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.atomic_files import await_file, partial_name, put_in_place, writing
+from parampi.fields.atomic_files import await_file, new_partial, partial_name, put_in_place, writing
 from parampi.fields.channels import LevelGroup
 from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.netcdf import NetCDFStore
@@ -78,7 +78,7 @@ def join_parts(
     for part in parts:
         await_file(part)
     with writing(path):
-        with netCDF4.Dataset(partial_name(path), "w") as file:
+        with netCDF4.Dataset(new_partial(path), "w") as file:
             schema.write(file, fields=False)
             copied = [copy_facts(file, part, schema) for part in parts]
             finished = int((file["complete"][:] == 1).sum())

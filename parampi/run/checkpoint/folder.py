@@ -1,21 +1,22 @@
 """Checkpoints of a run: finished members, and the state of the others between two rounds.
 
-    DIR/checkpoint/run.json              what is drawn, and a digest of it
-    DIR/checkpoint/members/17.safetensors   a finished member, as it left the sampler
-    DIR/checkpoint/rounds/STAMP-G/rank-R.safetensors   what rank R of group G held after a round
-    DIR/checkpoint/rounds/STAMP-G/done.json            written last: who is in it, and the files' digests
+    DIR/.parampi-ensemble.nc/parampi.lock   whose the folder is, and who draws into it
+      run.json                              what is drawn, and a digest of it
+      members/17.safetensors                a finished member, as it left the sampler
+      rounds/STAMP-G/rank-R.safetensors     what rank R of group G held after a round
+      rounds/STAMP-G/done.json              written last: who is in it, and the files' digests
 
 Every file is written under another name, brought to disk and renamed. Each group keeps its last two rounds, so that one may be
 damaged. The format is safetensors: reading it runs no code.
 """
 
-import fcntl
 import hashlib
 import json
-import shutil
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -25,49 +26,79 @@ from parampi.errors import ConfigError, DataError, OutputError
 from parampi.fields.atomic_files import write_whole, writing
 from parampi.fields.json_text import to_json
 from parampi.report import MemberReport
+from parampi.run.checkpoint.ownership import (
+    folder_name,
+    recognised,
+    remove_checkpoint,
+    remove_contents,
+    remove_round,
+    subfolders,
+    take_lock,
+)
 
-FOLDER = "checkpoint"
-ELSEWHERE = ("parallel", "output", "checkpoint")
-"""Sections that say where and how, and do not decide the fields."""
+ELSEWHERE = ("parallel", "checkpoint")
+"""Sections that do not decide what is drawn and where it is written."""
 REMEDY = "start anew with parampi run and --overwrite"
 SnapshotLocation = Sequence[Any]
 """Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote."""
 
 
-def digest(config: dict[str, Any]) -> str:
-    """Return a digest of what decides the fields; where and how a run is made does not."""
+def deciding(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the fields and what is written where, below the directory of the run, which may be moved."""
     decides = {key: value for key, value in config.items() if key not in ELSEWHERE}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return decides | {"output": {key: value for key, value in config["output"].items() if key != "directory"}}
+
+
+def digest(config: dict[str, Any]) -> str:
+    """Return a digest of what decides the fields and the files; how the run is made does not."""
+    return hashlib.sha256(json.dumps(deciding(config), sort_keys=True).encode()).hexdigest()
 
 
 class Folder:
-    """The checkpoint of a run in `directory`, for rank 0 unless said otherwise."""
+    """The checkpoint of the run that writes `ensemble` into `directory`, for rank 0 unless said otherwise."""
 
-    def __init__(self, directory: str | Path):
-        self.path = Path(directory) / FOLDER
+    def __init__(self, directory: str | Path, ensemble: str):
+        self.path = Path(directory) / folder_name(ensemble)
         self.members, self.rounds = self.path / "members", self.path / "rounds"
-        self.held: IO[str] | None = None
+        self.locked = False
+        self.descriptor: int | None = None
+
+    @classmethod
+    def find(cls, place: Path) -> "Folder":
+        """Return the checkpoint of the unfinished run in a directory, or of the run that writes an ensemble of this name.
+
+        Raises DataError where there is none, and with their names where there are several.
+        """
+        own = cls(place.parent, place.name)
+        if own.exists:
+            return own
+        there = [path for path in sorted(place.glob(folder_name("*"))) if recognised(path) and (path / "run.json").is_file()]
+        names = [path.name.removeprefix(folder_name("")) for path in there]
+        if len(names) > 1:
+            choices = ", ".join(str(place / name) for name in names)
+            raise DataError(f"{place} holds several unfinished runs; give the name of one: {choices}")
+        if not names:
+            raise DataError(f"{place} holds no unfinished run (there is no {place / folder_name('*') / 'run.json'}); {REMEDY}")
+        return cls(place, names[0])
+
+    @property
+    def directory(self) -> Path:
+        return self.path.parent
 
     @property
     def exists(self) -> bool:
-        return (self.path / "run.json").is_file()
+        return recognised(self.path) and (self.path / "run.json").is_file()
 
     def lock(self) -> None:
         """Keep other jobs out until this process ends. Raises OutputError where one is at work."""
+        if not self.locked:
+            self.descriptor, self.locked = take_lock(self.path), True
+            self.make_room()
+
+    def make_room(self) -> None:
         with writing(self.path):
-            self.members.mkdir(parents=True, exist_ok=True)
+            self.members.mkdir(exist_ok=True)
             self.rounds.mkdir(exist_ok=True)
-            self.held = (self.path / "lock").open("w")
-        try:
-            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.held.close()
-            self.held = None
-            raise OutputError(
-                f"another job is drawing into {self.path.parent}; wait for it, or choose another folder"
-            ) from None
-        except OSError:
-            return  # a file system without locks
 
     def begin(self, config: dict[str, Any], inputs: dict[str, str]) -> None:
         about = {"config": config, "digest": digest(config), "inputs": inputs}
@@ -90,24 +121,26 @@ class Folder:
     def empty(self) -> None:
         """Remove what an earlier run kept."""
         with writing(self.path):
-            for folder in (self.members, self.rounds):
-                shutil.rmtree(folder)
-                folder.mkdir()
+            remove_contents(self.path)
+        self.make_room()
 
     def clear(self) -> None:
-        """Remove the checkpoint; the lock goes last."""
-        with writing(self.path):
-            (self.path / "run.json").unlink(missing_ok=True)
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the checkpoint, also what an earlier run left of one; the lock goes last."""
+        with suppress(OutputError):  # another job may have begun to draw here
+            if recognised(self.path):
+                self.lock()
+                with writing(self.path):
+                    remove_checkpoint(self.path)
         self.release()
 
     def release(self) -> None:
         """Let other jobs in. Where nothing was begun nothing is left."""
-        if self.held is not None:
+        if self.locked:
             if not self.exists:
-                shutil.rmtree(self.path, ignore_errors=True)
-            self.held.close()
-            self.held = None
+                remove_checkpoint(self.path)
+            if self.descriptor is not None:
+                os.close(self.descriptor)
+            self.locked, self.descriptor = False, None
 
     # ------------------------------------------------------------------ finished members
 
@@ -146,7 +179,7 @@ class Folder:
         are not whole or damaged are passed over."""
         locations: dict[str, list[Any]] = {}
         furthest: dict[int, float] = {}
-        for folder in sorted(self.rounds.iterdir()) if self.rounds.is_dir() else []:
+        for folder in sorted(subfolders(self.rounds)):
             done = whole(folder)
             for column, member in enumerate(done["members"] if done and done.get("lead", 0) == lead else []):
                 rounds = done["rounds"][column] if done else 0.0
@@ -156,13 +189,13 @@ class Folder:
 
     def prune_rounds(self, finished: Sequence[int], lead: int = 0) -> None:
         """Remove rounds whose members are all finished, and those of earlier lead times."""
-        for folder in self.rounds.iterdir() if self.rounds.is_dir() else []:
+        for folder in subfolders(self.rounds):
             try:
                 done = json.loads((folder / "done.json").read_text())
             except (OSError, ValueError):
                 continue
             if done.get("lead", 0) < lead or set(done["members"]) <= set(finished):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_round(folder)
 
 
 def whole(folder: Path) -> dict[str, Any] | None:
@@ -179,7 +212,8 @@ def whole(folder: Path) -> dict[str, Any] | None:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the keys that differ, of what decides the fields."""
-    sections = [name for name in new if name not in ELSEWHERE and old.get(name) != new[name]]
+    old, new = deciding(old), deciding(new)
+    sections = [name for name in new if old.get(name) != new[name]]
     keys = []
     for name in sections:
         before, after = old.get(name), new[name]

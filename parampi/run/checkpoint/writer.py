@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from parampi.engine.snapshot import MemberSnapshot
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import write_whole, writing
 from parampi.run.checkpoint.folder import REMEDY, Folder, SnapshotLocation
+from parampi.run.checkpoint.ownership import remove_round
 
 KEPT = 2
 """Rounds that a group keeps."""
@@ -119,7 +119,7 @@ class CheckpointWriter:
         hashes = group.sum_to_root(hashes)
         good = group.rank == 0 and not hashes[:, 32].any() and self.seal(path, members, engine, hashes)
         if group.rank == 0 and not good:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_round(path)
         self.last = time.monotonic()
         self.cost = self.last - begin
         return good
@@ -136,7 +136,7 @@ class CheckpointWriter:
             return False
         self.kept.append(path)
         while len(self.kept) > KEPT:
-            shutil.rmtree(self.kept.pop(0), ignore_errors=True)
+            remove_round(self.kept.pop(0))
         return True
 
 

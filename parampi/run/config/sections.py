@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError
 from parampi.fields import STORES
-from parampi.run.checkpoint.folder import FOLDER
+from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
 
 
@@ -173,6 +173,8 @@ class Output(Strict):
                 raise ValueError(f"{names[place]} and {name} are both {path}; give each file a name of its own")
             if path.is_relative_to(self.checkpoint):
                 raise ValueError(f"{name} is {path}, in the folder of checkpoints, which is removed; choose another name")
+            if not path.is_relative_to(normal_path(self.directory, ".")):
+                raise ValueError(f"{name} is {path}, outside of the directory {self.directory}; give a name below it")
             names[place] = name
         return self
 
@@ -190,7 +192,7 @@ class Output(Strict):
     @property
     def checkpoint(self) -> Path:
         """The folder of checkpoints."""
-        return normal_path(self.directory, FOLDER)
+        return normal_path(self.directory, folder_name(self.ensemble))
 
 
 class RunConfig(Strict):

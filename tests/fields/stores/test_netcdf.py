@@ -91,7 +91,7 @@ def test_the_largest_seeds_and_numbers_fit(statistics, samples, tmp_path):
 def test_the_file_appears_only_when_it_is_whole(statistics, samples, tmp_path):
     store = NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3))
     store.write(0, samples[0], FACTS)
-    assert [path.name for path in tmp_path.iterdir()] == [".e.nc.partial"]
+    assert [path.name for path in tmp_path.iterdir()] == [".e.nc.parampi-partial"]
     store.close(complete=True)
     assert [path.name for path in tmp_path.iterdir()] == ["e.nc"]
 
@@ -111,10 +111,10 @@ def test_a_file_made_by_another_meanwhile_is_not_lost(statistics, samples, tmp_p
     store = NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0], 3))
     store.write(0, samples[0], FACTS)
     (tmp_path / "e.nc").write_text("precious")
-    with pytest.raises(OutputError, match=r"finished file is .*\.e\.nc\.partial"):
+    with pytest.raises(OutputError, match=r"finished file is .*\.e\.nc\.parampi-partial"):
         store.close(complete=True)
     assert (tmp_path / "e.nc").read_text() == "precious"
-    assert read_members(tmp_path / ".e.nc.partial", ["u"])[1] == [0]
+    assert read_members(tmp_path / ".e.nc.parampi-partial", ["u"])[1] == [0]
 
 
 def test_two_jobs_with_one_output(statistics, tmp_path):
@@ -123,7 +123,7 @@ def test_two_jobs_with_one_output(statistics, tmp_path):
 
 
 def test_what_a_killed_job_left_is_in_nobodys_way(write, tmp_path):
-    (tmp_path / ".e.nc.partial").write_bytes(b"half a file")
+    (tmp_path / ".e.nc.parampi-partial").write_bytes(b"half a file")
     assert read_members(write((1,)), ["u"])[1] == [1]
 
 
