@@ -1,6 +1,7 @@
 """Atomic files: refused before the work where they cannot be written, and in place only once they are whole."""
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,14 +60,17 @@ def partial_name(path: str | Path) -> Path:
 
 
 def new_partial(path: str | Path) -> Path:
-    """Make an empty file under the temporary name, in the place of one that a killed run left there, and return the name.
+    """Make sure that there is a file of the temporary name which is no link to another one, and return the name.
 
-    A link there is removed, not followed.
+    A file that a killed run left stays, for whoever opens it next: the library's lock on it tells whether a job is still at it.
     """
     partial = partial_name(path)
     with writing(path):
-        partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
+        with suppress(FileNotFoundError):
+            status = partial.lstat()
+            if stat.S_ISLNK(status.st_mode) or status.st_nlink > 1:
+                partial.unlink()
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666))
     return partial
 
 

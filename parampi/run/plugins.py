@@ -107,4 +107,5 @@ def plugin_files(references: Sequence[str], entries: Sequence[Callable[..., Any]
 
 
 def source(module: ModuleType) -> Path | None:
-    return Path(module.__file__) if module.__file__ else None
+    path = getattr(module, "__file__", None)  # modules that are built in have none
+    return Path(path) if path else None

@@ -9,7 +9,7 @@ import netCDF4
 
 from parampi.fields.atomic_files import PARTIAL
 
-PART = re.compile(r"([0-9a-f]{8})-\d{5}\.nc")
+PART = re.compile(r"(\w{8})-\d{5}\.nc")
 UNFINISHED = re.compile(rf"\.{PART.pattern}{re.escape(PARTIAL)}")
 
 

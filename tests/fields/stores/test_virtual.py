@@ -40,7 +40,9 @@ def written(folder, statistics, which, parts, left_out=(), content=None, name="e
     files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
     for part, path in enumerate(files):
         mine = numbers[part::parts]
-        store = NetCDFStore(path, schema_of(statistics, mine, 5, cases=cases, leads=leads, content=content), summarised=False)
+        identifier = {"parampi_ensemble": "abcdefgh"}
+        part_schema = schema_of(statistics, mine, 5, cases=cases, leads=leads, content=content, attributes=identifier)
+        store = NetCDFStore(path, part_schema, summarised=False)
         fill(store, mine, leads, left_out)
         for place, running in store.summary.columns.items():
             summary.column(place, running.minimum.shape).merge(running.count, running.table)
@@ -136,13 +138,13 @@ def test_the_cf_checker_finds_no_error(tmp_path, statistics):
 
 def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
     path, _ = written(tmp_path, statistics, "members", 3)
-    old, foreign = part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"
-    old.write_text("old")
-    foreign.write_text("mine")
+    foreign = [part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"]
+    for place in foreign:
+        place.write_text("mine")
     schema = schema_of(statistics, NUMBERS["members"][0], 5)
     kept = [part_name(path, "abcdefgh", part) for part in range(2)]
     join_parts(path, schema, kept, schema.new_summary(), overwrite=True)
-    assert sorted(parts_folder(path).iterdir()) == sorted([*kept, foreign])
+    assert sorted(parts_folder(path).iterdir()) == sorted([*kept, *foreign])
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)))
