@@ -27,6 +27,9 @@ NUMBERS = {
 KINDS = ("mean", "standard_deviation", "minimum", "maximum", "quantiles")
 
 
+MADE = {"model": "täst", "parampi_ensemble": "abcdefgh"}
+
+
 def facts(number, lead):
     return MemberFacts(5, number % 7 + 1, number % 11 + lead, 1e-3 * (number % 5 + 1))
 
@@ -35,13 +38,12 @@ def written(folder, statistics, which, parts, left_out=(), content=None, name="e
     """The joint file of members that are dealt to parts like cards."""
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
-    schema = schema_of(statistics, numbers, 5, cases=cases, leads=leads, attributes={"model": "täst"}, content=content)
+    schema = schema_of(statistics, numbers, 5, cases=cases, leads=leads, attributes=MADE, content=content)
     summary = schema.new_summary()
     files = [part_name(folder / name, "abcdefgh", part) for part in range(parts)]
     for part, path in enumerate(files):
         mine = numbers[part::parts]
-        identifier = {"parampi_ensemble": "abcdefgh"}
-        part_schema = schema_of(statistics, mine, 5, cases=cases, leads=leads, content=content, attributes=identifier)
+        part_schema = schema_of(statistics, mine, 5, cases=cases, leads=leads, content=content, attributes=MADE)
         store = NetCDFStore(path, part_schema, summarised=False)
         fill(store, mine, leads, left_out)
         for place, running in store.summary.columns.items():
@@ -62,7 +64,7 @@ def fill(store, numbers, leads, left_out):
 def gathered(folder, statistics, which, left_out=(), content=None):
     numbers, cases, leads = NUMBERS[which]
     content = content or Content(summary=KINDS)
-    options = {"cases": cases, "leads": leads, "attributes": {"model": "täst"}, "content": content}
+    options = {"cases": cases, "leads": leads, "attributes": MADE, "content": content}
     store = NetCDFStore(folder / "g.nc", schema_of(statistics, numbers, 5, **options))
     fill(store, numbers, leads, left_out)
     return folder / "g.nc"
