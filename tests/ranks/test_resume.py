@@ -107,7 +107,7 @@ def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
     while kills < KILLS // 2:
         ranks = chance.choice([1, 2, 3])
         going_on = (out / ".parampi-ensemble.nc" / "run.json").is_file()
-        lock = out / ".parampi-ensemble.nc" / "parampi.lock"
+        lock = out / ".parampi-ensemble.nc" / "parampi-lock"
         before = holder(lock)
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
         until = time.monotonic() + 60

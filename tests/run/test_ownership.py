@@ -54,7 +54,7 @@ def test_a_folder_of_our_name_that_is_not_ours_is_refused(tmp_path):
     theirs.parent.mkdir(parents=True)
     theirs.write_text("not ours")
     folder = Folder(tmp_path, "e.nc")
-    with pytest.raises(OutputError, match=r"is no checkpoint of parampi \(it has no file parampi\.lock\), and nothing in it"):
+    with pytest.raises(OutputError, match=r"is no checkpoint of parampi \(it has no file parampi-lock\), and nothing in it"):
         folder.lock()
     folder.clear()
     folder.release()

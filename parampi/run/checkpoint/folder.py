@@ -1,6 +1,6 @@
 """Checkpoints of a run: finished members, and the state of the others between two rounds.
 
-    DIR/.parampi-ensemble.nc/parampi.lock   whose the folder is, and who draws into it
+    DIR/.parampi-ensemble.nc/parampi-lock   whose the folder is, and who draws into it
       run.json                              what is drawn, and a digest of it
       members/17.safetensors                a finished member, as it left the sampler
       rounds/STAMP-G/rank-R.safetensors     what rank R of group G held after a round

@@ -14,7 +14,7 @@ from pathlib import Path
 from parampi.errors import OutputError
 from parampi.fields.atomic_files import PARTIAL, writing
 
-LOCK = "parampi.lock"
+LOCK = "parampi-lock"
 """Marks a folder as a checkpoint of ours, and keeps other jobs out. Only its owner may open it: nobody else can hold it."""
 ROUND, MEMBER = r"\d{20}-\d+", r"\d+(-\d+)?\.safetensors"
 RECORD = rf"run\.json|\.run\.json{re.escape(PARTIAL)}"
