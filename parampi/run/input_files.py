@@ -1,12 +1,12 @@
 """The files that a run reads, by the keys that name them: their digests, and the refusal of outputs in their places."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES
 from parampi.run.plugins import imported, plugin_files, source
+from parampi.run.trust import code_file
 from parampi.run.user_files import sha256
 
 
@@ -30,13 +30,7 @@ def network_file(reference: str) -> Path | None:
     place = reference.rpartition(":")[0]
     if place in imported:
         return source(imported[place])
-    if place.endswith(".py"):
-        return Path(place)
-    try:
-        spec = importlib.util.find_spec(place)
-    except Exception:  # a package that cannot be imported, or no name at all
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    return Path(place) if place.endswith(".py") else code_file(place)
 
 
 def option_files(config: RunConfig) -> dict[str, str]:

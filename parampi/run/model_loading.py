@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,11 @@ def find_class(reference: str) -> Any:
 
 def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
     cls = find_class(reference)
+    if kind := wrong_kind(cls):
+        raise ConfigError(
+            f"model.network = {reference!r} is {kind}, and is not called; give a class of torch.nn.Module, or a function that "
+            f"says it returns one: def network(...) -> torch.nn.Module"
+        )
     try:
         inspect.signature(cls).bind(**arguments)
     except TypeError as error:
@@ -60,6 +66,23 @@ def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.network = {reference!r} made a {type(network).__name__}; it must be a torch.nn.Module")
     return network.eval().requires_grad_(False)
+
+
+def wrong_kind(named: Any) -> str:
+    """Return what something is that is neither a class of networks nor a function that says it makes one; "" for these."""
+    if isinstance(named, type):
+        return "" if issubclass(named, nn.Module) else f"the class {named.__name__}, no torch.nn.Module"
+    if isinstance(named, nn.Module):
+        return "a network that is made already"
+    if not inspect.isroutine(named):
+        return f"a {type(named).__name__}"
+    made: Any = inspect.Signature.empty
+    with suppress(Exception):  # an annotation may name anything, and some functions have no signature
+        made = inspect.signature(named).return_annotation
+        made = get_type_hints(named).get("return", made)
+    if (isinstance(made, type) and issubclass(made, nn.Module)) or str(made).rpartition(".")[2] == "Module":
+        return ""
+    return "a function that does not say what it returns" if made is inspect.Signature.empty else f"a function of {made}"
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -20,10 +20,11 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
-from parampi.run.config import RunConfig, resolved
+from parampi.run.config import RunConfig, apply, load, resolved
 from parampi.run.input_files import deciding_files
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser
+from parampi.run.trust import code_of, require_trust
 from parampi.run.user_files import sha256
 
 if TYPE_CHECKING:
@@ -56,15 +57,26 @@ class MemberComparison:
 
 
 def rerun(
-    path: Path, member: int, case: int | None = None, *, comm: "Comm | None" = None, variables: Sequence[str] = ()
+    path: Path,
+    member: int,
+    case: int | None = None,
+    *,
+    comm: "Comm | None" = None,
+    variables: Sequence[str] = (),
+    own_config: Path | None = None,
+    overrides: Sequence[str] = (),
+    trust: bool = False,
 ) -> MemberComparison:
     """Draw a member (of a case) of an ensemble file again, on all ranks of `comm`, and compare what the file has of it, or some
     `variables`. Every rank makes the same call.
 
+    The configuration is the file's, or that of `own_config`, with `overrides` such as where an input is now. Network and
+    plugins that the file alone names are run only if they are those it was drawn with, or with `trust`.
+
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
     where a file that decides the fields (weights, statistics, the network's source, plugins) is no longer what it was.
     """
-    tree, digests = on_root(comm, lambda: read_description(path))
+    tree, digests = on_root(comm, lambda: description(path, own_config, overrides, trust))
     config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
     fields = draw_member(config, digests, member, case, comm)
@@ -103,6 +115,23 @@ def read_description(path: Path) -> list[Any]:
             )
         digests = json.loads(getattr(file, metadata.INPUTS_DIGESTS, "{}"))
         return [json.loads(file.parampi_config), digests]
+
+
+def description(path: Path, own_config: Path | None, overrides: Sequence[str], trust: bool) -> list[Any]:
+    """Return the configuration to draw with, and the digests of the files that the ensemble was drawn from.
+
+    Raises ConfigError where the configuration is the file's, and asks to run what is not known.
+    """
+    tree, digests = read_description(path)
+    if own_config:
+        return [load(own_config, overrides).as_dict(), digests]
+    own: dict[str, Any] = {}
+    for override in overrides:
+        apply(own, override)
+        apply(tree, override)
+    if not trust:
+        require_trust(code_of(tree), digests, code_of(own), path)
+    return [tree, digests]
 
 
 def stored_fields(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:

@@ -253,8 +253,10 @@ def test_resume_and_rerun_refuse_a_plugin_that_changed(tmp_path, capsys):
     new_process()
     (tmp_path / "mine.py").write_text(SAMPLER.format(name="mine") + "# changed\n")
     assert main(["resume", str(tmp_path / "out")]) == USER_ERROR
+    assert f"asks to run model.plugins: {tmp_path}/mine.py" in capsys.readouterr().err
+    assert main(["resume", str(tmp_path / "out"), "--trust"]) == USER_ERROR
     assert f"model.plugins: {tmp_path}/mine.py is not the file that the checkpoint in" in capsys.readouterr().err
-    assert main(["rerun", str(tmp_path / "whole" / "ensemble.nc"), "--member", "1"]) == USER_ERROR
+    assert main(["rerun", str(tmp_path / "whole" / "ensemble.nc"), "--member", "1", "--trust"]) == USER_ERROR
     assert f"model.plugins: {tmp_path}/mine.py is not the file that the ensemble was drawn" in capsys.readouterr().err
     new_process()
     (tmp_path / "mine.py").write_text(SAMPLER.format(name="mine"))

@@ -195,7 +195,7 @@ def test_other_inputs_are_refused(with_all_inputs, key):
     run(load(with_all_inputs))
     INPUTS[key](folder)
     with pytest.raises(ConfigError, match=rf"{key} is not the file that the ensemble was drawn with \(its SHA-256 is"):
-        rerun(folder / "out" / "ensemble.nc", 1, 0)
+        rerun(folder / "out" / "ensemble.nc", 1, 0, trust=True)
 
 
 def test_no_ensemble(tmp_path):

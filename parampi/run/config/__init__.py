@@ -1,7 +1,7 @@
 """The configuration of a run: one strict YAML file and `key=value` overrides, checked as a whole before any work."""
 
 from parampi.run.config.choices import build, registered
-from parampi.run.config.reading import agreed, load, resolved
+from parampi.run.config.reading import agreed, apply, load, resolved
 from parampi.run.config.sections import RunConfig
 
-__all__ = ["RunConfig", "agreed", "build", "load", "registered", "resolved"]
+__all__ = ["RunConfig", "agreed", "apply", "build", "load", "registered", "resolved"]

@@ -1,0 +1,76 @@
+"""Code that a file names is run only where the user names it too, or where it is the very code the file was made with.
+
+A configuration of the user's own is obeyed. The configuration in an ensemble, or in the checkpoint of a run that somebody
+handed on, is not: its network and its plugins are files of Python, and a path in it may lead anywhere.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parampi.errors import ConfigError
+from parampi.registry import PLUGIN_KEY
+from parampi.run.user_files import sha256
+
+Code = dict[str, str]
+"""Files and modules of Python that are run, by the keys that name them."""
+
+
+def code_of(tree: Mapping[str, Any]) -> Code:
+    """Return the code that a configuration names; nothing of it is imported."""
+    model = tree.get("model")
+    if not isinstance(model, dict):
+        return {}
+    plugins = model.get("plugins")
+    code = {f"{PLUGIN_KEY}: {name}": str(name) for name in (plugins if isinstance(plugins, list) else [])}
+    network = str(model.get("network", "")).rpartition(":")[0]
+    return code | ({"model.network": network} if network else {})
+
+
+def require_trust(code: Code, digests: Mapping[str, str], own: Code, source: Path) -> None:
+    """Raise ConfigError, with what would be run, unless all of `code` is the user's `own` or has the digest that `source`
+    stores. Nothing is imported for this.
+    """
+    strangers = [
+        f"{key} = {reference} ({reason})"
+        for key, reference in code.items()
+        if reference not in own.values() and (reason := obstacle(reference, digests.get(key)))
+    ]
+    if strangers:
+        raise ConfigError(
+            f"{source} asks to run {', '.join(strangers)}; nothing was run. Bring that file back, name the code yourself "
+            f"(--config run.yaml), or say --trust if you know who made {source}"
+        )
+
+
+def obstacle(reference: str, digest: str | None) -> str:
+    """Return why code is not the code that a digest was taken of; "" where it is."""
+    path = code_file(reference)
+    if path is None:
+        return "there is no such file"
+    if digest is None:
+        return "no SHA-256 of it is stored"
+    return "" if sha256(path) == digest else "its SHA-256 is not the one that is stored: it has changed, or is another file"
+
+
+def code_file(reference: str) -> Path | None:
+    """Return the file behind a path or the name of a module, without importing anything, packages above it included."""
+    if reference.endswith(".py"):
+        path = Path(reference)
+        return path if path.is_file() else None
+    parts, where = reference.split("."), None
+    if not all(part.isidentifier() for part in parts):
+        return None
+    for depth in range(1, len(parts) + 1):
+        spec = found_by_any(".".join(parts[:depth]), where)
+        if spec is None:
+            return None
+        origin, where = spec.origin, spec.submodule_search_locations
+    return Path(origin) if origin and Path(origin).is_file() else None
+
+
+def found_by_any(name: str, where: Any) -> Any:
+    """Return the specification of a module from the first finder that knows it."""
+    specs = (finder.find_spec(name, where, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    return next((spec for spec in specs if spec is not None), None)
