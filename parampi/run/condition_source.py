@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parampi.errors import DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics
 from parampi.fields.atomic_files import await_file
 from parampi.parallel import Group, SerialGroup
@@ -60,13 +59,7 @@ class ConditionSource:
         if self.folder is None:
             return self.results[number, self.lead - 1]
         await_file(self.folder.member_file(number, self.lead - 1))
-        try:
-            return self.folder.member(number, self.lead - 1)[0]
-        except Exception as error:
-            raise DataError(
-                f"{self.folder.member_file(number, self.lead - 1)}, from which the next lead time starts, cannot be read "
-                f"({error}); all ranks must see the output's folder"
-            ) from error
+        return self.folder.member(number, self.lead - 1)[0]
 
     def remember(self, number: int, state: Tensor) -> None:
         """Keep a result for the next lead time, and forget the one before it."""

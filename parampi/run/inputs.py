@@ -206,6 +206,5 @@ def input_digests(inputs: Inputs) -> dict[str, str]:
     """Return what tells whether the files that decide the fields are the same, by the keys that name them."""
     digests = file_digests(inputs.config)
     if inputs.conditions is not None:
-        # large files are not read for this
-        digests["condition.files"] = ", ".join(f"{path.name}: {path.stat().st_size}" for path in inputs.conditions.paths)
+        digests["condition.files"] = inputs.conditions.digest()
     return digests

@@ -30,6 +30,11 @@ INPUTS_DIGESTS = "inputs_sha256"
 """Attribute of the ensemble file: SHA-256 of the files that decide its fields, by the keys that name them, as JSON."""
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of what computes fields."""
+    return {"parampi": parampi.__version__, "torch": str(torch.__version__)}
+
+
 def content(output: OutputConfig, mode: str) -> Content:
     """Return what is written of the ensemble by the store of this name."""
     return Content(

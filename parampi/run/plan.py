@@ -1,5 +1,6 @@
 """The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
-from parampi.run.metadata import content, describe
+from parampi.run.metadata import content, describe, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 
 if TYPE_CHECKING:
@@ -120,7 +121,19 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     finished = [folder.finished(inputs.members, lead) for lead in range(inputs.leads)]
     lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
     folder.prune_rounds(finished[lead], lead)
-    return finished, folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
+    unfinished = folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
+    for line in [*folder.damaged, *other_versions(folder.about()["versions"])]:
+        print(f"parampi: {line}", file=sys.stderr, flush=True)
+    return finished, unfinished
+
+
+def other_versions(before: dict[str, str]) -> list[str]:
+    """Return what to say of libraries that are not those a run began with."""
+    return [
+        f"this run began with {name} {before[name]}, and goes on with {now}: the last bits of fields may differ"
+        for name, now in versions().items()
+        if before.get(name, now) != now
+    ]
 
 
 def unfinished_of(members: Sequence[int], finished: Sequence[int]) -> list[int]:

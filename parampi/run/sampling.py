@@ -20,6 +20,7 @@ from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
 from parampi.run.condition_source import ConditionSource, lead_seed
 from parampi.run.inputs import input_digests, sampling_options
+from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import Progress
@@ -99,7 +100,7 @@ def begin(plan: Plan) -> None:
     """Make a checkpoint, from which a run that is cut can go on. On rank 0."""
     if plan.keeps_checkpoints and not plan.resumes:
         plan.folder.empty()
-        plan.folder.begin(plan.config.as_dict(), input_digests(plan.inputs))
+        plan.folder.begin(plan.config.as_dict(), input_digests(plan.inputs), versions())
 
 
 def put_back(plan: Plan, output: EnsembleOutput, comm: "Comm | None") -> list[MemberReport]:
@@ -110,7 +111,7 @@ def put_back(plan: Plan, output: EnsembleOutput, comm: "Comm | None") -> list[Me
         for lead, member in output.put_back:
             writer.write(*plan.folder.member(member, lead))
 
-    reports = [plan.folder.report(member, lead) for lead, member in output.earlier] if output.rank == 0 else []
+    reports = [plan.folder.member(member, lead)[1] for lead, member in output.earlier] if output.rank == 0 else []
     on_all(comm, write_mine)
     return reports
 

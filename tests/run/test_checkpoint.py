@@ -13,7 +13,7 @@ from parampi.engine import snapshot
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import write_whole
 from parampi.report import MemberReport
-from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run, whole
+from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
@@ -93,7 +93,7 @@ DAMAGES = {
 def test_a_damaged_round_is_passed_over_for_the_one_before(folder, damage):
     _, keeper = kept(folder, 3)
     damage(keeper.kept[-1])
-    assert whole(keeper.kept[-1]) is None
+    assert folder.whole(keeper.kept[-1]) is None
     assert folder.locations([4])["4"][0] == str(keeper.kept[0])
     damage(keeper.kept[0])
     assert folder.locations([4]) == {}

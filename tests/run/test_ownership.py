@@ -15,6 +15,7 @@ from parampi.report import MemberReport
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.checkpoint.ownership import LOCK, recognised
 from parampi.run.config import load
+from parampi.run.input_files import file_digests
 from parampi.run.job import run
 from tests.small import write_project
 
@@ -166,7 +167,7 @@ def test_a_resumed_run_writes_below_the_directory_it_was_given(tmp_path, capsys)
     folder.lock()
     tree = config.as_dict()
     tree["output"]["report"] = "../victim.json"
-    folder.begin(tree, {})
+    folder.begin(tree, file_digests(config))
     folder.release()
     (tmp_path / "victim.json").write_text("precious")
     assert main(["resume", str(tmp_path / "out")]) == 2

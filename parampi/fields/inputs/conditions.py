@@ -1,5 +1,6 @@
 """Conditions of a network from NetCDF or HDF5 files: one case per time, one read per case."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass, field
@@ -154,6 +155,15 @@ class Conditions:
                 scaled[fed] = 0.0
                 by_case[case] = self.fill_gaps(scaled, self.names, f"of case {index} in {', '.join(map(str, self.paths))}")
         return by_case
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that is read of the files for the selected cases: fields, and the coordinate of cases."""
+        steps = self.rollout.steps if self.rollout and self.forcing else 1
+        digest = hashlib.sha256(np.ascontiguousarray(self.cases.values).tobytes())
+        with FileSamples(self.paths, self.names, least=2) as samples:
+            for index in sorted({case + lead for case in self.cases.indices for lead in range(steps)}):
+                digest.update(np.ascontiguousarray(samples[index : index + 1]).tobytes())
+        return digest.hexdigest()
 
     def fill_gaps(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
         """Return normalised fields with the mean in the place of gaps. Raise DataError where gaps are refused or are all."""

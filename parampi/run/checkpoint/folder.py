@@ -6,8 +6,8 @@
       rounds/STAMP-G/rank-R.safetensors     what rank R of group G held after a round
       rounds/STAMP-G/done.json              written last: who is in it, and the files' digests
 
-Every file is written under another name, brought to disk and renamed. Each group keeps its last two rounds, so that one may be
-damaged. The format is safetensors: reading it runs no code.
+Every file is written under another name, brought to disk and renamed, and has a digest. What is damaged is passed over, which
+is said; each group keeps its last two rounds. The format is safetensors and JSON: reading it runs no code.
 """
 
 import hashlib
@@ -18,13 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from parampi.errors import ConfigError, DataError, OutputError
-from parampi.fields.atomic_files import write_whole, writing
-from parampi.fields.json_text import to_json
+from parampi.fields.atomic_files import writing
 from parampi.report import MemberReport
 from parampi.run.checkpoint.ownership import (
     folder_name,
@@ -35,6 +32,7 @@ from parampi.run.checkpoint.ownership import (
     subfolders,
     take_lock,
 )
+from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, write_member, write_record
 
 ELSEWHERE = ("parallel", "checkpoint")
 """Sections that do not decide what is drawn and where it is written."""
@@ -61,6 +59,7 @@ class Folder:
         self.path = Path(directory) / folder_name(ensemble)
         self.members, self.rounds = self.path / "members", self.path / "rounds"
         self.locked = False
+        self.damaged: list[str] = []
         self.descriptor: int | None = None
 
     @classmethod
@@ -100,23 +99,19 @@ class Folder:
             self.members.mkdir(exist_ok=True)
             self.rounds.mkdir(exist_ok=True)
 
-    def begin(self, config: dict[str, Any], inputs: dict[str, str]) -> None:
-        about = {"config": config, "digest": digest(config), "inputs": inputs}
-        write_whole(self.path / "run.json", to_json(about, indent=1).encode())
+    def begin(self, config: dict[str, Any], inputs: dict[str, str], versions: dict[str, str] | None = None) -> None:
+        about = {"config": config, "digest": digest(config), "inputs": inputs, "versions": versions or {}}
+        write_record(self.path / "run.json", about)
 
     def about(self) -> dict[str, Any]:
         """Return what `begin` wrote. Raises DataError."""
         path = self.path / "run.json"
         try:
-            about: dict[str, Any] = json.loads(path.read_text())
-            expected, _ = about["digest"], about["inputs"]
+            return read_record(path)
         except FileNotFoundError:
             raise DataError(f"{self.path.parent} holds no unfinished run (there is no {path}); {REMEDY}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from None
-        if digest(about["config"]) != expected:
-            raise DataError(f"{path} was changed by hand: its digest does not fit its configuration; {REMEDY}")
-        return about
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is damaged, or was changed by hand ({error}); {REMEDY}") from None
 
     def empty(self) -> None:
         """Remove what an earlier run kept."""
@@ -149,28 +144,28 @@ class Folder:
         return self.members / (f"{member}-{lead}.safetensors" if lead else f"{member}.safetensors")
 
     def keep(self, state: Tensor, report: MemberReport) -> None:
-        facts = {name: json.dumps(value) for name, value in vars(report).items()}
-        write_whole(self.member_file(report.member, report.lead), save({"state": state.cpu().contiguous()}, facts))
+        write_member(self.member_file(report.member, report.lead), state, report)
 
     def finished(self, members: Sequence[int], lead: int = 0) -> list[int]:
-        """Return those of the members that are finished and whole."""
+        """Return those of the members that are finished and whole. Damaged ones are remembered as such."""
         finished = []
         for member in members:
             try:
-                with safe_open(self.member_file(member, lead), "pt") as file:
-                    if "state" in file.keys():  # noqa: SIM118 (no mapping)
-                        finished.append(member)
-            except (OSError, SafetensorError):
+                read_member(self.member_file(member, lead), member, lead)
+                finished.append(member)
+            except FileNotFoundError:
                 continue
+            except DAMAGE as error:
+                self.damaged.append(f"{self.member_file(member, lead)} ({error}): member {member} is drawn again")
         return finished
 
     def member(self, member: int, lead: int = 0) -> tuple[Tensor, MemberReport]:
-        with safe_open(self.member_file(member, lead), "pt") as file:
-            return file.get_tensor("state"), self.report(member, lead)
-
-    def report(self, member: int, lead: int = 0) -> MemberReport:
-        with safe_open(self.member_file(member, lead), "pt") as file:
-            return MemberReport(**{name: json.loads(value) for name, value in file.metadata().items()})
+        """Return a member that is finished. Raises DataError where it is not whole."""
+        path = self.member_file(member, lead)
+        try:
+            return read_member(path, member, lead)
+        except DAMAGE as error:
+            raise DataError(f"{path} cannot be read ({error}); do all ranks see the output's folder?") from error
 
     # ------------------------------------------------------------------ rounds
 
@@ -180,8 +175,8 @@ class Folder:
         locations: dict[str, list[Any]] = {}
         furthest: dict[int, float] = {}
         for folder in sorted(subfolders(self.rounds)):
-            done = whole(folder)
-            for column, member in enumerate(done["members"] if done and done.get("lead", 0) == lead else []):
+            done = self.whole(folder)
+            for column, member in enumerate(done["members"] if done and done["lead"] == lead else []):
                 rounds = done["rounds"][column] if done else 0.0
                 if member in members and rounds > furthest.get(member, 0.0):
                     furthest[member], locations[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
@@ -191,23 +186,24 @@ class Folder:
         """Remove rounds whose members are all finished, and those of earlier lead times."""
         for folder in subfolders(self.rounds):
             try:
-                done = json.loads((folder / "done.json").read_text())
+                done = read_record(folder / "done.json")
             except (OSError, ValueError):
                 continue
-            if done.get("lead", 0) < lead or set(done["members"]) <= set(finished):
+            if done["lead"] < lead or set(done["members"]) <= set(finished):
                 remove_round(folder)
 
-
-def whole(folder: Path) -> dict[str, Any] | None:
-    """Return what a round says of itself; None where it was not finished or a file is not what was written."""
-    try:
-        done: dict[str, Any] = json.loads((folder / "done.json").read_text())
-        for rank, expected in enumerate(done["sha256"]):
-            if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != expected:
-                return None
-        return done
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    def whole(self, folder: Path) -> dict[str, Any] | None:
+        """Return what a round says of itself; None where it was not finished or a file is not what was written."""
+        try:
+            done = read_record(folder / "done.json")
+            for rank, expected in enumerate(done["sha256_of_ranks"]):
+                if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != expected:
+                    raise ValueError(f"the file of rank {rank} is not what was written")
+            return done
+        except (OSError, ValueError) as error:
+            if (folder / "done.json").is_file():
+                self.damaged.append(f"{folder} ({error}): its members go on from an earlier round, or are drawn again")
+            return None
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

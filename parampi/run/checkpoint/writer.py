@@ -1,7 +1,6 @@
 """Rounds of a group in a checkpoint: write one, and read one of its members."""
 
 import hashlib
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import write_whole, writing
 from parampi.run.checkpoint.folder import REMEDY, Folder, SnapshotLocation
 from parampi.run.checkpoint.ownership import remove_round
+from parampi.run.checkpoint.records import write_record
 
 KEPT = 2
 """Rounds that a group keeps."""
@@ -128,9 +128,9 @@ class CheckpointWriter:
         """Say that a round is whole, and remove the oldest; returns whether that went well."""
         digests = [bytes(row[:32].astype(np.uint8)).hex() for row in hashes]
         rounds = engine.history.rounds.tolist()
-        done = {"members": members, "lead": self.lead, "rounds": rounds, "ranks": len(digests), "sha256": digests}
+        done = {"members": members, "lead": self.lead, "rounds": rounds, "ranks": len(digests), "sha256_of_ranks": digests}
         try:
-            write_whole(path / "done.json", json.dumps(done).encode())
+            write_record(path / "done.json", done)
         except OutputError as error:
             self.trouble = str(error)
             return False
