@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.fields.stores import STORES, BaseStore, MemberFacts, StoreTarget, Summary
 from parampi.fields.stores.base import Floats
+from parampi.fields.stores.merged import MERGED_UP_TO
 from parampi.parallel import Layout, as_group, split
 from parampi.parallel.agree import Reducer, on_all, on_root
 
@@ -25,11 +26,14 @@ def store_class(mode: str) -> type[BaseStore]:
     return cast(type[BaseStore], STORES.lookup(mode))
 
 
-def choose_mode(mode: str, layouts: Sequence[Layout]) -> str:
-    """Return the store's name: `auto` is one file by each rank that drives a group, where there are several groups."""
-    if mode == "auto":
-        return "virtual" if any(layout.groups > 1 for layout in layouts) else "gather"
-    return mode
+def choose_mode(mode: str, layouts: Sequence[Layout], size: int) -> str:
+    """Return the store's name. `auto`: where there are several groups, each rank that drives one writes a part; they are merged
+    at the end, unless an ensemble of `size` bytes is too large for that."""
+    if mode != "auto":
+        return mode
+    if all(layout.groups == 1 for layout in layouts):
+        return "gather"
+    return "merged" if size <= MERGED_UP_TO else "virtual"
 
 
 def writing_ranks(mode: str, layouts: Sequence[Layout]) -> list[int]:

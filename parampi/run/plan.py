@@ -15,7 +15,7 @@ from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
-from parampi.run.metadata import content, describe, versions
+from parampi.run.metadata import bytes_of, content, describe, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     finished, unfinished = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
     missing = [unfinished_of(inputs.members, members) for members in finished]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
-    mode = choose_mode(config.output.mode, layouts)
+    mode = choose_mode(config.output.mode, layouts, bytes_of(inputs, content(config.output, "gather")))
     replaces = overwrite or resume
     attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=replaces, comm=comm))
     return Plan(

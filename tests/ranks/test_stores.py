@@ -83,14 +83,16 @@ def test_roll_outs(tmp_path):
         assert values(out / "ensemble.nc") == expected, (mode, time_ranks)
 
 
-def test_several_groups_write_their_own_files_by_default(tmp_path):
-    config = write_project(tmp_path)
-    draw(2, "run", config)
-    assert len(list((tmp_path / "out" / "ensemble.parts").iterdir())) == 2
-    draw(1, "run", config, "--overwrite")
-    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
-        assert file.parampi_complete == 1
-    assert not (tmp_path / "out" / "ensemble.parts").exists()
+def test_one_plain_file_by_default_and_parts_of_earlier_runs_are_removed(tmp_path):
+    config, parts = write_project(tmp_path), tmp_path / "out" / "ensemble.parts"
+    draw(2, "run", config, "output.mode=virtual")
+    assert len(list(parts.iterdir())) == 2
+    for ranks in (2, 1):
+        output = draw(ranks, "run", config, "--overwrite")
+        assert ("merged at the end from the parts of 2 ranks" in output) is (ranks == 2)
+        with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+            assert file.parampi_complete == 1 and not hasattr(file, "parampi_parts") and not hasattr(file, "comment")
+        assert not parts.exists()
 
 
 @pytest.mark.skipif(PARALLEL, reason="this h5py can write in parallel")

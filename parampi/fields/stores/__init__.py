@@ -3,6 +3,7 @@
 from parampi.fields.stores.base import STORES, BaseStore, MemberFacts, Store, StoreTarget, register
 from parampi.fields.stores.content import Content
 from parampi.fields.stores.memory import MemoryStore
+from parampi.fields.stores.merged import MergedStore
 from parampi.fields.stores.mpio import MPIOStore
 from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.schema import EnsembleSchema
@@ -17,6 +18,7 @@ __all__ = [
     "MPIOStore",
     "MemberFacts",
     "MemoryStore",
+    "MergedStore",
     "NetCDFStore",
     "Store",
     "StoreTarget",

@@ -25,8 +25,8 @@ class Findings:
     problems: list[str]
 
     def table(self) -> str:
-        """Return all lines."""
-        return "\n".join([*self.facts, *(f"problem: {problem}" for problem in self.problems)])
+        """Return all lines, problems first."""
+        return "\n".join([*(f"problem: {problem}" for problem in self.problems), *self.facts])
 
 
 def check(path: str | Path) -> Findings:
@@ -40,10 +40,11 @@ def check(path: str | Path) -> Findings:
         ensemble, total = str(getattr(file, "parampi_ensemble", "")), finished.size
         fields = f"{int(finished.sum())} of {total} field{'s' * (total != 1)} finished"
         facts = [f"{path}: {', '.join(names) or 'no fields of members'}; {fields}"]
-        problems = [] if finished.all() else [unfinished(total - int(finished.sum()))]
+        problems = []
         for part, part_problems in check_parts(path, names, ensemble).items():
             facts.append(f"part {part}")
             problems += part_problems
+        problems += [] if finished.all() else [unfinished(total - int(finished.sum()))]
         for name in names:
             problems += check_values(file, name, finished)
     return Findings(facts, problems)
@@ -78,7 +79,7 @@ def check_part(path: Path, source: Any, ensemble: str) -> list[str]:
         return [f"{path} is missing: its members read as NaN; copy the folder of parts along with the joint file"]
     try:
         with netCDF4.Dataset(path) as file:
-            if str(getattr(file, "parampi_ensemble", "")) != ensemble:
+            if not ensemble or str(getattr(file, "parampi_ensemble", "")) != ensemble:
                 return [f"{path} is of another ensemble than the joint file; restore the file that was there"]
             if source.dset_name not in file.variables:
                 return [f"{path} has no variable {source.dset_name}; restore the file that was there"]

@@ -15,6 +15,7 @@ from parampi.fields.atomic_files import check_target, new_partial, partial_name,
 from parampi.fields.json_text import to_json
 from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.reader import open_ensemble
+from parampi.fields.stores.virtual import PARTS
 
 RUN_ATTRIBUTES = (
     "rank_layout",
@@ -27,6 +28,8 @@ RUN_ATTRIBUTES = (
     "parampi_config",
 )
 """Global attributes in which the parts of a job array may differ."""
+JOINT_ATTRIBUTES = (PARTS, "comment")
+"""Global attributes of a joint file alone."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def require_same_kind(file: netCDF4.Dataset, path: Path, first: netCDF4.Dataset,
         shared = "member" not in variable.dimensions and not is_summary(first, name)
         if shared and not np.array_equal(other[:], variable[:]):
             raise DataError(f"{path} has other values of {name} than {first_path}; merge ensembles of one kind")
-    for name in set(first.ncattrs()) - set(RUN_ATTRIBUTES) - {"software", "title"}:
+    for name in set(first.ncattrs()) - set(RUN_ATTRIBUTES) - set(JOINT_ATTRIBUTES) - {"software", "title"}:
         if getattr(file, name, None) != getattr(first, name):
             raise DataError(f"{path} has another {name} than {first_path}; merge ensembles that one network drew alike")
 
@@ -142,7 +145,8 @@ def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compress
 def copy_attributes(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset) -> None:
     """Copy the global attributes that are true of all files."""
     first = files[0]
-    kept = [name for name in first.ncattrs() if len(files) == 1 or name not in RUN_ATTRIBUTES]
+    kept = [name for name in first.ncattrs() if name not in JOINT_ATTRIBUTES]
+    kept = [name for name in kept if len(files) == 1 or name not in RUN_ATTRIBUTES]
     target.setncatts({name: first.getncattr(name) for name in kept})
     if len(files) > 1 and hasattr(first, "parampi_config"):
         target.setncattr("parampi_config", merged_config(files))

@@ -13,13 +13,15 @@ from parampi.errors import DataError
 from parampi.fields.channels import split_channel
 from parampi.fields.inputs.levels import locate_channel
 from parampi.fields.netcdf_files import reading, require
+from parampi.fields.stores.sources import require_own_sources
 
 
 @contextmanager
 def open_ensemble(path: str | Path) -> Iterator[netCDF4.Dataset]:
-    """Open an ensemble file for reading. Raise DataError for any other file."""
+    """Open an ensemble file for reading. Raise DataError for any other file, and for one that leads out of its own folder."""
     with reading(path) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
+        require_own_sources(path)
         yield file
 
 

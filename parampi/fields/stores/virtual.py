@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 JOINED_FACTS = ("rounds", "evaluations", "residual", "complete")
 """Variables that the joint file copies from the parts."""
+PARTS = "parampi_parts"
+"""Global attribute of a joint file, with the names of its parts."""
+COMMENT = (
+    "The fields of members are not in this file but in the parts that parampi_parts names. Without them they read as missing "
+    "values. Copy them along, or make one plain file: parampi merge"
+)
 Box = tuple[slice, ...]
 
 
@@ -84,6 +90,8 @@ def join_parts(
             finished = int((file["complete"][:] == 1).sum())
             complete = finished == schema.axes.expected
             file.setncattr("parampi_complete", np.int32(complete))
+            file.setncattr(PARTS, " ".join(str(part.relative_to(path.parent)) for part in parts))
+            file.setncattr("comment", COMMENT)
         if schema.content.members:
             add_fields(partial_name(path), path.parent, schema, copied)
         with netCDF4.Dataset(partial_name(path), "a") as file:

@@ -200,9 +200,13 @@ def test_a_name_that_no_store_has():
 
 
 @pytest.mark.parametrize(
-    ("groups", "mode", "ranks"), [(1, "gather", [0]), (2, "virtual", [0, 2]), (4, "virtual", [0, 1, 2, 3])]
-)
-def test_auto_is_one_file_unless_several_groups_write(groups, mode, ranks):
+    ("groups", "size", "mode", "ranks"),
+    [
+        (1, 2**40, "gather", [0]), (2, 2**20, "merged", [0, 2]), (2, 2**32, "merged", [0, 2]),
+        (2, 2**32 + 1, "virtual", [0, 2]), (4, 2**40, "virtual", [0, 1, 2, 3]),
+    ],
+)  # fmt: skip
+def test_auto_is_one_file_unless_it_is_large(groups, size, mode, ranks):
     layouts = [Layout.plan(4, 4, 4 // groups)]
-    assert choose_mode("auto", layouts) == mode and choose_mode("gather", layouts) == "gather"
+    assert choose_mode("auto", layouts, size) == mode and choose_mode("gather", layouts, size) == "gather"
     assert writing_ranks(mode, layouts) == ranks

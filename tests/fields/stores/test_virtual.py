@@ -1,5 +1,7 @@
 """A joint file of parts against the one file that one process would have written: the same header, the same bits."""
 
+import shutil
+
 import h5py
 import netCDF4
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from parampi.fields import PER_CASE, Cases, Content, Leads, MemberFacts, NetCDFStore
+from parampi.fields.stores.check import check
 from parampi.fields.stores.parts import part_name, parts_folder
 from parampi.fields.stores.virtual import boxes, join_parts
 from tests.fields.schemas import schema_of
@@ -76,7 +79,7 @@ def header(path):
             name: (v.dimensions, v.shape, str(v.dtype), {k: str(v.getncattr(k)) for k in v.ncattrs()})
             for name, v in file.variables.items()
         }
-        attributes = {k: file.getncattr(k) for k in file.ncattrs() if k != "history"}
+        attributes = {k: file.getncattr(k) for k in file.ncattrs() if k not in ("history", "comment", "parampi_parts")}
         return {name: len(d) for name, d in file.dimensions.items()}, variables, attributes
 
 
@@ -94,6 +97,17 @@ def test_the_same_as_one_file(tmp_path, statistics, which, parts):
     path, complete = written(tmp_path, statistics, which, parts)
     assert complete
     assert_equal(path, gathered(tmp_path, statistics, which))
+
+
+def test_a_joint_file_says_that_it_is_one(tmp_path, statistics):
+    path, _ = written(tmp_path, statistics, "members", 3)
+    with netCDF4.Dataset(path) as file:
+        assert file.parampi_parts.split() == [f"e.parts/abcdefgh-0000{part}.nc" for part in range(3)]
+        assert file.comment.startswith("The fields of members are not in this file but in the parts that parampi_parts names")
+    shutil.rmtree(parts_folder(path))
+    lines = check(path).table().splitlines()
+    assert lines[0].startswith("problem: ") and "e.parts/abcdefgh-00000.nc is missing: its members read as NaN" in lines[0]
+    assert "6 of 6 fields finished" not in "".join(lines[:3])
 
 
 @pytest.mark.parametrize("which", NUMBERS)

@@ -1,0 +1,72 @@
+"""Where the values of an ensemble file lie: in itself, or in files below its own folder, and nowhere else.
+
+HDF5 files may have links, virtual datasets and raw data in any other file, which a reader follows without a word.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from parampi.errors import DataError
+
+
+def require_own_sources(path: str | Path) -> None:
+    """Raise DataError for a file that leads a reader out of its own folder. parampi writes none."""
+    strangers = foreign_sources(Path(path))
+    if strangers:
+        raise DataError(
+            f"{path} leads out of its own folder: {'; '.join(strangers[:3])}{' ...' * (len(strangers) > 3)}. Nothing of that "
+            f"was read; see who made this file"
+        )
+
+
+def foreign_sources(path: Path, joint: bool = True) -> list[str]:
+    """Return what in a file is not its own; the parts of a `joint` file may lie below its folder, and are looked into."""
+    import h5py
+
+    try:
+        file = h5py.File(path)
+    except OSError:  # another format, which has no links, or damage, which is said elsewhere
+        return []
+    with file:
+        found = [stranger for name in file for stranger in strangers_of(file, name, path, joint)]
+        parts = (
+            sorted({path.parent / source.file_name for name in file for source in virtual_sources_of(file, name)})
+            if joint
+            else []
+        )
+    return found + [
+        stranger for part in parts if not found and part.is_file() for stranger in foreign_sources(part, joint=False)
+    ]
+
+
+def strangers_of(file: Any, name: str, path: Path, joint: bool) -> list[str]:
+    """Return what of a variable lies outside."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return [f"{name} in {path} is a link"]
+    variable = file[name]
+    if not isinstance(variable, h5py.Dataset):
+        return []
+    if variable.external:
+        return [f"{name} in {path} has its values in {variable.external[0][0]}"]
+    return [
+        f"{name} in {path} is read from {source.file_name}"
+        for source in virtual_sources_of(file, name)
+        if not joint or not below(path.parent, source.file_name)
+    ]
+
+
+def virtual_sources_of(file: Any, name: str) -> list[Any]:
+    """Return the virtual sources of a variable: none for one with values of its own."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return []
+    variable = file[name]
+    return variable.virtual_sources() if isinstance(variable, h5py.Dataset) and variable.is_virtual else []
+
+
+def below(folder: Path, name: str) -> bool:
+    """Return whether a name leads to a file below a folder, links followed."""
+    return not Path(name).is_absolute() and (folder / name).resolve().is_relative_to(folder.resolve())
