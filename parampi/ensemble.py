@@ -18,7 +18,7 @@ from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
 from parampi.parallel.launch import abort_on_error
 from parampi.report import Report
-from parampi.samplers import DDIM, Sampler, equations_of
+from parampi.samplers import DDIM, Equations, Sampler, equations_of
 from parampi.solvers import Picard, Solver, Spectral, check_solver_type
 
 if TYPE_CHECKING:
@@ -96,23 +96,11 @@ def sample(
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch)
-        check_sink(keep, keep_on)
-        check_functions(denoiser, keep=keep, watch=watch, condition=condition)
-        sampler = DDIM() if sampler is None else sampler
-        solver = None if solver is None else check_solver_type(solver)
+        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
-        scale, equations = scale_of(denoiser, sigma_data), equations_of(sampler, sigmas)
-        problem = SamplingProblem(
-            network=network,
-            equations=equations,
-            members=torch.empty(0),
-            shape=tuple(shape),
-            seed=seed,
-            sigma_data=scale,
-            dtype=dtype,
-            device=network.device,
-        )
-        solver = solver or (Picard() if equations.causal else Spectral())
+        equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
+        problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
+        solver = solver or usual_solver(equations)
         numbers, everyone = member_numbers(members), as_group(comm)
         options = EngineOptions(window, real(tol), mode, watch if everyone.rank == 0 else None)
         plan = BatchPlan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
@@ -121,6 +109,27 @@ def sample(
         drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
         failure = drawing.run()
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+def usual_solver(equations: Equations) -> Solver:
+    """Return the solver that is taken where none is named."""
+    return Picard() if equations.causal else Spectral()
+
+
+def memberless(
+    network: BatchedDenoiser, equations: Equations, *, shape: Sequence[int], seed: int, sigma_data: float, dtype: torch.dtype
+) -> SamplingProblem:
+    """Return the problem of an ensemble, without members: each group of ranks puts in its own."""
+    return SamplingProblem(
+        network=network,
+        equations=equations,
+        members=torch.empty(0),
+        shape=tuple(shape),
+        seed=seed,
+        sigma_data=sigma_data,
+        dtype=dtype,
+        device=network.device,
+    )
 
 
 def raise_or_return(failure: Failure | None, ensemble: Ensemble) -> Ensemble:
@@ -186,11 +195,14 @@ def check_counts(**counts: int | None) -> None:
             raise ConfigError(f"{name} = {count!r} is no whole number; give one, or leave it out") from None
 
 
-def check_functions(denoiser: Any, **functions: Any) -> None:
-    """Raise ConfigError for a function that cannot be called; None leaves it out."""
+def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> None:
+    """Raise ConfigError for a denoiser, a solver or a function of another kind; None leaves solver and functions out."""
+    check_sink(functions["keep"], keep_on)
     if isinstance(denoiser, type) or not callable(denoiser):
         shown = f"{denoiser.__name__} is a class" if isinstance(denoiser, type) else f"{denoiser!r} cannot be called"
         raise ConfigError(f"denoiser = {shown}; give a function D(x, sigma), such as a wrapper of parampi.denoisers")
+    if solver is not None:
+        check_solver_type(solver)
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise ConfigError(f"{name} = {function!r} cannot be called; give a function, or leave it out")

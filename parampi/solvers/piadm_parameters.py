@@ -131,8 +131,7 @@ def piadm_parameters(
 
     Raises ConfigError for numbers out of range.
     """
-    check_positive(horizon_factor=horizon_factor, block_length=block_length)
-    check_positive(step_factor=step_factor, sweep_factor=sweep_factor)
+    check_positive(horizon_factor=horizon_factor, block_length=block_length, step_factor=step_factor, sweep_factor=sweep_factor)
     check_positive(corrector_time=corrector_time, corrector_blocks=corrector_blocks)
     check_positive(corrector_step_factor=corrector_step_factor, corrector_sweep_factor=corrector_sweep_factor)
     check_positive(friction=friction)

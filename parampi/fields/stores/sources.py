@@ -28,14 +28,14 @@ def foreign_sources(path: Path, joint: bool = True) -> list[str]:
     except OSError:  # another format, which has no links, or damage, which is said elsewhere
         return []
     with file:
-        found = [stranger for name in file for stranger in strangers_of(file, name, path, joint)]
+        strangers = [stranger for name in file for stranger in strangers_of(file, name, path, joint)]
         parts = (
             sorted({path.parent / source.file_name for name in file for source in virtual_sources_of(file, name)})
             if joint
             else []
         )
-    return found + [
-        stranger for part in parts if not found and part.is_file() for stranger in foreign_sources(part, joint=False)
+    return strangers + [
+        stranger for part in parts if not strangers and part.is_file() for stranger in foreign_sources(part, joint=False)
     ]
 
 
