@@ -1,0 +1,109 @@
+"""Damaged bytes of files that are taken up or read: never a traceback, never other numbers without a word."""
+
+import contextlib
+import io
+import itertools
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+
+from parampi.__main__ import main
+from parampi.run.checkpoint.hook import CheckpointHook
+from tests.campaign.tally import Tally
+from tests.run.test_records import damaged
+from tests.small import write_conditions, write_project
+
+
+def campaign(folder: Path, count: int, seed: int) -> Tally:
+    """Damage one file at a time, `count` times each kind of file."""
+    chance, tally = random.Random(seed), Tally()
+    home, whole = folder / "home", folder / "whole"
+    home.mkdir()
+    expected = prepare(home)
+    shutil.copytree(home, whole)
+    for kind, (pattern, use) in KINDS.items():
+        for number in range(count):
+            shutil.rmtree(home)
+            shutil.copytree(whole, home)
+            path = chance.choice(sorted(home.glob(pattern)))
+            path.write_bytes(damaged(path.read_bytes(), chance))
+            judge(f"{kind} {number}, {path.name}", use, home, expected, tally)
+    return tally
+
+
+def prepare(folder: Path) -> Any:
+    """Make an unfinished run, an ensemble in parts, and a finished one to compare with; returns its fields."""
+    write_conditions(folder / "cond.nc")
+    config = write_project(
+        folder, checkpoint__every=0.0, parallel__batch=1, parallel__mode="bitwise", sampling__members=4,
+        condition__files="cond.nc", condition__variables=["vorticity"], condition__select=[1],
+    )  # fmt: skip
+    assert quietly("run", config, f"output.directory={folder / 'parts'}", "output.mode=virtual")[0] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        after, rounds = CheckpointHook.after, itertools.count()
+
+        def signalled(hook: Any, run: Any) -> bool:
+            hook.stop.received = "SIGUSR1" if next(rounds) >= 9 else ""
+            return after(hook, run)
+
+        patch.setattr(CheckpointHook, "after", signalled)
+        assert quietly("run", config)[0] == 75
+    return fields(folder / "parts" / "ensemble.nc")
+
+
+def quietly(*arguments: object) -> tuple[int | str, str]:
+    """Exit code of the command, or the name of what it raised; and what it said."""
+    with contextlib.redirect_stderr(io.StringIO()) as errors, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            return main([str(argument) for argument in arguments]), errors.getvalue()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}", errors.getvalue()
+
+
+def fields(path: Path) -> Any:
+    with netCDF4.Dataset(path) as file:
+        return np.ma.filled(file["vorticity"][:], np.nan)
+
+
+def resumed(home: Path) -> tuple[int | str, Any]:
+    code, _ = quietly("resume", home / "out")
+    return code, fields(home / "out" / "ensemble.nc") if code == 0 else None
+
+
+def read_back(home: Path) -> tuple[int | str, Any]:
+    """Check, then merge."""
+    code, _ = quietly("check", home / "parts" / "ensemble.nc")
+    if code:
+        return code, None
+    code, _ = quietly("merge", home / "parts" / "ensemble.nc", "--output", home / "merged.nc")
+    return code, fields(home / "merged.nc") if code == 0 else None
+
+
+KINDS: dict[str, tuple[str, Callable[[Path], tuple[int | str, Any]]]] = {
+    "members": ("out/.parampi-*/members/*.safetensors", resumed),
+    "rounds": ("out/.parampi-*/rounds/*/*", resumed),
+    "run.json": ("out/.parampi-*/run.json", resumed),
+    "statistics": ("statistics.nc", resumed),
+    "conditions": ("cond.nc", resumed),
+    "weights": ("weights.safetensors", resumed),
+    "parts": ("parts/ensemble.parts/*.nc", read_back),
+    "joint file": ("parts/ensemble.nc", read_back),
+}
+
+
+def judge(place: str, use: Callable[[Path], tuple[int | str, Any]], home: Path, expected: Any, tally: Tally) -> None:
+    code, found = use(home)
+    if isinstance(code, str):
+        tally.troubles.append(f"{place}: {code}")
+    elif code:
+        tally.outcomes["refused or reported"] += 1
+    elif np.array_equal(found, expected, equal_nan=True):
+        tally.outcomes["same bits"] += 1
+    else:
+        tally.troubles.append(f"{place}: other numbers, and exit code 0")
