@@ -14,7 +14,7 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
-from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
+from parampi.fields.netcdf_files import CONVENTIONS, reading, reason_of, require, write_axis
 from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
 
@@ -194,6 +194,10 @@ class DatasetStatistics:
                 return cls(**read(file))
             except DataError as error:
                 raise DataError(f"{path}: {error}") from error
+            except (ValueError, TypeError, LookupError, AttributeError) as error:  # texts and attributes that are damaged
+                raise DataError(
+                    f"{path} is no file of statistics that parampi can read ({reason_of(error)}); make it again"
+                ) from error
 
 
 def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
