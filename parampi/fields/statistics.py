@@ -169,7 +169,9 @@ class DatasetStatistics:
         return self.mean[[self.names.index(name) for name in names]]
 
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape."""
+        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape, or no array."""
+        if not isinstance(fields, np.ndarray):
+            raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
         if fields.shape[-3:] != self.shape:
             raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
         return self.mean[:, None, None], self.standard_deviation[:, None, None]

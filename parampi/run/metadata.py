@@ -24,6 +24,7 @@ from parampi.run.input_files import file_digests
 from parampi.run.output import store_class
 
 if TYPE_CHECKING:
+    from parampi.run.inputs import Inputs
     from parampi.run.plan import Plan
 
 INPUTS_DIGESTS = "inputs_sha256"
@@ -83,12 +84,17 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def size(plan: "Plan") -> str:
-    """Return how large the ensemble file will be, and where it comes."""
-    inputs, written = plan.inputs, content(plan.config.output, plan.mode)
+def file_bytes(inputs: "Inputs", mode: str) -> int:
+    """Return the bytes of all fields in the ensemble file, before compression."""
+    written = content(inputs.config.output, mode)
     cases = len(inputs.conditions.cases.indices) if inputs.conditions else 1
     variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
-    number = written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points) / 1e6
-    packing = " before compression" if written.compression else ""
+    return written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points)
+
+
+def size(plan: "Plan") -> str:
+    """Return how large the ensemble file will be, and where it comes."""
+    number = file_bytes(plan.inputs, plan.mode) / 1e6
+    packing = " before compression" if plan.config.output.compression else ""
     ending = store_class(plan.mode).announce(plan.layouts[0].groups)
     return f"output: {number:.3g} MB{packing} in {plan.ensemble_file}{ending}"

@@ -1,5 +1,6 @@
 """The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
-from parampi.run.metadata import content, describe, versions
+from parampi.run.metadata import content, describe, file_bytes, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 
 if TYPE_CHECKING:
@@ -164,7 +165,19 @@ def check_files(
             f"not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
         )
     store.check(content(output, mode), comm)
+    if store.schema_file and not output.compression:
+        require_room(Path(output.directory), file_bytes(inputs, mode))
     return describe(config, layouts[0])
+
+
+def require_room(directory: Path, size: int) -> None:
+    """Raise OutputError where a file of so many bytes is larger than what is free on the disk."""
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        raise OutputError(
+            f"the ensemble file needs {size / 1e9:.3g} GB, and the disk of {directory} has {free / 1e9:.3g} GB free; draw "
+            f"fewer members or variables, compress them (output.compression), or choose another disk"
+        )
 
 
 def open_output(plan: Plan, comm: "Comm | None") -> EnsembleOutput:
