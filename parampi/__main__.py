@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from parampi.run.patient_stream import PatientStream
 from parampi.run.stop_request import StopRequest
 
 STOPPABLE = ("run", "resume")
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop: StopRequest | None = None
     if arguments is None:
         arguments = sys.argv[1:]
+        sys.stdout, sys.stderr = PatientStream(sys.stdout), PatientStream(sys.stderr)
         if arguments and arguments[0] in STOPPABLE:
             stop = StopRequest()
             stop.listen()

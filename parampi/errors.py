@@ -31,6 +31,10 @@ class InterruptionError(Exception):
         super().__init__(message)
 
 
+class AfterwardsError(Exception):
+    """A file beside the ensemble, its report or figure, that could not be made. The ensemble is complete and in its place."""
+
+
 class NonFiniteError(Exception):
     """A NaN or Inf that the network returned. Members that were finished before are kept in `ensemble`."""
 

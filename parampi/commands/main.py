@@ -7,13 +7,18 @@ from importlib import import_module
 import click
 
 from parampi import __version__
-from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
+from parampi.errors import AfterwardsError, InterruptionError, LaunchError, NonFiniteError, UserError
 from parampi.run.launched_rank import launched_rank
 
-USER_ERROR, NETWORK_ERROR, INTERRUPTED = 2, 3, 75
+USER_ERROR, NETWORK_ERROR, AFTERWARDS, INTERRUPTED = 2, 3, 4, 75
 """Exit codes; 75 is EX_TEMPFAIL of sysexits.h: come again."""
-CODES = {UserError: USER_ERROR, NonFiniteError: NETWORK_ERROR, InterruptionError: INTERRUPTED}
-EXPECTED = (UserError, NonFiniteError, InterruptionError, click.ClickException, click.Abort)
+CODES = {
+    UserError: USER_ERROR,
+    NonFiniteError: NETWORK_ERROR,
+    AfterwardsError: AFTERWARDS,
+    InterruptionError: INTERRUPTED,
+}
+EXPECTED = (UserError, NonFiniteError, AfterwardsError, InterruptionError, click.ClickException, click.Abort)
 """Errors that end a command with one line."""
 CANCELLED = 130
 LAST_WORD = 1.0

@@ -10,6 +10,9 @@ from parampi.errors import ConfigError
 
 F64 = torch.float64
 
+MOST_STEPS = 1_000_000
+"""Steps of any grid of noise levels."""
+
 
 @dataclass(frozen=True)
 class PIADMGrid:
@@ -62,6 +65,8 @@ def check(blocks: int, steps_per_block: int, horizon: float, early_stop: float) 
     for name, count in (("blocks", blocks), ("steps_per_block", steps_per_block)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ConfigError(f"{name} = {count!r} must be a whole number, at least 1")
+    if blocks * steps_per_block > MOST_STEPS:
+        raise ConfigError(f"{blocks} blocks of {steps_per_block} steps are more than {MOST_STEPS}; take fewer")
     if not 0 < horizon < 700:
         raise ConfigError(f"horizon = {horizon} must be positive and below 700, where sigma is no longer a number; 10 is usual")
     if not 0 < early_stop < min(1.0, horizon / blocks):

@@ -11,6 +11,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from parampi.diffusion.piadm_grid import MOST_STEPS
 from parampi.diffusion.piadm_grid import piadm as piadm
 from parampi.errors import ConfigError
 
@@ -212,6 +213,8 @@ def _given_times(steps: int, train_steps: int, spacing: Sequence[int]) -> list[i
 def _check_count(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ConfigError(f"{name} = {value!r} must be a whole number, at least 1")
+    if value > MOST_STEPS:
+        raise ConfigError(f"{name} = {value} is more than the {MOST_STEPS} that can be worked with; take fewer")
 
 
 def _check_range(sigma_min: float, sigma_max: float) -> None:

@@ -14,7 +14,7 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis
 from parampi.fields.moments import Missing, Samples, Team, moments
-from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
+from parampi.fields.netcdf_files import CONVENTIONS, reading, reason_of, require, write_axis
 from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
 
@@ -169,7 +169,9 @@ class DatasetStatistics:
         return self.mean[[self.names.index(name) for name in names]]
 
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape."""
+        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape, or no array."""
+        if not isinstance(fields, np.ndarray):
+            raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
         if fields.shape[-3:] != self.shape:
             raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
         return self.mean[:, None, None], self.standard_deviation[:, None, None]
@@ -194,6 +196,10 @@ class DatasetStatistics:
                 return cls(**read(file))
             except DataError as error:
                 raise DataError(f"{path}: {error}") from error
+            except (ValueError, TypeError, LookupError, AttributeError) as error:  # texts and attributes that are damaged
+                raise DataError(
+                    f"{path} is no file of statistics that parampi can read ({reason_of(error)}); make it again"
+                ) from error
 
 
 def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:

@@ -1,5 +1,7 @@
 """Units of time as CF writes them."""
 
+import re
+
 from parampi.errors import DataError
 
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
@@ -11,6 +13,7 @@ SHORT_UNITS = {
 }
 UNITS = {short: unit for unit, others in SHORT_UNITS.items() for short in (unit, *others)}
 """Units by all their names."""
+DURATION = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-z]+)", re.ASCII)
 
 
 def unit_of(units: str) -> str:
@@ -20,13 +23,9 @@ def unit_of(units: str) -> str:
 
 
 def parse_duration(text: str) -> tuple[float, str]:
-    """Return number and unit of a duration such as "6 hours". Raise DataError for any other text."""
-    number, _, word = text.strip().partition(" ")
-    unit = UNITS.get(word.strip(), "")
-    try:
-        value = float(number)
-    except ValueError:
-        value = 0.0
+    """Return number and unit of a duration such as "6 hours" or 6h. Raise DataError for any other text."""
+    match = DURATION.fullmatch(text.strip())
+    value, unit = (float(match[1]), UNITS.get(match[2], "")) if match else (0.0, "")
     if not 0 < value < float("inf") or not unit:
         raise DataError(f"condition.lead_step = {text!r}; give a number and {', '.join(SECONDS)}, such as 6 hours")
     return value, unit

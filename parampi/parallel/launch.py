@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from parampi.errors import InterruptionError, LaunchError, NonFiniteError, UserError
+from parampi.errors import AfterwardsError, InterruptionError, LaunchError, NonFiniteError, UserError
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -73,11 +73,11 @@ def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
     """End the whole job when one rank fails alone, for the rest would wait for its messages for ever.
 
     A UserError passes through where all ranks raise it `alike`; elsewhere it is printed as one line. Of any other exception the
-    traceback is printed. NonFiniteError and InterruptionError are always raised alike, and pass.
+    traceback is printed. NonFiniteError, AfterwardsError and InterruptionError are always raised alike, and pass.
     """
     try:
         yield
-    except (NonFiniteError, InterruptionError):
+    except (NonFiniteError, AfterwardsError, InterruptionError):
         raise
     except BaseException as error:
         mistake = isinstance(error, UserError)

@@ -1,12 +1,14 @@
 """The files beside the ensemble at the end of a run: its report, and a figure."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from parampi.ensemble import Ensemble
-from parampi.fields import read_members
+from parampi.errors import UserError
+from parampi.fields import DatasetStatistics, read_members
 from parampi.fields.atomic_files import write_whole
 from parampi.fields.json_text import to_json
 from parampi.report import count
@@ -16,6 +18,7 @@ from parampi.run.inputs import Inputs
 from parampi.run.metadata import content
 from parampi.run.output import store_class
 
+T = TypeVar("T")
 SHOWN = 64
 """Members whose spectrum the figure shows; ensembles may be larger than memory."""
 
@@ -27,12 +30,24 @@ def write_report(config: RunConfig, attributes: dict[str, Any], ensemble: Ensemb
     write_whole(Path(config.output.directory) / config.output.report, (to_json(facts, indent=1) + "\n").encode())
 
 
-def figure_obstacle(output: OutputConfig, mode: str, names: tuple[str, ...]) -> str:
+def attempt(work: Callable[[], T]) -> tuple[T | None, str]:
+    """Return what `work` returns, and "", or None and in one line the error that it ended with."""
+    try:
+        return work(), ""
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        return None, kind + " ".join(str(error).split())
+
+
+def figure_obstacle(output: OutputConfig, mode: str, statistics: DatasetStatistics) -> str:
     """Return why the figure cannot be drawn from the ensemble file that the store of this name writes; "" where it can."""
     if not store_class(mode).schema_file:
         return f"output.mode = {mode} writes no NetCDF file of parampi's schema"
     if not output.members:
         return "output.members = false leaves members out of the file"
+    if len(statistics.reference) == 0:
+        return "the statistics hold no sample to show beside the members"
+    names = statistics.names
     if content(output, mode).chosen(names) != names:
         return "output.variables leaves channels out of the file"
     return ""
@@ -46,7 +61,7 @@ def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
     from parampi.verify.figures import report_figure
 
     report, output = ensemble.report, inputs.config.output
-    if obstacle := figure_obstacle(output, mode, inputs.statistics.names):
+    if obstacle := figure_obstacle(output, mode, inputs.statistics):
         return obstacle
     if not report.residuals:
         return "it shows the rounds of a member, and this run drew none"

@@ -7,7 +7,7 @@ from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES
 from parampi.run.plugins import imported, plugin_files, source
 from parampi.run.trust import code_file
-from parampi.run.user_files import sha256
+from parampi.run.user_files import is_file, sha256
 
 
 def deciding_files(config: RunConfig) -> dict[str, Path]:
@@ -22,7 +22,7 @@ def deciding_files(config: RunConfig) -> dict[str, Path]:
     if condition is not None:
         named |= {"condition.statistics": condition.statistics, "condition.static": condition.static}
     files = {key: Path(path) for key, path in named.items() if path} | plugin_files(model.plugins, registered(config))
-    return {key: path for key, path in files.items() if path.is_file()}
+    return {key: path for key, path in files.items() if is_file(path)}
 
 
 def network_file(reference: str) -> Path | None:

@@ -19,6 +19,7 @@ from parampi.parallel.agree import on_all
 from parampi.run import card as cards
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
+from parampi.run.config.sections import MOST_MEMBERS
 from parampi.run.input_files import file_digests
 from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_solver
@@ -182,6 +183,11 @@ def numbered(members: list[int], cases: list[int]) -> list[int]:
     """Return the numbers of the members of all cases; they do not depend on how many others there are."""
     if max(members) >= PER_CASE or max(cases) >= PER_CASE:
         raise ConfigError(f"with a condition, members and cases are numbered below {PER_CASE}; draw them in several runs")
+    if len(members) * len(cases) > MOST_MEMBERS:
+        raise ConfigError(
+            f"{len(members)} members of {len(cases)} cases are {len(members) * len(cases)}, and a run draws at most "
+            f"{MOST_MEMBERS}; draw fewer cases at once (condition.select), or members in several runs"
+        )
     return [case * PER_CASE + member for case in cases for member in members]
 
 

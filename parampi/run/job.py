@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from parampi.ensemble import Ensemble
-from parampi.errors import InterruptionError
+from parampi.errors import AfterwardsError, InterruptionError
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, place_on_node
-from parampi.run.artifacts import draw_figure, write_report
+from parampi.run.artifacts import attempt, draw_figure, write_report
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import condition_source
 from parampi.run.config import RunConfig
@@ -38,7 +38,8 @@ def run(
 
     Raises UserError (all ranks alike) before any sampling for everything that can be known then, and NonFiniteError, with the
     finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a
-    signal came; with `resume` such a run goes on from its checkpoint. Signals are heard until this returns, or by `stop`,
+    signal came; with `resume` such a run goes on from its checkpoint. AfterwardsError tells that the ensemble is complete, and
+    its report or figure is not. Signals are heard until this returns, or by `stop`,
     which listens already.
     """
     with (
@@ -57,8 +58,9 @@ def run(
             print(announcement(plan, denoiser, ranks_here), flush=True)
         with explain_interruption(plan, stop, comm):
             result = draw(plan, denoiser, comm=comm, source=source, stop=stop, progress=progress)
-        if rank == 0:
-            print(finish(plan, result), flush=True)
+        failures = on_root(comm, lambda: finish(plan, result))
+    if failures:
+        raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")
     return result.ensemble
 
 
@@ -100,13 +102,22 @@ def stop_message(plan: Plan, stop: StopRequest) -> str:
     return f"stopped in good order ({reason}); {count} of {total} {plan.unit}s are finished; {remedy}"
 
 
-def finish(plan: Plan, result: Result) -> str:
-    """Write the report and the figure, remove the checkpoint, and return what to say at the end. On rank 0."""
-    report, output = result.ensemble.report, plan.config.output
+def finish(plan: Plan, result: Result) -> list[str]:
+    """Write the report and the figure, remove the checkpoint, and say what there is. Return what could not be made. On rank 0.
+
+    The ensemble is complete and in its place: nothing that fails now takes it back.
+    """
+    report, files = result.ensemble.report, plan.config.output.files()
     report.add_earlier(result.earlier, plan.inputs.equations.evaluations)
-    write_report(plan.config, plan.attributes, result.ensemble)
-    obstacle = draw_figure(plan.inputs, plan.mode, result.ensemble) if output.figure else ""
+    failures, omitted = [], ""
+    if failure := attempt(lambda: write_report(plan.config, plan.attributes, result.ensemble))[1]:
+        failures.append(f"its report {files.pop('report')} could not be written: {failure}")
+    if "figure" in files:
+        obstacle, failure = attempt(lambda: draw_figure(plan.inputs, plan.mode, result.ensemble))
+        if obstacle or failure:
+            figure = files.pop("figure")
+            omitted = f"\nno {figure}: {obstacle}" if obstacle else ""
+            failures += [f"its figure {figure} could not be drawn: {failure}"] if failure else []
     plan.folder.clear()
-    files = output.files()
-    omitted = f"\nno {files.pop('figure')}: {obstacle}" if obstacle else ""
-    return f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}"
+    print(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}", flush=True)
+    return failures

@@ -84,8 +84,9 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def bytes_of(inputs: "Inputs", written: Content) -> int:
-    """Return how many bytes of an ensemble are written, before compression."""
+def file_bytes(inputs: "Inputs", mode: str) -> int:
+    """Return the bytes of all fields in the ensemble file, before compression."""
+    written = content(inputs.config.output, mode)
     cases = len(inputs.conditions.cases.indices) if inputs.conditions else 1
     variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
     return written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points)
@@ -93,8 +94,7 @@ def bytes_of(inputs: "Inputs", written: Content) -> int:
 
 def size(plan: "Plan") -> str:
     """Return how large the ensemble file will be, and where it comes."""
-    written = content(plan.config.output, plan.mode)
-    number = bytes_of(plan.inputs, written) / 1e6
-    packing = " before compression" if written.compression else ""
+    number = file_bytes(plan.inputs, plan.mode) / 1e6
+    packing = " before compression" if plan.config.output.compression else ""
     ending = store_class(plan.mode).announce(plan.layouts[0].groups)
     return f"output: {number:.3g} MB{packing} in {plan.ensemble_file}{ending}"

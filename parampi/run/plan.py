@@ -1,5 +1,6 @@
 """The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
-from parampi.run.metadata import bytes_of, content, describe, versions
+from parampi.run.metadata import content, describe, file_bytes, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Plan:
     def figure_obstacle(self) -> str:
         """Why the figure that is configured cannot be drawn; "" where it can."""
         output = self.config.output
-        return figure_obstacle(output, self.mode, self.inputs.statistics.names) if output.figure else ""
+        return figure_obstacle(output, self.mode, self.inputs.statistics) if output.figure else ""
 
     @property
     def keeps_checkpoints(self) -> bool:
@@ -83,7 +84,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     finished, unfinished = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
     missing = [unfinished_of(inputs.members, members) for members in finished]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
-    mode = choose_mode(config.output.mode, layouts, bytes_of(inputs, content(config.output, "gather")))
+    mode = choose_mode(config.output.mode, layouts, file_bytes(inputs, "gather"))
     replaces = overwrite or resume
     attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=replaces, comm=comm))
     return Plan(
@@ -164,7 +165,19 @@ def check_files(
             f"not start the next lead time from them; use output.mode = virtual, or keep checkpoints"
         )
     store.check(content(output, mode), comm)
+    if store.schema_file and not output.compression:
+        require_room(Path(output.directory), file_bytes(inputs, mode))
     return describe(config, layouts[0])
+
+
+def require_room(directory: Path, size: int) -> None:
+    """Raise OutputError where a file of so many bytes is larger than what is free on the disk."""
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        raise OutputError(
+            f"the ensemble file needs {size / 1e9:.3g} GB, and the disk of {directory} has {free / 1e9:.3g} GB free; draw "
+            f"fewer members or variables, compress them (output.compression), or choose another disk"
+        )
 
 
 def open_output(plan: Plan, comm: "Comm | None") -> EnsembleOutput:

@@ -1,6 +1,5 @@
 """One member of an ensemble file drawn once more, from what the file says of its making, and compared with what it holds."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, open_ensemble
 from parampi.fields.channels import LevelGroup, group_channels
+from parampi.fields.netcdf_files import read_mapping
 from parampi.fields.stores.check import channels
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
@@ -113,8 +113,7 @@ def read_description(path: Path) -> list[Any]:
             raise DataError(
                 f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
             )
-        digests = json.loads(getattr(file, metadata.INPUTS_DIGESTS, "{}"))
-        return [json.loads(file.parampi_config), digests]
+        return [read_mapping(file, path, "parampi_config"), read_mapping(file, path, metadata.INPUTS_DIGESTS)]
 
 
 def description(path: Path, own_config: Path | None, overrides: Sequence[str], trust: bool) -> list[Any]:
@@ -146,9 +145,9 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
         if member not in realizations:
             raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
         row: tuple[int, ...] = (realizations.index(member),)
-        config = json.loads(file.parampi_config)
-        if config.get("condition"):
-            cases = config["condition"].get("select") or list(range(file["complete"].shape[1]))
+        condition = read_mapping(file, path, "parampi_config").get("condition")
+        if isinstance(condition, dict):
+            cases = condition.get("select") or list(range(file["complete"].shape[1]))
             if case not in cases:
                 raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
             row += (cases.index(case),)

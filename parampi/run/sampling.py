@@ -1,5 +1,6 @@
 """Sampling: members by `sample`, for one lead time after another, each written as it is finished."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from parampi.fields import MemberFacts
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.report import MemberReport, Report, count
-from parampi.run.artifacts import write_report
+from parampi.run.artifacts import attempt, write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
 from parampi.run.condition_source import ConditionSource, lead_seed
@@ -175,5 +176,7 @@ def salvage(plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm |
         plan.folder.clear()
     report = error.ensemble.report if error.ensemble else None
     if report and report.members:
-        write_report(plan.config, plan.attributes, error.ensemble)
+        _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
+        if failure:
+            print(f"parampi: no report: {failure}", file=sys.stderr, flush=True)
         print(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}", flush=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from parampi.errors import ConfigError
 from parampi.registry import PLUGIN_KEY
-from parampi.run.user_files import sha256
+from parampi.run.user_files import is_file, sha256
 
 Code = dict[str, str]
 """Files and modules of Python that are run, by the keys that name them."""
@@ -58,7 +58,7 @@ def code_file(reference: str) -> Path | None:
     """Return the file behind a path or the name of a module, without importing anything, packages above it included."""
     if reference.endswith(".py"):
         path = Path(reference)
-        return path if path.is_file() else None
+        return path if is_file(path) else None
     parts, where = reference.split("."), None
     if not all(part.isidentifier() for part in parts):
         return None

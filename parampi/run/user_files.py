@@ -15,9 +15,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file of this name; none has a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def import_file(path: Path, key: str) -> ModuleType:
     """Run a file as a module. Raises DataError where there is none, ConfigError where it fails; `key` is who names it."""
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{key}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"parampi_user_{path.stem}", path)
     assert spec and spec.loader

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parampi.fields.atomic_files import replacing
+from parampi.verify.drawing import drawing
 from parampi.verify.figures import FAINT, INK, STYLE
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ def accuracy_figure(path: str | Path, rows: Sequence[Any]) -> None:
 
     Replaces a file that may be there. Raises OutputError where it cannot be written.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     problems = list(dict.fromkeys(row.problem for row in rows))
-    with matplotlib.rc_context(STYLE):
+    with drawing(STYLE):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(4.6 * len(problems) + 0.6, 5.2), dpi=150)
         FigureCanvasAgg(figure)
         axes = figure.subplots(1, len(problems), sharey=True, squeeze=False)[0]

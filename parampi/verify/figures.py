@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parampi.fields import DatasetStatistics, radial_spectrum
 from parampi.fields.atomic_files import replacing
+from parampi.verify.drawing import drawing
 from parampi.verify.scores import quarter_of, shorter_side
 
 if TYPE_CHECKING:
@@ -64,11 +65,10 @@ def report_figure(
 
     Replaces a file that may be there. Raises OutputError where it cannot be written.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with drawing(STYLE):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150)
         FigureCanvasAgg(figure)
         figure.text(0.5, 8.75 / HEIGHT, title, ha="center", fontsize=15, weight="bold")

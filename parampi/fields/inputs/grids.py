@@ -14,6 +14,8 @@ from parampi.fields.netcdf_files import reading, require_variable
 
 LOCATIONS = ("latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate")
 """Standard names of variables that say where cells are."""
+PACKING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range")
+"""Attributes of how a file holds its values, which are not true of the ensemble's own y and x."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,10 @@ def read_grid(
             )
         renamed = dict(zip(names, axes, strict=True))
         file.set_auto_maskandscale(False)
-        axis_attributes = {renamed[name]: attributes_of(file[name]) for name in names if name in file.variables}
+        axis_attributes = {renamed[name]: axis_attributes_of(file[name]) for name in names if name in file.variables}
         taken = [name for name in copy if name not in names]
         taken += [name for name in bounds_of(file, [*names, *copy]) if name not in taken]
-        variables = tuple(copy_variable(file[name], renamed) for name in taken)
+        variables = tuple(copy_variable(file[name], renamed, path) for name in taken)
         sizes = {axis: len(file.dimensions[axis]) for name in taken for axis in file[name].dimensions if axis not in names}
         return GridMetadata(axis_attributes, variables, read_mask(file, path, mask, names) if mask else None, sizes)
 
@@ -146,8 +148,15 @@ def attributes_of(variable: Any) -> dict[str, Any]:
     return {key: variable.getncattr(key) for key in variable.ncattrs()}
 
 
-def copy_variable(variable: Any, renamed: dict[str, str]) -> GridVariable:
-    """Read a variable, its axes by their new names."""
+def axis_attributes_of(axis: Any) -> dict[str, Any]:
+    """Return the attributes of a coordinate that say what it is."""
+    return {key: value for key, value in attributes_of(axis).items() if key not in PACKING}
+
+
+def copy_variable(variable: Any, renamed: dict[str, str], path: Path) -> GridVariable:
+    """Read a variable, its axes by their new names. Raise DataError for one that does not hold numbers or letters."""
+    if not isinstance(variable.datatype, np.dtype) or variable.datatype.kind not in "biufS":
+        raise DataError(f"output.grid = {path}: {variable.name} does not hold numbers; leave it out of output.grid_variables")
     axes = tuple(renamed.get(axis, axis) for axis in variable.dimensions)
     return GridVariable(variable.name, axes, np.asarray(variable[...]), attributes_of(variable))
 

@@ -9,7 +9,10 @@ import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from parampi.errors import DataError
+from parampi.fields.netcdf_files import of_library, reading, reason_of
 from parampi.fields.stores.reader import open_ensemble
+from parampi.fields.stores.sources import require_own_sources
 from parampi.fields.stores.virtual import virtual_sources
 
 Index = tuple[int, ...]
@@ -35,7 +38,7 @@ def check(path: str | Path) -> Findings:
     All values are read once, so that checksums are compared. Raises DataError for what is no ensemble file.
     """
     path = Path(path)
-    with open_ensemble(path) as file:
+    with open_ensemble(path, parts=False) as file:
         names, finished = channels(file), np.ma.filled(file["complete"][:], 0) == 1
         ensemble, total = str(getattr(file, "parampi_ensemble", "")), finished.size
         fields = f"{int(finished.sum())} of {total} field{'s' * (total != 1)} finished"
@@ -78,7 +81,8 @@ def check_part(path: Path, source: Any, ensemble: str) -> list[str]:
     if not path.is_file():
         return [f"{path} is missing: its members read as NaN; copy the folder of parts along with the joint file"]
     try:
-        with netCDF4.Dataset(path) as file:
+        require_own_sources(path, joint=False)
+        with reading(path) as file:
             if not ensemble or str(getattr(file, "parampi_ensemble", "")) != ensemble:
                 return [f"{path} is of another ensemble than the joint file; restore the file that was there"]
             if source.dset_name not in file.variables:
@@ -86,8 +90,10 @@ def check_part(path: Path, source: Any, ensemble: str) -> list[str]:
             shape, extent = file[source.dset_name].shape, source.src_space.get_simple_extent_dims()
             if len(shape) != len(extent) or any(size < needed for size, needed in zip(shape, extent, strict=True)):
                 return [f"{path}: {source.dset_name} has shape {shape}; the joint file reads {extent} of it"]
-    except OSError as error:
-        return [f"{path} is damaged or truncated ({error.strerror or error}): its members read as NaN; restore it"]
+    except DataError as error:
+        if error.__cause__ is None:  # it is whole, and leads elsewhere
+            raise
+        return [f"{path} is damaged or truncated ({reason_of(error.__cause__)}): its members read as NaN; restore it"]
     return []
 
 
@@ -119,7 +125,9 @@ def missing_values(
     for index in zip(*(axis.tolist() for axis in np.nonzero(finished)), strict=True):
         try:
             yield index, ~np.isfinite(np.ma.filled(file[name][index], np.nan))
-        except (RuntimeError, OSError):  # the NetCDF library raises RuntimeError
+        except Exception as error:
+            if not of_library(error):
+                raise
             yield index, None
 
 

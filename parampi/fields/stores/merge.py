@@ -1,6 +1,5 @@
 """Merging into one plain file: an ensemble in parts, or several ensembles that a job array drew. Needs no MPI."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
 from parampi.fields.json_text import to_json
+from parampi.fields.netcdf_files import intact, read_mapping
 from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.reader import open_ensemble
 from parampi.fields.stores.virtual import PARTS
@@ -52,7 +52,7 @@ def merge(paths: Sequence[Path], output: Path, compression: int = 0, overwrite: 
     """
     check_target(output, overwrite)
     with ExitStack() as stack:
-        files = [stack.enter_context(open_ensemble(path)) for path in paths]
+        files = [stack.enter_context(open_ensemble(path, parts=False)) for path in paths]
         for file, path in zip(files, paths, strict=True):
             require_whole(file, path)
         require_different_members(files, paths)
@@ -155,9 +155,15 @@ def copy_attributes(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset) -
 
 def merged_config(files: Sequence[netCDF4.Dataset]) -> str:
     """Return the configuration that would draw the members of all files."""
-    config = json.loads(files[0].parampi_config)
-    config["sampling"]["members"] = [int(number) for file in files for number in file["realization"][:]]
+    config = read_mapping(files[0], files[0].filepath(), "parampi_config")
+    sampling = config.get("sampling")
+    config["sampling"] = (sampling if isinstance(sampling, dict) else {}) | {"members": members_of(files)}
     return to_json(config)
+
+
+def members_of(files: Sequence[netCDF4.Dataset]) -> list[int]:
+    """Return the numbers of the members of all files."""
+    return [int(number) for file in files for number in file["realization"][:]]
 
 
 def packing_of(source: Any, is_field: bool, compression: int) -> dict[str, Any]:
@@ -178,10 +184,16 @@ def copy_variable(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, nam
     variable = target.createVariable(name, source.dtype, source.dimensions, fill_value=fill_value, **packing)
     variable.setncatts(attributes)
     if "member" not in source.dimensions:
-        variable[:] = source[:]
+        variable[:] = read_values(files[0], name)
         return
     row = 0
     for file in files:
         for member in range(len(file.dimensions["member"])):
-            variable[row] = file[name][member]
+            variable[row] = read_values(file, name, member)
             row += 1
+
+
+def read_values(file: netCDF4.Dataset, name: str, index: Any = ...) -> Any:
+    """Read values of a variable. Raise DataError with the name of the file they are in, not of the one they are written to."""
+    with intact(file.filepath()):
+        return file[name][index]

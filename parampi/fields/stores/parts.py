@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import netCDF4
-
+from parampi.errors import DataError
 from parampi.fields.atomic_files import PARTIAL
+from parampi.fields.netcdf_files import reading
 
 PART = re.compile(r"(\w{8})-\d{5}\.nc")
 UNFINISHED = re.compile(rf"\.{PART.pattern}{re.escape(PARTIAL)}")
@@ -45,7 +45,7 @@ def is_part(path: Path) -> bool:
     if name is None:
         return False
     try:
-        with netCDF4.Dataset(path) as file:
+        with reading(path) as file:
             return str(getattr(file, "parampi_ensemble", "")).startswith(name[1])
-    except OSError:
+    except DataError:
         return False

@@ -17,11 +17,14 @@ from parampi.fields.stores.sources import require_own_sources
 
 
 @contextmanager
-def open_ensemble(path: str | Path) -> Iterator[netCDF4.Dataset]:
-    """Open an ensemble file for reading. Raise DataError for any other file, and for one that leads out of its own folder."""
+def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[netCDF4.Dataset]:
+    """Open an ensemble file for reading. Raise DataError for any other file, and for one that leads out of its own folder.
+
+    `parts`: whether the parts of a joint file are looked into as well.
+    """
     with reading(path) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
-        require_own_sources(path)
+        require_own_sources(path, parts=parts)
         yield file
 
 

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from parampi.errors import DataError
+from parampi.fields.netcdf_files import intact
 
 
-def require_own_sources(path: str | Path) -> None:
-    """Raise DataError for a file that leads a reader out of its own folder. parampi writes none."""
-    strangers = foreign_sources(Path(path))
+def require_own_sources(path: str | Path, *, joint: bool = True, parts: bool = True) -> None:
+    """Raise DataError for a file that leads a reader out of its own folder, which parampi never writes, or cannot be read.
+
+    joint  whether it may have parts below its folder; a part may not
+    parts  whether these are looked into too
+    """
+    path = Path(path)
+    strangers, part_paths = foreign_sources(path, joint)
+    for part in part_paths if parts and not strangers else []:
+        if part.is_file():
+            strangers += foreign_sources(part, joint=False)[0]
     if strangers:
         raise DataError(
             f"{path} leads out of its own folder: {'; '.join(strangers[:3])}{' ...' * (len(strangers) > 3)}. Nothing of that "
@@ -19,24 +28,16 @@ def require_own_sources(path: str | Path) -> None:
         )
 
 
-def foreign_sources(path: Path, joint: bool = True) -> list[str]:
-    """Return what in a file is not its own; the parts of a `joint` file may lie below its folder, and are looked into."""
+def foreign_sources(path: Path, joint: bool) -> tuple[list[str], list[Path]]:
+    """Return what in a file is not its own, and its parts."""
     import h5py
 
-    try:
-        file = h5py.File(path)
-    except OSError:  # another format, which has no links, or damage, which is said elsewhere
-        return []
-    with file:
+    if not h5py.is_hdf5(path):  # other formats have no links
+        return [], []
+    with intact(path), h5py.File(path) as file:
         strangers = [stranger for name in file for stranger in strangers_of(file, name, path, joint)]
-        parts = (
-            sorted({path.parent / source.file_name for name in file for source in virtual_sources_of(file, name)})
-            if joint
-            else []
-        )
-    return strangers + [
-        stranger for part in parts if not strangers and part.is_file() for stranger in foreign_sources(part, joint=False)
-    ]
+        parts = {path.parent / source.file_name for name in file for source in virtual_sources_of(file, name)}
+        return strangers, sorted(parts)
 
 
 def strangers_of(file: Any, name: str, path: Path, joint: bool) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import await_file, new_partial, partial_name, put_in_place, writing
 from parampi.fields.channels import LevelGroup
+from parampi.fields.netcdf_files import intact, reading
 from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.parts import part_name, remove_stale_parts
@@ -113,7 +114,7 @@ class Part:
 def copy_facts(file: netCDF4.Dataset, path: Path, schema: EnsembleSchema) -> Part:
     """Copy what a part knows of its finished members into the joint file."""
     joint_rows = {realization: row for row, realization in enumerate(schema.axes.realizations)}
-    with netCDF4.Dataset(path) as source:
+    with reading(path) as source:
         source.set_auto_mask(False)
         file.set_auto_mask(False)
         rows = np.array([joint_rows[int(realization)] for realization in source["realization"][:]])
@@ -194,6 +195,6 @@ def virtual_sources(path: str | Path, name: str) -> Iterator[list[Any]]:
     """Open a file and yield the virtual sources of a variable: none for a variable with data of its own."""
     import h5py
 
-    with h5py.File(path) as file:
+    with intact(path), h5py.File(path) as file:
         variable = file[name]
         yield variable.virtual_sources() if variable.is_virtual else []

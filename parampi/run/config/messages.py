@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from parampi.run.config.choices import CHOICES, model_of
 from parampi.run.config.sections import RunConfig
 
+LONGEST = 300
+"""Characters of a value that are shown."""
+
 
 def explain(error: ValidationError, tree: dict[str, Any]) -> str:
     """Return a line for each of pydantic's findings about a configuration."""
@@ -28,7 +31,16 @@ def line(finding: Any, tree: dict[str, Any]) -> str:
         choice, tag = CHOICES[str(finding["loc"][-1])], finding["ctx"]["tag"]
         return f"{key}.{choice.key} = {tag!r} is not a known {choice.registry.kind}; {choice.registry.choices(tag)}"
     message = str(finding["msg"]).removeprefix("Value error, ")
-    return f"{key} = {json.dumps(value, default=str)}: {message[0].lower()}{message[1:]}"
+    return f"{key} = {shown(value)}: {message[0].lower()}{message[1:]}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as a configuration has it, the beginning of a long one."""
+    try:
+        text = json.dumps(value, default=str)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def suggestion(place: Sequence[Any], tree: dict[str, Any]) -> str:

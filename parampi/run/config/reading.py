@@ -32,6 +32,8 @@ PATHS = (
 )
 MODULES = ("network", "plugins")
 """Keys whose values are files of Python, or names of modules."""
+SHOWN = 200
+"""Characters of an override that are shown."""
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -115,7 +117,8 @@ def apply(tree: dict[str, Any], override: str) -> None:
     try:
         value = parse(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r} cannot be read: {' '.join(str(error).split())}") from None
+        start = override if len(override) <= SHOWN else f"{override[:SHOWN]}..."
+        raise ConfigError(f"override {start!r} cannot be read: {' '.join(str(error).split())}") from None
     if keys in PATHS:
         value = absolute(keys, value, os.getcwd())
     section = tree

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from parampi.ensemble import member_numbers
+from parampi.ensemble import MAX_MEMBERS, member_numbers
 from parampi.errors import ConfigError
 from parampi.fields import STORES
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
+from parampi.run.config.path_names import OutputName, PathName
 
 
 class Strict(BaseModel):
@@ -23,23 +24,31 @@ class Model(Strict):
     """The network and what it predicts. `plugins`: files (`my_module.py`) and modules that register samplers, solvers,
     schedules, bases or stores, which other keys may then name."""
 
-    network: str
+    network: PathName
     arguments: dict[str, Any] = {}
-    weights: str
+    weights: PathName
     predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
     sigma_data: float = Field(1.0, gt=0)
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
-    plugins: list[str] = []
+    plugins: list[PathName] = []
 
 
 class Data(Strict):
     """The statistics file: names and units, mean and standard deviation per channel, spectrum, reference fields."""
 
-    statistics: str
+    statistics: PathName
+
+
+LONGEST = 1e12
+"""Seconds that a wall time can be."""
+MOST_MEMBERS = 1 << 20
+"""Members of one run."""
 
 
 def check_members(members: Any) -> Any:
     """Return members as they are: how many, or a list of their numbers."""
+    if isinstance(members, int) and MOST_MEMBERS < members <= MAX_MEMBERS:
+        raise ValueError(f"a run draws at most {MOST_MEMBERS}; draw lists of numbers in several runs, and merge their files")
     numbers = members if isinstance(members, list) else [members]
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
     if not whole:
@@ -55,10 +64,10 @@ def seconds(time: Any) -> Any:
     """Return the seconds of a number, or of hours, minutes and seconds."""
     if isinstance(time, str):
         parts = time.split(":")
-        if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
             raise ValueError("give seconds, or hours, minutes and seconds such as 1:50:00")
         time = 3600 * int(parts[0]) + 60 * int(parts[1]) + int(parts[2])
-    if time is not None and (isinstance(time, bool) or not isinstance(time, int | float) or time <= 0):
+    if time is not None and (isinstance(time, bool) or not isinstance(time, int | float) or not 0 < time < LONGEST):
         raise ValueError("give a positive number of seconds, or hours, minutes and seconds such as 1:50:00")
     return None if time is None else float(time)
 
@@ -71,12 +80,12 @@ class Condition(Strict):
     each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
     `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
 
-    files: str | list[str]
+    files: PathName | list[PathName]
     variables: list[str] = Field(min_length=1)
     select: list[Annotated[int, Field(ge=0)]] | None = None
-    statistics: str | None = None
+    statistics: PathName | None = None
     missing: Literal["refuse", "mean"] = "refuse"
-    static: str | None = None
+    static: PathName | None = None
     static_variables: list[str] = []
     lead_times: int | None = Field(None, ge=1)
     lead_step: str | None = None
@@ -143,18 +152,18 @@ class Output(Strict):
     there are several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over;
     where its variable `mask` is 0 or missing, fields are."""
 
-    directory: str
+    directory: PathName
     mode: Annotated[str, AfterValidator(check_store)] = "auto"
-    ensemble: str = "ensemble.nc"
-    report: str = "report.json"
-    figure: str | None = "report.png"
+    ensemble: OutputName = "ensemble.nc"
+    report: OutputName = "report.json"
+    figure: OutputName | None = "report.png"
     variables: list[str] | None = Field(None, min_length=1)
     members: bool = True
     summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []
     quantiles: list[float] = [0.05, 0.5, 0.95]
     compression: int = Field(0, ge=0, le=9)
     digits: int | None = Field(None, ge=1, le=6)
-    grid: str | None = None
+    grid: PathName | None = None
     grid_variables: list[str] = []
     mask: str | None = None
 

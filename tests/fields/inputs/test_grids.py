@@ -149,3 +149,25 @@ def test_a_masked_ensemble_is_compared_with_masked_data(tmp_path, project, capsy
     arguments = ["verify", str(tmp_path / "out" / "ensemble.nc"), "--statistics", str(tmp_path / "statistics.nc")]
     assert main(arguments) == 0
     assert "nan" not in capsys.readouterr().out
+
+
+def test_a_file_as_xarray_writes_it_has_fill_values_on_its_coordinates(tmp_path):
+    axis = np.arange(8.0)
+    grid = xarray.Dataset(
+        {"height": (("y", "x"), np.ones((8, 8)), {"units": "m"})},
+        {"y": ("y", axis, {"units": "m", "long_name": "northing"}), "x": ("x", axis, {"units": "m"})},
+    )
+    grid.to_netcdf(tmp_path / "grid.nc", encoding={"y": {"dtype": "i2", "scale_factor": 0.5, "_FillValue": -1}})
+    run(load(write_project(tmp_path, output__grid="grid.nc", output__grid_variables=["height"])))
+    with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+        assert file["y"].long_name == "northing" and not {"_FillValue", "scale_factor"} & set(file["y"].ncattrs())
+        np.testing.assert_array_equal(file["y"][:], axis * 0.5)
+
+
+def test_texts_are_not_static_fields(tmp_path):
+    write_grid(tmp_path / "grid.nc")
+    with netCDF4.Dataset(tmp_path / "grid.nc", "a") as file:
+        file.createVariable("names", str, ("rlat",))
+    path = write_project(tmp_path, output__grid="grid.nc", output__grid_variables=["lat", "names"])
+    with pytest.raises(DataError, match="names does not hold numbers"):
+        run(load(path))
