@@ -1,11 +1,18 @@
 """Channels by name: `t` is the variable t, `t@500` the same variable at the level 500 of its axis of levels."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parampi.errors import DataError
 
 LEVEL_MARK, ALL_LEVELS = "@", "*"
+FACTS = ("realization", "seed", "rounds", "evaluations", "residual", "complete")
+"""Variables of ensemble files that say something of a member."""
+RESERVED = ("member", "lead_time", "valid_time", "quantile", *FACTS)
+"""Names that ensemble files use."""
+UNFIT = re.compile(r"[^\w]|.*[/\x00-\x1f\x7f].*|.*\s", re.DOTALL)
+"""Names that no variable of a NetCDF file has: they begin with a sign, end with a space, or have a stroke."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,18 @@ class LevelGroup:
     variable: str
     channels: tuple[int, ...]
     levels: tuple[float, ...] | None
+
+
+def require_names(names: Sequence[str]) -> None:
+    """Raise DataError for a channel whose variable no ensemble file can have."""
+    for name in names:
+        variable = split_channel(name)[0]
+        if variable in RESERVED:
+            raise DataError(f"a channel cannot be named {variable!r}, which ensemble files use; rename it in the data")
+        if UNFIT.match(variable[:1]) or UNFIT.fullmatch(variable) or not variable:
+            raise DataError(
+                f"a channel cannot be named {variable!r}, which no variable of a NetCDF file is; rename it in the data"
+            )
 
 
 def split_channel(name: str) -> tuple[str, float | None]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
-from parampi.fields.channels import LevelAxis
+from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.moments import Missing, Samples, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, reason_of, require, write_axis
 from parampi.fields.prior_files import BASIS
@@ -91,6 +91,7 @@ class DatasetStatistics:
             require_shape(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
         if len(set(self.names)) < len(self.names):
             raise DataError(f"channels are named {', '.join(self.names)}; give each its own name")
+        require_names(self.names)
         for name, deviation in zip(self.names, self.standard_deviation, strict=True):
             if not (np.isfinite(deviation) and deviation > 0):
                 raise DataError(f"{name} has standard deviation {deviation}; a channel that does not vary cannot be normalised")

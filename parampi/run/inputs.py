@@ -1,6 +1,7 @@
 """The inputs that a configuration names, read and checked on every rank: steps, data, conditions. All but the weights."""
 
 import glob
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -164,10 +165,13 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
 
 def matching(pattern: str) -> list[str]:
     """Return the files that a pattern stands for, or the one of that name. Raises DataError where a pattern fits none."""
-    paths = sorted(glob.glob(pattern))
-    if not paths and glob.has_magic(pattern):
+    folder, name = os.path.split(pattern)
+    if os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return [pattern]
+    paths = sorted(glob.glob(os.path.join(glob.escape(folder), name) if os.path.isdir(folder) else pattern))
+    if not paths:
         raise DataError(f"condition.files: no file fits {pattern}; is the folder right?")
-    return paths or [pattern]
+    return paths
 
 
 def read_cells(config: RunConfig, statistics: DatasetStatistics) -> GridMetadata:

@@ -4,6 +4,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -32,10 +34,27 @@ def import_file(path: Path, key: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with neighbours(path.resolve().parent):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{key}: {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def neighbours(folder: Path) -> Iterator[None]:
+    """Let modules of a folder be imported meanwhile, by the names that nothing installed has: they hide no package."""
+    place = str(folder)
+    if place in sys.path:
+        yield
+        return
+    sys.path.append(place)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the file may have changed the list
+            sys.path.remove(place)
 
 
 def import_module(name: str, key: str) -> ModuleType:

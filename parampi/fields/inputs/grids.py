@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError, OutputError
+from parampi.fields.channels import RESERVED
 from parampi.fields.netcdf_files import reading, require_variable
 
 LOCATIONS = ("latitude", "longitude", "projection_x_coordinate", "projection_y_coordinate")
@@ -73,7 +74,7 @@ class GridMetadata:
             if name not in file.dimensions:
                 file.createDimension(name, size)
         for one in self.variables:
-            if one.name in file.variables:
+            if one.name in file.variables or one.name in RESERVED:
                 raise OutputError(f"output.grid_variables: {one.name} is a name that ensemble files use; rename it in the file")
             attributes = dict(one.attributes)
             fill_value = attributes.pop("_FillValue", None)

@@ -111,7 +111,7 @@ class EnsembleSchema:
         self.create_axes(file)
         self.create_facts(file)
         for name in self.statistics.names:
-            self.refuse_taken(file, split_channel(name)[0])
+            refuse_taken(file, split_channel(name)[0], "a channel", "rename it in the statistics")
         self.create_levels(file)
         for group in self.groups if fields and self.content.members else ():
             self.create_field(file, group)
@@ -136,12 +136,14 @@ class EnsembleSchema:
     def create_axes(self, file: netCDF4.Dataset) -> None:
         """Create the axes of members, cases and lead times."""
         cases, leads = self.axes.cases, self.axes.leads
+        refuse_taken(file, "member", "the axis of members", "rename the axis of the file of output.grid")
         file.createDimension("member", self.axes.shape[0])
         if cases is not None:
             if cases.name in file.variables or cases.name in file.dimensions:
                 raise OutputError(f"the axis of cases cannot be named {cases.name!r}, which ensemble files use; rename it")
             create_axis(file, cases.name, cases.values, cases.attributes)
         if leads is not None:
+            refuse_taken(file, "lead_time", "the axis of lead times", "rename the axis in the files")
             attributes = {"standard_name": "forecast_period", "long_name": "time since the start", "units": leads.units}
             create_axis(file, "lead_time", leads.values, attributes)
         if (valid := self.axes.valid_times) is not None and cases is not None:
@@ -152,9 +154,12 @@ class EnsembleSchema:
 
     def create_levels(self, file: netCDF4.Dataset) -> None:
         """Create the axes of levels."""
+        created: set[str] = set()
         for group in self.groups:
-            if group.levels is None or (name := self.level_names[group.levels]) in file.dimensions:
+            if group.levels is None or (name := self.level_names[group.levels]) in created:
                 continue
+            refuse_taken(file, name, "an axis of levels", "rename it in the data")
+            created.add(name)
             attributes = dict(self.statistics.level_axes.get(group.variable, LevelAxis()).attributes)
             create_axis(file, name, group.levels, {"long_name": "level", "units": "1", "axis": "Z"} | attributes)
 
@@ -176,11 +181,6 @@ class EnsembleSchema:
             variable = file.createVariable(name, kind, axes, fill_value=np.nan if kind == "f8" else None)
             variable.setncatts(attributes)
             variable[:] = np.broadcast_to(np.array(values, kind), variable.shape)
-
-    def refuse_taken(self, file: netCDF4.Dataset, name: str) -> None:
-        """Raise OutputError for a channel with a name that the file has already."""
-        if name in file.variables or name in file.dimensions:
-            raise OutputError(f"a channel cannot be named {name!r}, which ensemble files use; rename it in the statistics")
 
     def channel_attributes(self, group: LevelGroup) -> dict[str, str]:
         """Return units and names of a group's first channel."""
@@ -215,15 +215,26 @@ class EnsembleSchema:
         """Create a variable ([time], [lead_time], [level], y, x) per variable and statistic; quantiles have one more."""
         content = self.content
         if "quantiles" in content.summary:
+            refuse_taken(file, "quantile", "the axis of quantiles", "rename the channel or axis of that name")
             create_axis(file, "quantile", content.quantiles, {"long_name": "share of the members below", "units": "1"})
         for group in self.groups:
             channel, axes = self.channel_attributes(group), self.variable_axes(group)[1:]
             for kind in content.summary:
                 kind_axes, packing = ("quantile", *axes) if kind == "quantiles" else axes, compression_options(content)
-                variable = file.createVariable(f"{group.variable}_{kind}", "f4", kind_axes, fill_value=np.nan, **packing)
+                name = f"{group.variable}_{kind}"
+                refuse_taken(
+                    file, name, f"the {kind} of {group.variable}", f"rename the channel, or leave {kind} out of output.summary"
+                )
+                variable = file.createVariable(name, "f4", kind_axes, fill_value=np.nan, **packing)
                 long_name = f"{kind.replace('_', ' ')} of {channel['long_name']} over members"
                 methods = {"cell_methods": f"realization: {METHODS[kind]}"} if kind in METHODS else {}
                 variable.setncatts({"long_name": long_name, "units": channel["units"]} | methods)
+
+
+def refuse_taken(file: netCDF4.Dataset, name: str, what: str, remedy: str) -> None:
+    """Raise OutputError for a name that the file has already."""
+    if name in file.variables or name in file.dimensions:
+        raise OutputError(f"{what} cannot be named {name!r}, which the ensemble file uses already; {remedy}")
 
 
 def create_axis(file: netCDF4.Dataset, name: str, values: Any, attributes: Mapping[str, str]) -> None:

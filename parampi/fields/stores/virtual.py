@@ -163,13 +163,19 @@ def add_fields(target: Path, folder: Path, schema: EnsembleSchema, parts: Sequen
             layout = h5py.VirtualLayout(shape, np.float32)
             for part in parts:
                 part_shape = (part.members, *shape[1:])
-                source = h5py.VirtualSource(str(part.path.relative_to(folder)), name, part_shape, np.float32)
+                place = literal(str(part.path.relative_to(folder)))
+                source = h5py.VirtualSource(place, literal(name), part_shape, np.float32)
                 for part_box, joint_box in part.boxes:
                     layout[joint_box] = source[part_box]
             variable = file.create_virtual_dataset(name, layout, fillvalue=np.float32(np.nan))
             for axis, scale in enumerate(schema.variable_axes(group)):
                 variable.dims[axis].attach_scale(file[scale])
             set_attributes(variable, schema, group)
+
+
+def literal(name: str) -> str:
+    """Return a name as HDF5 takes it for a source, where `%b` stands for a number and `%%` for the sign itself."""
+    return name.replace("%", "%%")
 
 
 def set_attributes(variable: Any, schema: EnsembleSchema, group: LevelGroup) -> None:
@@ -192,9 +198,15 @@ def text_attribute(value: str) -> Any:
 
 @contextmanager
 def virtual_sources(path: str | Path, name: str) -> Iterator[list[Any]]:
-    """Open a file and yield the virtual sources of a variable: none for a variable with data of its own."""
+    """Open a file and yield the virtual sources of a variable, by their real names: none where it has data of its own."""
     import h5py
 
     with intact(path), h5py.File(path) as file:
         variable = file[name]
-        yield variable.virtual_sources() if variable.is_virtual else []
+        sources = variable.virtual_sources() if variable.is_virtual else []
+        yield [s._replace(file_name=plain(s.file_name), dset_name=plain(s.dset_name)) for s in sources]
+
+
+def plain(name: str) -> str:
+    """Return the name that HDF5 has as `literal`."""
+    return name.replace("%%", "%")

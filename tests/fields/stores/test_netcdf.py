@@ -145,8 +145,8 @@ def test_a_full_disk_is_one_clear_error(statistics, tmp_path):
 
 
 def test_channels_cannot_take_the_files_own_names(samples, tmp_path):
-    taken = DatasetStatistics.from_samples(samples, ["u", "seed"], ["1", "1"], ["u", "s"], x=range(8), y=range(6))
-    with pytest.raises(OutputError, match="'seed'"):
+    taken = DatasetStatistics.from_samples(samples, ["u", "x"], ["1", "1"], ["u", "s"], x=range(8), y=range(6))
+    with pytest.raises(OutputError, match="'x'"):
         NetCDFStore(tmp_path / "e.nc", schema_of(taken, [0], 3))
     assert list(tmp_path.iterdir()) == []
 
