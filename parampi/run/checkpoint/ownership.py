@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from parampi.fields.atomic_files import PARTIAL, writing
 
 LOCK = "parampi-lock"
 """Marks a folder as a checkpoint of ours, and keeps other jobs out. Only its owner may open it: nobody else can hold it."""
+PATIENCE = 3.0
+"""Seconds in which a job that was killed lets go of its lock."""
 ROUND, MEMBER = r"\d{20}-\d+", r"\d+(-\d+)?\.safetensors"
 RECORD = rf"run\.json|\.run\.json{re.escape(PARTIAL)}"
 ROUND_FILE = r"rank-\d+\.safetensors|done\.json"
@@ -44,12 +47,16 @@ def take_lock(path: Path) -> int | None:
 
     Raises OutputError where another job is at work, and for a folder that is not ours. None on a file system without locks.
     """
+    until = time.monotonic() + PATIENCE
     while True:
         descriptor = open_lock(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
+            if time.monotonic() < until:
+                time.sleep(0.1)
+                continue
             raise OutputError(f"another job is drawing into {path.parent}; wait for it, or choose another folder") from None
         except OSError:
             os.close(descriptor)
@@ -73,7 +80,8 @@ def open_lock(path: Path) -> int:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise OutputError(f"{path} is a link or a file, in the place of the folder of checkpoints; remove it")
         path.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(path / LOCK) and any(path.iterdir()):
+        names = os.listdir(path)
+        if names and LOCK not in names:
             raise OutputError(
                 f"{path} is no checkpoint of parampi (it has no file {LOCK}), and nothing in it is touched; move it away"
             )

@@ -30,6 +30,7 @@ from tests.run.test_card import NET
 from tests.small import write_project
 
 RNG = np.random.default_rng(0)
+MADE = {"parampi_ensemble": "abcdefgh"}
 LEVELS = (500.0, 850.0, 1000.0)
 T = RNG.normal(280, 5, (12, 3, 8, 6)) - np.array([40.0, 10.0, 0.0])[:, None, None]
 SP = RNG.normal(1e5, 1e3, (12, 8, 6))
@@ -100,7 +101,7 @@ CONTENT = Content(summary=("mean", "quantiles"))
 
 @pytest.fixture
 def written(tmp_path, statistics):
-    fill(NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1, 2], 1, content=CONTENT)), [0, 1, 2])
+    fill(NetCDFStore(tmp_path / "e.nc", schema_of(statistics, [0, 1, 2], 1, content=CONTENT, attributes=MADE)), [0, 1, 2])
     return tmp_path / "e.nc"
 
 
@@ -130,10 +131,12 @@ def test_members_are_read_by_channel(written):
 
 def test_parts_and_merged(tmp_path, statistics, written):
     parts = [part_name(tmp_path / "j.nc", "abcdefgh", part) for part in range(2)]
-    schema = schema_of(statistics, [0, 1, 2], 1, content=CONTENT)
+    schema = schema_of(statistics, [0, 1, 2], 1, content=CONTENT, attributes=MADE)
     summary = schema.new_summary()
     for path, numbers in zip(parts, ([0, 2], [1]), strict=True):
-        store = fill(NetCDFStore(path, schema_of(statistics, numbers, 1, content=CONTENT), summarised=False), numbers)
+        store = fill(
+            NetCDFStore(path, schema_of(statistics, numbers, 1, content=CONTENT, attributes=MADE), summarised=False), numbers
+        )
         summary.column((), (3, 8, 6)).merge(store.summary.columns[()].count, store.summary.columns[()].table)
     join_parts(tmp_path / "j.nc", schema, parts, summary)
     assert_equal(tmp_path / "j.nc", written)
