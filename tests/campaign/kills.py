@@ -51,22 +51,21 @@ def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: T
     config, out, kills = project(home, 0.1, **changes), home / "out", 0
     while True:
         ranks = chance.choice([1, 2, 3])
+        pids: list[int] = []
         going_on = any(out.glob(".parampi-*/run.json"))
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
         leave = kills >= MOST or tally.outcomes["kills"] >= count
         if not (leave or stopped_within(job, chance.uniform(0.1, 4.0))):
             kills += 1
             tally.outcomes["kills"] += 1
-            victims = {
-                "job": [*ranks_of(job), job.pid],
-                "launcher": [job.pid],
-                "rank": [chance.choice(ranks_of(job) or [job.pid])],
-            }
+            pids = ranks_of(job)
+            victims = {"job": [*pids, job.pid], "launcher": [job.pid], "rank": [chance.choice(pids or [job.pid])]}
             kill(victims[chance.choice(["job", "launcher", "rank"])])
         if not stopped_within(job, PATIENCE):
             tally.troubles.append(f"{home.name}: a job of {ranks} ranks hung")
             kill([*ranks_of(job), job.pid])
         output = job.communicate()[0]
+        kill(pids)  # ranks outlive a launcher that was killed, and hold the lock
         if job.returncode == 0 and (out / "ensemble.nc").is_file() and not any(out.glob(".parampi-*/run.json")):
             return
         if leave:
