@@ -59,13 +59,24 @@ def strangers_of(file: Any, name: str, path: Path, joint: bool) -> list[str]:
 
 
 def virtual_sources_of(file: Any, name: str) -> list[Any]:
-    """Return the virtual sources of a variable: none for one with values of its own."""
+    """Return the virtual sources of a variable, by their real names: none for one with values of its own."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         return []
     variable = file[name]
-    return variable.virtual_sources() if isinstance(variable, h5py.Dataset) and variable.is_virtual else []
+    sources = variable.virtual_sources() if isinstance(variable, h5py.Dataset) and variable.is_virtual else []
+    return [s._replace(file_name=plain(s.file_name), dset_name=plain(s.dset_name)) for s in sources]
+
+
+def literal(name: str) -> str:
+    """Return a name as HDF5 takes it for a source, where `%b` stands for a number and `%%` for the sign itself."""
+    return name.replace("%", "%%")
+
+
+def plain(name: str) -> str:
+    """Return the name that HDF5 has as `literal`."""
+    return name.replace("%%", "%")
 
 
 def below(folder: Path, name: str) -> bool:

@@ -22,6 +22,7 @@ from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.parts import part_name, remove_stale_parts
 from parampi.fields.stores.schema import EnsembleSchema
+from parampi.fields.stores.sources import literal, virtual_sources_of
 from parampi.fields.stores.summary import Summary
 
 if TYPE_CHECKING:
@@ -173,11 +174,6 @@ def add_fields(target: Path, folder: Path, schema: EnsembleSchema, parts: Sequen
             set_attributes(variable, schema, group)
 
 
-def literal(name: str) -> str:
-    """Return a name as HDF5 takes it for a source, where `%b` stands for a number and `%%` for the sign itself."""
-    return name.replace("%", "%%")
-
-
 def set_attributes(variable: Any, schema: EnsembleSchema, group: LevelGroup) -> None:
     """Give a virtual variable the attributes that the NetCDF library would."""
     variable.attrs["_FillValue"] = np.array([np.nan], np.float32)
@@ -202,11 +198,4 @@ def virtual_sources(path: str | Path, name: str) -> Iterator[list[Any]]:
     import h5py
 
     with intact(path), h5py.File(path) as file:
-        variable = file[name]
-        sources = variable.virtual_sources() if variable.is_virtual else []
-        yield [s._replace(file_name=plain(s.file_name), dset_name=plain(s.dset_name)) for s in sources]
-
-
-def plain(name: str) -> str:
-    """Return the name that HDF5 has as `literal`."""
-    return name.replace("%%", "%")
+        yield virtual_sources_of(file, name)

@@ -85,6 +85,15 @@ def test_what_lies_outside_is_not_read(joint, tmp_path, way):
     assert not (tmp_path / "m.nc").exists()
 
 
+@pytest.mark.parametrize("name", ["a%b", "a%%b", "100%"])
+def test_parts_in_folders_with_signs_are_looked_into(tmp_path, statistics, name):
+    """In the names of virtual sources HDF5 writes a sign of per cent twice."""
+    path, _ = written(tmp_path, statistics, "members", 2, name=f"{name}.nc")
+    raw_data(part_name(path, "abcdefgh", 0))
+    with pytest.raises(DataError, match=r"u in .* has its values in /etc/hostname. Nothing of that was read"):
+        read_members(path, ["u"])
+
+
 def test_a_folder_that_was_moved_is_read(joint, tmp_path):
     joint.parent.rename(tmp_path / "moved")
     with open_ensemble(tmp_path / "moved" / joint.name) as file:
