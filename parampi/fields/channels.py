@@ -11,8 +11,8 @@ FACTS = ("realization", "seed", "rounds", "evaluations", "residual", "complete")
 """Variables of ensemble files that say something of a member."""
 RESERVED = ("member", "lead_time", "valid_time", "quantile", *FACTS)
 """Names that ensemble files use."""
-UNFIT = re.compile(r"[^\w]|.*[/\x00-\x1f\x7f].*|.*\s", re.DOTALL)
-"""Names that no variable of a NetCDF file has: they begin with a sign, end with a space, or have a stroke."""
+FIT = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00-\x1f\x7f\s])?")
+"""Names that variables of NetCDF files can have: they begin with a letter, end with no space, and have no stroke."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def require_names(names: Sequence[str]) -> None:
         variable = split_channel(name)[0]
         if variable in RESERVED:
             raise DataError(f"a channel cannot be named {variable!r}, which ensemble files use; rename it in the data")
-        if UNFIT.match(variable[:1]) or UNFIT.fullmatch(variable) or not variable:
+        if not FIT.fullmatch(variable):
             raise DataError(
                 f"a channel cannot be named {variable!r}, which no variable of a NetCDF file is; rename it in the data"
             )

@@ -11,7 +11,6 @@ is said; each group keeps its last two rounds. The format is safetensors and JSO
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,7 +31,7 @@ from parampi.run.checkpoint.ownership import (
     subfolders,
     take_lock,
 )
-from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, write_member, write_record
+from parampi.run.checkpoint.records import DAMAGE, digest_of, read_member, read_record, write_member, write_record
 
 ELSEWHERE = ("parallel", "checkpoint")
 """Sections that do not decide what is drawn and where it is written."""
@@ -49,7 +48,7 @@ def deciding(config: dict[str, Any]) -> dict[str, Any]:
 
 def digest(config: dict[str, Any]) -> str:
     """Return a digest of what decides the fields and the files; how the run is made does not."""
-    return hashlib.sha256(json.dumps(deciding(config), sort_keys=True).encode()).hexdigest()
+    return digest_of(deciding(config))
 
 
 class Folder:

@@ -20,7 +20,7 @@ LOCK = "parampi-lock"
 PATIENCE = 3.0
 """Seconds in which a job that was killed lets go of its lock."""
 ROUND, MEMBER = r"\d{20}-\d+", r"\d+(-\d+)?\.safetensors"
-RECORD = rf"run\.json|\.run\.json{re.escape(PARTIAL)}"
+RECORD = r"run\.json"
 ROUND_FILE = r"rank-\d+\.safetensors|done\.json"
 
 
