@@ -83,6 +83,18 @@ class Registry(dict[str, Callable[..., Any]]):
         return {name: entry for name, entry in self.items() if name not in self.aliases}
 
 
+def require_object(kind: str, value: Any, example: str) -> str:
+    """Return what to give for a value of the wrong kind. Raises ConfigError, with that, for a class or a name: `example` is the
+    call that makes an object, such as parampi.samplers.DDIM()."""
+    give = f"give an object such as {example}"
+    if isinstance(value, type):
+        usual = example.rpartition(".")[2].removesuffix("()")
+        raise ConfigError(f"{kind} = {value.__name__} is a class; {give.replace(usual, value.__name__)}")
+    if isinstance(value, str):
+        raise ConfigError(f"{kind} = {value!r} is a name, which only configurations take; {give}")
+    return give
+
+
 def known_names(name: str, known: Sequence[str]) -> str:
     """Return what to write in the place of an unknown name: the nearest one that is known, and all of them."""
     near = difflib.get_close_matches(name, known, n=1)

@@ -1,5 +1,6 @@
 """A model, statistics and configuration small enough to run in a test: the exact denoiser of white noise of unit variance."""
 
+import itertools
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import yaml
 from safetensors.torch import save_file
 
 from parampi.fields import DatasetStatistics
+from parampi.run.checkpoint.hook import CheckpointHook
 from tests.warm import warm_command
 
 NETWORK = '''
@@ -103,6 +105,20 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def signalled_after(rounds: int) -> Iterator[None]:
+    """A run in this process gets a signal after so many rounds."""
+    after, made = CheckpointHook.after, itertools.count(1)
+
+    def signalled(hook: CheckpointHook, engine: Any) -> bool:
+        hook.stop.received = "SIGUSR1" if next(made) >= rounds else ""
+        return after(hook, engine)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckpointHook, "after", signalled)
+        yield
 
 
 def parampi_command(*arguments: object) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.registry import Registry
+from parampi.registry import Registry, require_object
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,7 @@ def noise_levels(sigmas: Tensor | Sequence[float]) -> Tensor:
 
 def check_sampler(sampler: Any) -> Sampler:
     """Return a sampler. Raises ConfigError, with what to give instead, for what is none: a class, a name, a solver."""
-    give = "give an object such as parampi.samplers.DDIM()"
-    if isinstance(sampler, type):
-        raise ConfigError(f"sampler = {sampler.__name__} is a class; {give.replace('DDIM', sampler.__name__)}")
-    if isinstance(sampler, str):
-        raise ConfigError(f"sampler = {sampler!r} is a name, which only configurations take; {give}")
+    give = require_object("sampler", sampler, "parampi.samplers.DDIM()")
     if not callable(getattr(sampler, "steps", None)):
         raise ConfigError(f"sampler = {sampler!r} is no sampler, for it has no method steps(sigmas); {give}")
     checked: Sampler = sampler

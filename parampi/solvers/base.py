@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from parampi.errors import ConfigError
-from parampi.registry import Registry
+from parampi.registry import Registry, require_object
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
 from parampi.solvers.stop_rules import Rule, StopRule
@@ -68,11 +68,7 @@ alias = SOLVERS.alias
 
 def check_solver_type(solver: Any) -> Solver:
     """Return a solver. Raises ConfigError, with what to give instead, for what is none: a class, a name, a sampler."""
-    give = "give an object such as parampi.solvers.Picard()"
-    if isinstance(solver, type):
-        raise ConfigError(f"solver = {solver.__name__} is a class; {give.replace('Picard', solver.__name__)}")
-    if isinstance(solver, str):
-        raise ConfigError(f"solver = {solver!r} is a name, which only configurations take; {give}")
+    give = require_object("solver", solver, "parampi.solvers.Picard()")
     if not isinstance(solver, Solver):
         raise ConfigError(f"solver = {solver!r} is no solver, which derives from parampi.solvers.Solver; {give}")
     return solver

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import itertools
 import random
 import shutil
 from collections.abc import Callable
@@ -11,13 +10,11 @@ from typing import Any
 
 import netCDF4
 import numpy as np
-import pytest
 
 from parampi.__main__ import main
-from parampi.run.checkpoint.hook import CheckpointHook
 from tests.campaign.tally import Tally
 from tests.run.test_records import damaged
-from tests.small import write_conditions, write_project
+from tests.small import signalled_after, write_conditions, write_project
 
 
 def campaign(folder: Path, count: int, seed: int) -> Tally:
@@ -45,14 +42,7 @@ def prepare(folder: Path) -> Any:
         condition__files="cond.nc", condition__variables=["vorticity"], condition__select=[1],
     )  # fmt: skip
     assert quietly("run", config, f"output.directory={folder / 'parts'}", "output.mode=virtual")[0] == 0
-    with pytest.MonkeyPatch.context() as patch:
-        after, rounds = CheckpointHook.after, itertools.count()
-
-        def signalled(hook: Any, run: Any) -> bool:
-            hook.stop.received = "SIGUSR1" if next(rounds) >= 9 else ""
-            return after(hook, run)
-
-        patch.setattr(CheckpointHook, "after", signalled)
+    with signalled_after(10):
         assert quietly("run", config)[0] == 75
     return fields(folder / "parts" / "ensemble.nc")
 

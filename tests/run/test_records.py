@@ -1,6 +1,5 @@
 """Records of a checkpoint: a byte that changed is noticed, wherever it is, and never taken for another state."""
 
-import itertools
 import random
 
 import netCDF4
@@ -11,7 +10,7 @@ from parampi.__main__ import main
 from parampi.report import MemberReport
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, write_member, write_record
-from tests.small import write_conditions, write_project
+from tests.small import signalled_after, write_conditions, write_project
 
 STATE = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged", lead=2)
@@ -71,16 +70,7 @@ def unfinished(tmp_path, **changes):
     """A run that was stopped after some members."""
     config = write_project(tmp_path, checkpoint__every=0.0, parallel__batch=1, parallel__mode="bitwise", **changes)
     assert main(["run", str(config), "output.directory=" + str(tmp_path / "whole")]) == 0
-    from parampi.run.checkpoint.hook import CheckpointHook
-
-    with pytest.MonkeyPatch.context() as patch:
-        after, rounds = CheckpointHook.after, itertools.count()
-
-        def signalled(hook, run):
-            hook.stop.received = "SIGUSR1" if next(rounds) >= 9 else ""
-            return after(hook, run)
-
-        patch.setattr(CheckpointHook, "after", signalled)
+    with signalled_after(10):
         assert main(["run", str(config)]) == 75
     return tmp_path / "out"
 
