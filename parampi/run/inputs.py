@@ -22,6 +22,7 @@ from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.sections import MOST_MEMBERS
 from parampi.run.input_files import file_digests
+from parampi.run.user_files import sha256
 from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_solver
 
@@ -217,4 +218,6 @@ def input_digests(inputs: Inputs) -> dict[str, str]:
     digests = file_digests(inputs.config)
     if inputs.conditions is not None:
         digests["condition.files"] = inputs.conditions.digest()
+    if inputs.config.output.grid:
+        digests["output.grid"] = sha256(Path(inputs.config.output.grid))
     return digests

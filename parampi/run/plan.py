@@ -156,6 +156,8 @@ def check_files(
     """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
     config, output = inputs.config, inputs.config.output
     for path in output.files().values():
+        if not path.parent.resolve().is_relative_to(Path(output.directory).resolve()):
+            raise OutputError(f"{path} leads out of {output.directory} by a link; remove the link, or choose another name")
         check_target(path, replaces)
     content(output, mode).chosen(inputs.statistics.names)
     store, keeps_checkpoints = store_class(mode), config.checkpoint.every is not None

@@ -207,9 +207,9 @@ def of_group(fields: Floats, group: LevelGroup) -> Floats:
 def same_files(config: RunConfig, digests: dict[str, str]) -> None:
     """Raise ConfigError where a file that decides the fields is no longer what the ensemble was drawn with."""
     files = deciding_files(config)
-    for name, digest in digests.items():
-        if name not in files or sha256(files[name]) != digest:
-            reason = "its SHA-256 is another one" if name in files else "there is none"
+    for name in files.keys() | digests.keys():
+        if name not in files or name not in digests or sha256(files[name]) != digests[name]:
+            reason = "there is none" if name not in files else "its SHA-256 is another one" if name in digests else "no SHA-256"
             raise ConfigError(f"{name} is not the file that the ensemble was drawn with ({reason}); bring that one back")
 
 

@@ -5,6 +5,7 @@ handed on, is not: its network and its plugins are files of Python, and a path i
 """
 
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,22 @@ def require_trust(code: Code, digests: Mapping[str, str], own: Code, source: Pat
 
 def obstacle(reference: str, digest: str | None) -> str:
     """Return why code is not the code that a digest was taken of; "" where it is."""
+    if not reference.endswith(".py"):
+        return "a module by its name may be any that is installed, with whatever it runs"
     path = code_file(reference)
     if path is None:
         return "there is no such file"
+    if is_installed(path):
+        return "it belongs to an installed package or to Python"
     if digest is None:
         return "no SHA-256 of it is stored"
     return "" if sha256(path) == digest else "its SHA-256 is not the one that is stored: it has changed, or is another file"
+
+
+def is_installed(path: Path) -> bool:
+    """Return whether a file lies where Python and packages are installed."""
+    places = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(path.resolve().is_relative_to(place) for place in places)
 
 
 def code_file(reference: str) -> Path | None:
@@ -67,6 +78,8 @@ def code_file(reference: str) -> Path | None:
         if spec is None:
             return None
         origin, where = spec.origin, spec.submodule_search_locations
+        if where is None and depth < len(parts):  # no package: nothing lies in it
+            return None
     return Path(origin) if origin and Path(origin).is_file() else None
 
 

@@ -30,12 +30,13 @@ def import_file(path: Path, key: str) -> ModuleType:
     if not is_file(path):
         raise DataError(f"{key}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"parampi_user_{path.stem}", path)
-    assert spec and spec.loader
+    assert spec
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         with neighbours(path.resolve().parent):
-            spec.loader.exec_module(module)
+            # not by the loader, which may run a cache of another source than the one whose digest is kept
+            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{key}: {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

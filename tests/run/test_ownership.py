@@ -172,3 +172,14 @@ def test_a_resumed_run_writes_below_the_directory_it_was_given(tmp_path, capsys)
     (tmp_path / "victim.json").write_text("precious")
     assert main(["resume", str(tmp_path / "out")]) == 2
     assert "outside of the directory" in capsys.readouterr().err and (tmp_path / "victim.json").read_text() == "precious"
+
+
+def test_a_linked_folder_leads_a_run_nowhere(tmp_path, capsys):
+    """A folder that somebody handed on may have a link in the place of a subfolder."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "report.json").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "theirs")
+    assert main(["run", str(write_project(tmp_path)), "--overwrite", "output.report=sub/report.json"]) == 2
+    assert "by a link; remove the link" in capsys.readouterr().err
+    assert (tmp_path / "theirs" / "report.json").read_text() == "precious"

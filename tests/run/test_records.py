@@ -108,6 +108,25 @@ def test_other_values_in_files_of_the_same_size_are_refused(tmp_path, capsys):
     assert main(["resume", str(out)]) == 0
 
 
+def test_links_in_the_place_of_members_are_not_read(tmp_path, capsys):
+    out = unfinished(tmp_path)
+    first = min(Folder.find(out).members.glob("*.safetensors"))
+    first.rename(tmp_path / "elsewhere")
+    first.symlink_to(tmp_path / "elsewhere")
+    assert main(["resume", str(out)]) == 0
+    assert f"{first} (it is a link, which a checkpoint never has): member 0 is drawn again" in capsys.readouterr().err
+    assert (fields(out / "ensemble.nc") == fields(tmp_path / "whole" / "ensemble.nc")).all()
+
+
+def test_another_grid_is_refused(tmp_path, capsys):
+    write_conditions(tmp_path / "grid.nc", times=1)
+    out = unfinished(tmp_path, output__grid="grid.nc")
+    with netCDF4.Dataset(tmp_path / "grid.nc", "a") as file:
+        file["vorticity"][0, 3, 3] += 1
+    assert main(["resume", str(out)]) == 2
+    assert "output.grid is not the file that the checkpoint in" in capsys.readouterr().err
+
+
 def test_other_versions_are_said(tmp_path, capsys, monkeypatch):
     out = unfinished(tmp_path)
     monkeypatch.setattr("parampi.run.plan.versions", lambda: {"torch": "99.0"})

@@ -1,6 +1,7 @@
 """Nothing that a file says is run, unless it is the code the file was made with, or the user names it."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -53,8 +54,21 @@ def test_rerun_runs_no_code_that_the_file_alone_names(drawn, monkeypatch, capsys
     assert not (drawn.parents[1] / "trace").exists() and "evil" not in sys.modules
 
 
+@pytest.mark.parametrize("by_name", [True, False], ids=["by name", "by path"])
+@pytest.mark.parametrize("name", ["this", "torch.fx.graph_module"])
+def test_no_installed_module_is_run_whatever_its_digest(drawn, capsys, name, by_name):
+    """Some run something when they are imported, and a function of torch runs what its arguments say."""
+    path = code_file(name)
+    place = name if by_name else str(path)
+    for model in ({"plugins": [place]}, {"network": f"{place}:reduce_graph_module"}):
+        crafted(drawn, {"model.network": sha256(path), f"model.plugins: {place}": sha256(path)}, **model)
+        assert main(["rerun", str(drawn), "--member", "0"]) == 2
+        assert "nothing was run" in capsys.readouterr().err and "this" not in sys.modules
+        crafted(drawn, plugins=[])
+
+
 def test_a_digest_that_was_crafted_too_leads_to_a_class_or_nothing(drawn, capsys):
-    """The file names a function of Python's own, and its right digest: it is refused for what it is, before it is called."""
+    """With --trust a function of Python's own is still refused for what it is, before it is called."""
     import subprocess
 
     trace = drawn.parents[1] / "trace"
@@ -64,13 +78,31 @@ def test_a_digest_that_was_crafted_too_leads_to_a_class_or_nothing(drawn, capsys
         network="subprocess:run",
         arguments={"args": f"touch {trace}", "shell": True},
     )
-    assert main(["rerun", str(drawn), "--member", "0"]) == 2
+    assert main(["rerun", str(drawn), "--member", "0", "--trust"]) == 2
     assert "is a function that does not say what it returns, and is not called" in capsys.readouterr().err
     assert not trace.exists()
 
 
 def test_what_it_was_drawn_with_is_run(drawn):
     assert main(["rerun", str(drawn), "--member", "0"]) == 0
+
+
+def test_the_source_is_run_and_no_bytecode_of_another_one(tmp_path):
+    """Python takes a cache for right whose source has the same size and time."""
+    path = tmp_path / "source.py"
+    for value in ("0.3", "0.9"):
+        path.write_text(f"import torch\n\nclass Net(torch.nn.Module):\n    bend = {value}\n")
+        os.utime(path, (1, 1))
+        assert build_network(f"{path}:Net", {}).bend == float(value)
+
+
+def test_a_file_without_digests_of_all_that_decides_is_refused(drawn, capsys):
+    with netCDF4.Dataset(drawn, "a") as file:
+        digests = json.loads(file.inputs_sha256)
+        del digests["model.weights"]
+        file.inputs_sha256 = json.dumps(digests)
+    assert main(["rerun", str(drawn), "--member", "0"]) == 2
+    assert "model.weights is not the file that the ensemble was drawn with (no SHA-256)" in capsys.readouterr().err
 
 
 def test_the_users_own_word_is_enough(drawn, capsys):
@@ -180,7 +212,12 @@ def test_files_behind_modules_are_found_without_importing_them(tmp_path, monkeyp
     assert code_file("untouched.inner.net") == package / "net.py" and code_file("untouched") == package.parent / "__init__.py"
     assert code_file("json.decoder") is not None
     assert code_file("untouched.missing") is None and code_file("no_such_package.x") is None and code_file("sys") is None
-    assert code_file(str(tmp_path / "none.py")) is None and code_file("") is None and code_file("a/b") is None
+    assert (
+        code_file("this.innocent") is None
+        and code_file(str(tmp_path / "none.py")) is None
+        and code_file("") is None
+        and code_file("a/b") is None
+    )
     assert "untouched" not in sys.modules
 
 

@@ -31,7 +31,7 @@ from parampi.run.checkpoint.ownership import (
     subfolders,
     take_lock,
 )
-from parampi.run.checkpoint.records import DAMAGE, digest_of, read_member, read_record, write_member, write_record
+from parampi.run.checkpoint.records import DAMAGE, digest_of, read_member, read_record, refuse_link, write_member, write_record
 
 ELSEWHERE = ("parallel", "checkpoint")
 """Sections that do not decide what is drawn and where it is written."""
@@ -196,6 +196,7 @@ class Folder:
         try:
             done = read_record(folder / "done.json")
             for rank, expected in enumerate(done["sha256_of_ranks"]):
+                refuse_link(folder / f"rank-{rank}.safetensors")
                 if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != expected:
                     raise ValueError(f"the file of rank {rank} is not what was written")
             return done

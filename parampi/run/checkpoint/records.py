@@ -19,6 +19,12 @@ DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeEr
 """Errors of reading a record that is damaged."""
 
 
+def refuse_link(path: Path) -> None:
+    """Raise ValueError for a link: what a checkpoint holds lies in it."""
+    if path.is_symlink():
+        raise ValueError("it is a link, which a checkpoint never has")
+
+
 def digest_of(record: dict[str, Any]) -> str:
     """Return the SHA-256 of a record's content, whatever the order of its keys."""
     content = {key: value for key, value in record.items() if key != SEAL}
@@ -32,6 +38,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return a record. Raises ValueError where it is not what was written, and OSError."""
+    refuse_link(path)
     record = json.loads(path.read_text())
     if not isinstance(record, dict) or record.get(SEAL) != digest_of(record):
         raise ValueError("its digest does not fit its content")
@@ -46,6 +53,7 @@ def write_member(path: Path, state: Tensor, report: MemberReport) -> None:
 
 def read_member(path: Path, member: int, lead: int) -> tuple[Tensor, MemberReport]:
     """Return a finished member. Raises one of DAMAGE where the file is not what was written, or is of another member."""
+    refuse_link(path)
     with safe_open(path, "pt") as file:
         state, metadata = file.get_tensor("state"), file.metadata()
     if metadata[SEAL] != member_digest(state, metadata["report"]):
