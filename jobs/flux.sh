@@ -15,7 +15,7 @@ set -eu
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 if compgen -G "$OUT/.parampi-*/run.json" >/dev/null; then
-  set -- resume "$OUT"
+  set -- resume "$OUT" --config "$CONFIG"
 else
   set -- run "$CONFIG" output.directory="$OUT"
 fi

@@ -16,7 +16,7 @@ cd "$PBS_O_WORKDIR"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 
 if compgen -G "$OUT/.parampi-*/run.json" >/dev/null; then
-  set -- resume "$OUT"
+  set -- resume "$OUT" --config "$CONFIG"
 else
   set -- run "$CONFIG" output.directory="$OUT"
 fi

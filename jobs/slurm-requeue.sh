@@ -23,7 +23,7 @@ shift 2
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
 if compgen -G "$out/.parampi-*/run.json" >/dev/null; then
-  set -- resume "$out"
+  set -- resume "$out" --config "$config" "$@"
 else
   set -- run "$config" output.directory="$out" "$@"
 fi

@@ -53,7 +53,15 @@ def test_a_signal_while_files_are_finished_does_not_spoil_the_run(tmp_path, monk
     assert (tmp_path / "out" / "report.json").is_file()
 
 
-def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(tmp_path, capfd):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in the foreground: shells have it ignored by what they start in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_once_stops_in_good_order_and_twice_at_once(interruptible, capfd):
     with StopRequest().listening() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.received == "SIGINT" and "Ctrl-C once more stops at once" in capfd.readouterr().err
