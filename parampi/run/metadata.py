@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ import parampi
 from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
 from parampi.fields.json_text import to_json
+from parampi.fields.stores.parts import new_identifier
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.report import count
@@ -54,7 +55,7 @@ def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
     return {
         "parampi_version": parampi.__version__,
         "parampi_config": to_json(config.as_dict()),
-        "parampi_ensemble": uuid.uuid4().hex,
+        "parampi_ensemble": new_identifier(Path(config.output.directory) / config.output.ensemble),
         INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,

@@ -82,7 +82,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], tuple[int | str, Any]]]] = {
     "statistics": ("statistics.nc", resumed),
     "conditions": ("cond.nc", resumed),
     "weights": ("weights.safetensors", resumed),
-    "parts": ("parts/ensemble.parts/*.nc", read_back),
+    "parts": ("parts/ensemble.nc.parts/*.nc", read_back),
     "joint file": ("parts/ensemble.nc", read_back),
 }
 

@@ -14,8 +14,8 @@ from parampi.fields.atomic_files import check_target, new_partial, partial_name,
 from parampi.fields.json_text import to_json
 from parampi.fields.netcdf_files import intact, read_mapping
 from parampi.fields.stores.check import channels, check_parts
+from parampi.fields.stores.parts import PARTS
 from parampi.fields.stores.reader import open_ensemble
-from parampi.fields.stores.virtual import PARTS
 
 RUN_ATTRIBUTES = (
     "rank_layout",

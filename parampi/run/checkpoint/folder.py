@@ -23,6 +23,8 @@ from parampi.errors import ConfigError, DataError, OutputError
 from parampi.fields.atomic_files import writing
 from parampi.report import MemberReport
 from parampi.run.checkpoint.ownership import (
+    FOLDER,
+    ensemble_name,
     folder_name,
     recognised,
     remove_checkpoint,
@@ -67,16 +69,17 @@ class Folder:
 
         Raises DataError where there is none, and with their names where there are several.
         """
-        own = cls(place.parent, place.name)
-        if own.exists:
-            return own
-        there = [path for path in sorted(place.glob(folder_name("*"))) if recognised(path) and (path / "run.json").is_file()]
-        names = [path.name.removeprefix(folder_name("")) for path in there]
+        for directory in place.parents:
+            own = cls(directory, str(place.relative_to(directory)))
+            if own.exists:
+                return own
+        there = [path for path in sorted(place.glob(f"{FOLDER}*")) if recognised(path) and (path / "run.json").is_file()]
+        names = [ensemble_name(path) for path in there]
         if len(names) > 1:
             choices = ", ".join(str(place / name) for name in names)
             raise DataError(f"{place} holds several unfinished runs; give the name of one: {choices}")
         if not names:
-            raise DataError(f"{place} holds no unfinished run (there is no {place / folder_name('*') / 'run.json'}); {REMEDY}")
+            raise DataError(f"{place} holds no unfinished run (there is no {place / f'{FOLDER}*' / 'run.json'}); {REMEDY}")
         return cls(place, names[0])
 
     @property
