@@ -21,6 +21,7 @@ from parampi.report import count
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
+from parampi.run.earlier_files import RUN
 from parampi.run.input_files import file_digests
 from parampi.run.output import store_class
 
@@ -50,12 +51,13 @@ def content(output: OutputConfig, mode: str) -> Content:
     )
 
 
-def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
-    """Return what the ensemble file says about its making."""
+def describe(config: RunConfig, layout: Layout, run: str) -> dict[str, str | int]:
+    """Return what the ensemble file says about its making; `run` names the run through all its attempts."""
     return {
         "parampi_version": parampi.__version__,
         "parampi_config": to_json(config.as_dict()),
         "parampi_ensemble": new_identifier(Path(config.output.directory) / config.output.ensemble),
+        RUN: run,
         INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,

@@ -15,7 +15,7 @@ from parampi.run.checkpoint.ownership import LOCK, recognised
 from parampi.run.config import load
 from parampi.run.input_files import file_digests
 from parampi.run.job import run
-from tests.small import write_project
+from tests.small import run_record, write_project
 
 CONFIG = {"sampling": {"seed": 1}, "output": {"directory": "a"}}
 REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged")
@@ -29,7 +29,7 @@ def begun(directory: Path, ensemble: str = "e.nc") -> Folder:
     """An unfinished run, whose job is gone."""
     folder = Folder(directory, ensemble)
     folder.lock()
-    folder.begin(CONFIG, {})
+    folder.begin(run_record(CONFIG, {}))
     folder.keep(torch.ones(2), REPORT)
     (folder.rounds / f"{5:020d}-0").mkdir()
     write_whole(folder.rounds / f"{5:020d}-0" / "rank-0.safetensors", b"")
@@ -184,7 +184,7 @@ def test_a_resumed_run_writes_below_the_directory_it_was_given(tmp_path, capsys)
     folder.lock()
     tree = config.as_dict()
     tree["output"]["report"] = "../victim.json"
-    folder.begin(tree, file_digests(config))
+    folder.begin(run_record(tree, file_digests(config)))
     folder.release()
     (tmp_path / "victim.json").write_text("precious")
     assert main(["resume", str(tmp_path / "out")]) == 2

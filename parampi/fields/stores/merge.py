@@ -23,6 +23,7 @@ RUN_ATTRIBUTES = (
     "time_ranks",
     "mpi",
     "parampi_ensemble",
+    "parampi_run",
     "parampi_complete",
     "history",
     "parampi_config",
