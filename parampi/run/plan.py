@@ -84,6 +84,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     """
     config, ranks = inputs.config, 1 if comm is None else comm.Get_size()
     on_root(comm, lambda: protect_inputs(config, inputs.conditions.paths if inputs.conditions else []))
+    on_root(comm, lambda: inputs.conditions and inputs.conditions.digest())  # looks at all of them
     finished, unfinished, run = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
     missing = [unfinished_of(inputs.members, members) for members in finished]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import await_file, new_partial, partial_name, put_in_place, writing
 from parampi.fields.channels import LevelGroup
-from parampi.fields.netcdf_files import intact, reading
+from parampi.fields.failures import intact
+from parampi.fields.netcdf_files import reading
 from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.parts import PARTS, claim_parts, part_name

@@ -80,7 +80,8 @@ class Condition(Strict):
     the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place. `static` and
     `static_variables`: a file of fields (y, x) that follow the variables in every case. `lead_times`: forecasts in a row,
     each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
-    `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
+    `lead_step`: time from one to the next, such as 6 hours, that of the files if None; `forcing_at`: variables that no result
+    replaces are those of the time from which a step goes ("start") or of that to which it goes ("end")."""
 
     files: PathName | list[PathName]
     variables: list[str] = Field(min_length=1)
@@ -91,6 +92,7 @@ class Condition(Strict):
     static_variables: list[str] = []
     lead_times: int | None = Field(None, ge=1)
     lead_step: str | None = None
+    forcing_at: Literal["start", "end"] = "start"
     feed: dict[str, str] | None = None
 
     @model_validator(mode="after")
