@@ -1,5 +1,6 @@
 """Horizontal grids: whether two are the same points, and what brings fields of the one onto the other."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.inputs.axes import FieldAxes
+from parampi.fields.inputs.axes import FieldAxes, roles_of
 from parampi.fields.inputs.units import conversion
 from parampi.fields.statistics import DatasetStatistics
 
@@ -44,11 +45,20 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The points of fields (y, x); `source` is where they come from, for messages."""
+    """The points of fields (y, x); `source` is where they come from, for messages.
+
+    `places` are latitudes and longitudes (2, y, x) in degrees, where a file has these and no coordinates along y and x.
+    """
 
     y: Axis
     x: Axis
     source: str
+    places: Floats | None = None
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing says where the points are."""
+        return self.y.values is None and self.x.values is None and self.places is None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,7 +84,20 @@ class Placement:
 
 def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Grid:
     """Return the grid of a variable with these axes."""
-    return Grid(axis_of(dataset, axes.y, source), axis_of(dataset, axes.x, source), str(source))
+    y, x = axis_of(dataset, axes.y, source), axis_of(dataset, axes.x, source)
+    places = places_of(dataset, axes, source) if y.values is None and x.values is None else None
+    return Grid(y, x, str(source), places)
+
+
+def places_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Floats | None:
+    """Return latitudes and longitudes (2, y, x) of a curvilinear grid; None where a file has none."""
+    found: dict[str, Floats] = {}
+    for name, role in roles_of(dataset).items():
+        variable = dataset[name]
+        change = conversion(str(variable.attrs.get("units", "1")), "degree")
+        if role in ("y", "x") and set(variable.dims) == {axes.y, axes.x} and variable.dtype.kind in "biuf" and change:
+            found.setdefault(role, change(np.asarray(variable.transpose(axes.y, axes.x).values, np.float64)))
+    return np.stack([found["y"], found["x"]]) if len(found) == 2 else None
 
 
 def grid_of_statistics(statistics: DatasetStatistics) -> Grid:
@@ -108,7 +131,27 @@ def placement(source: Grid, target: Grid) -> Placement:
                 f"them onto one, such as with cdo remapbil"
             )
         orders.append(order_along(own, other, source.source, target.source))
+    if source.places is not None and target.places is not None:
+        return placement_of_places(source, target)
     return Placement(*orders)
+
+
+def placement_of_places(source: Grid, target: Grid) -> Placement:
+    """Return the directions of both axes in which the points of curvilinear grids are the same; gaps fit any place."""
+    assert source.places is not None and target.places is not None
+    steps = np.abs(around(np.diff(target.places, axis=-1), 360.0)).max(initial=0.0)
+    reverse = (None, np.arange(source.y.size)[::-1]), (None, np.arange(source.x.size)[::-1])
+    for y, x in itertools.product(*reverse):
+        placed = Placement(y, x)
+        apart = around(placed(source.places) - target.places, 360.0)
+        if np.nanmax(np.abs(apart), initial=0.0) <= CLOSE * max(steps, 1e-6):
+            return placed
+    (lat, lon), (target_lat, target_lon) = source.places[:, 0, 0], target.places[:, 0, 0]
+    raise DataError(
+        f"{source.source}: the first point of ({source.y.name}, {source.x.name}) is at {lat:.6g} N, {lon:.6g} E, that of "
+        f"{target.source} at {target_lat:.6g} N, {target_lon:.6g} E, and no other direction fits; bring "
+        f"both onto one grid, such as with cdo remapbil"
+    )
 
 
 def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.intp] | None:

@@ -181,8 +181,8 @@ def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str]) -> 
 
 
 def grid_used(file: FileFields, grid: Grid | None) -> Grid:
-    """Return the common grid: the one that was named, unless the files have another number of points."""
-    return grid if grid is not None and grid.shape == file.grid.shape else file.grid
+    """Return the common grid: the one that was named, unless the files have another number of points, or it says nothing."""
+    return grid if grid is not None and grid.shape == file.grid.shape and not grid.bare else file.grid
 
 
 def values_of(axis: Axis) -> Floats:

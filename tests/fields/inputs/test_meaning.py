@@ -255,3 +255,21 @@ def test_one_content_in_many_forms(tmp_path):
 def test_damaged_files(tmp_path):
     tally = inputs.campaign(tmp_path, count=60, seed=6)
     assert not tally.troubles, tally
+
+
+def curved(values, lat, lon):
+    places = {"lat": (("nj", "ni"), lat, {"units": "degrees_north"}), "lon": (("nj", "ni"), lon, {"units": "degrees_east"})}
+    time = {"time": ("time", np.arange(len(values)) + float(values[0, 0, 0]) * 1e-3, {"units": "days since 2001-01-01"})}
+    return xarray.Dataset({"t": (("time", "nj", "ni"), values, {"units": "K"})}, places | time)
+
+
+def test_curvilinear_grids(tmp_path):
+    """Points are where two-dimensional coordinates say; files that name them in another direction are turned."""
+    lat, lon = LAT[:, None] + 0.1 * LON[None] / 45, LON[None] + 0.2 * LAT[:, None] / 30
+    curved(T[:2], lat, lon).to_netcdf(tmp_path / "a.nc")
+    other = curved(T[2:] + 100, lat, (lon + 180) % 360 - 180)
+    other.isel(nj=slice(None, None, -1)).transpose("ni", "time", "nj").to_netcdf(tmp_path / "b.nc")
+    assert np.array_equal(np.sort(read(tmp_path / "a.nc", tmp_path / "b.nc"), 0), np.sort(np.r_[T[:2], T[2:] + 100], 0))
+    curved(T[2:] + 100, lat + 1, lon).to_netcdf(tmp_path / "c.nc")
+    with pytest.raises(DataError, match=r"c\.nc: the first point of \(nj, ni\) is at -74 N, .* and no other direction fits"):
+        read(tmp_path / "a.nc", tmp_path / "c.nc")
