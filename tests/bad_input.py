@@ -110,6 +110,7 @@ def layered(folder: Path) -> None:
         for name, size in (("time", 2), ("level", 3), ("y", 8), ("x", 8)):
             file.createDimension(name, size)
         file.createVariable("vorticity", "f4", ("time", "level", "y", "x"))[:] = 1.0
+        file["vorticity"].units = "s-1"
 
 
 def drawn(folder: Path) -> None:
@@ -229,11 +230,11 @@ MISTAKES: dict[str, Mistake] = {
     "truncated conditions": Mistake(truncated("cond.nc"), changes=GIVEN),
     "empty conditions": Mistake(emptied("cond.nc"), changes=GIVEN),
     "another variable": with_override("condition.variables=[divergence]", **GIVEN),
-    "other units": Mistake(edited("cond.nc", lambda file: file["vorticity"].setncattr("units", "h-1")), changes=GIVEN),
+    "other units": Mistake(edited("cond.nc", lambda file: file["vorticity"].setncattr("units", "K")), changes=GIVEN),
     "another calendar": with_override(
         BOTH, arrange=second_conditions(calendar="noleap"), **GIVEN
     ),
-    "another unit of time": with_override(
+    "times that come twice": with_override(
         BOTH, arrange=second_conditions(units="days since 2001-01-01"), **GIVEN
     ),
     "another grid": with_override(

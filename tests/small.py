@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 from parampi.fields import DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
+from parampi.run.metadata import versions
+from parampi.run.stored_records import RunRecord, Versions
 from tests.warm import warm_command
 
 NETWORK = '''
@@ -92,6 +94,11 @@ def write_project(folder: Path, **changes: Any) -> Path:
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(tree))
     return path
+
+
+def run_record(config: dict[str, Any], inputs: dict[str, str]) -> RunRecord:
+    """What a checkpoint says of a run that has just begun."""
+    return RunRecord(run="a" * 32, config=config, inputs=inputs, versions=Versions.model_validate(versions()), files={})
 
 
 @contextmanager

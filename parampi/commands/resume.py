@@ -14,6 +14,9 @@ from parampi.run.stop_request import StopRequest
 @click.option(
     "--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True, help="As in parampi run."
 )
+@click.option(
+    "--overwrite", is_flag=True, help="Replace files in the places of outputs that others have put there since it began."
+)
 @click.option("--config", "own_config", type=click.Path(path_type=Path), help=CONFIG)
 @click.option("--trust", is_flag=True, help=TRUST)
 @click.pass_obj
@@ -22,6 +25,7 @@ def resume(
     directory: Path,
     overrides: tuple[str, ...],
     progress: str,
+    overwrite: bool,
     own_config: Path | None,
     trust: bool,
 ) -> None:
@@ -38,12 +42,12 @@ def resume(
         if own_config:
             return load(own_config, [*overrides, f"output.directory={folder.directory}"])
         about = folder.about()
-        tree = about["config"]
+        tree = about.config
         if not trust:
-            require_trust(code_of(tree), about["inputs"], {}, folder.path / "run.json")
+            require_trust(code_of(tree), about.inputs, {}, folder.path / "run.json")
         tree["output"]["directory"] = str(folder.directory)
         return resolved(tree, overrides, folder.directory)
 
     comm = world()
     with abort_on_error(comm):
-        draw(agreed(comm, directory, stored), comm, progress=progress, resume=True, stop=stop)
+        draw(agreed(comm, directory, stored), comm, overwrite=overwrite, progress=progress, resume=True, stop=stop)

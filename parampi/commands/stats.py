@@ -38,7 +38,7 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], miss
             statistics = samples.statistics(Reducer(comm), missing)
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:
-            print(table(statistics), f"wrote {output}", sep="\n", flush=True)
+            print(*(f"note: {line}" for line in samples.notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
 
 
 def table(statistics: "DatasetStatistics") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.spectra import radial_spectrum
+from parampi.fields.spectra import radial_spectrum, wavenumbers
 
 Floats = NDArray[np.floating[Any]]
 Missing = Literal["refuse", "mean"]
@@ -33,7 +33,7 @@ class Moments:
     means     (N, C) mean of each sample
     second    (N, C) mean square of the distance from `mean`, the mean over all samples, of each sample
     fourth    (N, C) mean fourth power of it
-    spectra   (N, C, K) `radial_spectrum` of each sample, its mean included
+    spectra   (N, C, K) `radial_spectrum` of each sample, or of some, its mean included
     """
 
     means: Floats
@@ -83,56 +83,93 @@ class SingleProcess:
         return work()
 
 
-def moments(fields: Samples, team: Team | None = None, missing: Missing = "refuse") -> Moments:
-    """Return the moments of fields (N, C, H, W), with the same bits for any `team` that shares the reading.
+def moments(fields: Samples, team: Team | None = None, missing: Missing = "refuse", most_spectra: int | None = None) -> Moments:
+    """Return the moments of fields (N, C, H, W), read once, with the same bits for any `team` that shares the reading.
 
-    `missing` values are refused, or left out of the moments and replaced by the mean for the spectrum. Raises DataError for
-    other axes, no samples, or values that are not finite.
+    `missing` values are refused, or left out of the moments and replaced by the mean for the spectrum (then fields with gaps
+    are read twice). Spectra are taken of `most_spectra` samples, evenly spread; of all by default. Raises DataError for other
+    axes, no samples, or values that are not finite.
     """
     if len(fields.shape) != 4 or 0 in fields.shape:
         raise DataError(f"fields have shape {tuple(fields.shape)}; expected (samples, channels, y, x), at least one of each")
     team = team or SingleProcess()
-    (means,) = per_sample(fields, team, missing, lambda block: [present_mean(block)])
-    mean = means.mean(0)
-    second, fourth, spectra = per_sample(fields, team, missing, lambda block: moments_about(mean, block))
-    return Moments(means, second, fourth, spectra)
+    shift, chosen = first_mean(fields, missing), evenly_spread(fields.shape[0], most_spectra)
+    measured = per_sample(
+        fields, team, missing, lambda start, block: power_sums(shift, block, chosen[start : start + len(block)])
+    )
+    means, first, second, third, fourth, gaps, spectra = measured
+    distance = first.mean(0)  # of the mean from the shift
+    if gaps.any():  # now that the mean is known, which stands in the place of gaps
+        mean = shift + distance
+        (spectra,) = per_sample(fields, team, missing, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)])])
+    return Moments(
+        means,
+        second - 2 * distance * first + distance**2,
+        fourth - 4 * distance * third + 6 * distance**2 * second - 4 * distance**3 * first + distance**4,
+        spectra[chosen],
+    )
 
 
-def per_sample(fields: Samples, team: Team, missing: Missing, measure: Callable[[Floats], Sequence[Floats]]) -> list[Floats]:
-    """Return the arrays (N, ...) of `measure` for every sample; each process reads its share, and adding zeros changes no
-    bit."""
+def evenly_spread(samples: int, most: int | None) -> NDArray[np.bool_]:
+    """Return which of the samples are among `most`, evenly spread; all of them by default."""
+    chosen = np.zeros(samples, bool)
+    chosen[np.linspace(0, samples - 1, min(most or samples, samples)).round().astype(int)] = True
+    return chosen
+
+
+def first_mean(fields: Samples, missing: Missing) -> Floats:
+    """Return the mean (C,) of the first sample, about which sums of powers lose no digits."""
+    for _, block in blocks(fields, SingleProcess(), missing, stop=1):
+        return np.asarray(present_mean(block)[0])
+    raise AssertionError("there is a first sample")
+
+
+def per_sample(
+    fields: Samples, team: Team, missing: Missing, measure: Callable[[int, Floats], Sequence[Floats]]
+) -> list[Floats]:
+    """Return the arrays (N, ...) of `measure` for every sample, called with the first one's number and a block; each process
+    reads its share, and adding zeros changes no bit."""
     samples = fields.shape[0]
-    shapes = [part.shape[1:] for part in measure(np.zeros((1, *fields.shape[1:])))]
+    shapes = [part.shape[1:] for part in measure(0, np.zeros((1, *fields.shape[1:])))]
     widths = [math.prod(shape) for shape in shapes]
 
     def rows_of_this_process() -> Floats:
         rows = np.zeros((samples, sum(widths)))
         for start, block in blocks(fields, team, missing):
-            rows[start : start + len(block)] = np.concatenate([part.reshape(len(block), -1) for part in measure(block)], axis=1)
+            parts = [part.reshape(len(block), -1) for part in measure(start, block)]
+            rows[start : start + len(block)] = np.concatenate(parts, axis=1)
         return rows
 
     parts = np.split(team.add(rows_of_this_process), np.cumsum(widths)[:-1], axis=1)
     return [part.reshape(samples, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def blocks(fields: Samples, team: Team, missing: Missing) -> Iterator[tuple[int, Floats]]:
+def blocks(fields: Samples, team: Team, missing: Missing, stop: int | None = None) -> Iterator[tuple[int, Floats]]:
     """Yield blocks of this process's share of samples in float64, missing values as NaN, each with its first sample's number.
 
     Raises DataError where there are missing values, or, if they are allowed, where a channel of a sample has nothing else.
     """
-    starts = range(0, fields.shape[0], BLOCK)
+    size = BLOCK if stop is None else stop
+    starts = range(0, fields.shape[0] if stop is None else stop, size)
     for start in starts[len(starts) * team.rank // team.size : len(starts) * (team.rank + 1) // team.size]:
-        block = np.ma.filled(np.ma.asarray(fields[start : start + BLOCK], np.float64), np.nan)
-        finite = np.isfinite(block)
-        good = finite.all((1, 2, 3)) if missing == "refuse" else np.any(finite, axis=(2, 3)).all(axis=1)
-        if not good.all():
-            sample = start + int(np.flatnonzero(~good)[0])
-            raise DataError(
-                f"sample {sample} of the fields holds NaN, Inf or missing values; leave such samples out, or use --missing mean"
-                if missing == "refuse"
-                else f"sample {sample} of the fields has a channel without any value; leave such samples out"
-            )
-        yield start, np.where(finite, block, np.nan) if missing == "mean" else block
+        block: Floats = np.ma.filled(np.ma.asarray(fields[start : start + size], np.float64), np.nan)
+        if not np.isfinite(block.sum()):  # a look at each value only where there is something to find
+            block = without_gaps(block, start, missing)
+        yield start, block
+
+
+def without_gaps(block: Floats, start: int, missing: Missing) -> Floats:
+    """Return a block with NaN for gaps. Raise DataError where they are refused, or are all that a channel of a sample has."""
+    finite = np.isfinite(block)
+    good = finite.all((1, 2, 3)) if missing == "refuse" else np.any(finite, axis=(2, 3)).all(axis=1)
+    if not good.all():
+        sample = start + int(np.flatnonzero(~good)[0])
+        raise DataError(
+            f"sample {sample} of the fields holds NaN, Inf or missing values; leave such samples out, or use --missing mean"
+            if missing == "refuse"
+            else f"sample {sample} of the fields has a channel without any value; leave such samples out"
+        )
+    return np.where(finite, block, np.nan)
 
 
 def present_mean(fields: Floats) -> Floats:
@@ -151,8 +188,30 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return quotient
 
 
-def moments_about(mean: Floats, block: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return `second`, `fourth` and `spectra` of a block of samples, about the mean (C,) of all."""
-    square = (block - mean[:, None, None]) ** 2
-    filled = np.where(np.isnan(block), mean[:, None, None], block)
-    return present_mean(square), present_mean(square**2), radial_spectrum(filled)
+def power_sums(shift: Floats, block: Floats, chosen: NDArray[np.bool_]) -> list[Floats]:
+    """Return means (n, C), those of four powers of the distance from `shift` (C,), whether there are gaps, and spectra.
+
+    Sample by sample, as what stays in the processor's cache costs a fifth; scalar products are sums of products.
+    """
+    sums = np.empty((5, *block.shape[:2]))
+    for sample, channel in np.ndindex(*block.shape[:2]):
+        field = block[sample, channel].ravel()
+        distance = field - shift[channel]
+        square = distance * distance
+        sums[:, sample, channel] = field.sum(), distance.sum(), square.sum(), square @ distance, square @ square
+    sums /= block.shape[2] * block.shape[3]
+    gaps = np.isnan(sums[0])
+    for sample, channel in np.argwhere(gaps).tolist():
+        field = block[sample, channel][~np.isnan(block[sample, channel])]
+        powers = [((field - shift[channel]) ** power).mean() for power in (1, 2, 3, 4)]
+        sums[:, sample, channel] = [field.mean(), *powers]
+    return [*sums, gaps.astype(np.float64), spectra_of(shift, block, chosen)]
+
+
+def spectra_of(mean: Floats, block: Floats, chosen: NDArray[np.bool_]) -> Floats:
+    """Return the radial spectra (n, C, K) of chosen samples, with the mean (C,) in the place of gaps; 0 for others."""
+    spectra = np.zeros((*block.shape[:2], len(wavenumbers(*block.shape[2:]))))
+    if chosen.any():
+        some = block[chosen]
+        spectra[chosen] = radial_spectrum(np.where(np.isnan(some), mean[:, None, None], some))
+    return spectra

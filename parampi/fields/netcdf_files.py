@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from traceback import walk_tb
 from typing import Any
 
 import netCDF4
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.failures import intact
 
 Floats = NDArray[np.floating[Any]]
 CONVENTIONS = "CF-1.11"
@@ -21,42 +21,11 @@ KNOWN_UNITS = {
 }
 
 
-LIBRARIES = ("netCDF4", "h5py", "cftime")
-"""The folders of their sources, by which what they raise is known."""
-
-
 @contextmanager
 def reading(path: str | Path) -> Iterator[netCDF4.Dataset]:
     """Open a NetCDF file for reading. Raise DataError where there is none, and for all that its library raises meanwhile."""
     with intact(path), netCDF4.Dataset(path) as file:
         yield file
-
-
-@contextmanager
-def intact(path: str | Path) -> Iterator[None]:
-    """Turn what the libraries raise while a file is read into DataError: OSError, RuntimeError, and what damage leads to."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; is the name right, and is the file on a disk that all ranks see?") from error
-    except Exception as error:
-        if not of_library(error):
-            raise
-        raise DataError(
-            f"{path} cannot be read as NetCDF ({reason_of(error)}); it is truncated, damaged or of another format: "
-            f"copy or make it again"
-        ) from error
-
-
-def of_library(error: BaseException) -> bool:
-    """Return whether a library of NetCDF or HDF5 raised an error, or asked for the memory that there is not."""
-    sources = (Path(frame.f_code.co_filename).parts[-3:] for frame, _ in walk_tb(error.__traceback__))
-    return isinstance(error, MemoryError) or any(library in parts for parts in sources for library in LIBRARIES)
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in one line what an error says."""
-    return " ".join(str(getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
 
 
 def require(file: netCDF4.Dataset, path: str | Path, names: Iterable[str], kind: str) -> None:

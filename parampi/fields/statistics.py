@@ -1,6 +1,7 @@
 """Statistics of a data set, by which fields are normalised and ensembles judged, and a few samples to look at."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
+from parampi.fields.failures import reason_of
 from parampi.fields.moments import Missing, Samples, Team, moments
-from parampi.fields.netcdf_files import CONVENTIONS, reading, reason_of, require, write_axis
+from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
 from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
 
@@ -37,6 +39,8 @@ LONG_NAMES = {
     "reference": "some of the samples",
     "wavenumber": "radial wavenumber in cycles per domain, to the nearest integer",
 }
+SPECTRA, SPECTRAL_POINTS = 256, 1 << 24
+"""Spectra are taken of all samples up to so many points, else of so many samples or more, evenly spread."""
 PER_CHANNEL = ("mean", "standard_deviation", "kurtosis", "spectrum")
 TEXTS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
 """Texts per channel by their variables in a file."""
@@ -132,7 +136,7 @@ class DatasetStatistics:
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        measured = moments(fields, team, missing)
+        measured = moments(fields, team, missing, max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(fields.shape[2:]))))
         return cls(
             *(tuple(names), tuple(units), tuple(long_names)),
             **{name: getattr(measured, name) for name in PER_CHANNEL},

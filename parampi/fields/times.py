@@ -4,15 +4,17 @@ import re
 
 from parampi.errors import DataError
 
-SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+SECONDS = {"microseconds": 1e-6, "milliseconds": 1e-3, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 SHORT_UNITS = {
-    "seconds": ("second", "s"),
-    "minutes": ("minute", "min"),
-    "hours": ("hour", "h"),
+    "microseconds": ("microsecond", "microsec", "microsecs"),
+    "milliseconds": ("millisecond", "millisec", "millisecs", "msec", "msecs", "ms"),
+    "seconds": ("second", "sec", "secs", "s"),
+    "minutes": ("minute", "min", "mins"),
+    "hours": ("hour", "hr", "hrs", "h"),
     "days": ("day", "d"),
 }
 UNITS = {short: unit for unit, others in SHORT_UNITS.items() for short in (unit, *others)}
-"""Units by all their names."""
+"""Units by all their names, those of cftime."""
 DURATION = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-z]+)", re.ASCII)
 
 
@@ -27,5 +29,5 @@ def parse_duration(text: str) -> tuple[float, str]:
     match = DURATION.fullmatch(text.strip())
     value, unit = (float(match[1]), UNITS.get(match[2], "")) if match else (0.0, "")
     if not 0 < value < float("inf") or not unit:
-        raise DataError(f"condition.lead_step = {text!r}; give a number and {', '.join(SECONDS)}, such as 6 hours")
+        raise DataError(f"condition.lead_step = {text!r}; give a number and seconds, minutes, hours or days, such as 6 hours")
     return value, unit

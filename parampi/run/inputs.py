@@ -14,7 +14,9 @@ from parampi.diffusion.denoisers import Denoiser
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics, Rollout
-from parampi.fields.inputs.grids import GridMetadata, read_grid
+from parampi.fields.inputs.grid_files import read_grid
+from parampi.fields.inputs.grids import GridMetadata
+from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.parallel import Mode
 from parampi.parallel.agree import on_all
 from parampi.run import card as cards
@@ -150,7 +152,7 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
     files = [section.files] if isinstance(section.files, str) else section.files
     paths = [Path(path) for pattern in files for path in matching(pattern)]
     static = (Path(section.static), section.static_variables) if section.static else None
-    rollout = Rollout(section.lead_times, section.lead_step, section.feed) if section.lead_times else None
+    rollout = Rollout(section.lead_times, section.lead_step, section.feed, section.forcing_at) if section.lead_times else None
     return Conditions(
         paths,
         section.variables,
@@ -181,7 +183,7 @@ def read_cells(config: RunConfig, statistics: DatasetStatistics) -> GridMetadata
     if output.grid is None:
         return GridMetadata()
     path, copy, mask = Path(output.grid), output.grid_variables, output.mask
-    return read_grid(path, axes=statistics.axes, shape=statistics.grid, copy=copy, mask=mask)
+    return read_grid(path, grid=grid_of_statistics(statistics), copy=copy, mask=mask)
 
 
 def numbered(members: list[int], cases: list[int]) -> list[int]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from parampi.ensemble import Ensemble
-from parampi.errors import AfterwardsError, InterruptionError
+from parampi.errors import AfterwardsError, InterruptionError, NonFiniteError
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, place_on_node
 from parampi.run.artifacts import attempt, draw_figure, write_report
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import condition_source
 from parampi.run.config import RunConfig
+from parampi.run.earlier_files import identities
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser
@@ -86,8 +87,19 @@ def explain_interruption(plan: Plan, stop: StopRequest, comm: "Comm | None") -> 
     """Say how far a run came that was stopped, and how it goes on."""
     try:
         yield
+    except NonFiniteError:
+        on_root(comm, lambda: remember_files(plan))
+        raise
     except InterruptionError as error:
+        on_root(comm, lambda: remember_files(plan))
         raise InterruptionError(on_root(comm, lambda: stop_message(plan, stop))) from error
+
+
+def remember_files(plan: Plan) -> None:
+    """Keep in the checkpoint what was written of the ensemble and its report: the run replaces it when it goes on."""
+    files = {key: path for key, path in plan.config.output.files().items() if key != "figure"}
+    if plan.keeps_checkpoints and plan.folder.exists:
+        attempt(lambda: plan.folder.remember_files(identities(files)))
 
 
 def stop_message(plan: Plan, stop: StopRequest) -> str:

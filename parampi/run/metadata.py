@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +14,14 @@ import parampi
 from parampi.diffusion.denoisers import Denoiser, placement
 from parampi.fields import Content
 from parampi.fields.json_text import to_json
+from parampi.fields.stores.parts import new_identifier
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.report import count
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
+from parampi.run.earlier_files import RUN
 from parampi.run.input_files import file_digests
 from parampi.run.output import store_class
 
@@ -49,12 +51,13 @@ def content(output: OutputConfig, mode: str) -> Content:
     )
 
 
-def describe(config: RunConfig, layout: Layout) -> dict[str, str | int]:
-    """Return what the ensemble file says about its making."""
+def describe(config: RunConfig, layout: Layout, run: str) -> dict[str, str | int]:
+    """Return what the ensemble file says about its making; `run` names the run through all its attempts."""
     return {
         "parampi_version": parampi.__version__,
         "parampi_config": to_json(config.as_dict()),
-        "parampi_ensemble": uuid.uuid4().hex,
+        "parampi_ensemble": new_identifier(Path(config.output.directory) / config.output.ensemble),
+        RUN: run,
         INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,
@@ -78,6 +81,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
         size(plan),
+        *(f"note: {line}" for line in (inputs.conditions.notes if inputs.conditions else ())),
         f"no figure: {plan.figure_obstacle}" if plan.figure_obstacle else "",
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
     ]

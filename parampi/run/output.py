@@ -95,6 +95,7 @@ class EnsembleOutput:
             if not self.store_class.collective:
                 for store in opened:  # another rank could not open its own
                     store.discard()
+                on_root(self.comm, lambda: self.store_class.abandon(self.target))
             raise
         self.store = opened[0] if opened else None
         return self

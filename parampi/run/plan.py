@@ -1,7 +1,9 @@
 """The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
+import os
 import shutil
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from parampi.parallel.agree import on_root
 from parampi.run.artifacts import figure_obstacle
 from parampi.run.checkpoint.folder import Folder, same_run
 from parampi.run.config import RunConfig
+from parampi.run.earlier_files import require_own_files
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, input_digests
 from parampi.run.metadata import content, describe, file_bytes, versions
@@ -31,7 +34,7 @@ class Plan:
     missing      members left to draw, for each lead time
     layouts      members and points over ranks, for each lead time
     unfinished   where members that were begun were left, by their numbers as text
-    replaces     whether files that exist are replaced
+    replaces     whether an ensemble file that exists is replaced
     resumes      whether an earlier run goes on
     """
 
@@ -81,12 +84,13 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     """
     config, ranks = inputs.config, 1 if comm is None else comm.Get_size()
     on_root(comm, lambda: protect_inputs(config, inputs.conditions.paths if inputs.conditions else []))
-    finished, unfinished = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
+    on_root(comm, lambda: inputs.conditions and inputs.conditions.digest())  # looks at all of them
+    finished, unfinished, run = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
     missing = [unfinished_of(inputs.members, members) for members in finished]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
     mode = choose_mode(config.output.mode, layouts, file_bytes(inputs, "gather"))
-    replaces = overwrite or resume
-    attributes: dict[str, Any] = on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=replaces, comm=comm))
+    on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=overwrite or resume, comm=comm))
+    attributes: dict[str, Any] = on_root(comm, lambda: describe(config, layouts[0], run))
     return Plan(
         inputs=inputs,
         folder=folder,
@@ -96,14 +100,14 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
         unfinished=unfinished,
         mode=mode,
         attributes=attributes,
-        replaces=replaces,
+        replaces=on_root(comm, lambda: overwrite or (resume and os.path.lexists(config.output.files()["ensemble"]))),
         resumes=resume,
     )
 
 
-def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tuple[list[list[int]], dict[str, list[Any]]]:
-    """Return the members that an earlier run finished, for each lead time, and where others are that were begun; on rank 0,
-    which keeps other jobs out."""
+def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tuple[list[list[int]], dict[str, list[Any]], str]:
+    """Return the members that an earlier attempt finished, for each lead time, where others are that were begun, and the name
+    of the run; on rank 0, which keeps other jobs out."""
     config, directory = inputs.config, Path(inputs.config.output.directory)
     if resume:
         folder.about()
@@ -113,19 +117,22 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
         )
     nothing: list[list[int]] = [[] for _ in range(inputs.leads)]
     if config.checkpoint.every is None and not resume:
-        return nothing, {}
+        return nothing, {}, uuid.uuid4().hex
     check_target(directory / config.output.ensemble, overwrite or resume)
     folder.lock()
     if not resume:
-        return nothing, {}
+        return nothing, {}, uuid.uuid4().hex
+    about = folder.about()
     same_run(folder, config.as_dict(), input_digests(inputs))
-    finished = [folder.finished(inputs.members, lead) for lead in range(inputs.leads)]
+    if not overwrite:
+        require_own_files(config.output.files(), about)
+    finished = [folder.finished(inputs.members, lead, config.model.shape) for lead in range(inputs.leads)]
     lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
     folder.prune_rounds(finished[lead], lead)
     unfinished = folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
-    for line in [*folder.damaged, *other_versions(folder.about()["versions"])]:
+    for line in [*folder.damaged, *other_versions(about.versions.model_dump())]:
         print(f"parampi: {line}", file=sys.stderr, flush=True)
-    return finished, unfinished
+    return finished, unfinished, about.run
 
 
 def other_versions(before: dict[str, str]) -> list[str]:
@@ -150,10 +157,8 @@ def layout_of(config: RunConfig, ranks: int, missing: int, resume: bool) -> Layo
     return Layout.plan(ranks, members, None if too_few else time_ranks)
 
 
-def check_files(
-    inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: bool, comm: "Comm | None"
-) -> dict[str, str | int]:
-    """Return the attributes of the ensemble file. Raises UserError for files that cannot be written."""
+def check_files(inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: bool, comm: "Comm | None") -> None:
+    """Raise UserError for files that cannot be written."""
     config, output = inputs.config, inputs.config.output
     for path in output.files().values():
         if not path.parent.resolve().is_relative_to(Path(output.directory).resolve()):
@@ -169,7 +174,6 @@ def check_files(
     store.check(content(output, mode), comm)
     if store.schema_file and not output.compression:
         require_room(Path(output.directory), file_bytes(inputs, mode))
-    return describe(config, layouts[0])
 
 
 def require_room(directory: Path, size: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from parampi.run.config import RunConfig, apply, load, resolved
 from parampi.run.input_files import deciding_files
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser
+from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
 from parampi.run.trust import code_of, require_trust
 from parampi.run.user_files import sha256
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
 Floats = NDArray[np.floating[Any]]
+R = TypeVar("R", bound=Stored)
+CONFIG = "parampi_config"
+"""Attribute of the ensemble file: the configuration, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def rerun(
     tree, digests = on_root(comm, lambda: description(path, own_config, overrides, trust))
     config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
-    fields = draw_member(config, digests, member, case, comm)
+    fields = draw_member(config, digests, stored, member, case, path=path, comm=comm)
     differences = on_root(comm, lambda: relative_differences(stored, fields))
     comparison = MemberComparison(member, case, differences, allowed_difference(config))
     if not comparison.same:
@@ -109,11 +113,19 @@ def expectation(config: RunConfig) -> str:
 def read_description(path: Path) -> list[Any]:
     """Return the configuration of an ensemble file, and the digests of the files that it reads. Raises DataError."""
     with open_ensemble(path) as file:
-        if not hasattr(file, "parampi_config"):
-            raise DataError(
-                f"{path} does not say how it was made (it has no attribute parampi_config); only parampi's files do"
-            )
-        return [read_mapping(file, path, "parampi_config"), read_mapping(file, path, metadata.INPUTS_DIGESTS)]
+        stored_mapping(file, path, CONFIG, StoredConfig)
+        digests = stored_mapping(file, path, metadata.INPUTS_DIGESTS, StoredDigests)
+        return [read_mapping(file, path, CONFIG), digests.model_dump()]
+
+
+def stored_mapping(file: Any, path: Path, name: str, schema: type[R]) -> R:
+    """Return the mapping of a global attribute as its schema has it. Raises DataError."""
+    if name not in file.ncattrs():
+        raise DataError(f"{path} does not say how it was made (it has no attribute {name}); only parampi's files do")
+    try:
+        return validated(schema, read_mapping(file, path, name))
+    except ValueError as error:
+        raise DataError(f"{path}: in the attribute {name}, {error}; bring the file back as it was written") from None
 
 
 def description(path: Path, own_config: Path | None, overrides: Sequence[str], trust: bool) -> list[Any]:
@@ -145,9 +157,10 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
         if member not in realizations:
             raise DataError(f"{path} has no member {member}; it has {', '.join(map(str, realizations))}")
         row: tuple[int, ...] = (realizations.index(member),)
-        condition = read_mapping(file, path, "parampi_config").get("condition")
-        if isinstance(condition, dict):
-            cases = condition.get("select") or list(range(file["complete"].shape[1]))
+        condition = stored_mapping(file, path, CONFIG, StoredConfig).condition
+        shape = case_shape(file, path, condition)
+        if condition is not None:
+            cases = condition.select or list(range(shape[0]))
             if case not in cases:
                 raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
             row += (cases.index(case),)
@@ -158,13 +171,38 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
+def case_shape(file: Any, path: Path, condition: StoredCondition | None) -> tuple[int, ...]:
+    """Return how many cases and lead times a file has. Raise DataError where that is not what its configuration says."""
+    complete, shape = file["complete"], file["complete"].shape[1:]
+    axes: dict[str, int | None] = {}
+    if condition is not None:
+        axes["cases"] = len(condition.select) if condition.select else None
+    if condition is not None and condition.lead_times:
+        axes["lead times"] = condition.lead_times
+    if len(shape) != len(axes) or any(length not in (None, size) for length, size in zip(axes.values(), shape, strict=True)):
+        said = ", ".join(f"{length} {name}" if length else name for name, length in {"members": None, **axes}.items())
+        raise DataError(
+            f"{path}: complete has the axes {', '.join(complete.dimensions)} of lengths {complete.shape}, and {CONFIG} is of "
+            f"{said}; bring the file back as it was written"
+        )
+    return tuple(map(int, shape))
+
+
 def draw_member(
-    config: RunConfig, digests: dict[str, str], member: int, case: int | None, comm: "Comm | None"
+    config: RunConfig,
+    digests: dict[str, str],
+    stored: dict[str, Floats],
+    member: int,
+    case: int | None,
+    *,
+    path: Path,
+    comm: "Comm | None",
 ) -> dict[str, Floats]:
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
     on_all(comm, lambda: same_files(config, digests))
     inputs = replace(read_inputs(config, comm), members=[number])
+    on_all(comm, lambda: require_comparable(path, stored, inputs))
     source, statistics = condition_source(inputs, None), inputs.statistics
     local_rank, _ = place_on_node(comm)
     denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
@@ -186,6 +224,19 @@ def draw_member(
             **sampling_options(inputs, denoiser),
         )
     return by_variable(inputs, states) if states else {}
+
+
+def require_comparable(path: Path, stored: dict[str, Floats], inputs: Inputs) -> None:
+    """Raise DataError, before anything is drawn, for fields in a file that its configuration does not draw."""
+    drawn = by_variable(inputs, [np.zeros(inputs.statistics.shape, np.float32)] * inputs.leads)
+    for name, field in stored.items():
+        if name not in drawn:
+            raise DataError(f"{path} has fields of {name}, which its configuration does not draw; it draws {', '.join(drawn)}")
+        if field.shape != drawn[name].shape or field.dtype.kind != "f":
+            raise DataError(
+                f"{path}: {name} is {field.dtype} of shape {field.shape}, and its configuration draws float32 of shape "
+                f"{drawn[name].shape}; bring the file back as it was written"
+            )
 
 
 def by_variable(inputs: Inputs, states: list[Floats]) -> dict[str, Floats]:

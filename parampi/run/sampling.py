@@ -20,12 +20,14 @@ from parampi.run.artifacts import attempt, write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
 from parampi.run.condition_source import ConditionSource, lead_seed
+from parampi.run.earlier_files import RUN, identities
 from parampi.run.inputs import input_digests, sampling_options
 from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import Progress
 from parampi.run.stop_request import StopRequest
+from parampi.run.stored_records import RunRecord, Versions
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -101,7 +103,15 @@ def begin(plan: Plan) -> None:
     """Make a checkpoint, from which a run that is cut can go on. On rank 0."""
     if plan.keeps_checkpoints and not plan.resumes:
         plan.folder.empty()
-        plan.folder.begin(plan.config.as_dict(), input_digests(plan.inputs), versions())
+        plan.folder.begin(
+            RunRecord(
+                run=plan.attributes[RUN],
+                config=plan.config.as_dict(),
+                inputs=input_digests(plan.inputs),
+                versions=Versions.model_validate(versions()),
+                files=identities(plan.config.output.files()),
+            )
+        )
 
 
 def put_back(plan: Plan, output: EnsembleOutput, comm: "Comm | None") -> list[MemberReport]:

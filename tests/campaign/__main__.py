@@ -1,13 +1,19 @@
-"""`python -m tests.campaign kills|bytes|config --count N --seed S`: says what went wrong, and ends with 1 if anything did."""
+"""`python -m tests.campaign kills|bytes|config|data|inputs --count N --seed S`: says what went wrong; ends with 1 if so."""
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.campaign import damage, kills, mutations
+from tests.campaign import damage, data, inputs, kills, mutations
 
-KINDS = {"kills": kills.campaign, "bytes": damage.campaign, "config": mutations.campaign}
+KINDS = {
+    "kills": kills.campaign,
+    "bytes": damage.campaign,
+    "config": mutations.campaign,
+    "data": data.campaign,
+    "inputs": inputs.campaign,
+}
 
 
 def main() -> int:

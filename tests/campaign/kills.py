@@ -88,6 +88,6 @@ def judge(home: Path, name: str, expected: Any, tally: Tally) -> None:
         tally.outcomes["runs with the same bits"] += 1
     except Exception as error:
         tally.troubles.append(f"{home.name}: {type(error).__name__}: {error}")
-    usual = {"ensemble.nc", "report.json", *(["ensemble.parts"] if name == "virtual" else [])}
+    usual = {"ensemble.nc", "report.json", *(["ensemble.nc.parts"] if name == "virtual" else [])}
     if litter := {path.name for path in out.iterdir()} - usual:
         tally.troubles.append(f"{home.name}: litter: {sorted(litter)}")

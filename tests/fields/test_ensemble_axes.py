@@ -41,5 +41,5 @@ def test_units_of_times(units, unit):
 def test_durations():
     assert parse_duration("6 hours") == (6.0, "hours") and parse_duration("0.5 d") == (0.5, "days")
     for text in ("6", "6 moons", "-1 hours", "soon"):
-        with pytest.raises(DataError, match=r"give a number and seconds, minutes, hours, days, such as 6 hours"):
+        with pytest.raises(DataError, match=r"give a number and seconds, minutes, hours or days, such as 6 hours"):
             parse_duration(text)

@@ -54,6 +54,7 @@ def test_a_disk_that_fills_up_while_all_groups_write(tmp_path, small_disk):
 
 
 def test_conditions_that_vanish_while_ranks_draw(tmp_path):
+    """They were read before, and are small enough to be kept."""
     write_conditions(tmp_path / "cond.nc")
     config, out = write_project(
         tmp_path, model__arguments={"pause": 0.1}, sampling__members=4, parallel__batch=1, parallel__mode="bitwise",
@@ -64,12 +65,8 @@ def test_conditions_that_vanish_while_ranks_draw(tmp_path):
         time.sleep(0.02)
     os.rename(tmp_path / "cond.nc", tmp_path / "hidden.nc")
     told = ended(job, timeout=60)
-    assert job.returncode != 0 and "cond.nc does not exist" in told and "Traceback" not in told, told
-    before = kept(out)
-    assert before >= 1
+    assert job.returncode == 0, told
     os.rename(tmp_path / "hidden.nc", tmp_path / "cond.nc")
-    again = parampi(2, "resume", out)
-    assert again.returncode == 0 and kept(out) == 0, again.stderr
     done = parampi(1, "run", config, f"output.directory={tmp_path / 'whole'}", "model.arguments.pause=0.0")
     assert done.returncode == 0
     assert np.array_equal(fields(out / "ensemble.nc"), fields(tmp_path / "whole" / "ensemble.nc"))

@@ -50,7 +50,7 @@ def test_members(tmp_path):
         )
         assert values(out / "ensemble.nc") == expected, (mode, time_ranks)
         assert ("beside it" in output) is (mode == "virtual")
-        assert len(list(out.glob("ensemble.parts/*.nc"))) == (4 // time_ranks if mode == "virtual" else 0)
+        assert len(list(out.glob("ensemble.nc.parts/*.nc"))) == (4 // time_ranks if mode == "virtual" else 0)
 
 
 def test_members_of_cases(tmp_path):
@@ -84,7 +84,7 @@ def test_roll_outs(tmp_path):
 
 
 def test_one_plain_file_by_default_and_parts_of_earlier_runs_are_removed(tmp_path):
-    config, parts = write_project(tmp_path), tmp_path / "out" / "ensemble.parts"
+    config, parts = write_project(tmp_path), tmp_path / "out" / "ensemble.nc.parts"
     draw(2, "run", config, "output.mode=virtual")
     assert len(list(parts.iterdir())) == 2
     for ranks in (2, 1):

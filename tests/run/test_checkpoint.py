@@ -13,13 +13,14 @@ from parampi.engine import snapshot
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import write_whole
 from parampi.report import MemberReport
-from parampi.run.checkpoint.folder import REMEDY, Folder, digest, same_run
+from parampi.run.checkpoint.folder import REMEDY, Folder, differences, same_run
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
 from parampi.samplers import DDPM
 from parampi.solvers import Spectral
 from tests.engines import REGIMES, chain, engine
+from tests.small import run_record
 
 CONFIG = {"sampling": {"seed": 1, "members": 3}, "parallel": {"mode": "fast"}, "output": {"directory": "a"}}
 INPUTS = {"model.weights": "abc"}
@@ -30,7 +31,7 @@ REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged")
 def folder(tmp_path):
     made = Folder(tmp_path, "e.nc")
     made.lock()
-    made.begin(CONFIG, INPUTS)
+    made.begin(run_record(CONFIG, INPUTS))
     yield made
     made.release()
 
@@ -107,19 +108,29 @@ def test_rounds_of_finished_members_are_removed(folder):
     assert not list(folder.rounds.iterdir())
 
 
-def test_what_decides_fields_and_files_is_in_the_digest():
+def test_what_decides_fields_and_files_is_compared():
     elsewhere = {**CONFIG, "parallel": {"mode": "bitwise"}, "output": {"directory": "b"}, "checkpoint": {"every": 1}}
-    assert digest(CONFIG) == digest(elsewhere)
-    assert digest(CONFIG) != digest({**CONFIG, "output": {"directory": "a", "report": "another.json"}})
-    assert digest(CONFIG) != digest({**CONFIG, "sampling": {"seed": 2, "members": 3}})
+    assert differences(CONFIG, elsewhere) == []
+    report = {**CONFIG, "output": {"directory": "a", "report": "another.json"}}
+    assert differences(CONFIG, report) == ["output.report (missing in the checkpoint)"]
+    assert differences(report, CONFIG) == ["output.report (missing in the configuration)"]
+    assert differences(CONFIG, {**CONFIG, "sampling": {"seed": 2, "members": True}}) == ["sampling.members", "sampling.seed"]
+    assert differences(CONFIG, {**CONFIG, "condition": None}) == ["condition (missing in the checkpoint)"]
 
 
 def test_another_configuration_is_refused(folder):
     same_run(folder, CONFIG, INPUTS)
     with pytest.raises(ConfigError, match=r"is of another configuration: other values of sampling\.seed; go on without these"):
         same_run(folder, {**CONFIG, "sampling": {"seed": 2, "members": 3}}, INPUTS)
-    with pytest.raises(ConfigError, match=r"model\.weights is not the file that the checkpoint in .* began with; start anew"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.weights is not the file that the checkpoint in .* began with \(its digest is another one\); b",
+    ):
         same_run(folder, CONFIG, {"model.weights": "abd"})
+    with pytest.raises(ConfigError, match=r"data\.statistics is not the file .* \(.*run\.json has no digest of it\); bring"):
+        same_run(folder, CONFIG, {**INPUTS, "data.statistics": "abc"})
+    with pytest.raises(ConfigError, match=r"model\.weights is not the file .* \(there is none now\); bring that one back"):
+        same_run(folder, CONFIG, {})
 
 
 @pytest.mark.parametrize(

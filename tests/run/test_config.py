@@ -244,6 +244,16 @@ def test_a_file_outside_of_the_directory(tmp_path, name):
         load(write_project(tmp_path), [f"output.report={name}"])
 
 
-def test_a_file_among_checkpoints(tmp_path):
-    with pytest.raises(ConfigError, match=r"report is .*, in the folder of checkpoints, which is removed"):
-        load(write_project(tmp_path), ["output.report=.parampi-ensemble.nc/report.json"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".parampi-ensemble.nc/report.json", "in the folder of checkpoints, which is removed"),
+        (".PARAMPI-ensemble.nc/report.json", "in the folder of checkpoints, which is removed"),
+        ("ensemble.nc.parts/report.json", "in the folder of the ensemble's parts"),
+        ("ensemble.nc.parts", "in the folder of the ensemble's parts"),
+        (".ensemble.nc.parampi-partial", r"\.parampi-partial is the ending of files that are not finished"),
+    ],
+)
+def test_names_of_our_own_are_no_names_of_outputs(tmp_path, name, reason):
+    with pytest.raises(ConfigError, match=rf"report is .*[,;] {reason}"):
+        load(write_project(tmp_path), [f"output.report={name}"])

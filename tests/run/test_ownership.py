@@ -3,21 +3,19 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from parampi.__main__ import main
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import new_partial, partial_name, write_whole
-from parampi.fields.stores.parts import part_name, remove_stale_parts
 from parampi.report import MemberReport
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.checkpoint.ownership import LOCK, recognised
 from parampi.run.config import load
 from parampi.run.input_files import file_digests
 from parampi.run.job import run
-from tests.small import write_project
+from tests.small import run_record, write_project
 
 CONFIG = {"sampling": {"seed": 1}, "output": {"directory": "a"}}
 REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged")
@@ -31,7 +29,7 @@ def begun(directory: Path, ensemble: str = "e.nc") -> Folder:
     """An unfinished run, whose job is gone."""
     folder = Folder(directory, ensemble)
     folder.lock()
-    folder.begin(CONFIG, {})
+    folder.begin(run_record(CONFIG, {}))
     folder.keep(torch.ones(2), REPORT)
     (folder.rounds / f"{5:020d}-0").mkdir()
     write_whole(folder.rounds / f"{5:020d}-0" / "rank-0.safetensors", b"")
@@ -39,7 +37,9 @@ def begun(directory: Path, ensemble: str = "e.nc") -> Folder:
     return Folder(directory, ensemble)
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "members", ".parampi-other.nc", "ensemble.parts", "rounds"])
+@pytest.mark.parametrize(
+    "name", ["checkpoint", "members", ".parampi-other.nc", "ensemble.nc.parts", "ensemble.parts", "rounds"]
+)
 @pytest.mark.parametrize("overrides", [["sampling.steps=3"], ["sampling.seed=1"], ["checkpoint.every=null"]], ids=str)
 def test_folders_of_others_stay(tmp_path, name, overrides):
     """Also where the run is refused."""
@@ -69,7 +69,34 @@ def test_files_of_others_in_our_folder_stay(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text("not ours")
     folder.clear()
-    assert files(tmp_path) == {str(path.relative_to(tmp_path)) for path in theirs}
+    assert files(tmp_path) == {str(path.relative_to(tmp_path)) for path in [*theirs, folder.path / LOCK]}
+    again = Folder(tmp_path, "e.nc")
+    again.lock()
+    assert not again.exists
+    again.release()
+
+
+def test_links_that_were_left_in_a_checkpoint_go_with_it(tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "7.safetensors").write_text("precious")
+    folder, stamp = begun(tmp_path / "out"), f"{6:020d}-0"
+    folder.lock()
+    for place in (folder.members / "9.safetensors", folder.rounds / f"{5:020d}-0" / "done.json", folder.rounds / stamp):
+        place.symlink_to(victim / "7.safetensors" if place.suffix else victim)
+    (folder.path / "run.json").unlink()
+    (folder.path / "run.json").symlink_to(victim / "7.safetensors")
+    folder.clear()
+    assert not any((tmp_path / "out").iterdir()) and (victim / "7.safetensors").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["note", "members/note", "rounds/note"])
+def test_another_link_in_a_checkpoint_stays_and_keeps_no_run_out(tmp_path, name):
+    folder = begun(tmp_path / "out", "ensemble.nc")
+    (folder.path / name).symlink_to(tmp_path)
+    for _ in range(2):
+        run(load(write_project(tmp_path)), overwrite=True)
+        assert (folder.path / name).is_symlink() and (tmp_path / "out" / "ensemble.nc").is_file()
 
 
 def test_a_checkpoint_leaves_nothing(tmp_path):
@@ -132,25 +159,6 @@ def test_only_its_owner_can_hold_the_lock(tmp_path):
     assert (folder.path / LOCK).stat().st_mode & 0o777 == 0o600
 
 
-def test_parts_are_known_by_their_identifier(tmp_path):
-    import netCDF4
-
-    stale = part_name(tmp_path / "e.nc", "0123456789abcdef", 0)
-    stale.parent.mkdir()
-    with netCDF4.Dataset(stale, "w") as file:
-        file.setncattr("parampi_ensemble", "0123456789abcdef")
-    unfinished = partial_name(part_name(tmp_path / "e.nc", "0123456789abcdef", 1))
-    unfinished.write_text("half")
-    theirs = stale.parent / "20260101-00000.nc"
-    with netCDF4.Dataset(theirs, "w") as file:
-        file.createDimension("x", 3)
-        file.createVariable("x", "f8", ("x",))[:] = np.arange(3)
-    other = stale.parent / "abcdefab-00001.nc"
-    other.write_text("not NetCDF at all")
-    remove_stale_parts(tmp_path / "e.nc")
-    assert files(stale.parent) == {theirs.name, other.name}
-
-
 def test_several_unfinished_runs_in_one_directory(tmp_path):
     begun(tmp_path, "a.nc")
     begun(tmp_path, "b.nc")
@@ -161,13 +169,22 @@ def test_several_unfinished_runs_in_one_directory(tmp_path):
     assert Folder.find(tmp_path / "b.nc").path == tmp_path / ".parampi-b.nc"
 
 
+def test_ensembles_of_one_name_in_subfolders_have_checkpoints_of_their_own(tmp_path):
+    for name in ("e.nc", "a/e.nc", "a%2Fe.nc", "b/e.nc"):
+        begun(tmp_path, name)
+    assert len(list(tmp_path.glob(".parampi-*"))) == 4
+    assert Folder.find(tmp_path / "a" / "e.nc").path == tmp_path / ".parampi-a%2Fe.nc"
+    with pytest.raises(DataError, match=rf"give the name of one: .*{tmp_path}/a/e.nc, {tmp_path}/b/e.nc"):
+        Folder.find(tmp_path)
+
+
 def test_a_resumed_run_writes_below_the_directory_it_was_given(tmp_path, capsys):
     config = load(write_project(tmp_path))
     folder = Folder(tmp_path / "out", "ensemble.nc")
     folder.lock()
     tree = config.as_dict()
     tree["output"]["report"] = "../victim.json"
-    folder.begin(tree, file_digests(config))
+    folder.begin(run_record(tree, file_digests(config)))
     folder.release()
     (tmp_path / "victim.json").write_text("precious")
     assert main(["resume", str(tmp_path / "out")]) == 2

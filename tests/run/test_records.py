@@ -10,11 +10,12 @@ from parampi.__main__ import main
 from parampi.report import MemberReport
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, write_member, write_record
+from parampi.run.stored_records import RoundRecord
 from tests.small import signalled_after, write_conditions, write_project
 
 STATE = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 REPORT = MemberReport(7, 5, 60, 0.25, 1e-3, "converged", lead=2)
-RECORD = {"members": [4, 2], "lead": 0, "rounds": [3, 5], "ranks": 2, "sha256_of_ranks": ["ab", "cd"], "limit": float("inf")}
+RECORD = {"members": [4, 2], "lead": 0, "rounds": [3, 5], "ranks": 2, "sha256_of_ranks": ["ab" * 32, "cd" * 32]}
 DAMAGES = 500
 
 
@@ -49,12 +50,12 @@ def test_damaged_members_are_noticed(tmp_path):
 def test_damaged_records_are_noticed(tmp_path):
     path, chance = tmp_path / "done.json", random.Random(2)
     write_record(path, RECORD)
-    whole, record = path.read_bytes(), read_record(path)
-    assert {key: record[key] for key in RECORD} == RECORD
+    whole, record = path.read_bytes(), read_record(path, RoundRecord)
+    assert record.model_dump() == RECORD
     for _ in range(DAMAGES):
         path.write_bytes(damaged(whole, chance))
         try:
-            assert read_record(path) == record
+            assert read_record(path, RoundRecord) == record
         except (OSError, ValueError):
             continue
 

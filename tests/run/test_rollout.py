@@ -161,7 +161,7 @@ def test_forcing_is_read_anew_and_results_are_fed(tmp_path):
         (
             ["condition.select=[3]"],
             DataError,
-            r"3 lead times from case 3 need sst up to index 5, but the files end at 4; take ",
+            r"3 lead times of 6 hours from case 3 need sst at 2001-01-02 06:00:00 .*, which no file has \(they go from 200",
         ),
         (
             ["condition.feed={sst: q}"],
@@ -199,11 +199,12 @@ def test_static_fields_are_given_to_every_case(tmp_path):
     with netCDF4.Dataset(tmp_path / "static.nc", "w") as file:
         for name in ("y", "x"):
             file.createDimension(name, 8)
-        file.createVariable("sst", "f4", ("y", "x"))[:] = np.arange(64.0).reshape(8, 8)
+        file.createVariable("sst", "f4", ("y", "x"))[:] = np.arange(64.0).reshape(8, 8) / 10
+        file["sst"].units = "K"
     told = ["condition.variables=[vorticity]", f"condition.static={tmp_path / 'static.nc'}", "condition.static_variables=[sst]"]
     inputs = read_inputs(load(config, told))
     made = inputs.conditions([2, 0], 1, np.zeros((2, 1, 8, 8)))
-    raw = np.arange(64.0).reshape(8, 8)
+    raw = np.arange(64.0).reshape(8, 8) / 10
     statistics = DatasetStatistics.from_file(tmp_path / "cstat.nc")
     assert made.shape == (2, 2, 8, 8)
     for row in (0, 1):

@@ -136,8 +136,8 @@ def test_resume_runs_no_code_that_the_checkpoint_alone_names(tmp_path, capsys):
     (tmp_path / "evil.py").write_text(EVIL.format(trace=str(tmp_path / "trace")))
     folder = Folder.find(out)
     about = folder.about()
-    about["config"]["model"]["plugins"] = [str(tmp_path / "evil.py")]
-    folder.begin(about["config"], about["inputs"])
+    about.config["model"]["plugins"] = [str(tmp_path / "evil.py")]
+    folder.begin(about)
     assert main(["resume", str(out), "checkpoint.max_walltime=null"]) == 2
     assert "asks to run model.plugins" in capsys.readouterr().err and not (tmp_path / "trace").exists()
 

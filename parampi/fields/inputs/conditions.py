@@ -1,8 +1,7 @@
-"""Conditions of a network from NetCDF or HDF5 files: one case per time, one read per case."""
+"""Conditions of a network from files: one case per time, on the grid and in the units of their statistics."""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +11,27 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.ensemble_axes import Cases
+from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.fields.inputs.rollout import Rollout
 from parampi.fields.inputs.samples import FileSamples
 from parampi.fields.statistics import DatasetStatistics
 from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
-COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
-"""Attributes of the axis of times that are taken over."""
+FAR = 20.0
+"""Standard deviations from the mean beyond which a condition is of other data than its statistics."""
+KEPT = 1 << 28
+"""Bytes of fields that are kept from the look at all of them before sampling."""
 
 
 @dataclass
 class Conditions:
     """Variables (time, y, x) of files as conditions (C, y, x), normalised channel by channel; a file of one field is one case.
 
-    paths       one file or several, whose times follow one another
+    Cases are numbered in the order of their times. Fields are turned onto the grid of the statistics, and converted into their
+    units. The condition of a later lead time is taken at the time at which its step begins.
+
+    paths       one file or several
     names       variables in the network's order; by name, wherever they stand in the files
     statistics  of these variables: mean, standard deviation, units
     select      indices of the cases to draw; None for all
@@ -36,7 +41,8 @@ class Conditions:
     by_name     returns the order of the network's conditions among names (those of the files, then static ones); None where
                 they are in this order
 
-    `shape` (C, y, x) is that of the files' variables, `cases` the axis of cases, `leads` that of lead times or None.
+    `shape` (C, y, x) is that of the files' variables, `cases` the axis of cases, `leads` that of lead times or None, `notes`
+    lines about what was turned, converted or sorted.
     """
 
     paths: Sequence[Path]
@@ -53,66 +59,74 @@ class Conditions:
     cases: Cases = field(init=False)
 
     def __post_init__(self) -> None:
-        with FileSamples(self.paths, self.names, least=2) as samples:
-            self.names, self.shape, total = samples.names, samples.shape[1:], samples.shape[0]
-            self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
-            self.mean, self.deviation, units = self.scales(self.names)
-            self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
-            require_units(samples, units)
+        with FileSamples(
+            self.paths, self.names, least=2, grid=grid_of_statistics(self.statistics), units=self.units_of
+        ) as samples:
+            self.source, self.names, self.shape = samples, samples.names, samples.shape[1:]
+            self.times, self.notes = samples.times, samples.notes
             require_axes(samples)
-            indices, coordinate = self.selected_cases(total), read_times(samples)
-            self.require_forcing(indices, total)
-        self.cases = self.axis_of_cases(indices, *coordinate)
+        self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
+        self.mean, self.deviation = self.scales(self.names)
+        self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
+        self.cases = self.axis_of_cases(self.selected_cases(len(self.times.values)))
         self.constant = self.read_static() if self.static else None
-        self.leads = self.rollout.leads(self.cases, np.diff(coordinate[1])) if self.rollout else None
+        self.leads = self.rollout.leads(self.times) if self.rollout else None
+        self.forced = {case: self.indices_of(case) for case in self.cases.indices}
+        self.kept: dict[int, Floats] = {}
+        self.seal = ""
+
+    def indices_of(self, case: int) -> list[int]:
+        """Return which samples the conditions of a case are, one for each lead time. Raise DataError where files have none."""
+        if self.rollout is None or self.leads is None or not self.forcing:
+            return [case]
+        return self.rollout.forcing_indices(case, self.times, self.leads, self.forcing)
 
     @property
     def forcing(self) -> list[str]:
         """Variables of the files that are read anew for each lead time, as no result replaces them."""
         return [name for row, name in enumerate(self.names) if row not in self.fed]
 
-    def scales(self, names: Sequence[str]) -> tuple[Floats, Floats, list[str]]:
-        """Return means and standard deviations (C, 1, 1) and units. Raise DataError for a variable without statistics."""
+    def rows_of(self, names: Sequence[str]) -> list[int]:
+        """Return where variables stand in the statistics. Raise DataError for a variable without statistics."""
         unknown = [name for name in names if name not in self.statistics.names]
         if unknown:
             raise DataError(
                 f"there are no statistics of {', '.join(unknown)} to normalise it with; the statistics file has "
                 f"{', '.join(self.statistics.names)}; name another one (condition.statistics)"
             )
-        rows = [self.statistics.names.index(name) for name in names]
-        mean, deviation = self.statistics.mean[rows], self.statistics.standard_deviation[rows]
-        return mean[:, None, None], deviation[:, None, None], [self.statistics.units[row] for row in rows]
+        return [self.statistics.names.index(name) for name in names]
 
-    def require_forcing(self, indices: Sequence[int], total: int) -> None:
-        """Raise DataError where files end before a roll-out: variables that no result replaces are needed at all its times."""
-        steps = self.rollout.steps if self.rollout else 1
-        last = max(indices) + steps - 1
-        if self.rollout and self.forcing and last >= total:
-            raise DataError(
-                f"{steps} lead times from case {max(indices)} need {', '.join(self.forcing)} up to index {last}, but the files "
-                f"end at {total - 1}; take fewer lead times or earlier cases, or files that go on"
-            )
+    def units_of(self, names: Sequence[str]) -> list[str]:
+        """Return the units of variables in the statistics."""
+        return [self.statistics.units[row] for row in self.rows_of(names)]
+
+    def scales(self, names: Sequence[str]) -> tuple[Floats, Floats]:
+        """Return means and standard deviations (C, 1, 1)."""
+        rows = self.rows_of(names)
+        return self.statistics.mean[rows][:, None, None], self.statistics.standard_deviation[rows][:, None, None]
 
     def read_static(self) -> Floats:
         """Read the static variables (C, y, x), normalised. Raise DataError for another grid."""
         assert self.static
         path, names = self.static
-        mean, deviation, _ = self.scales(names)
-        with FileSamples([path], names, least=2) as opened:
+        mean, deviation = self.scales(names)
+        with FileSamples([path], names, least=2, grid=self.source.grid, units=self.units_of) as opened:
+            self.notes = [*self.notes, *opened.notes]
             if opened.shape[0] != 1 or opened.shape[2:] != self.shape[1:]:
                 raise DataError(
-                    f"{path}: {', '.join(names)} have shape {opened.leading[0] + opened.shape[2:]}; expected static fields "
-                    f"{self.shape[1:]} like those of {self.paths[0]}"
+                    f"{path}: {', '.join(names)} have shape {opened.files[0].leading + opened.shape[2:]}; expected static "
+                    f"fields {self.shape[1:]} like those of {self.paths[0]}"
                 )
-            return self.fill_gaps((opened[0:1][0] - mean) / deviation, names, f"in {path}")
+            return self.checked((opened[0:1][0] - mean) / deviation, names, f"in {path}")
 
-    def axis_of_cases(self, indices: list[int], name: str, values: Floats, attributes: dict[str, str]) -> Cases:
+    def axis_of_cases(self, indices: list[int]) -> Cases:
         """Return the axis of the selected cases, by the coordinate of all; in a roll-out these are the starts of forecasts."""
+        name, attributes = self.times.name, self.times.attributes
         if self.rollout and unit_of(attributes.get("units", "")):
             attributes = {key: value for key, value in attributes.items() if key not in ("axis", "long_name")}
             name = "forecast_reference_time"
             attributes |= {"standard_name": name, "long_name": "start of the forecast"}
-        return Cases(name, values[indices], attributes, indices)
+        return Cases(name, self.times.values[indices], attributes, indices)
 
     def selected_cases(self, total: int) -> list[int]:
         """Return the indices of the cases to draw, of `total`. Raise DataError for indices that are not there or come twice."""
@@ -144,82 +158,80 @@ class Conditions:
     def read_cases(self, cases: Sequence[int], lead: int) -> dict[int, Floats]:
         """Read the normalised variables (C, y, x) of cases at a lead time, 0 in the places of fed ones after the first; no file
         is opened where all are fed."""
-        all_fed, fed = lead > 0 and not self.forcing, list(self.fed) if lead else []
-        by_case: dict[int, Floats] = {}
-        with ExitStack() as stack:
-            opened = None if all_fed else stack.enter_context(FileSamples(self.paths, self.names, least=2))
-            for case in cases:
-                index = case + lead
-                raw = opened[index : index + 1][0] if opened else np.zeros(self.shape)
-                scaled = (raw - self.mean) / self.deviation
-                scaled[fed] = 0.0
-                by_case[case] = self.fill_gaps(scaled, self.names, f"of case {index} in {', '.join(map(str, self.paths))}")
-        return by_case
+        fed = list(self.fed) if lead else []
+        if len(fed) == len(self.names):
+            return {case: np.zeros(self.shape) for case in cases}
+        with self.source:
+            return {case: self.read_case(case, lead, fed) for case in cases}
+
+    def read_case(self, case: int, lead: int, fed: Sequence[int]) -> Floats:
+        """Read the normalised variables (C, y, x) of a case at a lead time, 0 in the places of fed ones."""
+        index = self.forced[case][lead]
+        scaled = self.read_sample(index, fed if lead or index == case else list(self.fed))
+        if lead == 0 and index != case:  # the state is that of the start, the forcing of the end of the step
+            scaled[list(self.fed)] = self.read_sample(case, [])[list(self.fed)]
+        return scaled
+
+    def read_sample(self, index: int, without: Sequence[int]) -> Floats:
+        """Read the normalised variables (C, y, x) of a sample, 0 in the places of some."""
+        raw = self.kept[index] if index in self.kept else self.source[index : index + 1][0]
+        scaled = (raw - self.mean) / self.deviation
+        scaled[list(without)] = 0.0
+        return self.checked(scaled, self.names, self.place(index))
+
+    def place(self, index: int) -> str:
+        """Return where a sample comes from, for messages."""
+        path = self.source.paths[self.source.place(index)[0]]
+        return f"of case {index} in {path}" + (f", {self.times.text(self.times.values[index])}," if self.times.dated else "")
 
     def digest(self) -> str:
-        """Return the SHA-256 of all that is read of the files for the selected cases: fields, and the coordinate of cases."""
-        steps = self.rollout.steps if self.rollout and self.forcing else 1
+        """Return the SHA-256 of all that is read of the files for the selected cases: fields, and the coordinate of cases. All
+        of it is looked at, once; DataError for values that no condition has."""
+        self.seal = self.seal or self.look_at_all()
+        return self.seal
+
+    def look_at_all(self) -> str:
+        """Read and check the fields of all cases, and keep them as far as they fit; return their SHA-256."""
         digest = hashlib.sha256(np.ascontiguousarray(self.cases.values).tobytes())
-        with FileSamples(self.paths, self.names, least=2) as samples:
-            for index in sorted({case + lead for case in self.cases.indices for lead in range(steps)}):
-                digest.update(np.ascontiguousarray(samples[index : index + 1]).tobytes())
+        indices = sorted({*self.forced, *(index for indices in self.forced.values() for index in indices)})
+        with self.source:
+            for index in indices:
+                raw = self.source[index : index + 1][0]
+                digest.update(np.ascontiguousarray(raw).tobytes())
+                if (len(self.kept) + 1) * raw.nbytes <= KEPT:
+                    self.kept[index] = raw
+                self.read_sample(index, () if index in self.forced else list(self.fed))
         return digest.hexdigest()
 
-    def fill_gaps(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
-        """Return normalised fields with the mean in the place of gaps. Raise DataError where gaps are refused or are all."""
+    def checked(self, fields: Floats, names: Sequence[str], where: str) -> Floats:
+        """Return normalised fields with the mean in the place of gaps. Raise DataError where gaps are refused, where a variable
+        has nothing else, and for values that its statistics make impossible."""
         gaps = ~np.isfinite(fields)
-        if gaps.any():
-            channel = int(gaps.any(axis=(1, 2)).argmax())
+        for channel in np.flatnonzero(gaps.any(axis=(1, 2))).tolist():
             if self.missing == "refuse" or gaps[channel].all():
                 count = int(gaps[channel].sum())
                 raise DataError(
                     f"{names[channel]} {where} has {count} missing value{'s' * (count != 1)} of {gaps[channel].size}; fill "
                     f"them, or give the mean in the place of some (condition.missing: mean)"
                 )
+        far = np.where(gaps, 0.0, np.abs(fields))
+        if far.max() > FAR:
+            name = names[int(far.max(axis=(1, 2)).argmax())]
+            raise DataError(
+                f"{name} {where} is up to {far.max():.3g} standard deviations from the mean of its statistics; are they of the "
+                f"same data, in the same units ({self.units_of([name])[0]})? Give statistics of these data "
+                f"(condition.statistics), or other files"
+            )
         return np.where(gaps, 0.0, fields)
-
-
-def copied_attributes(variable: Any) -> dict[str, str]:
-    """Return the attributes of a coordinate that are taken over."""
-    return {key: str(variable.getncattr(key)) for key in COPIED if key in variable.ncattrs()}
-
-
-def require_units(samples: FileSamples, expected: Sequence[str]) -> None:
-    """Raise DataError for a variable in other units than its statistics."""
-    for path, variables in zip(samples.paths, samples.variables, strict=True):
-        for name, (variable, _), statistics_units in zip(samples.names, variables, expected, strict=True):
-            units = str(getattr(variable, "units", statistics_units))
-            if units != statistics_units:
-                raise DataError(
-                    f"{path}: {name} is in {units!r}, its statistics in {statistics_units!r}; convert the one or the other"
-                )
 
 
 def require_axes(samples: FileSamples) -> None:
     """Raise DataError for variables with more axes than (time, y, x)."""
-    if any(len(shape) > 1 for shape in samples.leading):
-        name, dimensions = samples.names[0], ", ".join(samples.variables[0][0][0].dimensions)
-        raise DataError(
-            f"{samples.paths[0]}: {name} has the axes ({dimensions}); a condition has (time, y, x) or (y, x), and of an axis "
-            f"of levels one is named, such as {name}@500"
-        )
-
-
-def read_times(samples: FileSamples) -> tuple[str, Floats, dict[str, str]]:
-    """Read name, values and attributes of the first axis, in all files; indices where it has no coordinate."""
-    first, timed = samples.variables[0][0][0], len(samples.leading[0]) == 1
-    total = samples.shape[0]
-    name = first.dimensions[0] if timed else "case"
-    if not timed or any(name not in file.variables for file in samples.files):
-        return name, np.arange(total, dtype=np.float64), {"long_name": "index of the condition", "units": "1"}
-    attributes = [copied_attributes(file[name]) for file in samples.files]
-    for path, others in zip(samples.paths, attributes, strict=True):
-        for key in ("units", "calendar"):
-            if others.get(key) != attributes[0].get(key):
-                raise DataError(
-                    f"{path}: {name} has {key} {others.get(key)!r}, but {attributes[0].get(key)!r} in {samples.paths[0]}; "
-                    f"files that follow one another must agree"
-                )
-    parts = [np.ma.asarray(file[name][:], np.float64).reshape(-1) for file in samples.files]
-    values = np.concatenate([np.ma.filled(part, np.nan) for part in parts])
-    return name, values, attributes[0]
+    for file in samples.files:
+        if len(file.leading) > 1:
+            part = file.parts[0]
+            axes = ", ".join((*part.samples, part.axes.y, part.axes.x))
+            raise DataError(
+                f"{file.path}: {part.variable} has the axes ({axes}); a condition has (time, y, x) or (y, x), and of an axis "
+                f"of levels one is named, such as {part.variable}@500"
+            )

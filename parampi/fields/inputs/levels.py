@@ -1,41 +1,60 @@
 """Levels of variables in files: where the channel `t@500` is, and which levels there are."""
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.channels import ALL_LEVELS, LEVEL_MARK, LevelAxis, split_channel
-from parampi.fields.netcdf_files import require_variable
+from parampi.fields.inputs.axes import field_axes
+
+if TYPE_CHECKING:
+    import xarray
 
 COPIED = ("units", "positive", "standard_name", "long_name", "axis")
 """Attributes of an axis of levels that are taken over."""
 
 
-def locate_channel(file: Any, path: Any, name: str) -> tuple[Any, int | None]:
+def locate_channel(dataset: "xarray.Dataset", path: Path, name: str) -> tuple[str, int | None]:
     """Return the variable of a channel in a file, and the index of its level. Raise DataError where there is none."""
-    if name in file.variables:
-        return file[name], None
+    if name in dataset.variables:
+        return name, None
     variable_name, level = split_channel(name)
-    variable = require_variable(file, path, variable_name)
-    levels = level_values(file, variable) if variable.ndim > 2 else np.zeros(0)
+    require_variable(dataset, path, variable_name)
+    axis = level_axis(dataset, variable_name)
+    levels = level_values(dataset, axis) if axis else np.zeros(0)
     matches = np.flatnonzero(np.isclose(levels, level if level is not None else np.nan))
     if len(matches) != 1:
         present = ", ".join(f"{value:g}" for value in levels) or "none"
         raise DataError(f"{path}: {variable_name} has no level {level:g}; it has {present}")
-    return variable, int(matches[0])
+    return variable_name, int(matches[0])
 
 
-def level_values(file: Any, variable: Any) -> Any:
-    """Return the levels along a variable's last axis before y and x; 0, 1, ... where the file has no coordinate."""
-    axis = variable.dimensions[-3]
-    if axis in file.variables:
-        return np.ma.filled(np.ma.asarray(file[axis][:], np.float64), np.nan)
-    return np.arange(len(file.dimensions[axis]), dtype=np.float64)
+def require_variable(dataset: "xarray.Dataset", path: Path, name: str) -> None:
+    """Raise DataError with the variables that there are, unless one has that name."""
+    if name not in dataset.variables:
+        raise DataError(f"{path} has no variable {name}; it has {', '.join(map(str, dataset.variables)) or 'no variables'}")
 
 
-def expand_levels(file: Any, path: Any, names: Iterable[str]) -> list[str]:
+def level_axis(dataset: "xarray.Dataset", variable: str) -> str:
+    """Return a variable's axis of levels: one that says so, or the last of several before y and x; "" where there is none."""
+    axes = field_axes(dataset, variable)
+    if axes is None:
+        return ""
+    return axes.level or (axes.samples[-1] if len(axes.samples) > 1 else "")
+
+
+def level_values(dataset: "xarray.Dataset", axis: str) -> NDArray[np.floating[Any]]:
+    """Return the levels along an axis; 0, 1, ... where the file has no numbers."""
+    if axis in dataset.variables and dataset[axis].dtype.kind in "biuf":
+        return np.asarray(dataset[axis].values, np.float64)
+    return np.arange(dataset.sizes[axis], dtype=np.float64)
+
+
+def expand_levels(dataset: "xarray.Dataset", path: Path, names: Iterable[str]) -> list[str]:
     """Replace each name `t@*` by the channels of all levels of t."""
     channels: list[str] = []
     for name in names:
@@ -43,17 +62,19 @@ def expand_levels(file: Any, path: Any, names: Iterable[str]) -> list[str]:
         if not mark or level != ALL_LEVELS:
             channels.append(name)
             continue
-        variable = require_variable(file, path, variable_name)
-        if variable.ndim < 3:
-            raise DataError(f"{path}: {variable_name} has the axes ({', '.join(variable.dimensions)}), none of them of levels")
-        channels += [f"{variable_name}{LEVEL_MARK}{value:g}" for value in level_values(file, variable)]
+        require_variable(dataset, path, variable_name)
+        axis = level_axis(dataset, variable_name)
+        if not axis:
+            axes = ", ".join(map(str, dataset[variable_name].dims))
+            raise DataError(f"{path}: {variable_name} has the axes ({axes}), none of them of levels")
+        channels += [f"{variable_name}{LEVEL_MARK}{value:g}" for value in level_values(dataset, axis)]
     return channels
 
 
-def read_level_axis(file: Any, variable: Any) -> LevelAxis:
+def read_level_axis(dataset: "xarray.Dataset", variable: str) -> LevelAxis:
     """Read name and attributes of a variable's axis of levels."""
-    name = variable.dimensions[-3]
-    if name not in file.variables:
+    name = level_axis(dataset, variable)
+    if name not in dataset.variables:
         return LevelAxis(name)
-    axis = file[name]
-    return LevelAxis(name, tuple((key, str(axis.getncattr(key))) for key in COPIED if key in axis.ncattrs()))
+    attributes = dataset[name].attrs
+    return LevelAxis(name, tuple((key, str(attributes[key])) for key in COPIED if key in attributes))

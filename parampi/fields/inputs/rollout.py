@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.ensemble_axes import Cases, Leads
+from parampi.fields.ensemble_axes import Leads
+from parampi.fields.inputs.time_axis import TimeAxis
 from parampi.fields.times import SECONDS, parse_duration, unit_of
 
-Floats = NDArray[np.floating[Any]]
+CLOSE = 1e-3
+"""How far a time may be from the one that is needed, in steps."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class Rollout:
     steps how many forecasts there are
     step  time from one to the next, such as "6 hours"; None for the distance between the times of the files
     feed  variables of the condition, and the channels of the result that take their places; None for those of the same name
+    forcing_at  the time of the other variables: that from which a step goes ("start"), or the valid time of its result ("end")
     """
 
     steps: int
     step: str | None = None
     feed: dict[str, str] | None = None
+    forcing_at: Literal["start", "end"] = "start"
 
     def connect(self, names: Sequence[str], channels: Sequence[str]) -> dict[int, int]:
         """Return the channel of the result for each row of the condition that it replaces. Raise DataError for other names."""
@@ -43,16 +46,46 @@ class Rollout:
             )
         return {list(names).index(name): list(channels).index(channel) for name, channel in feed.items()}
 
-    def leads(self, cases: Cases, spacing: Floats) -> Leads:
-        """Return the axis of lead times; `spacing` are the distances between all times of the files."""
-        unit = unit_of(cases.attributes.get("units", ""))
+    def leads(self, times: TimeAxis) -> Leads:
+        """Return the axis of lead times; without `step` it is the distance between the times of the files. Raise DataError
+        where that is not the same everywhere."""
+        unit = unit_of(times.attributes.get("units", ""))
         if self.step is not None:
             number, step_unit = parse_duration(self.step)
             factor = SECONDS[step_unit] / SECONDS[unit] if unit else 1.0
             return Leads(tuple(number * factor * (k + 1) for k in range(self.steps)), unit or step_unit)
+        spacing = np.diff(times.values)
         if not unit or len(spacing) == 0 or not np.allclose(spacing, spacing[0]) or not spacing[0] > 0:
             raise DataError(
                 "the length of a step cannot be told from the times of the files (there are none, only one, or their distances "
                 "differ); give it, such as condition.lead_step: 6 hours"
             )
         return Leads(tuple(float(spacing[0]) * (k + 1) for k in range(self.steps)), unit)
+
+    def forcing_indices(self, case: int, times: TimeAxis, leads: Leads, names: Sequence[str]) -> list[int]:
+        """Return which of the samples are the forcing of each lead time. Raise DataError for times that the files do not have.
+
+        Files without times have one sample for each step.
+        """
+        first = 0 if self.forcing_at == "start" else 1
+        if not times.dated:
+            wanted = [case + lead + first for lead in range(self.steps)]
+            if wanted[-1] >= len(times.values):
+                raise DataError(
+                    f"{self.steps} lead times from case {case} need {', '.join(names)} up to index {wanted[-1]}, but the files "
+                    f"end at {len(times.values) - 1}; take fewer lead times or earlier cases, or files that go on"
+                )
+            return wanted
+        step = leads.values[0]
+        starts = times.values[case] + step * (first + np.arange(self.steps))
+        nearest = [int(np.abs(times.values - start).argmin()) for start in starts]
+        missing = [
+            start for start, index in zip(starts, nearest, strict=True) if abs(times.values[index] - start) > 1e-3 * step
+        ]
+        if missing:
+            raise DataError(
+                f"{self.steps} lead times of {step:g} {leads.units} from case {case} need {', '.join(names)} at "
+                f"{times.text(missing[0])}, which no file has (they go from {times.text(times.values[0])} to "
+                f"{times.text(times.values[-1])}); take fewer lead times, another condition.lead_step, or files with all times"
+            )
+        return nearest

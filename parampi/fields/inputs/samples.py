@@ -1,136 +1,205 @@
-"""Samples of fields in NetCDF files, read a few at a time, from which statistics are made."""
+"""Samples of fields in files, read a few at a time, from which statistics and conditions are made."""
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.channels import LEVEL_MARK
+from parampi.fields.inputs.axes import field_axes
+from parampi.fields.inputs.datasets import opened
+from parampi.fields.inputs.file_fields import FileFields, describe, read_run
+from parampi.fields.inputs.horizontal import Axis, Grid
 from parampi.fields.inputs.levels import expand_levels, locate_channel, read_level_axis
+from parampi.fields.inputs.time_axis import joined
 from parampi.fields.moments import Missing, Team
-from parampi.fields.netcdf_files import reading
 from parampi.fields.statistics import DatasetStatistics
+
+if TYPE_CHECKING:
+    import xarray
 
 Floats = NDArray[np.floating[Any]]
 BOUND = ("bounds", "climatology")
 """Attributes that name a variable of cell bounds."""
+UnitsOf = Callable[[Sequence[str]], Sequence[str]]
+OPEN = 8
+"""Files that are open at once."""
 
 
 class FileSamples:
-    """Variables (..., y, x) of one or more files as samples (N, C, H, W): every index before y and x is a sample, every
-    variable a channel, in the order of `names`.
+    """Variables of one or more files as samples (N, C, H, W): every index along an axis that is not y, x or the levels of a
+    channel is a sample, every variable a channel, in the order of `names`.
 
-    paths   files, whose samples follow one another
-    names   variables; `t@500` is the level 500 of t (..., level, y, x), `t@*` all its levels. Without names, all variables with
-            the axes of the first that has three or more
+    paths   files of NetCDF, HDF5 or Zarr
+    names   variables; `t@500` is the level 500 of t, `t@*` all its levels. Without names, all variables with the axes of the
+            first that has three or more
     least   axes that a named variable needs
+    grid    points that fields are brought onto, turned or rolled around where they have another direction or origin; those of
+            the first file by default, and where the number of points is another
+    units   returns the units of channels, into which values are converted; those of the first file by default
 
-    The files are open until the context ends. Raises DataError for files and variables that cannot be read like this.
+    Samples of dated axes follow one another by time (`times`), others as the files do. `notes` says what was turned around or
+    converted. Few files are open at once, until the context ends. Raises DataError for what cannot be read like this.
     """
 
-    def __init__(self, paths: Sequence[str | Path], names: Sequence[str] = (), *, least: int = 3):
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        names: Sequence[str] = (),
+        *,
+        least: int = 3,
+        grid: Grid | None = None,
+        units: UnitsOf | None = None,
+    ):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
         self.paths = [Path(path) for path in paths]
-        with ExitStack() as stack:
-            self.files = [stack.enter_context(reading(path)) for path in self.paths]
-            first, first_path = self.files[0], self.paths[0]
-            self.names = tuple(expand_levels(first, first_path, names)) or field_names(first, first_path)
-            opened = list(zip(self.files, self.paths, strict=True))
-            shapes = [common_shape(file, path, self.names, least) for file, path in opened]
-            self.require_one_grid(shapes)
-            self.variables = [[locate_channel(file, path, name) for name in self.names] for file, path in opened]
-            self.leading = [shape[:-2] for shape in shapes]
-            self.starts = np.cumsum([0, *(int(np.prod(shape)) for shape in self.leading)])
-            self.shape = (int(self.starts[-1]), len(self.names), *shapes[0][-2:])
-            self.opened = stack.pop_all()
+        self.open: OrderedDict[int, tuple[ExitStack, xarray.Dataset]] = OrderedDict()
+        self.blocks: OrderedDict[tuple[Any, ...], Floats] = OrderedDict()
+        self.names: tuple[str, ...] = tuple(names)
+        try:
+            self.files = self.describe_all(least, grid, units)
+        except BaseException:
+            self.close()
+            raise
+        self.starts = np.cumsum([0, *(file.samples for file in self.files)])
+        self.times = joined([file.times for file in self.files])
+        self.shape = (int(self.starts[-1]), len(self.names), *self.grid.shape)
+
+    def describe_all(self, least: int, grid: Grid | None, units_of: UnitsOf | None) -> list[FileFields]:
+        """Look into all files; the first decides what the caller did not."""
+        first = self.dataset(0)
+        self.names = tuple(expand_levels(first, self.paths[0], self.names)) or field_names(first, self.paths[0])
+        expected = (grid.y.name, grid.x.name) if grid else None
+        require_all(first, self.paths[0], self.names)
+        units = units_of(self.names) if units_of else None
+        one = describe(first, self.paths[0], self.names, least=least, grid=None, units=units, expected=expected)
+        self.grid, units = grid_used(one, grid), one.units
+        expected = (one.grid.y.name, one.grid.x.name)
+        return [
+            describe(self.dataset(k), path, self.names, least=least, grid=self.grid, units=units, expected=expected)
+            for k, path in enumerate(self.paths)
+        ]
+
+    def dataset(self, number: int) -> "xarray.Dataset":
+        """Return an open file; the one that was used least recently is closed where too many are."""
+        if number not in self.open:
+            while len(self.open) >= OPEN:
+                self.open.popitem(last=False)[1][0].close()
+            stack = ExitStack()
+            variables = [name.rpartition(LEVEL_MARK)[0] or name for name in self.names]
+            self.open[number] = stack, stack.enter_context(opened(self.paths[number], variables))
+        self.open.move_to_end(number)
+        return self.open[number][1]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.opened.close()
+        self.close()
 
-    def require_one_grid(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        """Raise DataError naming the first file whose fields have another grid than those of the first file."""
-        for path, shape in zip(self.paths, shapes, strict=True):
-            if shape[-2:] != shapes[0][-2:]:
-                raise DataError(
-                    f"{path} has fields of {shape[-2]} x {shape[-1]} points, {self.paths[0]} of {shapes[0][-2]} x "
-                    f"{shapes[0][-1]}; all files must have the same grid"
-                )
+    def close(self) -> None:
+        """Close all files."""
+        while self.open:
+            self.open.popitem()[1][0].close()
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about what was brought onto another grid, into other units or into the order of times."""
+        notes = [line for file in self.files for line in file.notes]
+        if self.times.sorted:
+            others = " and others" if len(self.paths) > 1 else ""
+            notes.append(f"{self.paths[0]}{others}: fields are put in the order of their times")
+        return notes
+
+    def place(self, sample: int) -> tuple[int, int]:
+        """Return the file of a sample, and its index there."""
+        stored = int(self.times.order[sample])
+        file = int(np.searchsorted(self.starts, stored, side="right")) - 1
+        return file, stored - int(self.starts[file])
 
     def __getitem__(self, samples: slice) -> Floats:
         """Read samples (n, C, H, W), missing values as NaN."""
         numbers = range(*samples.indices(self.shape[0]))
         block = np.empty((len(numbers), *self.shape[1:]))
-        for row, sample in enumerate(numbers):
-            file = int(np.searchsorted(self.starts, sample, side="right")) - 1
-            index = np.unravel_index(sample - self.starts[file], self.leading[file])
-            for channel, (variable, level) in enumerate(self.variables[file]):
-                field = variable[index if level is None else (*index, level)]
-                block[row, channel] = np.ma.filled(np.ma.asarray(field, np.float64), np.nan)
+        row = 0
+        while row < len(numbers):
+            part = self.run(*self.place(numbers[row]), len(numbers) - row, numbers[row])
+            block[row : row + len(part)] = part
+            row += len(part)
         return block
+
+    def run(self, number: int, index: int, most: int, sample: int) -> Floats:
+        """Return samples (n, C, H, W) from one of a file on, up to `most`: as far as what is read at once goes, and as they
+        follow one another. It is kept until another one is needed."""
+        file = self.files[number]
+        *outer, along = (int(k) for k in np.unravel_index(index, file.leading)) if file.leading else (0,)
+        length = max(part.run for part in file.parts)
+        start = along // length * length
+        stop = min(start + length, file.leading[-1] if file.leading else 1)
+        key = (number, *outer, start)
+        if key not in self.blocks:
+            self.blocks.clear()
+            self.blocks[key] = read_run(file, self.dataset(number), tuple(outer), start, stop)
+        stored = self.times.order[sample : sample + min(most, stop - along)]
+        in_order = int(np.argmin(np.append(np.diff(stored) == 1, False))) + 1
+        return self.blocks[key][along - start :][:in_order]
 
     def statistics(self, team: Team | None = None, missing: Missing = "refuse") -> DatasetStatistics:
         """Return statistics of all samples, with names, units and coordinates of the first file. Raise DataError."""
-        file, variables = self.files[0], [variable for variable, _ in self.variables[0]]
-        grid = variables[0].dimensions[-2:]
-        (y, y_units), (x, x_units) = (read_coordinate(file, name) for name in grid)
-        levelled = [variable for variable, level in self.variables[0] if level is not None]
+        dataset, file = self.dataset(0), self.files[0]
+        variables = {row: dataset[part.variable] for part in file.parts for row in part.channels}
+        attributes = [variables[row].attrs for row in range(len(self.names))]
+        grid = file.grid
         return DatasetStatistics.from_samples(
             self,
             self.names,
-            units=[str(getattr(variable, "units", "1")) for variable in variables],
-            long_names=[str(getattr(v, "long_name", name)) for v, name in zip(variables, self.names, strict=True)],
-            x=x,
-            y=y,
-            x_units=x_units,
-            y_units=y_units,
+            units=file.units,
+            long_names=[str(one.get("long_name", name)) for one, name in zip(attributes, self.names, strict=True)],
+            x=values_of(grid.x),
+            y=values_of(grid.y),
+            x_units=grid.x.units,
+            y_units=grid.y.units,
             team=team,
             missing=missing,
-            standard_names=[str(getattr(variable, "standard_name", "")) for variable in variables],
-            axes=grid,
-            level_axes={variable.name: read_level_axis(file, variable) for variable in levelled},
+            standard_names=[str(one.get("standard_name", "")) for one in attributes],
+            axes=(grid.y.name, grid.x.name),
+            level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},
         )
 
 
-def field_names(file: netCDF4.Dataset, path: Path) -> tuple[str, ...]:
+def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str]) -> None:
+    """Raise DataError for a channel that a file does not have."""
+    for name in names:
+        locate_channel(dataset, path, name)
+
+
+def grid_used(file: FileFields, grid: Grid | None) -> Grid:
+    """Return the common grid: the one that was named, unless the files have another number of points."""
+    return grid if grid is not None and grid.shape == file.grid.shape else file.grid
+
+
+def values_of(axis: Axis) -> Floats:
+    return np.arange(axis.size, dtype=np.float64) if axis.values is None else axis.values
+
+
+def field_names(dataset: "xarray.Dataset", path: Path) -> tuple[str, ...]:
     """Return the variables with the axes of the first one that has at least three. Raise DataError where there is none."""
-    bounds = {getattr(variable, bound) for variable in file.variables.values() for bound in BOUND if hasattr(variable, bound)}
+    bounds = {str(one.attrs.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.attrs}
+    bounds |= {str(one.encoding.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.encoding}
     candidates = {
-        name: variable.dimensions
-        for name, variable in file.variables.items()
-        if variable.ndim >= 3 and name not in bounds and np.issubdtype(variable.dtype, np.number)
+        str(name): variable.dims
+        for name, variable in dataset.data_vars.items()
+        if variable.ndim >= 3 and name not in bounds and variable.dtype.kind in "biuf" and field_axes(dataset, str(name))
     }
     if not candidates:
-        raise DataError(f"{path} has no variable of samples (..., y, x); it has {', '.join(file.variables) or 'no variables'}")
+        present = ", ".join(map(str, dataset.variables)) or "no variables"
+        raise DataError(f"{path} has no variable of samples (..., y, x); it has {present}")
     first = next(iter(candidates.values()))
     return tuple(name for name, axes in candidates.items() if axes == first)
-
-
-def common_shape(file: netCDF4.Dataset, path: Path, names: Sequence[str], least: int) -> tuple[int, ...]:
-    """Return the shape that all variables have, levels left out. Raise DataError where one differs."""
-    shapes = {}
-    for name in names:
-        variable, level = locate_channel(file, path, name)
-        shapes[name] = tuple(variable.shape) if level is None else (*variable.shape[:-3], *variable.shape[-2:])
-    first = shapes[names[0]]
-    for name, shape in shapes.items():
-        if len(shape) < least or shape != first:
-            raise DataError(
-                f"{path}: {name} has shape {shape}; expected samples (..., y, x)" + (f", {first}" if shape != first else "")
-            )
-    return first
-
-
-def read_coordinate(file: netCDF4.Dataset, name: str) -> tuple[Floats, str]:
-    """Read coordinates and units of an axis; indices where the file has none."""
-    if name in file.variables:
-        return np.asarray(file[name][:], np.float64), str(getattr(file[name], "units", "1"))
-    return np.arange(len(file.dimensions[name]), dtype=np.float64), "1"

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import OutputError
 from parampi.fields.stores.content import Content
-from parampi.fields.stores.parts import remove_stale_parts
+from parampi.fields.stores.parts import claim_replaced, remove_claimed_parts
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
 from parampi.registry import Registry
@@ -108,9 +108,10 @@ class BaseStore(ABC):
         """Return what the announcement of a run adds to the name of the file, for `groups` groups of ranks."""
         return ""
 
-    @classmethod  # noqa: B027 (a hook that few stores need)
+    @classmethod
     def prepare(cls, target: StoreTarget) -> None:
-        """Make what all writers need before they open."""
+        """Make what all writers need before they open. A store with a `prepare` of its own calls this one too."""
+        claim_replaced(target.path)
 
     @classmethod
     @abstractmethod
@@ -120,11 +121,12 @@ class BaseStore(ABC):
     @classmethod
     def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
         """Finish the ensemble after all writers have closed: `ranks` are those that wrote members, `summary` is over all."""
-        remove_stale_parts(target.path)
+        remove_claimed_parts(target.path)
 
-    @classmethod  # noqa: B027 (a hook that few stores need)
+    @classmethod
     def abandon(cls, target: StoreTarget) -> None:
         """Remove what `prepare` made, after all writers have discarded theirs."""
+        remove_claimed_parts(target.path)
 
     def __init__(self, schema: EnsembleSchema):
         self.schema, self.summary = schema, schema.new_summary()

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.netcdf_files import of_library, reading, reason_of
+from parampi.fields.failures import of_library, reason_of
+from parampi.fields.netcdf_files import reading
 from parampi.fields.stores.reader import open_ensemble
 from parampi.fields.stores.sources import require_own_sources
 from parampi.fields.stores.virtual import virtual_sources

@@ -11,11 +11,12 @@ import numpy as np
 
 from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
+from parampi.fields.failures import intact
 from parampi.fields.json_text import to_json
-from parampi.fields.netcdf_files import intact, read_mapping
+from parampi.fields.netcdf_files import read_mapping
 from parampi.fields.stores.check import channels, check_parts
+from parampi.fields.stores.parts import PARTS
 from parampi.fields.stores.reader import open_ensemble
-from parampi.fields.stores.virtual import PARTS
 
 RUN_ATTRIBUTES = (
     "rank_layout",
@@ -23,6 +24,7 @@ RUN_ATTRIBUTES = (
     "time_ranks",
     "mpi",
     "parampi_ensemble",
+    "parampi_run",
     "parampi_complete",
     "history",
     "parampi_config",

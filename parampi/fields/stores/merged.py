@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from parampi.errors import UserError
 from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.merge import merge
-from parampi.fields.stores.parts import remove_stale_parts
+from parampi.fields.stores.parts import remove_claimed_parts
 from parampi.fields.stores.summary import Summary
 from parampi.fields.stores.virtual import VirtualStore
 
@@ -26,10 +26,12 @@ class MergedStore(VirtualStore):
     @classmethod
     def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
         """Write the joint file, and put a plain one in its place. Where that fails the joint file and its parts stay."""
-        super().join(target, ranks, summary)
+        parts = cls.join_parts(target, ranks, summary)
         try:
             merge([target.path], target.path, target.schema.content.compression, overwrite=True)
         except UserError as error:
             print(f"parampi: {target.path} is left in parts, which belong to it: {error}", file=sys.stderr, flush=True)
         else:
-            remove_stale_parts(target.path)
+            for part in parts:
+                part.unlink(missing_ok=True)
+        remove_claimed_parts(target.path)

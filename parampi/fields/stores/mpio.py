@@ -65,6 +65,7 @@ class MPIOStore(BaseStore):
     @classmethod
     def prepare(cls, target: StoreTarget) -> None:
         """Make the file, without members' values."""
+        super().prepare(target)
         with writing(target.path), netCDF4.Dataset(new_partial(target.path), "w") as file:
             target.schema.write(file)
 
@@ -88,6 +89,7 @@ class MPIOStore(BaseStore):
     def abandon(cls, target: StoreTarget) -> None:
         """Remove the file that `prepare` made."""
         partial_name(target.path).unlink(missing_ok=True)
+        super().abandon(target)
 
     def put(self, member: int, lead: int, fields: Floats, facts: MemberFacts) -> None:
         """Write a member."""

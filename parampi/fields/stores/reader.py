@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.channels import split_channel
-from parampi.fields.inputs.levels import locate_channel
-from parampi.fields.netcdf_files import reading, require
+from parampi.fields.netcdf_files import reading, require, require_variable
 from parampi.fields.stores.sources import require_own_sources
 
 
@@ -49,3 +48,16 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
 def read_field(variable: Any, index: tuple[int, ...], level: int | None) -> NDArray[np.float32]:
     """Read a member's field (H, W) at a level, NaN where values are missing."""
     return np.asarray(np.ma.filled(variable[index if level is None else (*index, level)], np.nan))
+
+
+def locate_channel(file: netCDF4.Dataset, path: str | Path, name: str) -> tuple[Any, int | None]:
+    """Return the variable of a channel in an ensemble file, and the index of its level. Raise DataError where there is none."""
+    if name in file.variables:
+        return file[name], None
+    variable_name, level = split_channel(name)
+    variable = require_variable(file, path, variable_name)
+    levels = np.ma.filled(np.ma.asarray(file[variable.dimensions[-3]][:], np.float64), np.nan)
+    matches = np.flatnonzero(np.isclose(levels, level if level is not None else np.nan))
+    if len(matches) != 1:
+        raise DataError(f"{path}: {variable_name} has no level {level:g}; it has {', '.join(f'{value:g}' for value in levels)}")
+    return variable, int(matches[0])

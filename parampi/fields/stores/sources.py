@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from parampi.errors import DataError
-from parampi.fields.netcdf_files import intact
+from parampi.fields.failures import intact
 
 
 def require_own_sources(path: str | Path, *, joint: bool = True, parts: bool = True) -> None:

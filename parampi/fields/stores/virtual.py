@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import await_file, new_partial, partial_name, put_in_place, writing
 from parampi.fields.channels import LevelGroup
-from parampi.fields.netcdf_files import intact, reading
+from parampi.fields.failures import intact
+from parampi.fields.netcdf_files import reading
 from parampi.fields.stores.base import StoreTarget, register
 from parampi.fields.stores.netcdf import NetCDFStore
-from parampi.fields.stores.parts import part_name, remove_stale_parts
+from parampi.fields.stores.parts import PARTS, claim_parts, part_name
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.sources import literal, virtual_sources_of
 from parampi.fields.stores.summary import Summary
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 JOINED_FACTS = ("rounds", "evaluations", "residual", "complete")
 """Variables that the joint file copies from the parts."""
-PARTS = "parampi_parts"
-"""Global attribute of a joint file, with the names of its parts."""
 COMMENT = (
     "The fields of members are not in this file but in the parts that parampi_parts names. Without them they read as missing "
     "values. Copy them along, or make one plain file: parampi merge"
@@ -51,21 +50,28 @@ class VirtualStore(NetCDFStore):
         return f" and the parts of {groups} rank{'s' * (groups != 1)} beside it"
 
     @classmethod
+    def prepare(cls, target: StoreTarget) -> None:
+        """Make the folder of parts, and say whose are written into it."""
+        super().prepare(target)
+        claim_parts(target.path, target.ensemble)
+
+    @classmethod
     def open(cls, target: StoreTarget, rank: int, comm: "Comm | None") -> Self:
-        """Return the store of a rank's part."""
-        return cls(part_name(target.path, target.ensemble, rank), target.schema, overwrite=True, summarised=False)
+        """Return the store of a rank's part, beside those of other ensembles."""
+        return cls(part_name(target.path, target.ensemble, rank), target.schema, summarised=False)
 
     @classmethod
     def join(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> None:
         """Write the joint file of the parts of `ranks`."""
-        parts = [part_name(target.path, target.ensemble, rank) for rank in ranks]
-        join_parts(target.path, target.schema, parts, summary, overwrite=target.overwrite)
+        cls.join_parts(target, ranks, summary)
+        super().join(target, ranks, summary)
 
     @classmethod
-    def abandon(cls, target: StoreTarget) -> None:
-        """Remove parts, unless a joint file is there that may name them."""
-        if not target.path.exists():
-            remove_stale_parts(target.path)
+    def join_parts(cls, target: StoreTarget, ranks: Sequence[int], summary: Summary) -> list[Path]:
+        """Write the joint file; return the parts."""
+        parts = [part_name(target.path, target.ensemble, rank) for rank in ranks]
+        join_parts(target.path, target.schema, parts, summary, overwrite=target.overwrite)
+        return parts
 
     def close(self, complete: bool) -> None:
         """Finish the part; remove it where no member was finished."""
@@ -80,7 +86,7 @@ def join_parts(
 ) -> bool:
     """Write the joint file of parts. Return whether no member is missing.
 
-    Parts of an earlier ensemble of this name are removed. Raises OutputError, also where a part of another rank is not visible.
+    Raises OutputError, also where a part of another rank is not visible.
     """
     path = Path(path)
     for part in parts:
@@ -99,7 +105,6 @@ def join_parts(
         with netCDF4.Dataset(partial_name(path), "a") as file:
             summary.write(file)
         put_in_place(path, overwrite)
-        remove_stale_parts(path, parts)
     return complete
 
 

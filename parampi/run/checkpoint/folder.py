@@ -11,6 +11,7 @@ is said; each group keeps its last two rounds. The format is safetensors and JSO
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ from parampi.errors import ConfigError, DataError, OutputError
 from parampi.fields.atomic_files import writing
 from parampi.report import MemberReport
 from parampi.run.checkpoint.ownership import (
+    FOLDER,
+    ensemble_name,
     folder_name,
     recognised,
     remove_checkpoint,
@@ -31,7 +34,8 @@ from parampi.run.checkpoint.ownership import (
     subfolders,
     take_lock,
 )
-from parampi.run.checkpoint.records import DAMAGE, digest_of, read_member, read_record, refuse_link, write_member, write_record
+from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, refuse_link, write_member, write_record
+from parampi.run.stored_records import RoundRecord, RunRecord
 
 ELSEWHERE = ("parallel", "checkpoint")
 """Sections that do not decide what is drawn and where it is written."""
@@ -44,11 +48,6 @@ def deciding(config: dict[str, Any]) -> dict[str, Any]:
     """Return what decides the fields and what is written where, below the directory of the run, which may be moved."""
     decides = {key: value for key, value in config.items() if key not in ELSEWHERE}
     return decides | {"output": {key: value for key, value in config["output"].items() if key != "directory"}}
-
-
-def digest(config: dict[str, Any]) -> str:
-    """Return a digest of what decides the fields and the files; how the run is made does not."""
-    return digest_of(deciding(config))
 
 
 class Folder:
@@ -67,16 +66,17 @@ class Folder:
 
         Raises DataError where there is none, and with their names where there are several.
         """
-        own = cls(place.parent, place.name)
-        if own.exists:
-            return own
-        there = [path for path in sorted(place.glob(folder_name("*"))) if recognised(path) and (path / "run.json").is_file()]
-        names = [path.name.removeprefix(folder_name("")) for path in there]
+        for directory in place.parents:
+            own = cls(directory, str(place.relative_to(directory)))
+            if own.exists:
+                return own
+        there = [path for path in sorted(place.glob(f"{FOLDER}*")) if recognised(path) and (path / "run.json").is_file()]
+        names = [ensemble_name(path) for path in there]
         if len(names) > 1:
             choices = ", ".join(str(place / name) for name in names)
             raise DataError(f"{place} holds several unfinished runs; give the name of one: {choices}")
         if not names:
-            raise DataError(f"{place} holds no unfinished run (there is no {place / folder_name('*') / 'run.json'}); {REMEDY}")
+            raise DataError(f"{place} holds no unfinished run (there is no {place / f'{FOLDER}*' / 'run.json'}); {REMEDY}")
         return cls(place, names[0])
 
     @property
@@ -98,15 +98,20 @@ class Folder:
             self.members.mkdir(exist_ok=True)
             self.rounds.mkdir(exist_ok=True)
 
-    def begin(self, config: dict[str, Any], inputs: dict[str, str], versions: dict[str, str] | None = None) -> None:
-        about = {"config": config, "digest": digest(config), "inputs": inputs, "versions": versions or {}}
-        write_record(self.path / "run.json", about)
+    def begin(self, record: RunRecord) -> None:
+        """Say what is drawn here."""
+        write_record(self.path / "run.json", record.model_dump())
 
-    def about(self) -> dict[str, Any]:
+    def remember_files(self, files: dict[str, str]) -> None:
+        """Say what the run has written in the places of its outputs."""
+        record = self.about()
+        self.begin(record.model_copy(update={"files": record.files | files}))
+
+    def about(self) -> RunRecord:
         """Return what `begin` wrote. Raises DataError."""
         path = self.path / "run.json"
         try:
-            return read_record(path)
+            return read_record(path, RunRecord)
         except FileNotFoundError:
             raise DataError(f"{self.path.parent} holds no unfinished run (there is no {path}); {REMEDY}") from None
         except (OSError, ValueError) as error:
@@ -145,12 +150,12 @@ class Folder:
     def keep(self, state: Tensor, report: MemberReport) -> None:
         write_member(self.member_file(report.member, report.lead), state, report)
 
-    def finished(self, members: Sequence[int], lead: int = 0) -> list[int]:
-        """Return those of the members that are finished and whole. Damaged ones are remembered as such."""
+    def finished(self, members: Sequence[int], lead: int = 0, shape: Sequence[int] | None = None) -> list[int]:
+        """Return those of the members that are finished, whole and of this shape. Damaged ones are remembered as such."""
         finished = []
         for member in members:
             try:
-                read_member(self.member_file(member, lead), member, lead)
+                read_member(self.member_file(member, lead), member, lead, shape)
                 finished.append(member)
             except FileNotFoundError:
                 continue
@@ -175,27 +180,28 @@ class Folder:
         furthest: dict[int, float] = {}
         for folder in sorted(subfolders(self.rounds)):
             done = self.whole(folder)
-            for column, member in enumerate(done["members"] if done and done["lead"] == lead else []):
-                rounds = done["rounds"][column] if done else 0.0
+            if done is None or done.lead != lead:
+                continue
+            for column, (member, rounds) in enumerate(zip(done.members, done.rounds, strict=True)):
                 if member in members and rounds > furthest.get(member, 0.0):
-                    furthest[member], locations[str(member)] = rounds, [str(folder), column, done["ranks"] if done else 0]
+                    furthest[member], locations[str(member)] = rounds, [str(folder), column, done.ranks]
         return locations
 
     def prune_rounds(self, finished: Sequence[int], lead: int = 0) -> None:
         """Remove rounds whose members are all finished, and those of earlier lead times."""
         for folder in subfolders(self.rounds):
             try:
-                done = read_record(folder / "done.json")
+                done = read_record(folder / "done.json", RoundRecord)
             except (OSError, ValueError):
                 continue
-            if done["lead"] < lead or set(done["members"]) <= set(finished):
+            if done.lead < lead or set(done.members) <= set(finished):
                 remove_round(folder)
 
-    def whole(self, folder: Path) -> dict[str, Any] | None:
+    def whole(self, folder: Path) -> RoundRecord | None:
         """Return what a round says of itself; None where it was not finished or a file is not what was written."""
         try:
-            done = read_record(folder / "done.json")
-            for rank, expected in enumerate(done["sha256_of_ranks"]):
+            done = read_record(folder / "done.json", RoundRecord)
+            for rank, expected in enumerate(done.sha256_of_ranks):
                 refuse_link(folder / f"rank-{rank}.safetensors")
                 if hashlib.sha256((folder / f"rank-{rank}.safetensors").read_bytes()).hexdigest() != expected:
                     raise ValueError(f"the file of rank {rank} is not what was written")
@@ -207,28 +213,35 @@ class Folder:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return the keys that differ, of what decides the fields."""
-    old, new = deciding(old), deciding(new)
-    sections = [name for name in new if old.get(name) != new[name]]
-    keys = []
-    for name in sections:
-        before, after = old.get(name), new[name]
-        if isinstance(before, dict) and isinstance(after, dict):
-            keys += [f"{name}.{key}" for key in after if before.get(key) != after[key]]
-        else:
-            keys.append(name)
-    return keys
+    """Return the keys that differ, of what decides the fields and the files, and of those that one lacks, which."""
+    before, after = flat(deciding(old)), flat(deciding(new))
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    lacks = {key: "the checkpoint" if key not in before else "the configuration" for key in before.keys() ^ after.keys()}
+    return [f"{key} (missing in {lacks[key]})" if key in lacks else key for key in changed]
+
+
+def flat(tree: dict[str, Any]) -> dict[str, str]:
+    """Return the values of a configuration as text, by section and key."""
+    values: dict[str, str] = {}
+    for name, section in tree.items():
+        pairs = {f"{name}.{key}": value for key, value in section.items()} if isinstance(section, dict) else {name: section}
+        values |= {key: json.dumps(value, sort_keys=True) for key, value in pairs.items()}
+    return values
 
 
 def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> None:
-    """Raise ConfigError unless a checkpoint is of this configuration and of these inputs."""
+    """Raise ConfigError unless a checkpoint is of this configuration and of these inputs, all of them."""
     about = folder.about()
-    if about["digest"] != digest(config):
-        changed = ", ".join(differences(about["config"], config))
+    if changed := differences(about.config, config):
         raise ConfigError(
-            f"the checkpoint in {folder.path.parent} is of another configuration: other values of {changed}; go on "
+            f"the checkpoint in {folder.path.parent} is of another configuration: other values of {', '.join(changed)}; go on "
             f"without these overrides, or {REMEDY}"
         )
-    for name, value in inputs.items():
-        if about["inputs"].get(name) != value:
-            raise ConfigError(f"{name} is not the file that the checkpoint in {folder.path.parent} began with; {REMEDY}")
+    for name in sorted(inputs.keys() | about.inputs.keys()):
+        if about.inputs.get(name) != inputs.get(name):
+            missing = "there is none now" if name in about.inputs else f"{folder.path / 'run.json'} has no digest of it"
+            reason = "its digest is another one" if name in about.inputs and name in inputs else missing
+            raise ConfigError(
+                f"{name} is not the file that the checkpoint in {folder.path.parent} began with ({reason}); bring that one "
+                f"back, or {REMEDY}"
+            )

@@ -9,7 +9,9 @@ import numpy as np
 
 from parampi.engine import Engine
 from parampi.engine.snapshot import restore
-from parampi.run.checkpoint.folder import SnapshotLocation
+from parampi.errors import DataError
+from parampi.run.checkpoint.folder import REMEDY, SnapshotLocation
+from parampi.run.checkpoint.records import DAMAGE
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
 
@@ -33,8 +35,14 @@ class CheckpointHook:
 
     def restore(self, engine: Engine, members: Sequence[int]) -> None:
         """Bring an engine that has not begun to where its members were left."""
-        if self.locations:
+        if not self.locations:
+            return
+        try:
             restore(engine, [read_snapshot(self.locations[str(m)]) if str(m) in self.locations else None for m in members])
+        except (*DAMAGE, LookupError, RuntimeError) as error:
+            folders = ", ".join(sorted({str(location[0]) for location in self.locations.values()}))
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise DataError(f"{folders}: what was kept of a round is not what this run keeps ({reason}); {REMEDY}") from error
 
     def after(self, engine: Engine) -> bool:
         """Keep what is due between two rounds, on all ranks of the group; returns whether to stop."""

@@ -1,6 +1,7 @@
 """The folder of a checkpoint: recognised by a file of ours before anything in it is written or removed.
 
-Only files whose names this package gives are removed, and folders once they are empty. Links are not followed.
+Only files whose names this package gives are removed, and folders once they are empty. Links are removed, not followed. Where
+something else is left in the folder, so is the lock: the next run recognises it.
 """
 
 import fcntl
@@ -15,6 +16,8 @@ from pathlib import Path
 from parampi.errors import OutputError
 from parampi.fields.atomic_files import PARTIAL, writing
 
+FOLDER = ".parampi-"
+"""Beginning of the name of a folder of checkpoints."""
 LOCK = "parampi-lock"
 """Marks a folder as a checkpoint of ours, and keeps other jobs out. Only its owner may open it: nobody else can hold it."""
 PATIENCE = 3.0
@@ -25,8 +28,13 @@ ROUND_FILE = r"rank-\d+\.safetensors|done\.json"
 
 
 def folder_name(ensemble: str) -> str:
-    """Return the name of the folder beside an ensemble."""
-    return f".parampi-{Path(ensemble).name}"
+    """Return the name of the folder for an ensemble, by its name in the directory of the run, subfolders included."""
+    return FOLDER + os.path.normpath(ensemble).replace("%", "%25").replace("/", "%2F")
+
+
+def ensemble_name(folder: Path) -> str:
+    """Return the name of the ensemble that a folder is for."""
+    return folder.name.removeprefix(FOLDER).replace("%2F", "/").replace("%25", "%")
 
 
 def recognised(path: Path) -> bool:
@@ -92,18 +100,21 @@ def open_lock(path: Path) -> int:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint of ours, the lock last; what else lies in the folder stays."""
+    """Remove a checkpoint of ours, the lock last; what else lies in the folder stays, and the lock with it."""
     if recognised(path):
         remove_files(path, RECORD)
         remove_contents(path)
-        remove_files(path, re.escape(LOCK))
+        if os.listdir(path) == [LOCK]:
+            remove_files(path, re.escape(LOCK))
         remove_empty(path)
 
 
 def remove_contents(path: Path) -> None:
     """Remove the members and rounds that a checkpoint holds."""
+    remove_links(path, "members|rounds")
     remove_files(path / "members", MEMBER)
     remove_empty(path / "members")
+    remove_links(path / "rounds", ROUND)
     for place in subfolders(path / "rounds"):
         if re.fullmatch(ROUND, place.name):
             remove_round(place)
@@ -124,12 +135,19 @@ def subfolders(path: Path) -> list[Path]:
 
 
 def remove_files(path: Path, names: str) -> None:
-    """Remove the files of a folder whose names fit, and those that were still being written."""
+    """Remove the files of a folder whose names fit, and those that were still being written; also links in their places."""
     if path.is_symlink() or not path.is_dir():
         return
     pattern = re.compile(rf"(?:{names})|\.(?:{names}){re.escape(PARTIAL)}")
     for place in path.iterdir():
-        if pattern.fullmatch(place.name) and is_plain(place):
+        if pattern.fullmatch(place.name) and (is_plain(place) or place.is_symlink()):
+            place.unlink(missing_ok=True)
+
+
+def remove_links(path: Path, names: str) -> None:
+    """Remove links of these names in a folder, not what they lead to."""
+    for place in () if path.is_symlink() or not path.is_dir() else path.iterdir():
+        if place.is_symlink() and re.fullmatch(names, place.name):
             place.unlink(missing_ok=True)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -12,6 +13,9 @@ from torch import Tensor, uint8
 from parampi.fields.atomic_files import write_whole
 from parampi.fields.json_text import to_json
 from parampi.report import MemberReport
+from parampi.run.stored_records import Stored, StoredReport, validated
+
+R = TypeVar("R", bound=Stored)
 
 SEAL = "sha256"
 """Key of the digest of all else in a record."""
@@ -36,13 +40,16 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     write_whole(path, to_json(record | {SEAL: digest_of(record)}, indent=1).encode())
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return a record. Raises ValueError where it is not what was written, and OSError."""
+def read_record(path: Path, schema: type[R]) -> R:
+    """Return a record. Raises ValueError where it is not what was written or is none of this schema, and OSError."""
     refuse_link(path)
-    record = json.loads(path.read_text())
-    if not isinstance(record, dict) or record.get(SEAL) != digest_of(record):
-        raise ValueError("its digest does not fit its content")
-    return record
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record, dict) or record.pop(SEAL, None) != digest_of(record):
+            raise ValueError("its digest does not fit its content")
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    return validated(schema, record)
 
 
 def write_member(path: Path, state: Tensor, report: MemberReport) -> None:
@@ -51,14 +58,20 @@ def write_member(path: Path, state: Tensor, report: MemberReport) -> None:
     write_whole(path, save({"state": state}, {"report": facts, SEAL: member_digest(state, facts)}))
 
 
-def read_member(path: Path, member: int, lead: int) -> tuple[Tensor, MemberReport]:
-    """Return a finished member. Raises one of DAMAGE where the file is not what was written, or is of another member."""
+def read_member(path: Path, member: int, lead: int, shape: Sequence[int] | None = None) -> tuple[Tensor, MemberReport]:
+    """Return a finished member. Raises one of DAMAGE where the file is not what was written, or is of another member or, where
+    that is known, of another shape."""
     refuse_link(path)
     with safe_open(path, "pt") as file:
         state, metadata = file.get_tensor("state"), file.metadata()
     if metadata[SEAL] != member_digest(state, metadata["report"]):
         raise ValueError("its digest does not fit its content")
-    report = MemberReport(**json.loads(metadata["report"]))
+    try:
+        report = MemberReport(**validated(StoredReport, json.loads(metadata["report"])).model_dump())
+    except RecursionError:
+        raise ValueError("its report is nested too deep") from None
+    if not state.is_floating_point() or (shape is not None and tuple(state.shape) != tuple(shape)):
+        raise ValueError(f"its field is {state.dtype} of shape {list(state.shape)}; expected numbers of shape {shape}")
     if (report.member, report.lead) != (member, lead):
         raise ValueError(f"it is of member {report.member} at lead time {report.lead}")
     return state, report

@@ -9,9 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from parampi.ensemble import MAX_MEMBERS, member_numbers
 from parampi.errors import ConfigError
 from parampi.fields import STORES
+from parampi.fields.atomic_files import PARTIAL
+from parampi.fields.stores.parts import parts_folder
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
-from parampi.run.config.path_names import OutputName, PathName
+from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
 
 
 class Strict(BaseModel):
@@ -78,7 +80,8 @@ class Condition(Strict):
     the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place. `static` and
     `static_variables`: a file of fields (y, x) that follow the variables in every case. `lead_times`: forecasts in a row,
     each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
-    `lead_step`: time from one to the next, such as 6 hours, that of the files if None."""
+    `lead_step`: time from one to the next, such as 6 hours, that of the files if None; `forcing_at`: variables that no result
+    replaces are those of the time from which a step goes ("start") or of that to which it goes ("end")."""
 
     files: PathName | list[PathName]
     variables: list[str] = Field(min_length=1)
@@ -89,6 +92,7 @@ class Condition(Strict):
     static_variables: list[str] = []
     lead_times: int | None = Field(None, ge=1)
     lead_step: str | None = None
+    forcing_at: Literal["start", "end"] = "start"
     feed: dict[str, str] | None = None
 
     @model_validator(mode="after")
@@ -176,12 +180,21 @@ class Output(Strict):
     @model_validator(mode="after")
     def each_has_a_name(self) -> "Output":
         names: dict[str, str] = {}
+        if len(self.checkpoint.name.encode(errors="surrogateescape")) > LONGEST_NAME:
+            raise ValueError(
+                f"ensemble = {self.ensemble} is too long for the name of its folder of checkpoints; choose another one"
+            )
         for name, path in self.files().items():
             place = str(path).casefold()  # there are file systems to which upper and lower case are equal
             if place in names:
                 raise ValueError(f"{names[place]} and {name} are both {path}; give each file a name of its own")
-            if path.is_relative_to(self.checkpoint):
-                raise ValueError(f"{name} is {path}, in the folder of checkpoints, which is removed; choose another name")
+            for folder, kind in ((self.checkpoint, "checkpoints, which is removed"), (self.parts, "the ensemble's parts")):
+                if Path(place).is_relative_to(str(folder).casefold()):
+                    raise ValueError(f"{name} is {path}, in the folder of {kind}; choose another name")
+            if place.endswith(PARTIAL):
+                raise ValueError(
+                    f"{name} is {path}; {PARTIAL} is the ending of files that are not finished; choose another name"
+                )
             if not path.is_relative_to(normal_path(self.directory, ".")):
                 raise ValueError(f"{name} is {path}, outside of the directory {self.directory}; give a name below it")
             names[place] = name
@@ -202,6 +215,11 @@ class Output(Strict):
     def checkpoint(self) -> Path:
         """The folder of checkpoints."""
         return normal_path(self.directory, folder_name(self.ensemble))
+
+    @property
+    def parts(self) -> Path:
+        """The folder of parts."""
+        return parts_folder(normal_path(self.directory, self.ensemble))
 
 
 class RunConfig(Strict):

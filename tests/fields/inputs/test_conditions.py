@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parampi.errors import DataError
-from parampi.fields import PER_CASE, Conditions, DatasetStatistics, NetCDFStore, read_members
+from parampi.fields import PER_CASE, Conditions, DatasetStatistics, FileSamples, NetCDFStore, Rollout, read_members
 from parampi.fields.stores.base import MemberFacts
 from tests.fields.schemas import schema_of
 
@@ -59,6 +59,7 @@ def test_several_files_follow_one_another(tmp_path, statistics):
 def test_a_file_of_plain_hdf5(tmp_path, statistics):
     with h5py.File(tmp_path / "a.h5", "w", track_order=True) as file:
         file["u"] = FIELDS["u"]
+        file["u"].attrs["units"] = "m s-1"
     conditions = Conditions([tmp_path / "a.h5"], ("u",), statistics)
     assert conditions.cases.attributes["units"] == "1" and np.allclose(conditions([3]), expected(statistics, ("u",), [3]))
 
@@ -68,6 +69,7 @@ def test_a_file_of_one_field_is_one_case(tmp_path, statistics):
         file.createDimension("y", 4)
         file.createDimension("x", 5)
         file.createVariable("u", "f4", ("y", "x"))[:] = FIELDS["u"][2]
+        file["u"].units = "m s-1"
     conditions = Conditions([tmp_path / "a.nc"], ("u",), statistics)
     assert conditions.cases.indices == [0] and np.allclose(conditions([0]), expected(statistics, ("u",), [2]), atol=1e-6)
 
@@ -80,22 +82,22 @@ def gaps(values):
 
 BAD = {
     "no file": (lambda p: ([p / "none.nc"], ("u",), {}), r"none\.nc does not exist"),
-    "an empty file": (lambda p: ([empty(p)], ("u",), {}), r"empty\.nc cannot be read as NetCDF"),
-    "a truncated file": (lambda p: ([truncated(p)], ("u",), {}), r"a\.nc cannot be read as NetCDF"),
-    "no such variable": (lambda p: ([write(p / "a.nc")], ("q",), {}), "has no variable q; it has time, u, v, w"),
-    "not in the file": (lambda p: ([write(p / "a.nc", names=("v",))], ("u",), {}), "has no variable u; it has time, v"),
+    "an empty file": (lambda p: ([empty(p)], ("u",), {}), r"empty\.nc is no file of NetCDF or HDF5: it is empty"),
+    "a truncated file": (lambda p: ([truncated(p)], ("u",), {}), r"a\.nc cannot be read as HDF5 \(.*truncated.*again"),
+    "no such variable": (lambda p: ([write(p / "a.nc")], ("q",), {}), "has no variable q; it has u, v, w, time"),
+    "not in the file": (lambda p: ([write(p / "a.nc", names=("v",))], ("u",), {}), "has no variable u; it has v, time"),
     "other units": (
-        lambda p: ([write(p / "a.nc", units={"u": "km h-1"})], ("u",), {}),
-        r"a\.nc: u is in 'km h-1', its statistics in 'm s-1'; convert the one or the other",
+        lambda p: ([write(p / "a.nc", units={"u": "K"})], ("u",), {}),
+        r"a\.nc: u is in 'K', and its statistics, or the first file, are in 'm s-1'; convert",
     ),
-    "another grid": (lambda p: ([write(p / "a.nc"), wider(p)], ("u",), {}), r"b\.nc has fields of 4 x 6 points, .*same grid"),
+    "another grid": (lambda p: ([write(p / "a.nc"), wider(p)], ("u",), {}), r"b\.nc has fields of 4 x 6 points along y and x"),
     "another calendar": (
         lambda p: ([write(p / "a.nc"), write(p / "b.nc", time={"calendar": "360_day"})], ("u",), {}),
-        r"b\.nc: time has calendar '360_day', but 'noleap' in .*a\.nc; files that follow one another must agree",
+        r"b\.nc: time has the calendar 360_day, but that of .*a\.nc is noleap; files that follow one another must agree",
     ),
-    "other units of time": (
+    "times that come twice": (
         lambda p: ([write(p / "a.nc"), write(p / "b.nc", time={"units": "hours since 2001-01-01"})], ("u",), {}),
-        "time has units 'hours since 2001-01-01', but 'days since",
+        r"time = 2001-01-01 00:00:00 \(0 days since 2001-01-01\) is in .*a\.nc and in .*b\.nc; leave one out",
     ),
     "a case that is not there": (
         lambda p: ([write(p / "a.nc")], ("u",), {"select": [0, 6]}),
@@ -105,7 +107,7 @@ BAD = {
     "no case": (lambda p: ([write(p / "a.nc")], ("u",), {"select": []}), r"condition\.select = \[\]"),
     "missing values": (
         lambda p: ([write(p / "a.nc", u=gaps((2, 1)))], ("u",), {}),
-        r"u of case 2 in .*a\.nc has 5 missing values of 20; fill them, or give the mean",
+        r"u of case 2 in .*a\.nc, 2001-01-05 .*, has 5 missing values of 20; fill them, or give the mean",
     ),
     "an all-NaN channel": (
         lambda p: ([write(p / "a.nc", u=gaps(2))], ("u",), {"missing": "mean"}),
@@ -131,6 +133,7 @@ def wider(folder):
         for name, size in (("time", 1), ("y", 4), ("x", 6)):
             file.createDimension(name, size)
         file.createVariable("u", "f8", ("time", "y", "x"))[:] = 0
+        file["u"].units = "m s-1"
     return folder / "b.nc"
 
 
@@ -139,6 +142,7 @@ def layered(folder):
         for name, size in (("time", 1), ("z", 2), ("y", 4), ("x", 5)):
             file.createDimension(name, size)
         file.createVariable("u", "f8", ("time", "z", "y", "x"))[:] = 0
+        file["u"].units = "m s-1"
     return folder / "a.nc"
 
 
@@ -171,3 +175,42 @@ def test_the_store_has_an_axis_of_cases(tmp_path, statistics):
     fields, realizations = read_members(tmp_path / "e.nc", ["u", "v"])
     assert fields.shape == (4, 2, 8, 10) and realizations == [0, 0, 3, 3]
     assert np.array_equal(fields[1], made[PER_CASE])
+
+
+def test_forcing_is_of_the_time_and_not_of_the_index(tmp_path):
+    """Hourly files and steps of three hours: the forcing of the start of each step, or of its end."""
+    path = write(tmp_path / "a.nc", times=range(6), time={"units": "hours since 2001-01-01"})  # every 2 hours
+    fields = RNG.normal([[[[1.0]], [[5.0]]]], 2.0, (30, 2, 4, 5))
+    statistics = DatasetStatistics.from_samples(
+        fields, ["u", "v"], ["m s-1", "K"], ["u", "v"], x=np.arange(5.0), y=np.arange(4.0)
+    )
+    for at, expected_hours in (("start", [0, 4, 8]), ("end", [4, 8, 12])):
+        rollout = Rollout(3 if at == "start" else 2, "4 hours", {"u": "u"}, at)
+        conditions = Conditions([path], ("u", "v"), statistics, select=[0], rollout=rollout, channels=("u",))
+        for lead in range(rollout.steps):
+            made = conditions([0], lead, np.zeros((1, 1, 4, 5)))
+            row = expected_hours[lead] // 2
+            assert np.allclose(made[0, 1], expected(statistics, ("v",), [row])[0, 0])
+        assert np.allclose(conditions([0])[0, 0], expected(statistics, ("u",), [0])[0, 0])
+
+
+def test_values_far_from_the_statistics_are_named_before_sampling(tmp_path, statistics):
+    path = write(tmp_path / "a.nc", u=FIELDS["u"] + np.arange(6)[:, None, None] ** 3)
+    with pytest.raises(DataError, match=r"u of case 4 in .*a\.nc, 2001-01-09 .*, is up to 35.4 standard deviations"):
+        Conditions([path], ("u",), statistics).digest()
+    Conditions([path], ("u",), statistics, select=[0, 1]).digest()
+
+
+def test_each_field_is_read_once_where_they_fit(tmp_path, statistics, monkeypatch):
+    conditions = Conditions([write(tmp_path / "a.nc")], ("u",), statistics)
+    conditions.digest()
+    monkeypatch.setattr(FileSamples, "run", None)
+    assert np.allclose(conditions([3]), expected(statistics, ("u",), [3]))
+
+
+def test_a_file_that_vanishes_before_it_is_read(tmp_path, statistics):
+    path = write(tmp_path / "a.nc")
+    conditions = Conditions([path], ("u",), statistics)
+    path.rename(tmp_path / "hidden.nc")
+    with pytest.raises(DataError, match=r"a\.nc does not exist; is the name right"):
+        conditions([0])

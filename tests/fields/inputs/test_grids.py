@@ -48,9 +48,18 @@ def write_grid(path, y="rlat", x="rlon", size=8, mask=None):
 @pytest.fixture
 def project(tmp_path):
     write_grid(tmp_path / "grid.nc")
-    return write_project(
+    path = write_project(
         tmp_path, parallel__mode="bitwise", output__grid="grid.nc", output__grid_variables=WANTED, output__mask="sea"
     )
+    in_degrees(tmp_path / "statistics.nc")
+    return path
+
+
+def in_degrees(path):
+    """The grid of the statistics in the units of the grid file."""
+    with netCDF4.Dataset(path, "a") as file:
+        for axis in ("y", "x"):
+            file[axis].units = "degrees"
 
 
 def test_what_is_taken_over(tmp_path, project):
@@ -93,7 +102,7 @@ def test_a_mask_of_the_cells_that_a_field_lacks(tmp_path, project):
     ("overrides", "kind", "words"),
     [
         (["output.grid=no.nc"], DataError, r"no\.nc does not exist"),
-        (["output.grid_variables=[height]"], DataError, r"grid\.nc has no variable height; it has rlat, rlon, lat, "),
+        (["output.grid_variables=[height]"], DataError, r"grid\.nc has no variable height; it has lat, lat_bnds, lon, "),
         (["output.mask=land"], DataError, r"grid\.nc has no variable land; it has"),
         (
             ["output.mask=rlat", "output.grid_variables=[lat]"],
@@ -116,7 +125,9 @@ def test_what_is_refused(project, overrides, kind, words):
 
 def test_another_grid(tmp_path, project):
     write_grid(tmp_path / "grid.nc", size=9)
-    with pytest.raises(DataError, match=r"has 9 x 8 points along rlat and rlon, the fields have 8 x 8; give the file"):
+    with pytest.raises(
+        DataError, match=r"has fields of 9 x 8 points along rlat and rlon, the statistics of 8 x 8; all must have the same grid"
+    ):
         run(load(project))
 
 
@@ -152,16 +163,16 @@ def test_a_masked_ensemble_is_compared_with_masked_data(tmp_path, project, capsy
 
 
 def test_a_file_as_xarray_writes_it_has_fill_values_on_its_coordinates(tmp_path):
-    axis = np.arange(8.0)
+    axis = np.arange(8.0) * 0.5
     grid = xarray.Dataset(
         {"height": (("y", "x"), np.ones((8, 8)), {"units": "m"})},
         {"y": ("y", axis, {"units": "m", "long_name": "northing"}), "x": ("x", axis, {"units": "m"})},
     )
-    grid.to_netcdf(tmp_path / "grid.nc", encoding={"y": {"dtype": "i2", "scale_factor": 0.5, "_FillValue": -1}})
+    grid.to_netcdf(tmp_path / "grid.nc", encoding={"y": {"dtype": "i2", "scale_factor": 0.25, "_FillValue": -1}})
     run(load(write_project(tmp_path, output__grid="grid.nc", output__grid_variables=["height"])))
     with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert file["y"].long_name == "northing" and not {"_FillValue", "scale_factor"} & set(file["y"].ncattrs())
-        np.testing.assert_array_equal(file["y"][:], axis * 0.5)
+        np.testing.assert_array_equal(file["y"][:], axis)
 
 
 def test_texts_are_not_static_fields(tmp_path):
@@ -169,5 +180,6 @@ def test_texts_are_not_static_fields(tmp_path):
     with netCDF4.Dataset(tmp_path / "grid.nc", "a") as file:
         file.createVariable("names", str, ("rlat",))
     path = write_project(tmp_path, output__grid="grid.nc", output__grid_variables=["lat", "names"])
+    in_degrees(tmp_path / "statistics.nc")
     with pytest.raises(DataError, match="names does not hold numbers"):
         run(load(path))

@@ -184,9 +184,9 @@ def test_two_axes_of_levels():
     [
         ("t@700", r"data\.nc: t has no level 700; it has 500, 850, 1000"),
         ("t@top", r"'t@top': what follows @ must be a level, such as t@500, or \* for all"),
-        ("q@500", r"data\.nc has no variable q; it has plev, lat, lon, time, t, sp"),
+        ("q@500", r"data\.nc has no variable q; it has t, sp, plev, lat, lon, time"),
         ("lat@*", r"data\.nc: lat has the axes \(lat\), none of them of levels"),
-        ("q@*", r"data\.nc has no variable q; it has plev, lat, lon, time, t, sp"),
+        ("q@*", r"data\.nc has no variable q; it has t, sp, plev, lat, lon, time"),
     ],
 )
 def test_what_is_not_there(data, tmp_path, name, words, capsys):

@@ -47,7 +47,7 @@ def test_channels_are_chosen_by_name_and_in_that_order(tmp_path):
 @pytest.mark.parametrize(
     ("make", "names", "words"),
     [
-        (lambda folder: write(folder / "a.nc", [0]), ["w"], "has no variable w; it has x, u, v"),
+        (lambda folder: write(folder / "a.nc", [0]), ["w"], "has no variable w; it has u, v, x"),
         (lambda folder: write(folder / "a.nc", [0]), ["x"], r"x has shape \(6,\); expected samples \(..., y, x\)"),
         (lambda folder: write(folder / "a.nc", [0], ()), [], r"has no variable of samples \(..., y, x\); it has x"),
         (lambda folder: folder / "gone.nc", [], "does not exist"),
@@ -70,5 +70,6 @@ def test_grids_must_agree(tmp_path):
             file.createDimension(name, size)
         for name in ("u", "v"):
             file.createVariable(name, "f8", ("time", "y", "x"))[:] = 1.0
+            file[name].units = "m s-1"
     with pytest.raises(DataError, match="fields of 4 x 6 points"), FileSamples([first, tmp_path / "b.nc"]):
         pass

@@ -41,7 +41,7 @@ def joint(tmp_path, statistics):
 def test_nothing_is_wrong(joint):
     findings = check(joint[0])
     assert findings.problems == [] and findings.facts[0].endswith("u, T; 9 of 9 fields finished")
-    assert len(findings.facts) == 4 and "e.parts/abcdefgh-00002.nc" in findings.facts[3]
+    assert len(findings.facts) == 4 and "e.nc.parts/abcdefgh-00002.nc" in findings.facts[3]
 
 
 def problem(path):

@@ -102,11 +102,11 @@ def test_the_same_as_one_file(tmp_path, statistics, which, parts):
 def test_a_joint_file_says_that_it_is_one(tmp_path, statistics):
     path, _ = written(tmp_path, statistics, "members", 3)
     with netCDF4.Dataset(path) as file:
-        assert file.parampi_parts.split() == [f"e.parts/abcdefgh-0000{part}.nc" for part in range(3)]
+        assert file.parampi_parts.split() == [f"e.nc.parts/abcdefgh-0000{part}.nc" for part in range(3)]
         assert file.comment.startswith("The fields of members are not in this file but in the parts that parampi_parts names")
     shutil.rmtree(parts_folder(path))
     lines = check(path).table().splitlines()
-    assert lines[0].startswith("problem: ") and "e.parts/abcdefgh-00000.nc is missing: its members read as NaN" in lines[0]
+    assert lines[0].startswith("problem: ") and "e.nc.parts/abcdefgh-00000.nc is missing: its members read as NaN" in lines[0]
     assert "6 of 6 fields finished" not in "".join(lines[:3])
 
 
@@ -143,24 +143,13 @@ def test_xarray_and_h5py_open_it_as_an_ordinary_file_from_anywhere(tmp_path, sta
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     path.rename(moved / "e.nc")
-    parts_folder(path).rename(moved / "e.parts")
+    parts_folder(path).rename(moved / "e.nc.parts")
     with xarray.open_dataset(moved / "e.nc") as file:
         assert np.isfinite(file["u"].values).all()
 
 
 def test_the_cf_checker_finds_no_error(tmp_path, statistics):
     assert not findings(written(tmp_path, statistics, "cases and lead times", 2)[0])["high"]
-
-
-def test_parts_of_an_earlier_ensemble_are_removed(tmp_path, statistics):
-    path, _ = written(tmp_path, statistics, "members", 3)
-    foreign = [part_name(path, "zzzzzzzz", 0), parts_folder(path) / "notes.txt"]
-    for place in foreign:
-        place.write_text("mine")
-    schema = schema_of(statistics, NUMBERS["members"][0], 5)
-    kept = [part_name(path, "abcdefgh", part) for part in range(2)]
-    join_parts(path, schema, kept, schema.new_summary(), overwrite=True)
-    assert sorted(parts_folder(path).iterdir()) == sorted([*kept, *foreign])
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=1, max_dims=3, max_side=5)))

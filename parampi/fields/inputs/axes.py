@@ -1,0 +1,87 @@
+"""What the axes of a variable are: by their attributes as CF and COARDS have them, then by usual names, then by place.
+
+cf_xarray reads the attributes. Fields come to the network as (y, x); whatever axes stand before these are of samples or levels.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray
+
+KINDS = {"latitude": "y", "Y": "y", "longitude": "x", "X": "x", "time": "time", "T": "time", "vertical": "level", "Z": "level"}
+"""What cf_xarray calls coordinates and axes, and the roles that these have."""
+NAMES = {
+    "y": r"y|lat|latitude|nav_lat|rlat|nj|yc|yh|yq|south_north|northing|yu_ocean|yt_ocean|j",
+    "x": r"x|lon|longitude|long|nav_lon|rlon|ni|xc|xh|xq|west_east|easting|xu_ocean|xt_ocean|i",
+    "time": r"time\d?|t|times|valid_time|forecast_time|xtime|date|initial_time.*",
+    "level": r"z|i?lev|levels?|plev|pressure.*|isobaric.*|height|depth|altitude|sigma|hybrid|lev_.*|bottom_top|model_level.*",
+}
+"""Usual names of axes without attributes."""
+
+
+@dataclass(frozen=True)
+class FieldAxes:
+    """The axes of a variable: y and x by name, `level` or "", and the others, of samples, in their order."""
+
+    y: str
+    x: str
+    level: str
+    samples: tuple[str, ...]
+
+
+def roles_of(dataset: "xarray.Dataset") -> dict[str, str]:
+    """Return the role of every coordinate and axis that says what it is: y, x, time or level."""
+    import cf_xarray  # noqa: F401
+
+    roles: dict[str, str] = {}
+    accessor = dataset.cf
+    for kinds in (accessor.axes, accessor.coordinates):
+        for kind, names in kinds.items():
+            for name in names:
+                roles.setdefault(str(name), KINDS[kind])
+    return roles
+
+
+def role_by_name(name: str) -> str:
+    return next((role for role, pattern in NAMES.items() if re.fullmatch(pattern, name, re.IGNORECASE)), "")
+
+
+def field_axes(dataset: "xarray.Dataset", variable: str, expected: tuple[str, str] | None = None) -> FieldAxes | None:
+    """Return the axes of a variable; None where it has fewer than two.
+
+    `expected` are names of y and x that others use: they come before any guess.
+    """
+    axes = [str(axis) for axis in dataset[variable].dims]
+    if len(axes) < 2:
+        return None
+    roles = roles_of(dataset)
+    known = {axis: roles.get(axis) or roles_of_auxiliary(dataset, variable, axis, roles) for axis in axes}
+    if expected and set(expected) <= set(axes) and not ({"y", "x"} & set(known.values())):
+        known |= dict(zip(expected, ("y", "x"), strict=True))
+    known = {axis: role or role_by_name(axis) for axis, role in known.items()}
+    y, x = horizontal(axes, known)
+    rest = [axis for axis in axes if axis not in (y, x)]
+    levels = [axis for axis in rest if known[axis] == "level"]
+    return FieldAxes(y, x, levels[-1] if levels else "", tuple(rest))
+
+
+def roles_of_auxiliary(dataset: "xarray.Dataset", variable: str, axis: str, roles: dict[str, str]) -> str:
+    """Return the role of an axis by a coordinate of another name along it alone."""
+    coordinates = (str(name) for name, one in dataset[variable].coords.items() if one.dims == (axis,) and name != axis)
+    return next((roles[name] for name in coordinates if name in roles), "")
+
+
+def horizontal(axes: list[str], known: dict[str, str]) -> tuple[str, str]:
+    """Return y and x: those of that role, where there is one each; else the last two axes that have no other role."""
+    ys, xs = ([axis for axis in axes if known[axis] == role] for role in ("y", "x"))
+    free = [axis for axis in axes if known[axis] not in ("time", "level")]
+    if len(ys) == len(xs) == 1:
+        return ys[0], xs[0]
+    if len(ys) == 1 and len(free) > 1:
+        return ys[0], next(axis for axis in reversed(free) if axis != ys[0])
+    if len(xs) == 1 and len(free) > 1:
+        return next(axis for axis in reversed(free) if axis != xs[0]), xs[0]
+    last = free[-2:] if len(free) > 1 else axes[-2:]
+    return last[0], last[1]

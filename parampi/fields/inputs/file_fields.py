@@ -1,0 +1,223 @@
+"""What one file has of the fields that are asked for: which variables, where on the grid, in which units, at what times."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError
+from parampi.fields.channels import split_channel
+from parampi.fields.failures import intact
+from parampi.fields.inputs.axes import FieldAxes, field_axes
+from parampi.fields.inputs.datasets import require_filters
+from parampi.fields.inputs.encoding import VALID, without_invalid
+from parampi.fields.inputs.horizontal import Grid, Placement, grid_of, placement
+from parampi.fields.inputs.levels import level_axis, locate_channel
+from parampi.fields.inputs.time_axis import FileTimes, read_times
+from parampi.fields.inputs.units import Conversion, conversion
+
+if TYPE_CHECKING:
+    import xarray
+
+Floats = NDArray[np.floating[Any]]
+NO_UNITS = "1"
+"""The units of a variable that has none."""
+AHEAD = 1 << 23
+"""Bytes of a variable that are read at once, where its chunks are not larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A variable, and the channels that it gives.
+
+    channels, levels   rows of the channels, and the index of the level of each; None where the variable has no levels
+    axes, samples      y and x, and the axes of samples; `level` is the axis of levels or ""
+    conversion         into the units of all files
+    limits             of valid values
+    run                samples along the last of their axes that are read at once
+    """
+
+    variable: str
+    channels: tuple[int, ...]
+    levels: tuple[int | None, ...]
+    axes: FieldAxes
+    level: str
+    samples: tuple[str, ...]
+    conversion: Conversion
+    limits: tuple[float, float] | None
+    run: int
+
+    def read(self, dataset: "xarray.Dataset", outer: tuple[int, ...], start: int, stop: int) -> Floats:
+        """Read samples (n, channels of the variable, y, x) along the last axis of samples, NaN where values are missing."""
+        index: dict[str, Any] = dict(zip(self.samples[:-1], outer, strict=True))
+        if self.samples:
+            index[self.samples[-1]] = slice(start, stop)
+        rows = [level for level in self.levels if level is not None]
+        if rows:
+            index[self.level] = slice(min(rows), max(rows) + 1)
+        block = dataset[self.variable].isel(index)
+        order = (*self.samples[-1:], *((self.level,) if rows else ()), self.axes.y, self.axes.x)
+        values = block.values.transpose([block.dims.index(axis) for axis in order])  # a lazy transpose reads point by point
+        values = without_invalid(values, self.limits)
+        if not self.samples:
+            values = values[None]
+        values = values[:, [row - min(rows) for row in rows]] if rows else values[:, None]
+        return self.conversion(values.astype(np.float64)) if self.conversion.changes else values
+
+
+@dataclass(frozen=True, eq=False)
+class FileFields:
+    """The fields of a file: its parts, the axes of samples with their lengths, and what brings them onto the common grid."""
+
+    path: Path
+    parts: tuple[Part, ...]
+    leading: tuple[int, ...]
+    grid: Grid
+    placement: Placement
+    times: FileTimes
+    units: tuple[str, ...]
+
+    @property
+    def samples(self) -> int:
+        return int(np.prod(self.leading))
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about what is brought onto another grid or into other units."""
+        moves = ((self.grid.y, self.placement.y), (self.grid.x, self.placement.x))
+        moved = [axis.name for axis, order in moves if order is not None]
+        converted = [part.variable for part in self.parts if part.conversion.changes]
+        turned = f"{self.path}: fields are turned or rolled along {' and '.join(moved)} onto the common grid"
+        units = f"{self.path}: {', '.join(converted)} converted into {', '.join(dict.fromkeys(self.units))}"
+        return [line for line, said in ((turned, moved), (units, converted)) if said]
+
+
+def describe(
+    dataset: "xarray.Dataset",
+    path: Path,
+    names: Sequence[str],
+    *,
+    least: int,
+    grid: Grid | None,
+    units: Sequence[str] | None,
+    expected: tuple[str, str] | None,
+) -> FileFields:
+    """Return what a file has of channels. Raise DataError for variables that are not there or do not fit one another.
+
+    least      axes that a variable needs, levels left out
+    grid       the common grid; None for the file's own
+    units      of the channels; None for the file's own
+    expected   names of y and x that other files use
+    """
+    located = [locate_channel(dataset, path, name) for name in names]
+    own_units = [str(dataset[variable].attrs.get("units", "")) for variable, _ in located]
+    parts, grids = [], []
+    for variable in dict.fromkeys(variable for variable, _ in located):
+        rows = [row for row, (name, _) in enumerate(located) if name == variable]
+        axes = axes_of(dataset, path, located[rows[0]], least, expected)
+        change = conversion_of(own_units[rows[0]], units[rows[0]] if units else None, variable, path)
+        parts.append(part_of(dataset, variable, rows, [located[row][1] for row in rows], axes, change))
+        grids.append(grid_of(dataset, axes, path))
+        require_filters(dataset, path, variable)
+    leading = leading_of(dataset, path, parts, names, grids)
+    return FileFields(
+        path=path,
+        parts=tuple(parts),
+        leading=leading,
+        grid=grids[0],
+        placement=placement(grids[0], grid) if grid else Placement(),
+        times=read_times(dataset, parts[0].samples, path) if len(leading) < 2 else untimed(parts[0].samples, leading, path),
+        units=tuple(units or (one or NO_UNITS for one in own_units)),
+    )
+
+
+def untimed(samples: tuple[str, ...], leading: tuple[int, ...], path: Path) -> FileTimes:
+    return FileTimes(samples[0], None, {}, int(np.prod(leading)), path)
+
+
+def axes_of(
+    dataset: "xarray.Dataset", path: Path, located: tuple[str, int | None], least: int, expected: tuple[str, str] | None
+) -> FieldAxes:
+    """Return the axes of a variable. Raise DataError for one that does not hold numbers, or has too few axes."""
+    variable, level = located
+    if dataset[variable].dtype.kind not in "biuf":
+        raise DataError(f"{path}: {variable} does not hold numbers ({dataset[variable].dtype}); name another variable")
+    axes = field_axes(dataset, variable, expected)
+    count = dataset[variable].ndim - (level is not None)
+    if axes is None or count < least:
+        shape = tuple(int(dataset.sizes[axis]) for axis in dataset[variable].dims)
+        raise DataError(f"{path}: {variable} has shape {shape}; expected samples (..., y, x)")
+    return axes
+
+
+def conversion_of(own: str | None, common: str | None, variable: str, path: Path) -> Conversion:
+    """Return what brings values into the common units. Raise DataError where nothing does, or the file does not say its own."""
+    change = conversion(own or NO_UNITS, common) if common is not None else Conversion()
+    if change is None:
+        has = f"is in {own!r}" if own else "has no units"
+        raise DataError(
+            f"{path}: {variable} {has}, and its statistics, or the first file, are in {common!r}; "
+            + ("convert the one or the other" if own else f"write the units into the file, such as units = {common!r}")
+        )
+    return change
+
+
+def part_of(
+    dataset: "xarray.Dataset",
+    variable: str,
+    rows: Sequence[int],
+    levels: Sequence[int | None],
+    axes: FieldAxes,
+    change: Conversion,
+) -> Part:
+    """Return a part, with the axis of levels apart from those of samples where levels are named."""
+    level = level_axis(dataset, variable) if levels[0] is not None else ""
+    samples = tuple(axis for axis in axes.samples if axis != level)
+    limits = dataset[variable].attrs.get(VALID)
+    run = run_length(dataset[variable], samples, len([one for one in levels if one is not None]) or 1)
+    return Part(variable, tuple(rows), tuple(levels), axes, level, samples, change, limits, run)
+
+
+def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: int) -> int:
+    """Return how many samples to read at once: whole chunks, so that none is unpacked twice, and not less than AHEAD bytes."""
+    if not samples:
+        return 1
+    axis = variable.dims.index(samples[-1])
+    chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
+    chunk = int(chunks[axis]) if chunks else 1
+    fields = [length for name, length in zip(variable.dims, variable.shape, strict=True) if name not in samples]
+    size = max(1, int(np.prod(fields[-2:])) * levels * variable.dtype.itemsize)
+    return max(1, min(chunk * max(1, AHEAD // (size * chunk)), variable.shape[axis]))
+
+
+def leading_of(
+    dataset: "xarray.Dataset", path: Path, parts: Sequence[Part], names: Sequence[str], grids: Sequence[Grid]
+) -> tuple[int, ...]:
+    """Return the lengths of the axes of samples. Raise DataError where a variable has others than the first."""
+    shapes = [tuple(int(dataset.sizes[axis]) for axis in part.samples) for part in parts]
+    for part, shape, grid in zip(parts, shapes, grids, strict=True):
+        if shape != shapes[0] or part.samples != parts[0].samples or grid.shape != grids[0].shape:
+            raise DataError(
+                f"{path}: {split_channel(names[part.channels[0]])[0]} has shape {shape + grid.shape} along "
+                f"({', '.join((*part.samples, part.axes.y, part.axes.x))}); expected samples (..., y, x), "
+                f"{shapes[0] + grids[0].shape} along ({', '.join((*parts[0].samples, parts[0].axes.y, parts[0].axes.x))}) like "
+                f"{names[0]}"
+            )
+    return shapes[0]
+
+
+def read_run(fields: FileFields, dataset: "xarray.Dataset", outer: tuple[int, ...], start: int, stop: int) -> Floats:
+    """Read samples (n, C, H, W) of a file along its last axis of samples, on the common grid and in the common units."""
+    channels = sum(len(part.channels) for part in fields.parts)
+    block: Floats | None = None
+    for part in fields.parts:
+        with intact(fields.path, f"values of {part.variable}"):
+            values = fields.placement(part.read(dataset, outer, start, stop))
+        if block is None:
+            block = np.empty((len(values), channels, *values.shape[-2:]))
+        block[:, list(part.channels)] = values
+    assert block is not None
+    return block

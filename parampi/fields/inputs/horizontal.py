@@ -1,0 +1,155 @@
+"""Horizontal grids: whether two are the same points, and what brings fields of the one onto the other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError
+from parampi.fields.inputs.axes import FieldAxes
+from parampi.fields.inputs.units import conversion
+from parampi.fields.statistics import DatasetStatistics
+
+if TYPE_CHECKING:
+    import xarray
+
+Floats = NDArray[np.floating[Any]]
+CLOSE = 1e-2
+"""How far points of one grid may lie apart, in steps of it: coordinates are often stored as float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """An axis of a grid: its name, coordinates (None where the file has none) and units."""
+
+    name: str
+    values: Floats | None
+    units: str
+    size: int
+
+    @classmethod
+    def of(cls, name: str, values: Floats, units: str) -> "Axis":
+        """Return an axis with these coordinates; bare indices are none."""
+        indices = units == "1" and np.array_equal(values, np.arange(len(values)))
+        return cls(name, None if indices else np.asarray(values, np.float64), units, len(values))
+
+    @property
+    def round(self) -> bool:
+        """Whether it goes around the Earth, so that 360 degrees more are the same place."""
+        degrees = conversion(self.units, "degree")
+        return degrees is not None and self.units != "1" and ("lon" in self.name.lower() or "east" in self.units.lower())
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The points of fields (y, x); `source` is where they come from, for messages."""
+
+    y: Axis
+    x: Axis
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y.size, self.x.size
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """What brings fields (..., y, x) onto another grid: the order of points along both axes; None leaves an axis as it is."""
+
+    y: NDArray[np.intp] | None = None
+    x: NDArray[np.intp] | None = None
+
+    @property
+    def changes(self) -> bool:
+        return self.y is not None or self.x is not None
+
+    def __call__(self, fields: Floats) -> Floats:
+        if self.y is not None:
+            fields = fields[..., self.y, :]
+        return fields if self.x is None else fields[..., self.x]
+
+
+def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Grid:
+    """Return the grid of a variable with these axes."""
+    return Grid(axis_of(dataset, axes.y, source), axis_of(dataset, axes.x, source), str(source))
+
+
+def grid_of_statistics(statistics: DatasetStatistics) -> Grid:
+    """Return the grid of the fields that statistics are of."""
+    (y_name, x_name), source = statistics.axes, "the statistics"
+    y, x = Axis.of(y_name, statistics.y, statistics.y_units), Axis.of(x_name, statistics.x, statistics.x_units)
+    return Grid(y, x, source)
+
+
+def axis_of(dataset: "xarray.Dataset", name: str, source: str | Path) -> Axis:
+    """Return an axis with its coordinate, of its own name or along it alone; raise DataError for one with gaps."""
+    size = int(dataset.sizes[name])
+    along = [str(other) for other, one in dataset.coords.items() if one.dims == (name,)]
+    coordinate = name if name in along else next(iter(along), "")
+    if not coordinate or dataset[coordinate].dtype.kind not in "biuf":
+        return Axis(name, None, "1", size)
+    values = np.asarray(dataset[coordinate].values, np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{source}: the coordinate {coordinate} has missing values; give it all")
+    return Axis.of(name, values, str(dataset[coordinate].attrs.get("units", "1")))
+
+
+def placement(source: Grid, target: Grid) -> Placement:
+    """Return what brings fields of `source` onto `target`. Raise DataError where these are not the same points."""
+    orders = []
+    for own, other in ((source.y, target.y), (source.x, target.x)):
+        if own.size != other.size:
+            raise DataError(
+                f"{source.source} has fields of {source.y.size} x {source.x.size} points along {source.y.name} and "
+                f"{source.x.name}, {target.source} of {target.y.size} x {target.x.size}; all must have the same grid: bring "
+                f"them onto one, such as with cdo remapbil"
+            )
+        orders.append(order_along(own, other, source.source, target.source))
+    return Placement(*orders)
+
+
+def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.intp] | None:
+    """Return the order in which points of an axis are those of another; None where they are in order, or have no coordinate."""
+    if own.values is None or other.values is None:
+        return None
+    change = conversion(own.units, other.units)
+    if change is None:
+        raise DataError(
+            f"{source}: {own.name} is in {own.units!r}, but {other.name} of {target} in {other.units!r}; give both in the same "
+            f"units"
+        )
+    values, steps = change(own.values), np.abs(np.diff(other.values))
+    tolerance = CLOSE * float(steps[steps > 0].min() if (steps > 0).any() else 1.0)
+    turn = turn_of(other) if own.round or other.round else 0.0
+    for order in orders(values, other.values, turn):
+        if np.abs(around(values[order] - other.values, turn)).max() <= tolerance:
+            return None if np.array_equal(order, np.arange(len(order))) else order
+    first = int(np.argmax(np.abs(values - other.values) > tolerance))
+    raise DataError(
+        f"{source}: point {first} of {own.name} is at {own.values[first]:.6g} {own.units}, that of {target} at "
+        f"{other.values[first]:.6g} {other.units}, and no other direction or origin fits; bring both onto one grid, such as "
+        f"with cdo remapbil"
+    )
+
+
+def turn_of(axis: Axis) -> float:
+    """Return a full turn in the units of an axis."""
+    degrees = conversion("degree", axis.units)
+    return float(degrees(np.array(360.0))) if degrees else 0.0
+
+
+def around(distances: Floats, turn: float) -> Floats:
+    """Return the shortest distances on a circle of this length, 0 for a line."""
+    return distances - turn * np.rint(distances / turn) if turn else distances
+
+
+def orders(values: Floats, targets: Floats, turn: float) -> list[NDArray[np.intp]]:
+    """Return orders of points that may fit: as they are, the other way, and around the Earth from where the target begins."""
+    same = np.arange(len(values))
+    tried = [same, same[::-1]]
+    if turn:
+        tried += [np.roll(order, -int(np.abs(around(values[order] - targets[0], turn)).argmin())) for order in tried]
+    return tried

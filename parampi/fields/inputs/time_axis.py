@@ -1,0 +1,200 @@
+"""The axis along which samples of several files follow one another: by their times, whatever the units and the order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.errors import DataError
+
+if TYPE_CHECKING:
+    import xarray
+
+Floats = NDArray[np.floating[Any]]
+COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
+"""Attributes of the axis of times that are taken over."""
+ALIASES = {"gregorian": "standard", "proleptic_gregorian": "standard", "365_day": "noleap", "366_day": "all_leap"}
+"""Calendars by other names; the proleptic one is the standard one from 1582 on."""
+
+
+@dataclass(frozen=True, eq=False)
+class FileTimes:
+    """The first axis of one file: name, numbers and attributes; no `values` where it has no coordinate."""
+
+    name: str
+    values: Floats | None
+    attributes: dict[str, str]
+    size: int
+    path: Path
+
+    @property
+    def units(self) -> str:
+        return self.attributes.get("units", "")
+
+    @property
+    def calendar(self) -> str:
+        calendar = self.attributes.get("calendar", "standard").lower()
+        return ALIASES.get(calendar, calendar)
+
+    @property
+    def dated(self) -> bool:
+        """Whether its numbers are times since a date."""
+        return " since " in self.units
+
+
+@dataclass(frozen=True, eq=False)
+class TimeAxis:
+    """The axis of all samples in the order of their times.
+
+    name, values, attributes   of the coordinate, in the units of the first file
+    order                      which sample of the files, one after another, stands where
+    dated                      whether the values are times
+    """
+
+    name: str
+    values: Floats
+    attributes: dict[str, str]
+    order: NDArray[np.intp]
+    dated: bool
+
+    @property
+    def sorted(self) -> bool:
+        return not np.array_equal(self.order, np.arange(len(self.order)))
+
+    def text(self, value: float) -> str:
+        """Return a time as a date, or as its number where it is none."""
+        return date_text(value, self.attributes) if self.dated else f"{value:g}"
+
+
+def read_times(dataset: "xarray.Dataset", axes: Sequence[str], path: Path) -> FileTimes:
+    """Read the axis of samples of a variable that has at most one. Raise DataError for times that are none."""
+    if not axes:
+        return time_of_one_field(dataset, path)
+    name, size = axes[0], int(dataset.sizes[axes[0]])
+    along = [str(other) for other, one in dataset.coords.items() if one.dims == (name,)]
+    coordinate = name if name in along else next((other for other in along if is_time(dataset[other])), "")
+    if not coordinate:
+        require_no_odd_times(dataset, name, path)
+        return FileTimes(name, None, {}, size, path)
+    variable = dataset[coordinate]
+    if variable.dtype.kind not in "biuf":
+        return FileTimes(name, None, {}, size, path)
+    return file_times(coordinate, variable, path)
+
+
+def file_times(name: str, variable: "xarray.DataArray", path: Path) -> FileTimes:
+    values = np.asarray(variable.values, np.float64).reshape(-1)
+    if not np.isfinite(values).all():
+        index = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(f"{path}: {name} has no value at index {index}; give every field its time, or leave such fields out")
+    attributes = {key: str(variable.attrs[key]) for key in COPIED if key in variable.attrs}
+    return FileTimes(name, values, attributes, values.size, path)
+
+
+def time_of_one_field(dataset: "xarray.Dataset", path: Path) -> FileTimes:
+    """Return the time of a file of one field, where it has one."""
+    scalars = (str(name) for name, one in dataset.coords.items() if one.ndim == 0 and is_time(one))
+    name = next(scalars, "")
+    return file_times(name, dataset[name], path) if name else FileTimes("case", None, {}, 1, path)
+
+
+def is_time(variable: "xarray.DataArray") -> bool:
+    """Return whether a coordinate is of times, and not of the starts of forecasts."""
+    if variable.attrs.get("standard_name") == "forecast_reference_time":
+        return False
+    return variable.attrs.get("standard_name") == "time" or " since " in str(variable.attrs.get("units", ""))
+
+
+def require_no_odd_times(dataset: "xarray.Dataset", axis: str, path: Path) -> None:
+    """Raise DataError where a variable has the name of an axis of samples and several axes, such as year, month and day."""
+    if axis in dataset.variables and dataset[axis].ndim > 1:
+        axes = ", ".join(str(other) for other in dataset[axis].dims)
+        raise DataError(
+            f"{path}: {axis} has the axes ({axes}); parampi takes times of one axis, in numbers since a date, such as "
+            f"'hours since 2000-01-01'; rewrite it"
+        )
+
+
+def joined(files: Sequence[FileTimes]) -> TimeAxis:
+    """Return the axis of all samples; numbers that are no times stay in the order of the files.
+
+    Raises DataError for times that come twice or cannot be compared.
+    """
+    first, total = files[0], sum(one.size for one in files)
+    if any(one.values is None for one in files):
+        missing = next(one for one in files if one.values is None)
+        if missing is not first or any(one.values is not None for one in files):
+            other = next(one for one in files if one.values is not None)
+            raise DataError(
+                f"{missing.path} has no times along {missing.name}, {other.path} has; give all files times, or none"
+            )
+        attributes = {"long_name": "index of the condition", "units": "1"}
+        return TimeAxis(first.name, np.arange(total, dtype=np.float64), attributes, np.arange(total), False)
+    values = np.concatenate([in_units_of(one, first) for one in files])
+    order = np.arange(total)
+    if first.dated:
+        order = np.argsort(values, kind="stable")
+        require_once(files, values, order)
+    return TimeAxis(first.name, values[order], first.attributes, order, first.dated)
+
+
+def in_units_of(times: FileTimes, first: FileTimes) -> Floats:
+    """Return times in the units and the calendar of the first file. Raise DataError where they cannot be told in these."""
+    import cftime
+
+    assert times.values is not None
+    if times.calendar != first.calendar and times.dated:
+        raise DataError(
+            f"{times.path}: {times.name} has the calendar {times.calendar}, but that of {first.path} is {first.calendar}; "
+            f"files that follow one another must agree"
+        )
+    if times.dated:
+        require_dates(times)
+    if times.units == first.units:
+        return times.values
+    if not (times.dated and first.dated):
+        raise DataError(
+            f"{times.path}: {times.name} is in {times.units!r}, but in {first.units!r} in {first.path}; files that follow one "
+            f"another must agree"
+        )
+    dates = cftime.num2date(times.values, times.units, calendar=times.calendar, only_use_cftime_datetimes=True)
+    return np.asarray(cftime.date2num(dates, first.units, calendar=first.calendar), np.float64)
+
+
+def require_dates(times: FileTimes) -> None:
+    """Raise DataError for units or a calendar that cftime does not know, or numbers beyond its dates."""
+    import cftime
+
+    try:
+        ends = np.array([times.values.min(), times.values.max()]) if times.values is not None and times.size else np.zeros(1)
+        cftime.num2date(ends, times.units, calendar=times.calendar, only_use_cftime_datetimes=True)
+    except (ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{times.path}: {times.name} is in {times.units!r}, calendar {times.calendar!r}, which cftime cannot read "
+            f"({reason}); give such as 'hours since 2000-01-01' and a calendar of CF"
+        ) from None
+
+
+def require_once(files: Sequence[FileTimes], values: Floats, order: NDArray[np.intp]) -> None:
+    """Raise DataError where a time comes twice, naming it and where."""
+    twice = np.flatnonzero(np.diff(values[order]) == 0)
+    if twice.size == 0:
+        return
+    ends = np.cumsum([one.size for one in files])
+    places = [files[int(np.searchsorted(ends, order[twice[0] + k], side="right"))].path for k in (0, 1)]
+    where = f"twice in {places[0]}" if places[0] == places[1] else f"in {places[0]} and in {places[1]}"
+    when = date_text(values[order[twice[0]]], files[0].attributes)
+    raise DataError(f"{files[0].name} = {when} is {where}; leave one out, as nothing says which is right")
+
+
+def date_text(value: float, attributes: Mapping[str, str]) -> str:
+    """Return a time as a date and as its number."""
+    import cftime
+
+    calendar = attributes.get("calendar", "standard")
+    date = cftime.num2date(value, attributes["units"], calendar=calendar, only_use_cftime_datetimes=True)
+    return f"{date} ({value:g} {attributes['units']})"
