@@ -97,3 +97,14 @@ def test_tags_of_yaml_are_refused(tmp_path, capsys):
         path.write_text(path.read_text() + f"checkpoint: {value}\n")
         assert main(["run", str(path)]) == 2 and "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("key", ["output.ensemble", "output.report", "output.figure"])
+@pytest.mark.parametrize("name", ["net.py", "weights.safetensors", "statistics.nc", "cond.nc", "run.yaml"])
+def test_an_output_never_replaces_a_file_that_the_run_reads(tmp_path, capsys, key, name):
+    """Nor with --overwrite."""
+    write_conditions(tmp_path / "cond.nc", times=1)
+    path = write_project(tmp_path, condition__files="cond.nc", condition__variables=["vorticity"], sampling__members=1)
+    before = tree(tmp_path)
+    call(capsys, 2, "run", path, f"output.directory={tmp_path}", f"{key}={name}", "--overwrite")
+    assert tree(tmp_path) == before and not list(tmp_path.glob(".parampi*"))
