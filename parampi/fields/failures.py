@@ -1,4 +1,4 @@
-"""What libraries of files raise, as one line that names the file, the reason and the remedy."""
+"""Errors of the libraries of files, as one line that names the file, the reason and the remedy."""
 
 import errno
 import re

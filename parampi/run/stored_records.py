@@ -1,4 +1,4 @@
-"""What files of parampi's own must hold: one schema for each record, read in one place.
+"""Contents of parampi's own files: one schema for each record, read in one place.
 
 A seal tells damage. It does not tell who made a record: types, lengths and keys are checked before anything uses them.
 """
@@ -33,7 +33,7 @@ class Versions(Stored):
 
 
 class RunRecord(Stored):
-    """What a checkpoint says of its run, in `run.json`.
+    """The record of a checkpoint's run, in `run.json`.
 
     run       name of the run, which its ensemble file carries
     config    the configuration
@@ -56,7 +56,7 @@ class RunRecord(Stored):
 
 
 class RoundRecord(Stored):
-    """What a round says of itself, in `done.json`: who is in it, how far each is, and the files' digests."""
+    """The record of a round, in `done.json`: who is in it, how far each is, and the files' digests."""
 
     members: list[Count] = Field(min_length=1)
     lead: Count
@@ -86,7 +86,7 @@ class StoredReport(Stored):
 
 
 class StoredCondition(Stored):
-    """What is read of the conditions in an ensemble's configuration before that is checked as a whole."""
+    """The conditions in an ensemble's configuration, as far as they are read before that is checked as a whole."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -95,7 +95,7 @@ class StoredCondition(Stored):
 
 
 class StoredConfig(Stored):
-    """What is read of an ensemble's configuration before it is checked as a whole."""
+    """An ensemble's configuration, as far as it is read before it is checked as a whole."""
 
     model_config = ConfigDict(extra="allow")
 

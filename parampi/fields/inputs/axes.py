@@ -1,4 +1,4 @@
-"""What the axes of a variable are: by their attributes as CF and COARDS have them, then by usual names, then by place.
+"""Axes of a variable: known by their attributes as CF and COARDS have them, then by usual names, then by place.
 
 cf_xarray reads the attributes. Fields come to the network as (y, x); whatever axes stand before these are of samples or levels.
 """
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import xarray
 
 KINDS = {"latitude": "y", "Y": "y", "longitude": "x", "X": "x", "time": "time", "T": "time", "vertical": "level", "Z": "level"}
-"""What cf_xarray calls coordinates and axes, and the roles that these have."""
+"""Roles of the coordinates and axes of cf_xarray, by its names."""
 NAMES = {
     "y": r"y|lat|latitude|nav_lat|rlat|nj|yc|yh|yq|south_north|northing|yu_ocean|yt_ocean|j",
     "x": r"x|lon|longitude|long|nav_lon|rlon|ni|xc|xh|xq|west_east|easting|xu_ocean|xt_ocean|i",

@@ -1,4 +1,4 @@
-"""What one file has of the fields that are asked for: which variables, where on the grid, in which units, at what times."""
+"""Fields of one file: from which variables, where on the grid, in which units, at what times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ AHEAD = 1 << 23
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """A variable, and the channels that it gives.
+class ChannelSource:
+    """A variable of a file, and the channels that it gives.
 
     channels, levels   rows of the channels, and the index of the level of each; None where the variable has no levels
     axes, samples      y and x, and the axes of samples; `level` is the axis of levels or ""
@@ -73,7 +73,7 @@ class FileFields:
     """The fields of a file: its parts, the axes of samples with their lengths, and what brings them onto the common grid."""
 
     path: Path
-    parts: tuple[Part, ...]
+    parts: tuple[ChannelSource, ...]
     leading: tuple[int, ...]
     grid: Grid
     placement: Placement
@@ -172,13 +172,13 @@ def part_of(
     levels: Sequence[int | None],
     axes: FieldAxes,
     change: Conversion,
-) -> Part:
+) -> ChannelSource:
     """Return a part, with the axis of levels apart from those of samples where levels are named."""
     level = level_axis(dataset, variable) if levels[0] is not None else ""
     samples = tuple(axis for axis in axes.samples if axis != level)
     limits = dataset[variable].attrs.get(VALID)
     run = run_length(dataset[variable], samples, len([one for one in levels if one is not None]) or 1)
-    return Part(variable, tuple(rows), tuple(levels), axes, level, samples, change, limits, run)
+    return ChannelSource(variable, tuple(rows), tuple(levels), axes, level, samples, change, limits, run)
 
 
 def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: int) -> int:
@@ -194,7 +194,7 @@ def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: i
 
 
 def leading_of(
-    dataset: "xarray.Dataset", path: Path, parts: Sequence[Part], names: Sequence[str], grids: Sequence[Grid]
+    dataset: "xarray.Dataset", path: Path, parts: Sequence[ChannelSource], names: Sequence[str], grids: Sequence[Grid]
 ) -> tuple[int, ...]:
     """Return the lengths of the axes of samples. Raise DataError where a variable has others than the first."""
     shapes = [tuple(int(dataset.sizes[axis]) for axis in part.samples) for part in parts]

@@ -67,7 +67,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """What brings fields (..., y, x) onto another grid: the order of points along both axes; None leaves an axis as it is."""
+    """The order of points along both axes in which fields (..., y, x) are on another grid; None leaves an axis as it is."""
 
     y: NDArray[np.intp] | None = None
     x: NDArray[np.intp] | None = None
@@ -91,13 +91,13 @@ def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> G
 
 def places_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Floats | None:
     """Return latitudes and longitudes (2, y, x) of a curvilinear grid; None where a file has none."""
-    found: dict[str, Floats] = {}
+    by_role: dict[str, Floats] = {}
     for name, role in roles_of(dataset).items():
         variable = dataset[name]
         change = conversion(str(variable.attrs.get("units", "1")), "degree")
         if role in ("y", "x") and set(variable.dims) == {axes.y, axes.x} and variable.dtype.kind in "biuf" and change:
-            found.setdefault(role, change(np.asarray(variable.transpose(axes.y, axes.x).values, np.float64)))
-    return np.stack([found["y"], found["x"]]) if len(found) == 2 else None
+            by_role.setdefault(role, change(np.asarray(variable.transpose(axes.y, axes.x).values, np.float64)))
+    return np.stack([by_role["y"], by_role["x"]]) if len(by_role) == 2 else None
 
 
 def grid_of_statistics(statistics: DatasetStatistics) -> Grid:

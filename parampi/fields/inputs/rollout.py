@@ -69,13 +69,13 @@ class Rollout:
         """
         first = 0 if self.forcing_at == "start" else 1
         if not times.dated:
-            wanted = [case + lead + first for lead in range(self.steps)]
-            if wanted[-1] >= len(times.values):
+            indices = [case + lead + first for lead in range(self.steps)]
+            if indices[-1] >= len(times.values):
                 raise DataError(
-                    f"{self.steps} lead times from case {case} need {', '.join(names)} up to index {wanted[-1]}, but the files "
-                    f"end at {len(times.values) - 1}; take fewer lead times or earlier cases, or files that go on"
+                    f"{self.steps} lead times from case {case} need {', '.join(names)} up to index {indices[-1]}, but the "
+                    f"files end at {len(times.values) - 1}; take fewer lead times or earlier cases, or files that go on"
                 )
-            return wanted
+            return indices
         step = leads.values[0]
         starts = times.values[case] + step * (first + np.arange(self.steps))
         nearest = [int(np.abs(times.values - start).argmin()) for start in starts]
