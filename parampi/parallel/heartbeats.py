@@ -18,7 +18,7 @@ class Heartbeats:
 
     Between these, only memory is written and read, from any thread, whatever the ranks do with MPI meanwhile.
 
-    neighbour   its rank in `comm`
+    neighbour  its name for messages
     """
 
     def __init__(self, comm: "Comm"):
@@ -26,13 +26,13 @@ class Heartbeats:
 
         self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
         here, size = self.node.Get_rank(), self.node.Get_size()
-        self.window = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)
+        self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)
         memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (here, (here + 1) % size)]
         self.mine, self.others = (np.frombuffer(place, np.int64) for place in memory)
         self.mine[0] = self.heard = 0
         ranks = np.empty(size, np.int64)
         self.node.Allgather(np.array([comm.Get_rank()], np.int64), ranks)  # all counts are 0 from here on
-        self.neighbour = int(ranks[(here + 1) % size])
+        self.neighbour = f"rank {ranks[(here + 1) % size]} of {comm.Get_size()}"
 
     def beat(self) -> bool:
         """Count, and return whether the neighbour has counted since the last time, or need not."""

@@ -123,7 +123,7 @@ class Watchdog:
         """End the job where the neighbour has not been heard for too long."""
         self.silence = 0.0 if heartbeats.beat() else self.silence + seconds
         if self.silence > self.limit + 2 * self.tick:
-            silent = f"rank {heartbeats.neighbour} has given no sign of life for {self.silence:.1f} s (parallel.hang_timeout)"
+            silent = f"{heartbeats.neighbour} has given no sign of life for {self.silence:.1f} s (parallel.hang_timeout)"
             self.end(silent, f"{place_of(self.comm)}, which noticed that, is at")
 
     def trouble(self) -> str:
