@@ -26,7 +26,7 @@ class Heartbeats:
 
         self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
         here, size = self.node.Get_rank(), self.node.Get_size()
-        self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)
+        self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)  # type: ignore[arg-type]
         memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (here, (here + 1) % size)]
         self.mine, self.others = (np.frombuffer(place, np.int64) for place in memory)
         self.mine[0] = self.heard = 0

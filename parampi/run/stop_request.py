@@ -38,6 +38,7 @@ class StopRequest:
     """A request to stop: a signal that was `received`, or a time of `seconds` from `begin` that is over.
 
     at_once   ends the run when a signal comes again
+    process   whose request it is; children that it forks end by signals, as if nobody listened
     """
 
     seconds: float | None = None
@@ -45,9 +46,14 @@ class StopRequest:
     received: str = ""
     arrivals: Arrivals = field(default_factory=Arrivals)
     at_once: Callable[[int], None] = leave_at_once
+    process: int = field(default_factory=os.getpid)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Remember a signal; one that comes again ends the run at once."""
+        if os.getpid() != self.process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         if self.arrivals.again(number):
             self.at_once(number)
         self.received = signal.Signals(number).name
