@@ -24,6 +24,7 @@ from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.parallel.heartbeats import Heartbeats
 from parampi.parallel.launch import end_job, place_of
 from parampi.run.model_loading import load_denoiser
+from parampi.run.signal_pipe import woken_by_signals
 from parampi.run.stop_request import AT_ONCE, SIGNALS, Arrivals, StopRequest
 
 if TYPE_CHECKING:
@@ -42,10 +43,6 @@ TICKS, SHORTEST, LONGEST = 10, 0.05, 10.0
 """Looks at the clock within the time of a round, and least and most seconds between two."""
 MEANWHILE = 2.0
 """Seconds in which the main thread may end by itself what a signal ends."""
-NOTHING = -1
-"""In the place of a file descriptor."""
-PIPES: set[int] = set()
-"""File descriptors of this process's watchdogs, into which signals are written."""
 PACKAGE = Path(parampi.__file__).parent
 
 Timeout = float | Literal["auto"] | None
@@ -207,33 +204,3 @@ def awake(watchdog: Watchdog) -> Iterator[None]:
             thread.join()
             if watchdog.heartbeats:
                 watchdog.heartbeats.leave()
-
-
-@contextmanager
-def woken_by_signals() -> Iterator[tuple[int, int]]:
-    """Yield the two ends of a pipe into which the numbers of signals are written when they come, also while the main thread
-    is in a call that no handler interrupts. A program that has its own such pipe keeps it."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    PIPES.add(writing)
-    ours = threading.current_thread() is threading.main_thread()
-    if ours and (theirs := signal.set_wakeup_fd(writing, warn_on_full_buffer=False)) != NOTHING:
-        signal.set_wakeup_fd(theirs)
-        ours = False
-    try:
-        yield reading, writing
-    finally:
-        if ours and (theirs := signal.set_wakeup_fd(NOTHING)) != writing:
-            signal.set_wakeup_fd(theirs)
-        PIPES.remove(writing)
-        os.close(reading)
-        os.close(writing)
-
-
-def keep_own_signals() -> None:
-    """Write the signals of a process that was forked nowhere: its parent's watchdog would take them for the parent's."""
-    if threading.current_thread() is threading.main_thread() and (theirs := signal.set_wakeup_fd(NOTHING)) not in PIPES:
-        signal.set_wakeup_fd(theirs)
-
-
-os.register_at_fork(after_in_child=keep_own_signals)

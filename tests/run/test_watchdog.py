@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from parampi.engine import Engine
 from parampi.run import watchdog as house
 from parampi.run.config import load
 from parampi.run.job import run
@@ -70,6 +71,48 @@ def test_a_round_that_is_too_long_ends_the_job(last_words, in_a_round):
     assert "test_watchdog.py" in message
 
 
+def test_a_rank_that_waits_for_others_has_twice_the_time(last_words, in_a_round, monkeypatch):
+    monkeypatch.setattr(house, "waits_for_others", lambda frames: True)
+    watchdog = Watchdog(StopRequest(), 5.0)
+    watchdog.count(10.9)
+    assert not last_words
+    with pytest.raises(Ended):
+        watchdog.count(0.2)
+    assert last_words[0][1].startswith("this process has been in one round, waiting for other ranks, for 11.1 s")
+
+
+class Neighbour:
+    """In the place of the memory that ranks share."""
+
+    neighbour, beats = "rank 1 of 2", True
+
+    def beat(self):
+        return self.beats
+
+
+def test_a_neighbour_that_is_silent_for_too_long_ends_the_job(last_words):
+    neighbour = Neighbour()
+    watchdog = Watchdog(StopRequest(), 5.0, heartbeats=neighbour)
+    watchdog.count(100.0)
+    neighbour.beats = False
+    watchdog.count(5.9)
+    neighbour.beats = True
+    watchdog.count(1.0)
+    neighbour.beats = False
+    watchdog.count(5.9)
+    assert not last_words
+    with pytest.raises(Ended):
+        watchdog.count(0.2)
+    assert last_words[0][1].startswith("rank 1 of 2 has given no sign of life for 6.1 s (parallel.hang_timeout)")
+
+
+def test_what_a_round_is_doing():
+    calls = {name: type("Frame", (), {"f_code": getattr(Engine, name).__code__}) for name in ("advance", "enter", "state")}
+    assert house.activity([calls["advance"]]) == "has been in one round"
+    assert not house.activity([calls["enter"], calls["advance"]]), "a terminal that is halted"
+    assert not house.activity([calls["state"]]), "a checkpoint"
+
+
 def test_time_between_rounds_has_no_limit(last_words):
     Watchdog(StopRequest(), 5.0).count(100)
     assert not last_words
@@ -106,6 +149,39 @@ def test_nothing_is_left_of_a_watchdog():
         assert any(thread.name == "parampi watchdog" for thread in threading.enumerate())
     assert not any(thread.name == "parampi watchdog" for thread in threading.enumerate())
     assert signal.set_wakeup_fd(before) == before and len(os.listdir("/proc/self/fd")) == files
+
+
+def test_a_program_that_has_its_signals_written_elsewhere_keeps_that():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        with watched(StopRequest(), "auto", None):
+            assert signal.set_wakeup_fd(writing) == writing
+        assert signal.set_wakeup_fd(before) == writing
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_child_that_a_network_forks_ends_by_signals_and_its_parent_hears_nothing():
+    reading, writing = os.pipe()
+    with StopRequest().listening() as stop, watched(stop, "auto", None) as watchdog:
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b"1")
+            time.sleep(60)
+            os._exit(1)
+        os.read(reading, 1)
+        os.kill(child, signal.SIGTERM)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+        time.sleep(0.1)
+        assert not stop.received and not watchdog.arrivals.first
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.1)
+        assert stop.received == "SIGUSR1" and list(watchdog.arrivals.first) == [signal.SIGUSR1]
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_run_in_another_thread_is_watched_too(tmp_path):
