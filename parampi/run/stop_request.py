@@ -17,7 +17,7 @@ SAME = 1.0
 
 @dataclass
 class Arrivals:
-    """Arrivals of signals, to know those that come again."""
+    """Arrivals of signals, to know those that come again. A handler and a watchdog may both report one."""
 
     first: dict[int, float] = field(default_factory=dict)
 

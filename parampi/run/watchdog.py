@@ -25,7 +25,7 @@ from parampi.parallel.heartbeats import Heartbeats
 from parampi.parallel.launch import end_job, place_of
 from parampi.run.model_loading import load_denoiser
 from parampi.run.signal_pipe import woken_by_signals
-from parampi.run.stop_request import AT_ONCE, SIGNALS, Arrivals, StopRequest
+from parampi.run.stop_request import AT_ONCE, SIGNALS, StopRequest
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -67,7 +67,6 @@ class Watchdog:
     silence: float = 0.0
     longest: float | None = None
     begin: float = field(default_factory=time.monotonic)
-    arrivals: Arrivals = field(default_factory=Arrivals)
     main: int = field(default_factory=threading.get_ident)
     ending: threading.Event = field(default_factory=threading.Event)
 
@@ -144,7 +143,7 @@ class Watchdog:
 
     def hear(self, number: int) -> None:
         """End the job at a signal that comes again, unless the main thread can."""
-        if number in SIGNALS and self.arrivals.again(number) and not self.ending.wait(MEANWHILE):
+        if number in SIGNALS and self.stop.arrivals.again(number) and not self.ending.wait(MEANWHILE):
             self.at_once(number)
 
     def at_once(self, number: int) -> None:

@@ -166,7 +166,7 @@ def test_a_program_that_has_its_signals_written_elsewhere_keeps_that():
 
 def test_a_child_that_a_network_forks_ends_by_signals_and_its_parent_hears_nothing():
     reading, writing = os.pipe()
-    with StopRequest().listening() as stop, watched(stop, "auto", None) as watchdog:
+    with StopRequest().listening() as stop, watched(stop, "auto", None):
         child = os.fork()
         if child == 0:
             os.write(writing, b"1")
@@ -176,10 +176,10 @@ def test_a_child_that_a_network_forks_ends_by_signals_and_its_parent_hears_nothi
         os.kill(child, signal.SIGTERM)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
         time.sleep(0.1)
-        assert not stop.received and not watchdog.arrivals.first
+        assert not stop.received and not stop.arrivals.first
         os.kill(os.getpid(), signal.SIGUSR1)
         time.sleep(0.1)
-        assert stop.received == "SIGUSR1" and list(watchdog.arrivals.first) == [signal.SIGUSR1]
+        assert stop.received == "SIGUSR1" and list(stop.arrivals.first) == [signal.SIGUSR1]
     os.close(reading)
     os.close(writing)
 
