@@ -120,7 +120,7 @@ def signalled_after(rounds: int) -> Iterator[None]:
     after, made = CheckpointHook.after, itertools.count(1)
 
     def signalled(hook: CheckpointHook, engine: Any) -> bool:
-        hook.stop.received = "SIGUSR1" if next(made) >= rounds else ""
+        hook.watchdog.stop.received = "SIGUSR1" if next(made) >= rounds else ""
         return after(hook, engine)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -13,49 +14,95 @@ from parampi.errors import AfterwardsError, InterruptionError, LaunchError, NonF
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
+SRUN = (
+    "srun",
+    "srun --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI (srun --mpi=list shows what there is)",
+)
+OTHERS = "the mpiexec of the MPI that mpi4py loads (parampi info names it)"
 LAUNCHERS = {
-    "SLURM_STEP_NUM_TASKS": (
-        "srun",
-        "srun --mpi=pmi2 for MPICH and Intel MPI, --mpi=pmix for Open MPI (srun --mpi=list shows what there is)",
-    ),
-    "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
-    "PMI_SIZE": ("mpiexec", "the mpiexec of the MPI that mpi4py loads (parampi info names it)"),
+    "SLURM_STEP_NUM_TASKS": SRUN,
+    "SLURM_NTASKS": SRUN,
+    "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpiexec", OTHERS),
+    "MV2_COMM_WORLD_SIZE": ("MVAPICH2's mpiexec", OTHERS),
+    "FLUX_JOB_SIZE": ("flux run", "flux run -o mpi=..., or the MPI for which Flux is set up"),
+    "PALS_SIZE": ("PALS's mpiexec", "the MPI for which PALS is set up"),
+    "PMI_SIZE": ("mpiexec", OTHERS),
 }
+"""Launchers and what to do when they do not fit the MPI, by the variables in which they say how many ranks they started."""
+NUMBERED = {
+    "PMIX_RANK": ("the launcher (PMIx)", OTHERS),
+    "PALS_RANKID": ("PALS's mpiexec", "the MPI for which PALS is set up"),
+}
+"""The same by variables that number ranks: rank 3 is one of at least 4."""
+BATCH_STEPS = 2**32 - 16
+"""Numbers from here on are of Slurm's steps that no srun started, such as the script of the job."""
 SPOKEN = 0.2
 """Seconds between a rank's last words and the end of the job: launchers may throw away what they have not passed on by then."""
+PATIENCE = 5.0
+"""Seconds after which a rank ends itself whose MPI_Abort waits for the main thread; the launcher then ends the others."""
 
 
-def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, str, str]:
-    """Return (ranks, launcher, remedy) that the launcher says it started; 1 rank where no launcher is at work."""
-    for variable, (launcher, remedy) in LAUNCHERS.items():
-        value = environment.get(variable, "")
-        if value.isdigit():
-            return int(value), launcher, remedy
-    return 1, "", ""
+def launched_ranks(environment: Mapping[str, str] = os.environ) -> dict[int, tuple[str, str]]:
+    """Return launcher and remedy by each number of ranks above 1 that a launcher says it started, the largest first.
+
+    There may be several: a launcher inherits the variables of another in whose job it runs.
+    """
+    ignored = set() if in_step_of_srun(environment) else {"SLURM_NTASKS"}
+    counts = {
+        int(environment[variable]): launcher
+        for variable, launcher in reversed(LAUNCHERS.items())
+        if variable not in ignored and is_number(environment.get(variable, ""))
+    }
+    at_least = {
+        int(environment[variable]) + 1: launcher
+        for variable, launcher in NUMBERED.items()
+        if is_number(environment.get(variable, ""))
+    }
+    if max(at_least, default=0) > max(counts, default=1):
+        counts = at_least
+    return {ranks: counts[ranks] for ranks in sorted(counts, reverse=True) if ranks > 1}
+
+
+def is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) < 10
+
+
+def in_step_of_srun(environment: Mapping[str, str]) -> bool:
+    """Return whether srun started this process. In the script of a job SLURM_NTASKS is what srun would start."""
+    step = environment.get("SLURM_STEP_ID", "")
+    return step.isascii() and step.isdigit() and int(step) < BATCH_STEPS
 
 
 def world() -> "Comm | None":
     """Return all ranks of this job, or None for one process that no launcher started.
 
-    Raises LaunchError where a launcher started several processes that do not see one another (each would do all the work and
+    Raises LaunchError where the ranks that a launcher started do not all see one another (each would do all the work and
     overwrite the others' files), and where it started several but there is no mpi4py.
     """
-    expected, launcher, remedy = launched_ranks()
+    launched = launched_ranks()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        if expected > 1:
+        for expected, (launcher, _) in launched.items():
             raise LaunchError(
                 f"{launcher} started {expected} ranks but MPI cannot be loaded ({error}); pip install 'parampi[mpich]'"
             ) from None
         return None
     comm = MPI.COMM_WORLD
-    if comm.Get_size() == 1 and expected > 1:
-        raise LaunchError(
-            f"{launcher} started {expected} ranks but each sees itself alone: the launcher and the MPI library "
-            f"({MPI.get_vendor()[0]}) do not belong together. Use {remedy}"
-        )
+    check_size(comm.Get_size(), launched, MPI.get_vendor()[0])
     return comm if comm.Get_size() > 1 else None
+
+
+def check_size(size: int, launched: Mapping[int, tuple[str, str]], library: str) -> None:
+    """Raise LaunchError where MPI sees fewer ranks than a launcher started, and no other launcher so many within its job."""
+    if size in launched or size > max(launched, default=0):
+        return
+    expected, (launcher, remedy) = next(iter(launched.items()))
+    sight = "each sees itself alone" if size == 1 else f"each sees {size}"
+    raise LaunchError(
+        f"{launcher} started {expected} ranks but {sight}: the launcher and the MPI library "
+        f"({library}) do not belong together. Use {remedy}"
+    )
 
 
 def mpi_version() -> str:
@@ -83,14 +130,36 @@ def abort_on_error(comm: "Comm | None", alike: bool = True) -> Iterator[None]:
         mistake = isinstance(error, UserError)
         if comm is None or comm.Get_size() == 1 or (mistake and alike):
             raise
-        place = f"rank {comm.Get_rank()} of {comm.Get_size()}"
         message = f"{error}\n" if mistake else traceback.format_exc()
         sys.stdout.flush()
-        sys.stderr.write(f"parampi: {place} failed and ends the job\n{message}")
-        sys.stderr.flush()
-        time.sleep(SPOKEN)
-        comm.Abort(2 if mistake else 1)
-        os._exit(2 if mistake else 1)  # MPICH's Abort returns, and whoever called must not go on
+        end_job(comm, 2 if mistake else 1, f"{place_of(comm)} failed and ends the job\n{message}")
+
+
+def place_of(comm: "Comm | None") -> str:
+    """Return a rank's name for messages."""
+    return "this process" if comm is None else f"rank {comm.Get_rank()} of {comm.Get_size()}"
+
+
+def end_job(comm: "Comm | None", code: int, message: str) -> None:
+    """Say why, and end all ranks of the job with an exit code. Any thread may call it; it does not return."""
+    sys.stderr.write(f"parampi: {message}")
+    sys.stderr.flush()
+    time.sleep(SPOKEN)
+    main = threading.current_thread() is threading.main_thread()
+    if comm is not None and (main or threads_may_call_mpi()):
+        if not main:
+            last = threading.Timer(PATIENCE, os._exit, [code])
+            last.daemon = True
+            last.start()
+        comm.Abort(code)
+    os._exit(code)  # MPICH's Abort returns, and whoever called must not go on
+
+
+def threads_may_call_mpi() -> bool:
+    """Return whether any thread may call MPI while another is in a call of its own."""
+    from mpi4py import MPI
+
+    return bool(MPI.Query_thread() == MPI.THREAD_MULTIPLE)
 
 
 def place_on_node(comm: "Comm | None") -> tuple[int, int]:

@@ -10,6 +10,7 @@ from parampi.ensemble import Ensemble
 from parampi.errors import AfterwardsError, InterruptionError, NonFiniteError
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import fair_threads, place_on_node
+from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run.artifacts import attempt, draw_figure, write_report
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import condition_source
@@ -21,6 +22,7 @@ from parampi.run.model_loading import load_denoiser
 from parampi.run.plan import Plan, make_plan
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
+from parampi.run.watchdog import watched
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -53,12 +55,13 @@ def run(
         inputs = read_inputs(config, comm)
         plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
         source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
-        denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
         rank = 0 if comm is None else comm.Get_rank()
-        if rank == 0:
-            print(announcement(plan, denoiser, ranks_here), flush=True)
-        with explain_interruption(plan, stop, comm):
-            result = draw(plan, denoiser, comm=comm, source=source, stop=stop, progress=progress)
+        with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
+            denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+            if rank == 0:
+                print(announcement(plan, denoiser, ranks_here), flush=True)
+            with explain_interruption(plan, stop, comm):
+                result = draw(plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress)
         failures = on_root(comm, lambda: finish(plan, result))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")

@@ -18,6 +18,7 @@ from parampi.fields.stores.check import channels
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
+from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
 from parampi.run.config import RunConfig, apply, load, resolved
@@ -83,7 +84,8 @@ def rerun(
     tree, digests = on_root(comm, lambda: description(path, own_config, overrides, trust))
     config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
-    fields = draw_member(config, digests, stored, member, case, path=path, comm=comm)
+    with no_silent_exit(comm):
+        fields = draw_member(config, digests, stored, member, case, path=path, comm=comm)
     differences = on_root(comm, lambda: relative_differences(stored, fields))
     comparison = MemberComparison(member, case, differences, allowed_difference(config))
     if not comparison.same:

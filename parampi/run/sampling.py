@@ -26,8 +26,8 @@ from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import Progress
-from parampi.run.stop_request import StopRequest
 from parampi.run.stored_records import RunRecord, Versions
+from parampi.run.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -66,7 +66,7 @@ class MemberWriter:
 
 
 def draw(
-    plan: Plan, denoiser: Denoiser, *, comm: "Comm | None", source: ConditionSource | None, stop: StopRequest, progress: str
+    plan: Plan, denoiser: Denoiser, *, comm: "Comm | None", source: ConditionSource | None, watchdog: Watchdog, progress: str
 ) -> Result:
     """Draw the members that are missing. When the network fails or the run is stopped, what is finished is kept."""
     total: Ensemble | None = None
@@ -80,7 +80,7 @@ def draw(
             layout, failure = plan.layouts[lead], None
             with shown(plan, lead, comm, progress) as watch, group_of(layout, comm) as group:
                 lead_source = source.at(lead, group) if source else None
-                hook = checkpoint_hook(plan, lead, stop, resumes=total is None)
+                hook = checkpoint_hook(plan, lead, watchdog, resumes=total is None)
                 try:
                     ensemble = sample(
                         members=members, seed=lead_seed(plan.config.sampling.seed, lead), comm=comm,
@@ -127,11 +127,11 @@ def put_back(plan: Plan, output: EnsembleOutput, comm: "Comm | None") -> list[Me
     return reports
 
 
-def checkpoint_hook(plan: Plan, lead: int, stop: StopRequest, resumes: bool) -> CheckpointHook:
+def checkpoint_hook(plan: Plan, lead: int, watchdog: Watchdog, resumes: bool) -> CheckpointHook:
     """Return what keeps the rounds of a lead time; the first one that is drawn goes on where members were left."""
     every = plan.config.checkpoint.every
     writer = CheckpointWriter(plan.folder, every, lead=lead) if every is not None else None
-    return CheckpointHook(stop, writer, plan.unfinished if resumes else {})
+    return CheckpointHook(watchdog, writer, plan.unfinished if resumes else {})
 
 
 @contextmanager

@@ -4,24 +4,58 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+AT_ONCE = "came again and ends the run at once"
+SAME = 1.0
+"""Seconds within which a signal that comes twice is one, which came on two ways: from the batch system and by the launcher."""
+
+
+@dataclass
+class Arrivals:
+    """Arrivals of signals, to know those that come again. A handler and a watchdog may both report one."""
+
+    first: dict[int, float] = field(default_factory=dict)
+
+    def again(self, number: int) -> bool:
+        """Return whether a signal came before, as it comes now."""
+        now = time.monotonic()
+        return now - self.first.setdefault(number, now) > SAME
+
+
+def leave_at_once(number: int) -> None:
+    """End this process, as a signal came again."""
+    os.write(2, f"parampi: {signal.Signals(number).name} {AT_ONCE}\n".encode())
+    os._exit(128 + number)
 
 
 @dataclass
 class StopRequest:
-    """A request to stop: a signal that was `received`, or a time of `seconds` from `begin` that is over."""
+    """A request to stop: a signal that was `received`, or a time of `seconds` from `begin` that is over.
+
+    at_once   ends the run when a signal comes again
+    process   whose request it is; children that it forks end by signals, as if nobody listened
+    """
 
     seconds: float | None = None
     begin: float = field(default_factory=time.monotonic)
     received: str = ""
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    at_once: Callable[[int], None] = leave_at_once
+    process: int = field(default_factory=os.getpid)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal; the second Ctrl-C ends the process at once."""
+        """Remember a signal; one that comes again ends the run at once."""
+        if os.getpid() != self.process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        if self.arrivals.again(number):
+            self.at_once(number)
         self.received = signal.Signals(number).name
         if number == signal.SIGINT:  # Ctrl-C
             signal.signal(number, signal.default_int_handler)

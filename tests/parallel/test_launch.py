@@ -1,29 +1,59 @@
 """What a process learns from its launcher's variables, and how it ends. The parts that need ranks are in tests/ranks/."""
 
+from contextlib import nullcontext
+
 import pytest
 
-from parampi.errors import ConfigError, NonFiniteError
-from parampi.parallel.launch import abort_on_error, launched_ranks
+from parampi.errors import ConfigError, LaunchError, NonFiniteError
+from parampi.parallel.launch import abort_on_error, check_size, launched_ranks
 
 
 @pytest.mark.parametrize(
     ("environment", "ranks", "launcher"),
     [
-        ({}, 1, ""),
-        ({"PMI_SIZE": "4"}, 4, "mpiexec"),
-        ({"OMPI_COMM_WORLD_SIZE": "8"}, 8, "Open MPI's mpiexec"),
-        ({"SLURM_STEP_NUM_TASKS": "16"}, 16, "srun"),
-        ({"SLURM_STEP_NUM_TASKS": "16", "PMI_SIZE": "16"}, 16, "srun"),
-        ({"SLURM_NTASKS": "16"}, 1, ""),
-        ({"PMI_SIZE": "many"}, 1, ""),
-        ({"PMI_SIZE": ""}, 1, ""),
+        ({}, [], ""),
+        ({"PMI_SIZE": "4"}, [4], "mpiexec"),
+        ({"OMPI_COMM_WORLD_SIZE": "8"}, [8], "Open MPI's mpiexec"),
+        ({"MV2_COMM_WORLD_SIZE": "8"}, [8], "MVAPICH2's mpiexec"),
+        ({"FLUX_JOB_SIZE": "8"}, [8], "flux run"),
+        ({"PALS_SIZE": "8"}, [8], "PALS's mpiexec"),
+        ({"PALS_RANKID": "3"}, [4], "PALS's mpiexec"),
+        ({"PMIX_RANK": "3"}, [4], "the launcher (PMIx)"),
+        ({"PMIX_RANK": "0"}, [], ""),
+        ({"PMIX_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8"}, [8], "Open MPI's mpiexec"),
+        ({"SLURM_STEP_NUM_TASKS": "16"}, [16], "srun"),
+        ({"SLURM_STEP_NUM_TASKS": "16", "PMI_SIZE": "16"}, [16], "srun"),
+        ({"SLURM_STEP_NUM_TASKS": "1", "PMI_SIZE": "4"}, [4], "mpiexec"),
+        ({"SLURM_STEP_NUM_TASKS": "16", "PMI_SIZE": "2"}, [16, 2], "srun"),
+        ({"SLURM_NTASKS": "16"}, [], ""),
+        ({"SLURM_NTASKS": "16", "SLURM_STEP_ID": "0"}, [16], "srun"),
+        ({"SLURM_NTASKS": "16", "SLURM_STEP_ID": "4294967291"}, [], ""),
+        ({"PMI_SIZE": "many"}, [], ""),
+        ({"PMI_SIZE": "9" * 5000}, [], ""),
+        ({"PMI_SIZE": ""}, [], ""),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
-def test_number_of_ranks_the_launcher_started(environment, ranks, launcher):
-    found, name, remedy = launched_ranks(environment)
-    assert (found, name) == (ranks, launcher)
-    assert bool(remedy) == bool(launcher)
+def test_numbers_of_ranks_that_launchers_started(environment, ranks, launcher):
+    launched = launched_ranks(environment)
+    assert list(launched) == ranks
+    assert [name for name, _ in launched.values()][:1] == [launcher][: len(ranks)]
+    assert all(remedy for _, remedy in launched.values())
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1, False), (2, True), (4, False), (16, True), (32, True)])
+def test_mpi_must_see_one_of_these_numbers(size, fits):
+    launched = launched_ranks({"SLURM_STEP_NUM_TASKS": "16", "PMI_SIZE": "2"})
+    with nullcontext() if fits else pytest.raises(LaunchError, match=r"srun started 16 ranks but each sees (itself alone|4):"):
+        check_size(size, launched, "MPICH")
+    check_size(size, {}, "MPICH")
+
+
+def test_a_rank_that_is_numbered_knows_of_those_below_it_only():
+    launched = launched_ranks({"PMIX_RANK": "3", "SLURM_STEP_NUM_TASKS": "2"})
+    check_size(8, launched, "MPICH")
+    with pytest.raises(LaunchError, match=r"the launcher \(PMIx\) started 4 ranks but each sees 2"):
+        check_size(2, launched, "MPICH")
 
 
 class OneRank:

@@ -17,6 +17,7 @@ from parampi.run.checkpoint.folder import REMEDY, Folder, differences, same_run
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter, read_snapshot
 from parampi.run.stop_request import StopRequest
+from parampi.run.watchdog import Watchdog
 from parampi.samplers import DDPM
 from parampi.solvers import Spectral
 from tests.engines import REGIMES, chain, engine
@@ -189,7 +190,7 @@ def test_a_round_that_could_not_be_kept_is_told(folder, monkeypatch, capsys):
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
     run.advance()
     monkeypatch.setattr(CheckpointWriter, "keep", lambda self, *_: False)
-    assert not CheckpointHook(StopRequest(), CheckpointWriter(folder, 0.0)).after(run)
+    assert not CheckpointHook(Watchdog(StopRequest()), CheckpointWriter(folder, 0.0)).after(run)
     assert "this round was not kept (another rank could not write); the run goes on" in capsys.readouterr().err
 
 
@@ -211,7 +212,7 @@ def test_checkpoints_take_a_small_share_of_the_time(folder):
 def test_time_is_up_before_a_round_would_not_fit():
     stop = StopRequest(seconds=10.0)
     assert not stop.over(1.0) and stop.over(10.5) and not StopRequest().over(1e9)
-    guard = CheckpointHook(StopRequest(seconds=1e-9))
+    guard = CheckpointHook(Watchdog(StopRequest(seconds=1e-9)))
     run = engine(chain(REGIMES, DDPM(), sigmas.vp_linear(16), members=2), Spectral())
     run.advance()
     assert guard.after(run) and guard.stopped

@@ -108,7 +108,7 @@ def test_going_on_where_it_was_cut(drawn, rounds, monkeypatch):
     def after(self, engine):
         count.append(1)
         if len(count) == rounds:
-            self.stop.received = "SIGUSR1"
+            self.watchdog.stop.received = "SIGUSR1"
         return original(self, engine)
 
     monkeypatch.setattr(CheckpointHook, "after", after)

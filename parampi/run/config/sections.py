@@ -116,8 +116,14 @@ class Sampling(Strict):
     tolerance: float = Field(1e-3, gt=0)
 
 
+def timeout(time: Any) -> Any:
+    """Return `auto` as it is, and the seconds of everything else."""
+    return time if time == "auto" else seconds(time)
+
+
 class Parallel(Strict):
-    """The ranks and devices of a run."""
+    """The ranks and devices of a run. `hang_timeout`: seconds or H:MM:SS that a round may take before the job is ended, None
+    for no limit; `auto` is by the longest round so far."""
 
     time_ranks: int | None = Field(None, ge=1)
     mode: Literal["fast", "bitwise"] = "fast"
@@ -125,6 +131,7 @@ class Parallel(Strict):
     dtype: Literal["float64", "float32"] = "float64"
     network_batch: int | None = Field(None, ge=1)
     batch: int | None = Field(None, ge=1)
+    hang_timeout: Annotated[float | Literal["auto"] | None, BeforeValidator(timeout)] = "auto"
 
 
 class Checkpoint(Strict):

@@ -1,0 +1,51 @@
+"""Signs of life: ranks of a node count in memory that they share, so that each sees whether its neighbour is stopped."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+GONE = -1
+"""In the place of a count: this rank counts no more, and nobody need mind."""
+ROOM = 64
+"""Bytes of a rank, a cache line."""
+
+
+class Heartbeats:
+    """The counts of this rank and of the next one of its node. Made and closed by all ranks of `comm`, in which they call MPI.
+
+    Between these, only memory is written and read, from any thread, whatever the ranks do with MPI meanwhile.
+
+    neighbour  its name for messages
+    """
+
+    def __init__(self, comm: "Comm"):
+        from mpi4py import MPI
+
+        self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
+        here, size = self.node.Get_rank(), self.node.Get_size()
+        self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)  # type: ignore[arg-type]
+        memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (here, (here + 1) % size)]
+        self.mine, self.others = (np.frombuffer(place, np.int64) for place in memory)
+        self.mine[0] = self.heard = 0
+        ranks = np.empty(size, np.int64)
+        self.node.Allgather(np.array([comm.Get_rank()], np.int64), ranks)  # all counts are 0 from here on
+        self.neighbour = f"rank {ranks[(here + 1) % size]} of {comm.Get_size()}"
+
+    def beat(self) -> bool:
+        """Count, and return whether the neighbour has counted since the last time, or need not."""
+        self.mine[0] += 1
+        before, self.heard = self.heard, int(self.others[0])
+        return self.heard == GONE or self.heard != before
+
+    def leave(self) -> None:
+        """Count no more."""
+        self.mine[0] = GONE
+
+    def close(self) -> None:
+        """Give the memory back, with all ranks."""
+        del self.mine, self.others
+        self.window.Free()
+        self.node.Free()
