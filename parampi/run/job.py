@@ -18,7 +18,7 @@ from parampi.run.earlier_files import identities
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser
-from parampi.run.plan import Plan, make_plan
+from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
 
@@ -54,6 +54,7 @@ def run(
         plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
         source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
         denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+        plan = with_sources(plan, comm)
         rank = 0 if comm is None else comm.Get_rank()
         if rank == 0:
             print(announcement(plan, denoiser, ranks_here), flush=True)
