@@ -30,8 +30,8 @@ VARIANTS = [
     ("spectral", "auto"),
     ("parareal", "auto"),
 ]
-MOST = 12
-"""Kills of one run, before it is left alone."""
+MOST = (1, 3, 12)
+"""Kills of one run, before it is left alone: one of these."""
 PATIENCE = 60.0
 """Seconds in which a job that lost a rank must end, and a run that is left alone."""
 
@@ -59,13 +59,13 @@ def campaign(folder: Path, count: int, seed: int) -> Tally:
 
 def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: Tally, count: int) -> None:
     """Start, kill and take up a run until it ends by itself."""
-    config, out, kills = project(home, 0.1, **changes), home / "out", 0
+    config, out, kills, most = project(home, 0.1, **changes), home / "out", 0, chance.choice(MOST)
     while True:
         ranks = chance.choice([2, 3] if changes["output__mode"] == "mpio" else [1, 2, 3])
         pids: list[int] = []
         going_on = any(out.glob(".parampi-*/run.json"))
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
-        leave = kills >= MOST or tally.outcomes["kills"] >= count
+        leave = kills >= most or tally.outcomes["kills"] >= count
         if not (leave or stopped_within(job, chance.uniform(0.1, 4.0))):
             kills += 1
             tally.outcomes["kills"] += 1
