@@ -22,6 +22,7 @@ from parampi.run.input_files import file_digests, protect_inputs
 from parampi.run.inputs import OTHER_INPUTS, Inputs, input_digests
 from parampi.run.metadata import INPUTS_DIGESTS, content, describe, file_bytes, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
+from parampi.run.user_sources import forget_networks
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -124,6 +125,7 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     if not resume:
         return nothing, {}, uuid.uuid4().hex
     about = folder.about()
+    forget_networks()  # what an earlier run of this process has imported says nothing of this one
     same_run(folder, config.as_dict(), input_digests(inputs, about.inputs))
     if not overwrite:
         require_own_files(config.output.files(), about)

@@ -26,6 +26,7 @@ from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser
 from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
 from parampi.run.trust import code_of, require_trust
+from parampi.run.user_sources import forget_networks
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -199,6 +200,7 @@ def draw_member(
 ) -> dict[str, Floats]:
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
+    forget_networks()  # what an earlier run of this process has imported says nothing of this one
     on_all(comm, lambda: same_files(config, digests))
     inputs = replace(read_inputs(config, comm), members=[number])
     on_all(comm, lambda: require_comparable(path, stored, inputs))

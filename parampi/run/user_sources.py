@@ -18,7 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 VERSIONED = ("parampi", "torch")
-"""Packages whose versions are kept, and not the digests of their files."""
+"""Packages whose versions are kept, and not the digests of their files, wherever they lie."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class WatchingFinder:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the specification of a source that is watched."""
-        spec = found_by_others(name, path) if WATCHED else None
+        spec = found_by_others(name, path) if WATCHED and root_of(name) not in VERSIONED else None
         if spec is None or type(spec.loader) is not SourceFileLoader or not spec.origin:
             return None
         origin = Path(spec.origin).resolve()
@@ -119,13 +119,18 @@ def home_of(reference: str) -> Path | None:
     if reference.endswith(".py"):
         folder: Path | None = Path(reference).resolve().parent
     else:
-        root = reference.partition(".")[0]
+        root = root_of(reference)
         spec = found_by_others(root) if root.isidentifier() and root not in VERSIONED else None
         places = list(spec.submodule_search_locations or ()) if spec else []
         if spec and spec.has_location and spec.origin:
             places.append(os.path.dirname(spec.origin))
         folder = Path(places[0]).resolve() if places else None
     return None if folder in install_places() else folder
+
+
+def root_of(module: str) -> str:
+    """Return the package that a module is of."""
+    return module.partition(".")[0]
 
 
 def key_of(reference: str) -> str:
@@ -146,7 +151,8 @@ def imported_sources(reference: str) -> dict[str, str]:
 def note_other(watched: Watched, name: str, module: Any) -> None:
     """Remember a module that was imported past the finder, such as a compiled one."""
     origin = vars(module).get("__file__") if isinstance(module, ModuleType) else None
-    if name in watched.before or name in watched.modules or not isinstance(origin, str) or name.startswith(USER_MODULE):
+    known = name in watched.before or name in watched.modules or name.startswith(USER_MODULE)
+    if known or not isinstance(origin, str) or root_of(name) in VERSIONED:
         return
     path = Path(origin).resolve()
     if watched.has(path):

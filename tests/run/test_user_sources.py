@@ -1,16 +1,19 @@
 """Files that a network or a plugin imports from its own folder: their digests are kept, and others are refused."""
 
+import importlib
 import json
 import os
 import sys
+from pathlib import Path
 
 import netCDF4
 import pytest
 
+import parampi
 from parampi.__main__ import main
 from parampi.run import plugins
 from parampi.run.checkpoint.folder import Folder
-from parampi.run.user_sources import WATCHED, home_of, imported_sources, is_installed
+from parampi.run.user_sources import WATCHED, Watched, WatchingFinder, home_of, imported_sources, is_installed
 from tests.small import NETWORK, signalled_after, write_project
 
 NET = """
@@ -171,3 +174,26 @@ def test_what_is_installed_is_not_watched(tmp_path):
     assert home_of("torch.nn") is None and home_of("parampi.diffusion") is None and home_of("no_such_thing") is None
     assert home_of("yaml.loader").name == "yaml" and home_of(str(tmp_path / "net.py")) == tmp_path.resolve()
     assert home_of("this") is None and is_installed(home_of("yaml")) and imported_sources("no_such_thing") == {}
+
+
+def test_what_an_earlier_run_of_the_process_imported_is_not_compared(project, tmp_path):
+    """Another run had another source; the run that goes on has the one it began with."""
+    with signalled_after(10):
+        assert main(["run", str(project)]) == 75
+    (tmp_path / "side_package" / "inner.py").write_text("BEND = 0.9")
+    assert main(["run", str(project), f"output.directory={tmp_path / 'other'}"]) == 0
+    (tmp_path / "side_package" / "inner.py").write_text(SOURCES["side_package/inner.py"])
+    assert main(["resume", str(tmp_path / "out")]) == 0
+    assert main(["rerun", str(tmp_path / "out" / "ensemble.nc"), "--member", "0"]) == 0
+
+
+def test_parampi_beside_the_network_is_not_watched(tmp_path):
+    """A clone is often the folder that one works in."""
+    finder = WatchingFinder()
+    WATCHED["net.py"] = Watched(Path(parampi.__file__).resolve().parents[1], replaced=True)
+    assert (
+        finder.find_spec("parampi.bench.table") is None and finder.find_spec("tests.crew").loader.watched is WATCHED["net.py"]
+    )
+    sys.modules.pop("parampi.bench.table", None)
+    importlib.import_module("parampi.bench.table")
+    assert not [name for name in imported_sources("net.py") if name.startswith("parampi/")]
