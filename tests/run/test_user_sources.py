@@ -9,7 +9,8 @@ from pathlib import Path
 import netCDF4
 import pytest
 
-import parampi
+import parampi.bench
+import tests
 from parampi.__main__ import main
 from parampi.run import plugins
 from parampi.run.checkpoint.folder import Folder
@@ -191,9 +192,8 @@ def test_parampi_beside_the_network_is_not_watched(tmp_path):
     """A clone is often the folder that one works in."""
     finder = WatchingFinder()
     WATCHED["net.py"] = Watched(Path(parampi.__file__).resolve().parents[1], replaced=True)
-    assert (
-        finder.find_spec("parampi.bench.table") is None and finder.find_spec("tests.crew").loader.watched is WATCHED["net.py"]
-    )
+    assert finder.find_spec("parampi.bench.table", parampi.bench.__path__) is None
+    assert finder.find_spec("tests.crew", tests.__path__).loader.watched is WATCHED["net.py"]
     sys.modules.pop("parampi.bench.table", None)
     importlib.import_module("parampi.bench.table")
     assert not [name for name in imported_sources("net.py") if name.startswith("parampi/")]
