@@ -1,13 +1,14 @@
 """The files that a run reads, by the keys that name them: their digests, and the refusal of outputs in their places."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES
 from parampi.run.plugins import imported, plugin_files, source
-from parampi.run.trust import code_file
+from parampi.run.trust import Code, code_file, code_of
 from parampi.run.user_files import is_file, sha256
+from parampi.run.user_sources import imported_sources, recorded_sources
 
 
 def deciding_files(config: RunConfig) -> dict[str, Path]:
@@ -44,9 +45,31 @@ def option_files(config: RunConfig) -> dict[str, str]:
     }
 
 
-def file_digests(config: RunConfig) -> dict[str, str]:
-    """Return the SHA-256 of the files that decide the fields, by the keys that name them."""
-    return {key: sha256(path) for key, path in deciding_files(config).items()}
+def file_digests(config: RunConfig, recorded: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the SHA-256 of the files that decide the fields, by the keys that name them.
+
+    Of the sources that network and plugins import from their folders, those that have been imported in this process, and those
+    that are `recorded` elsewhere, as they are now.
+    """
+    digests = {key: sha256(path) for key, path in deciding_files(config).items()}
+    for key, reference in code(config).items():
+        for entry, path in recorded_sources(key, reference, recorded or {}).items():
+            if path is not None and is_file(path):
+                digests[entry] = sha256(path)
+    return digests | source_digests(config)
+
+
+def source_digests(config: RunConfig) -> dict[str, str]:
+    """Return the SHA-256 of the sources that network and plugins have imported from their folders in this process."""
+    return {
+        f"{key}: {name}": digest
+        for key, reference in code(config).items()
+        for name, digest in imported_sources(reference).items()
+    }
+
+
+def code(config: RunConfig) -> Code:
+    return code_of({"model": {"network": config.model.network, "plugins": config.model.plugins}})
 
 
 def protect_inputs(config: RunConfig, conditions: Sequence[Path]) -> None:

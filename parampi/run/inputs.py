@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -30,6 +31,10 @@ from parampi.solvers import Solver, Spectral, check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
+
+
+CONDITION_FILES, OUTPUT_GRID = OTHER_INPUTS = ("condition.files", "output.grid")
+"""Keys of digests that ensemble files do not have."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +220,12 @@ def with_default_prior(solver: Solver, statistics: DatasetStatistics) -> Solver:
     return replace(solver, statistics=parampi.Statistics.of_data(statistics))
 
 
-def input_digests(inputs: Inputs) -> dict[str, str]:
-    """Return what tells whether the files that decide the fields are the same, by the keys that name them."""
-    digests = file_digests(inputs.config)
+def input_digests(inputs: Inputs, recorded: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what tells whether the files that decide the fields are the same, by the keys that name them; `recorded` is what
+    an earlier run says of them."""
+    digests = file_digests(inputs.config, recorded)
     if inputs.conditions is not None:
-        digests["condition.files"] = inputs.conditions.digest()
+        digests[CONDITION_FILES] = inputs.conditions.digest()
     if inputs.config.output.grid:
-        digests["output.grid"] = sha256(Path(inputs.config.output.grid))
+        digests[OUTPUT_GRID] = sha256(Path(inputs.config.output.grid))
     return digests

@@ -19,7 +19,7 @@ from parampi.run.earlier_files import identities
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser
-from parampi.run.plan import Plan, make_plan
+from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
 from parampi.run.watchdog import watched
@@ -58,6 +58,7 @@ def run(
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+            plan = with_sources(plan, comm)
             if rank == 0:
                 print(announcement(plan, denoiser, ranks_here), flush=True)
             with explain_interruption(plan, stop, comm):

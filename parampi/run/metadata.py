@@ -1,6 +1,5 @@
 """How a run describes itself: before it starts, and in the attributes of its ensemble file."""
 
-import json
 import math
 import os
 import platform
@@ -22,7 +21,6 @@ from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.earlier_files import RUN
-from parampi.run.input_files import file_digests
 from parampi.run.output import store_class
 
 if TYPE_CHECKING:
@@ -58,7 +56,6 @@ def describe(config: RunConfig, layout: Layout, run: str) -> dict[str, str | int
         "parampi_config": to_json(config.as_dict()),
         "parampi_ensemble": new_identifier(Path(config.output.directory) / config.output.ensemble),
         RUN: run,
-        INPUTS_DIGESTS: json.dumps(file_digests(config)),
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,
         "time_ranks": layout.time_ranks,

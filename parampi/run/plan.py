@@ -1,11 +1,12 @@
 """The plan of a run: which ranks draw which members, what an earlier run left, and which files are written."""
 
+import json
 import os
 import shutil
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from parampi.fields import EnsembleAxes, EnsembleSchema, StoreTarget, check_targ
 from parampi.parallel import Layout
 from parampi.parallel.agree import on_root
 from parampi.run.artifacts import figure_obstacle
-from parampi.run.checkpoint.folder import Folder, same_run
+from parampi.run.checkpoint.folder import Folder, same_inputs, same_run
 from parampi.run.config import RunConfig
 from parampi.run.earlier_files import require_own_files
-from parampi.run.input_files import protect_inputs
-from parampi.run.inputs import Inputs, input_digests
-from parampi.run.metadata import content, describe, file_bytes, versions
+from parampi.run.input_files import file_digests, protect_inputs
+from parampi.run.inputs import OTHER_INPUTS, Inputs, input_digests
+from parampi.run.metadata import INPUTS_DIGESTS, content, describe, file_bytes, versions
 from parampi.run.output import EnsembleOutput, choose_mode, store_class, writing_ranks
+from parampi.run.user_sources import forget_networks
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -123,7 +125,8 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     if not resume:
         return nothing, {}, uuid.uuid4().hex
     about = folder.about()
-    same_run(folder, config.as_dict(), input_digests(inputs))
+    forget_networks()  # what an earlier run of this process has imported says nothing of this one
+    same_run(folder, config.as_dict(), input_digests(inputs, about.inputs))
     if not overwrite:
         require_own_files(config.output.files(), about)
     finished = [folder.finished(inputs.members, lead, config.model.shape) for lead in range(inputs.leads)]
@@ -133,6 +136,26 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     for line in [*folder.damaged, *other_versions(about.versions.model_dump())]:
         print(f"parampi: {line}", file=sys.stderr, flush=True)
     return finished, unfinished, about.run
+
+
+def with_sources(plan: Plan, comm: "Comm | None") -> Plan:
+    """Return the plan with the digests of all that decides the fields, sources that the network has imported included.
+
+    Raises ConfigError where a resumed run began with other sources.
+    """
+    digests = on_root(comm, lambda: checked_digests(plan))
+    return replace(plan, attributes=plan.attributes | {INPUTS_DIGESTS: json.dumps(digests)})
+
+
+def checked_digests(plan: Plan) -> dict[str, str]:
+    """Return the digests of files; those that are not files of one name were compared before."""
+    if not plan.resumes:
+        return file_digests(plan.config)
+    about = plan.folder.about()
+    digests = file_digests(plan.config, about.inputs)
+    others = {name: digest for name, digest in about.inputs.items() if name in OTHER_INPUTS}
+    same_inputs(plan.folder, about, digests | others)
+    return digests
 
 
 def other_versions(before: dict[str, str]) -> list[str]:

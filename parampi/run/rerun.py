@@ -22,12 +22,12 @@ from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
 from parampi.run.config import RunConfig, apply, load, resolved
-from parampi.run.input_files import deciding_files
+from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser
 from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
 from parampi.run.trust import code_of, require_trust
-from parampi.run.user_files import sha256
+from parampi.run.user_sources import forget_networks
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -202,12 +202,14 @@ def draw_member(
 ) -> dict[str, Floats]:
     """Return the member's fields by variable, float32, those of all lead times in a roll-out, on rank 0; nothing is written."""
     number = member if case is None else case * PER_CASE + member
+    forget_networks()  # what an earlier run of this process has imported says nothing of this one
     on_all(comm, lambda: same_files(config, digests))
     inputs = replace(read_inputs(config, comm), members=[number])
     on_all(comm, lambda: require_comparable(path, stored, inputs))
     source, statistics = condition_source(inputs, None), inputs.statistics
     local_rank, _ = place_on_node(comm)
     denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+    on_all(comm, lambda: same_sources(config, digests))
     states: list[Floats] = []
     for lead in range(inputs.leads):
         lead_source = source.at(lead, as_group(comm)) if source else None
@@ -259,11 +261,19 @@ def of_group(fields: Floats, group: LevelGroup) -> Floats:
 
 def same_files(config: RunConfig, digests: dict[str, str]) -> None:
     """Raise ConfigError where a file that decides the fields is no longer what the ensemble was drawn with."""
-    files = deciding_files(config)
-    for name in files.keys() | digests.keys():
-        if name not in files or name not in digests or sha256(files[name]) != digests[name]:
+    files = file_digests(config, digests)
+    for name in sorted(files.keys() | digests.keys()):
+        if files.get(name) != digests.get(name):
             reason = "there is none" if name not in files else "its SHA-256 is another one" if name in digests else "no SHA-256"
             raise ConfigError(f"{name} is not the file that the ensemble was drawn with ({reason}); bring that one back")
+
+
+def same_sources(config: RunConfig, digests: dict[str, str]) -> None:
+    """Raise ConfigError where the network has imported a source that the ensemble was not drawn with."""
+    for name, digest in source_digests(config).items():
+        if digests.get(name) != digest:
+            reason = "its SHA-256 is another one" if name in digests else "no SHA-256"
+            raise ConfigError(f"{name} is not a file that the ensemble was drawn with ({reason}); bring back what there was")
 
 
 def relative_differences(stored: dict[str, Floats], fields: dict[str, Floats]) -> dict[str, float]:

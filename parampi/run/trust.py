@@ -4,15 +4,14 @@ A configuration of the user's own is obeyed. The configuration in an ensemble, o
 handed on, is not: its network and its plugins are files of Python, and a path in it may lead anywhere.
 """
 
-import sys
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from parampi.errors import ConfigError
 from parampi.registry import PLUGIN_KEY
-from parampi.run.user_files import is_file, sha256
+from parampi.run.user_files import NETWORK_KEY, is_file, sha256
+from parampi.run.user_sources import found_by_others, is_installed, recorded_sources
 
 Code = dict[str, str]
 """Files and modules of Python that are run, by the keys that name them."""
@@ -26,7 +25,7 @@ def code_of(tree: Mapping[str, Any]) -> Code:
     plugins = model.get("plugins")
     code = {f"{PLUGIN_KEY}: {name}": str(name) for name in (plugins if isinstance(plugins, list) else [])}
     network = str(model.get("network", "")).rpartition(":")[0]
-    return code | ({"model.network": network} if network else {})
+    return code | ({NETWORK_KEY: network} if network else {})
 
 
 def require_trust(code: Code, digests: Mapping[str, str], own: Code, source: Path) -> None:
@@ -37,6 +36,13 @@ def require_trust(code: Code, digests: Mapping[str, str], own: Code, source: Pat
         f"{key} = {reference} ({reason})"
         for key, reference in code.items()
         if reference not in own.values() and (reason := obstacle(reference, digests.get(key)))
+    ]
+    strangers += [
+        f"{entry} (it is not the file whose SHA-256 is stored)"
+        for key, reference in code.items()
+        if reference not in own.values() and not strangers
+        for entry, path in recorded_sources(key, reference, digests).items()
+        if path is None or not is_file(path) or sha256(path) != digests[entry]
     ]
     if strangers:
         raise ConfigError(
@@ -59,12 +65,6 @@ def obstacle(reference: str, digest: str | None) -> str:
     return "" if sha256(path) == digest else "its SHA-256 is not the one that is stored: it has changed, or is another file"
 
 
-def is_installed(path: Path) -> bool:
-    """Return whether a file lies where Python and packages are installed."""
-    places = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.resolve().is_relative_to(place) for place in places)
-
-
 def code_file(reference: str) -> Path | None:
     """Return the file behind a path or the name of a module, without importing anything, packages above it included."""
     if reference.endswith(".py"):
@@ -74,16 +74,10 @@ def code_file(reference: str) -> Path | None:
     if not all(part.isidentifier() for part in parts):
         return None
     for depth in range(1, len(parts) + 1):
-        spec = found_by_any(".".join(parts[:depth]), where)
+        spec = found_by_others(".".join(parts[:depth]), where)
         if spec is None:
             return None
         origin, where = spec.origin, spec.submodule_search_locations
         if where is None and depth < len(parts):  # no package: nothing lies in it
             return None
     return Path(origin) if origin and Path(origin).is_file() else None
-
-
-def found_by_any(name: str, where: Any) -> Any:
-    """Return the specification of a module from the first finder that knows it."""
-    specs = (finder.find_spec(name, where, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    return next((spec for spec in specs if spec is not None), None)

@@ -10,6 +10,10 @@ from pathlib import Path
 from types import ModuleType
 
 from parampi.errors import ConfigError, DataError
+from parampi.run.user_sources import USER_MODULE, watching
+
+NETWORK_KEY = "model.network"
+"""Key of a configuration that names the network."""
 
 
 def sha256(path: Path) -> str:
@@ -33,12 +37,15 @@ def import_file(path: Path, key: str) -> ModuleType:
     """Run a file as a module. Raises DataError where there is none, ConfigError where it fails; `key` is who names it."""
     if not is_file(path):
         raise DataError(f"{key}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"parampi_user_{path.stem}", path)
+    place = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[
+        :8
+    ]  # there may be others of this name
+    spec = importlib.util.spec_from_file_location(f"{USER_MODULE}{path.stem}_{place}", path)
     assert spec
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        with neighbours(path.resolve().parent):
+        with watching(str(path), replaced=key == NETWORK_KEY), neighbours(path.resolve().parent):
             # not by the loader, which may run a cache of another source than the one whose digest is kept
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
@@ -65,7 +72,8 @@ def neighbours(folder: Path) -> Iterator[None]:
 def import_module(name: str, key: str) -> ModuleType:
     """Import a module by its name. Raises ConfigError; `key` is who names it."""
     try:
-        return importlib.import_module(name)
+        with watching(name, replaced=key == NETWORK_KEY):
+            return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         raise ConfigError(f"{key}: module {name!r} cannot be imported: {kind}{error}") from error

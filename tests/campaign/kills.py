@@ -3,58 +3,69 @@
 import random
 import subprocess
 import time
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from parampi.fields import STORES
+from parampi.fields.stores.parts import PARTS, attribute_of
 from tests.campaign.tally import Tally
 from tests.ranks.test_resume import assert_same, kill, project, ranks_of, start, uninterrupted
+from tests.ranks.test_stores import PARALLEL
 from tests.small import write_conditions
 
 GIVEN = {"condition__files": "cond.nc", "condition__variables": ["vorticity"]}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "gather": {"output__mode": "gather"},
-    "merged": {"output__mode": "merged"},
-    "virtual": {"output__mode": "virtual"},
-    "spectral": {"sampling__solver": {"name": "spectral"}},
-    "parareal": {"sampling__solver": {"name": "parareal", "blocks": 4}, "sampling__window": None, "sampling__members": 3},
+KINDS: dict[str, dict[str, Any]] = {
+    "members": {},
     "conditions": {**GIVEN, "sampling__members": 3, "condition__select": [2, 0]},
     "roll-out": {**GIVEN, "sampling__members": 3, "condition__select": [1], "condition__lead_times": 2},
+    "spectral": {"sampling__solver": {"name": "spectral"}},
+    "parareal": {"sampling__solver": {"name": "parareal", "blocks": 4}, "sampling__window": None, "sampling__members": 3},
 }
-MOST = 12
-"""Kills of one run, before it is left alone."""
+"""What is drawn."""
+MODES = [name for name, store in STORES.items() if store.schema_file and (PARALLEL or not store.collective)]
+"""How it is written: every store of NetCDF files that the installed libraries can write, mpio among them where h5py can."""
+VARIANTS = [
+    *((kind, mode) for mode in MODES for kind in ("members", "conditions", "roll-out")),
+    ("spectral", "auto"),
+    ("parareal", "auto"),
+]
+MOST = (1, 3, 12)
+"""Kills of one run, before it is left alone: one of these."""
 PATIENCE = 60.0
 """Seconds in which a job that lost a rank must end, and a run that is left alone."""
 
 
 def campaign(folder: Path, count: int, seed: int) -> Tally:
-    """Kill `count` times, runs of all variants in turn."""
-    chance, tally, turn, expected = random.Random(seed), Tally(), 0, {}
-    while tally.outcomes["kills"] < count:
-        name = list(VARIANTS)[turn % len(VARIANTS)]
-        changes = {"output__figure": None, **VARIANTS[name]}
-        if name not in expected:
-            (folder / "conditions").mkdir(exist_ok=True)
-            write_conditions(folder / "conditions" / "cond.nc")
-            if "condition__files" in changes:
-                changes["condition__files"] = str(folder / "conditions" / "cond.nc")
-            expected[name] = changes, uninterrupted(folder / name, **changes)
-        home = folder / f"{name}-{turn}"
+    """Kill `count` times, runs of all variants in turn, which begin anywhere."""
+    chance, tally, expected = random.Random(seed), Tally(), dict[str, Any]()
+    write_conditions(folder / "cond.nc")
+    variants = chance.sample(VARIANTS, len(VARIANTS))
+    for turn, (kind, mode) in enumerate(cycle(variants)):
+        if tally.outcomes["kills"] >= count:
+            return tally
+        changes = {"output__figure": None, **KINDS[kind]}
+        if "condition__files" in changes:
+            changes["condition__files"] = str(folder / "cond.nc")
+        if kind not in expected:
+            expected[kind] = uninterrupted(folder / kind, **changes)
+        home = folder / f"{kind}-{mode}-{turn}"
         home.mkdir()
-        one_run(home, expected[name][0], chance, tally, count)
-        judge(home, name, expected[name][1], tally)
-        turn += 1
+        tally.outcomes[f"runs of {kind} by {mode}"] += 1
+        one_run(home, changes | {"output__mode": mode}, chance, tally, count)
+        judge(home, expected[kind], tally)
     return tally
 
 
 def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: Tally, count: int) -> None:
     """Start, kill and take up a run until it ends by itself."""
-    config, out, kills = project(home, 0.1, **changes), home / "out", 0
+    config, out, kills, most = project(home, 0.1, **changes), home / "out", 0, chance.choice(MOST)
     while True:
-        ranks = chance.choice([1, 2, 3])
+        ranks = chance.choice([2, 3] if changes["output__mode"] == "mpio" else [1, 2, 3])
         pids: list[int] = []
         going_on = any(out.glob(".parampi-*/run.json"))
         job = start(ranks, *(["resume", out] if going_on else ["run", config, "--overwrite"]))
-        leave = kills >= MOST or tally.outcomes["kills"] >= count
+        leave = kills >= most or tally.outcomes["kills"] >= count
         if not (leave or stopped_within(job, chance.uniform(0.1, 4.0))):
             kills += 1
             tally.outcomes["kills"] += 1
@@ -80,7 +91,7 @@ def stopped_within(job: "subprocess.Popen[str]", seconds: float) -> bool:
     return job.poll() is not None
 
 
-def judge(home: Path, name: str, expected: Any, tally: Tally) -> None:
+def judge(home: Path, expected: Any, tally: Tally) -> None:
     """Compare with the run that was not killed, and look for litter."""
     out = home / "out"
     try:
@@ -88,6 +99,8 @@ def judge(home: Path, name: str, expected: Any, tally: Tally) -> None:
         tally.outcomes["runs with the same bits"] += 1
     except Exception as error:
         tally.troubles.append(f"{home.name}: {type(error).__name__}: {error}")
-    usual = {"ensemble.nc", "report.json", *(["ensemble.nc.parts"] if name == "virtual" else [])}
-    if litter := {path.name for path in out.iterdir()} - usual:
+    usual = {"ensemble.nc", "report.json"}
+    if parts := attribute_of(out / "ensemble.nc", PARTS).split():
+        usual |= {"ensemble.nc.parts", *parts}
+    if litter := {str(path.relative_to(out)) for path in out.rglob("*")} - usual:
         tally.troubles.append(f"{home.name}: litter: {sorted(litter)}")

@@ -237,6 +237,11 @@ def same_run(folder: Folder, config: dict[str, Any], inputs: dict[str, str]) -> 
             f"the checkpoint in {folder.path.parent} is of another configuration: other values of {', '.join(changed)}; go on "
             f"without these overrides, or {REMEDY}"
         )
+    same_inputs(folder, about, inputs)
+
+
+def same_inputs(folder: Folder, about: RunRecord, inputs: dict[str, str]) -> None:
+    """Raise ConfigError unless a checkpoint is of these inputs, and of no others."""
     for name in sorted(inputs.keys() | about.inputs.keys()):
         if about.inputs.get(name) != inputs.get(name):
             missing = "there is none now" if name in about.inputs else f"{folder.path / 'run.json'} has no digest of it"
