@@ -31,8 +31,17 @@ HOLDS = {
     "name the code yourself": "test_trust.test_the_users_own_word_is_enough",
     "say `--trust`": "test_trust.test_the_users_own_word_is_enough",
     "Then it can name any file of Python on your": "test_trust.test_a_digest_that_was_crafted_too_leads_to_a_class_or_nothing",
+    # what the network imports
+    "A file of Python can import modules": "test_user_sources.test_a_network_in_a_package",
+    "These files are digested too": "test_user_sources.test_what_was_imported_is_recorded",
+    "`rerun` and `resume` compare the files": "test_user_sources.test_another_source_is_refused",
+    "They refuse a file that has changed": "test_user_sources.test_a_source_that_is_new_is_refused",
+    "Python's caches": "test_user_sources.test_a_second_run_of_one_process_reads_sources_anew",
+    "Installed packages elsewhere": "test_user_sources.test_what_is_installed_is_not_watched",
+    "The versions of torch and parampi": "test_records.test_other_versions_are_said",
     # what is written
     "A run writes below": "test_executed.test_of_all_that_a_run_reads_only_the_network_is_executed",
+    "`parampi resume` replaces the run's own files": "test_earlier_files.test_what_has_appeared_since_is_not_replaced",
     "An output never replaces a file": "test_executed.test_an_output_never_replaces_a_file_that_the_run_reads",
 }
 """How sentences begin, and the test that holds each."""
