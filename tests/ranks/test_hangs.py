@@ -15,7 +15,7 @@ from tests.small import NETWORK
 
 pytestmark = pytest.mark.mpi
 
-HUNG, TIMEOUT, SECONDS = 124, 2.0, 30.0
+HUNG, TIMEOUT, SECONDS = 124, 1.5, 30.0
 HANGING = (
     f"{NETWORK}\n\n"
     + '''
@@ -98,6 +98,8 @@ def test_a_rank_that_hangs_ends_the_job_which_goes_on_later(tmp_path, expected, 
         assert re.search(r'net.py", line \d+, in forward', told), told
     else:
         assert re.search(r"rank 1 of 3 has given no sign of life for .*; rank 0 of 3, which noticed that, is at:", told), told
+    if how == "with Python's lock":
+        return  # what is kept is the same
     (tmp_path / "hang").unlink()
     again = start(2, "resume", tmp_path / "out", "parallel.time_ranks=null")
     told = ended(again)
@@ -129,7 +131,7 @@ def test_a_job_that_is_suspended_as_a_whole_goes_on(tmp_path):
     job = start(3, "run", hanging(tmp_path, "sleep", 9, parallel__hang_timeout=1.0))
     wait_for(job, tmp_path, "out/.parampi-ensemble.nc/rounds/*/done.json")
     signalled(tmp_path, signal.SIGSTOP)
-    time.sleep(2.0)
+    time.sleep(1.6)
     assert job.poll() is None
     signalled(tmp_path, signal.SIGCONT)
     told = ended(job)
@@ -138,7 +140,7 @@ def test_a_job_that_is_suspended_as_a_whole_goes_on(tmp_path):
 
 def test_a_slow_group_is_no_hang(tmp_path):
     """Two groups wait, longer than a round may take, for a third whose rounds are slow."""
-    config = hanging(tmp_path, "sleep", 9, model__network="net.py:Slow", parallel__hang_timeout=1.0, parallel__time_ranks=1,
+    config = hanging(tmp_path, "sleep", 9, model__network="net.py:Slow", parallel__hang_timeout=1.5, parallel__time_ranks=1,
                      sampling__members=3)  # fmt: skip
     done = subprocess.run(parampi_on(3, "run", config), capture_output=True, text=True, timeout=100, cwd=ROOT,
                           env=environment(90))  # fmt: skip
