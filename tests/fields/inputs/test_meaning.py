@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cftime
 import h5py
 import netCDF4
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 import xarray
 
 from parampi.errors import DataError
-from parampi.fields import FileSamples
+from parampi.fields import DatasetStatistics, FileSamples
 from parampi.fields.inputs.grid_files import read_grid
 from parampi.fields.inputs.horizontal import Axis, Grid, placement
 from parampi.fields.inputs.units import conversion
+from parampi.run.config import load
+from parampi.run.job import run
 from tests.campaign import data, inputs
+from tests.small import write_project
 
 LAT, LON = np.linspace(-75.0, 75.0, 6), np.arange(8) * 45.0
 T = 280.0 + np.random.default_rng(1).normal(size=(4, 6, 8)).astype("f4")
@@ -273,3 +277,42 @@ def test_curvilinear_grids(tmp_path):
     curved(T[2:] + 100, lat + 1, lon).to_netcdf(tmp_path / "c.nc")
     with pytest.raises(DataError, match=r"c\.nc: the first point of \(nj, ni\) is at -74 N, .* and no other direction fits"):
         read(tmp_path / "a.nc", tmp_path / "c.nc")
+
+
+def test_the_same_ensemble_whatever_the_form(tmp_path):
+    """From the north, from -180, x before y, packed, times falling, in other units of time: the same bits."""
+    values = np.round(T * 4) / 4
+    plain, odd = dataset(values), dataset(values)
+    odd = FORMS["from -180"](odd).isel(lat=slice(None, None, -1), time=slice(None, None, -1)).transpose("lon", "time", "lat")
+    odd["lon"].attrs["units"] = "degrees_east"
+    odd = odd.assign_coords(
+        time=("time", odd.time.values * 24 + 24, {"units": "hours since 2000-12-31", "calendar": "gregorian"})
+    )
+    drawn = []
+    for name, form, encoding in (
+        ("plain", plain, {}),
+        ("odd", odd, {"t": {"dtype": "i2", "scale_factor": 0.25, "add_offset": 280.0, "_FillValue": -32768}}),
+    ):
+        home = tmp_path / name
+        home.mkdir()
+        form.to_netcdf(home / "cond.nc", encoding=encoding)
+        path = write_project(
+            home, model__shape=[1, 6, 8], sampling__members=1, parallel__mode="bitwise", condition__files="cond.nc",
+            condition__variables=["t"], condition__select=[0, 2],
+        )  # fmt: skip
+        statistics = DatasetStatistics.from_samples(
+            values[:, None],
+            ["t"],
+            ["K"],
+            ["t"],
+            x=LON,
+            y=LAT,
+            x_units="degrees_east",
+            y_units="degrees_north",
+            axes=("lat", "lon"),
+        )
+        statistics.save(home / "statistics.nc")
+        run(load(path))
+        with netCDF4.Dataset(home / "out" / "ensemble.nc") as file:
+            drawn.append((file["t"][:], cftime.num2date(file["time"][:], file["time"].units, "standard")))
+    assert np.array_equal(drawn[0][0], drawn[1][0]) and np.array_equal(drawn[0][1], drawn[1][1])
