@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parampi import basis, diffusion, errors, fields, parallel, registry, report, samplers, solvers, verify
     from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
+    from parampi.diffusion.probe import check_denoiser
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
     from parampi.report import MemberReport, Report
@@ -29,8 +30,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "basis", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel", "posterior", "registry",
-    "report", "sample", "samplers", "sigmas", "solvers", "verify",
+    "basis", "check_denoiser", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel",
+    "posterior", "registry", "report", "sample", "samplers", "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
 OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "report", "samplers", "solvers", "verify"
@@ -38,6 +39,7 @@ OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "r
 PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
     "sample": "ensemble:sample",
+    "check_denoiser": "diffusion.probe:check_denoiser",
     "MemberReport": "report:MemberReport",
     "Report": "report:Report",
     "Statistics": "solvers.spectral.prior:SpectralPrior",

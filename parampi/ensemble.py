@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
-from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser
+from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
+from parampi.diffusion.probe import probe as probe_denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
-from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction
+from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction, checked
 from parampi.engine.delivery import Failure, MemberSink
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
+from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
 from parampi.report import Report
 from parampi.samplers import DDIM, Equations, Sampler, equations_of
-from parampi.solvers import Picard, Solver, Spectral, check_solver_type
+from parampi.solvers import Picard, Solver, Spectral, check_bound, check_solver_type
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -62,6 +64,7 @@ def sample(
     watch: Watch | None = None,
     safeguard: RoundHook | None = None,
     condition: ConditionFunction | None = None,
+    probe: bool = True,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
 
@@ -88,10 +91,12 @@ def sample(
                    D(x, sigma, condition)
     safeguard      a hook, called before the first round of members and after each: keeps checkpoints, goes on with members from
                    them, and stops the run in good order
+    probe          whether the denoiser is first called for a few fields, at most twelve, to see whether it is one
+                   (`parampi.check_denoiser`); these calls do not count as evaluations
 
-    Raises ConfigError for arguments that make no sense, NonFiniteError when the network returns NaN or Inf, InterruptionError
-    when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`; all on all ranks alike. Any
-    other exception on one rank ends the whole job.
+    Raises ConfigError for arguments that make no sense and for a denoiser that is none, NonFiniteError when the network returns
+    NaN or Inf, InterruptionError when `safeguard` stops the run, the last two with the members finished so far as `.ensemble`;
+    all on all ranks alike. Any other exception on one rank ends the whole job.
     """
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
@@ -104,11 +109,39 @@ def sample(
         numbers, everyone = member_numbers(members), as_group(comm)
         options = EngineOptions(window, real(tol), mode, watch if everyone.rank == 0 else None)
         plan = BatchPlan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
+        on_all(comm, lambda: check_bound(solver, problem.shape, problem.sigma_data))
+        probed = probed_alike(plan, comm, condition, sigma_data is not None) if probe else 0
     # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
     with abort_on_error(comm, alike=False):
         drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
         failure = drawing.run()
+        drawing.report.probe_evaluations = probed
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunction | None, known: bool) -> int:
+    """Return how many evaluations the probe of this rank's denoiser took; `known`: whether sigma_data was given.
+
+    Raises ConfigError on all ranks for the denoiser of any."""
+    problem, layout = plan.problem, plan.layout
+
+    def probed() -> int:
+        first = layout.share(layout.group(as_group(comm).rank))[:1]
+        if not first:
+            return 0
+        numbers = [plan.numbers[k] for k in first]
+        given = None if condition is None else checked(condition(numbers), 1).to(problem.device)
+        return probe_denoiser(
+            problem.network,
+            problem.equations.sigmas[:-1][problem.equations.evaluated],
+            shape=problem.shape,
+            sigma_data=problem.sigma_data,
+            dtype=problem.dtype,
+            condition=given,
+            known=known,
+        )
+
+    return probed() if comm is None else on_all(comm, probed)
 
 
 def usual_solver(equations: Equations) -> Solver:
@@ -139,11 +172,6 @@ def raise_or_return(failure: Failure | None, ensemble: Ensemble) -> Ensemble:
     if failure is not None:
         raise failure
     return ensemble
-
-
-def scale_of(denoiser: object, sigma_data: float | None) -> float:
-    """Return the standard deviation of the data: the one given, the denoiser's own, or 1."""
-    return float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
 
 
 def check_sink(keep: MemberSink | None, keep_on: str) -> None:
@@ -215,7 +243,7 @@ def check(
     check_counts(batch=batch)
     if not is_positive(tol):
         raise ConfigError(
-            f"tol = {tol}; the relative error asked for must be positive (use the Serial solver for an exact result)"
+            f"tol = {tol!r}; the relative error must be positive and finite, 1e-3 is usual (Serial gives the exact result)"
         )
     if mode not in MODES:
         raise ConfigError(f"mode = {mode!r} is not one of {', '.join(map(repr, MODES))}")
@@ -225,8 +253,8 @@ def check(
         raise ConfigError(f"shape = {shape!r}; give the shape of one member's field, such as (channels, y, x)")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
-    if sigma_data is not None and not (is_positive(sigma_data) and sigma_data < float("inf")):
-        raise ConfigError(f"sigma_data = {sigma_data}; the standard deviation of the data must be positive")
+    if sigma_data is not None and not is_positive(sigma_data):
+        raise ConfigError(f"sigma_data = {sigma_data!r}; the standard deviation of the data must be positive and finite")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype = {dtype!r} is not one of {', '.join(map(str, DTYPES))}; the network keeps its own")
 
@@ -240,8 +268,8 @@ def is_whole(value: Any) -> bool:
 
 
 def is_positive(value: Any) -> bool:
-    """Return whether a value is a number above 0."""
+    """Return whether a value is a number above 0, and finite."""
     try:
-        return real(value) > 0
+        return 0 < real(value) < float("inf")
     except (TypeError, ValueError, RuntimeError):
         return False

@@ -1,5 +1,7 @@
 """The errors parampi raises on purpose. A user's mistake prints as one line; only a defect of ours shows a traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -45,3 +47,15 @@ class NonFiniteError(Exception):
             f"the network returned NaN or Inf for member {member} at point {point} (sigma = {sigma:.6g}) in round {round}; "
             "check the weights, the normalisation of the data and whether the network was trained at this noise level"
         )
+
+
+@contextmanager
+def blamed(name: str) -> Iterator[None]:
+    """Raise ConfigError, which names what failed, for any other error: of a class or function of somebody else."""
+    try:
+        yield
+    except (UserError, InterruptionError, AfterwardsError, NonFiniteError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{name} failed with {type(error).__name__}: {reason}") from error

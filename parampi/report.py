@@ -47,6 +47,7 @@ class Report:
     serial_evaluations  single-field network calls of the serial sampler, all members
     outcome             "converged" when every member is, else what went wrong
     seconds             per rank: {"network", "communication", "output", "total"}
+    probe_evaluations   calls for single fields by which each rank's denoiser was checked before; not among the evaluations
     residuals           per member: what each of its rounds showed (members of rank 0's group)
     """
 
@@ -56,6 +57,7 @@ class Report:
     serial_evaluations: int
     rounds: int = 0
     evaluations: int = 0
+    probe_evaluations: int = 0
     outcome: str = "converged"
     layout: dict[str, int] = field(default_factory=dict)
     members: list[MemberReport] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """`parampi.sample` in one process: what it returns, what members depend on, and what it refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from parampi.diffusion.denoisers import EDMDenoiser
 from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError
 from parampi.samplers import DDIM, StepMap
-from parampi.solvers import PIADM, Picard, Serial
+from parampi.solvers import PIADM, Picard, Serial, Spectral
 from tests.engines import GAUSSIAN, MIXTURE
 from tests.serial_loop import serial
 from tests.stencils import Made, langevin, levels, multistep
@@ -68,7 +69,7 @@ def test_report_counts_what_was_done():
         calls.append(len(x))
         return MIXTURE(x, sigma)
 
-    report = sample(counted, SHAPE, 4, GRID, DDIM(1.0), window=6).report
+    report = sample(counted, SHAPE, 4, GRID, DDIM(1.0), window=6, probe=False).report
     assert report.rounds == len(calls) == max(m.rounds for m in report.members)
     assert report.evaluations == sum(calls) == sum(m.evaluations for m in report.members)
     assert (report.steps, report.serial_rounds, report.serial_evaluations) == (20, 20, 80)
@@ -127,7 +128,7 @@ def test_rounds_and_evaluations_are_those_at_which_the_network_was_asked():
     for solver in (Serial(), Picard("block")):
         calls.clear()
         window = None if isinstance(solver, Serial) else 3
-        report = sample(counted, SHAPE, 2, GRID, Made(langevin(6)), solver, window).report
+        report = sample(counted, SHAPE, 2, GRID, Made(langevin(6)), solver, window, probe=False).report
         assert (report.steps, report.serial_rounds, report.serial_evaluations) == (12, 6, 12)
         assert report.rounds == len(calls) and report.evaluations == sum(calls)
         assert isinstance(solver, Picard) or (report.rounds, report.evaluations) == (6, 12)
@@ -233,7 +234,7 @@ def test_sigma_data_is_the_denoiser_s_unless_given():
             return GAUSSIAN(x, sigma)
 
         first.sigma_data = GAUSSIAN.sigma_data
-        sample(first, GAUSSIAN.shape, 1, GRID, solver=Serial(), **options)
+        sample(first, GAUSSIAN.shape, 1, GRID, solver=Serial(), probe=False, **options)
         torch.testing.assert_close(seen[0], expected, rtol=1e-14, atol=0)
 
 
@@ -264,9 +265,12 @@ def test_sigma_data_is_the_denoiser_s_unless_given():
         ({"sigmas": torch.tensor([1.0, 2.0, 0.0])}, r"sigmas\[0\] = 1 is followed by sigmas\[1\] = 2"),
         ({"sigma_data": 0.0}, r"sigma_data = 0.0; .* must be positive"),
         ({"sigma_data": -1.0}, r"sigma_data = -1.0; .* must be positive"),
-        ({"sigma_data": "1"}, r"sigma_data = 1; .* must be positive"),
+        ({"sigma_data": "1"}, r"sigma_data = '1'; .* must be positive and finite"),
+        ({"sigma_data": float("inf")}, r"sigma_data = inf; .* must be positive and finite"),
         ({"tol": None}, r"tol = None; .* must be positive"),
-        ({"tol": "1e-3"}, r"tol = 1e-3; .* must be positive"),
+        ({"tol": "1e-3"}, r"tol = '1e-3'; .* must be positive and finite, 1e-3 is usual"),
+        ({"tol": float("inf")}, r"tol = inf; .* must be positive and finite"),
+        ({"tol": -float("inf")}, r"tol = -inf; .* must be positive and finite"),
         ({"tol": True}, r"tol = True; .* must be positive"),
         ({"tol": torch.ones(2)}, r"tol = tensor.*; .* must be positive"),
         ({"keep_on": "everywhere"}, r"keep_on = 'everywhere' is not one of 'root', 'groups'"),
@@ -327,17 +331,31 @@ def test_takes_numbers_of_numpy_and_torch_and_a_list_of_noise_levels():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda x, sigma: x[:, :, :4], r"returned \(40, 1, 4, 8\) for fields of shape \(40, 1, 8, 8\)"),
+        (lambda x, sigma: x[:, :, :4], r"returned \(1, 1, 4, 8\) for fields of shape \(1, 1, 8, 8\)"),
         (lambda x, sigma: (x, sigma), r"returned tuple for fields of shape"),
         (lambda x, sigma: x + 1j, r"returned torch.complex128; it must return real numbers"),
         (lambda x, sigma: x.round().long(), r"returned torch.int64; it must return real numbers"),
         (EDMDenoiser(lambda x, time: x + 1j), "the network must return real numbers, but returned torch.complex128"),
-        (lambda x, sigma: x[:-1], r"returned \(39, 1, 8, 8\)"),
+        (lambda x, sigma: x[:-1], r"returned \(0, 1, 8, 8\)"),
     ],
 )
 def test_refuses_a_denoiser_that_returns_another_shape_or_kind(wrong, message):
     with pytest.raises(ConfigError, match=message):
         sample(wrong, SHAPE, 2, GRID)
+
+
+@pytest.mark.parametrize("returned", [(3, 1, 4, 8), (39, 1, 8, 8)])
+def test_refuses_them_during_the_run_too(returned):
+    with pytest.raises(ConfigError, match=f"returned {re.escape(str(returned))} for fields of shape"):
+        sample(lambda x, sigma: x.new_zeros(returned), SHAPE, 2, GRID, probe=False)
+
+
+def test_a_basis_that_does_not_fit_is_refused_before_the_network_is_called():
+    def unused(x, sigma):
+        pytest.fail("the network was called")
+
+    with pytest.raises(ConfigError, match="a spectrum of shape"):
+        sample(unused, SHAPE, 2, GRID, solver=Spectral(statistics=parampi.Statistics(spectrum=[1.0, 2.0])))
 
 
 # What happens when the network fails
@@ -400,7 +418,7 @@ def test_members_of_the_same_batch_that_were_finished_before_are_kept():
         return MIXTURE(x, sigma) if calls <= first else torch.full_like(x, torch.nan)
 
     with pytest.raises(NonFiniteError) as caught:
-        sample(tired, SHAPE, 6, GRID, DDIM(1.0), window=5)
+        sample(tired, SHAPE, 6, GRID, DDIM(1.0), window=5, probe=False)
     kept = caught.value.ensemble
     assert caught.value.round == first + 1 and 0 < len(kept.members) < 6
     assert kept.members == [m for m in range(6) if rounds[m] == first]

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, blamed
 from parampi.registry import Registry
 
 Device = torch.device | str | None
@@ -81,5 +81,6 @@ def make_basis(name: str, shape: Sequence[int], **options: Any) -> Basis:
         if option not in known and not takes_all:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise ConfigError(f"the basis {name!r} has no option {option!r}; {has}")
-    basis: Basis = kind(tuple(shape), **options)
+    with blamed(f"the basis {name!r} with {options or 'no options'} for fields {tuple(shape)}"):
+        basis: Basis = kind(tuple(shape), **options)
     return basis

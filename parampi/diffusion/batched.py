@@ -84,8 +84,9 @@ class BatchedDenoiser:
         return product
 
     def arguments(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None) -> tuple[Tensor, ...]:
-        """Return the denoiser's arguments for fields x: filled up with copies, and in the network's own dtype."""
-        count, dtype = len(x), x.dtype
+        """Return the denoiser's arguments for fields x: filled up with copies, in the network's own dtype, and in
+        memory of their own, into which a network may write."""
+        count, dtype, given = len(x), x.dtype, (x, sigma)
         if self.padded:
             # a fresh copy, too: libraries also choose kernels by the alignment of the memory
             rows = torch.arange(self.batch or 1, device=x.device).clamp(max=count - 1)
@@ -94,7 +95,7 @@ class BatchedDenoiser:
         inner = self.dtype or dtype
         # half precision could not tell neighbouring noise levels apart
         level = sigma.to(torch.promote_types(inner, torch.float32))
-        return x.to(inner), level, *(() if conditions is None else (conditions.rows(),))
+        return own(x.to(inner), given[0]), own(level, given[1]), *(() if conditions is None else (conditions.rows(),))
 
     def checked(self, result: Tensor, x: Tensor) -> Tensor:
         """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for anything else."""
@@ -107,3 +108,8 @@ class BatchedDenoiser:
         if not result.is_floating_point():
             raise ConfigError(f"the denoiser returned {result.dtype}; it must return real numbers, E[x0 | x] in x's dtype")
         return result[: len(x)].to(x.dtype)
+
+
+def own(argument: Tensor, source: Tensor) -> Tensor:
+    """Return an argument, copied where it is the memory of what it was made of."""
+    return argument.clone() if argument is source else argument

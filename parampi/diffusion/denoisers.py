@@ -6,6 +6,7 @@ runs in its own dtype; D is put together in x's dtype. Where sigma is 0, D is x 
 Variance-preserving (VP) networks see `y = alpha x = alpha x0 + alpha sigma n` with `alpha = 1/sqrt(1 + sigma^2)`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
@@ -46,6 +47,10 @@ class _Wrapper(nn.Module, ABC):
         if not callable(network):
             raise ConfigError(f"a network must be callable as network(x, time); got {type(network).__name__}")
         self.network: Any = network
+        if not 0 < sigma_data < math.inf:
+            raise ConfigError(
+                f"sigma_data = {sigma_data} must be positive and finite: the standard deviation of the training data"
+            )
         self.network_dtype = network_dtype
         self.sigma_data = float(sigma_data)
 
@@ -81,7 +86,7 @@ class _Wrapper(nn.Module, ABC):
         """Return the network's arguments in its own dtype."""
         dtype = self.network_dtype or _floating_dtype(self.network) or inputs.dtype
         # Half precision cannot tell the training times 998 and 999 apart: the time stays in single precision there.
-        times = time.flatten().to(torch.promote_types(dtype, torch.float32))
+        times = time.flatten().to(torch.promote_types(dtype, torch.float32)).clone()
         if condition is None:
             return inputs.to(dtype), times
         return inputs.to(dtype), times, condition.to(dtype) if condition.is_floating_point() else condition
@@ -97,8 +102,6 @@ class EDMDenoiser(_Wrapper):
     def __init__(self, network: Network, sigma_data: float = 0.5, network_dtype: torch.dtype | None = None):
         """network(inputs, c_noise): (B, *shape) and (B,) to (B, *shape)."""
         super().__init__(network, network_dtype, sigma_data)
-        if not sigma_data > 0:
-            raise ConfigError(f"sigma_data = {sigma_data} must be positive: the standard deviation of the training data")
 
     def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         return x / (level**2 + self.sigma_data**2).sqrt(), level.log() / 4
@@ -130,7 +133,8 @@ class _TimeConditioned(_Wrapper):
         self.scaled_input = scaled_input
 
     def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        return x * _alpha(level) if self.scaled_input else x, self.time(level.flatten())
+        # the network may write into what it is given
+        return x * _alpha(level) if self.scaled_input else x.clone(), self.time(level.flatten())
 
 
 class EpsilonDenoiser(_TimeConditioned):
@@ -183,6 +187,11 @@ def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:
     device, dtype = getattr(denoiser, "device", None), getattr(denoiser, "dtype", None)
     place = torch.device(device) if isinstance(device, torch.device | str | int) else torch.device("cpu")
     return place, dtype if isinstance(dtype, torch.dtype) else None
+
+
+def scale_of(denoiser: object, sigma_data: float | None) -> float:
+    """Return the standard deviation of the data: the one given, the denoiser's own, or 1."""
+    return float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
 
 
 def _alpha(level: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class ClassifierFree(Guided):
         if self.unconditional is None:
             conditional, unconditional = self.denoiser(torch.cat([x, x]), torch.cat([sigma, sigma])).chunk(2)
         else:
-            conditional = self.denoiser(x, sigma)
+            conditional = self.denoiser(x.clone(), sigma.clone())  # which may write into them
             if not bool(inside.any()):
                 return conditional
             unconditional = self.unconditional(x, sigma)

@@ -48,7 +48,7 @@ class Posterior(Guided, ABC):
         """Return D(x, sigma): x (B, *shape), sigma (B,)."""
 
         def observed(state: Tensor) -> tuple[Tensor, Tensor]:
-            denoised = self.denoiser(state, sigma)
+            denoised = self.denoiser(state.clone(), sigma.clone())  # which may write into them
             return self.observe(denoised), denoised
 
         # differentiates although the caller has switched gradients off, and can be differentiated itself

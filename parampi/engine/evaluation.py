@@ -67,7 +67,10 @@ class DenoisedFields:
     def correct(self, response: Tensor) -> None:
         """Add what the fields of the slice's own points are assumed to answer to the sweep, where later steps read them."""
         taps = self.slice.window.taps
-        self.rows[taps - 1 :] += response
+        if taps == 1:
+            self.rows = self.rows + response  # the network's memory stays as it is
+        else:
+            self.rows[taps - 1 :] += response
 
     # ------------------------------------------------------------------ when windows slide
 

@@ -177,6 +177,8 @@ class DatasetStatistics:
         """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape, or no array."""
         if not isinstance(fields, np.ndarray):
             raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
+        if not np.issubdtype(fields.dtype, np.floating):
+            raise DataError(f"fields are of type {fields.dtype}; give floating numbers, such as fields.astype(float)")
         if fields.shape[-3:] != self.shape:
             raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
         return self.mean[:, None, None], self.standard_deviation[:, None, None]
@@ -217,6 +219,8 @@ def reference_fields(fields: Samples, references: int, mean: Floats) -> NDArray[
     """Return some of the samples (S, C, H, W), evenly spread, with the mean (C,) in the place of missing values."""
     samples = fields.shape[0]
     numbers = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
+    if references == 0:
+        return np.empty((0, *fields.shape[1:]), np.float32)
     reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in numbers.tolist()])
     return np.where(np.isfinite(reference), reference, mean[:, None, None].astype(np.float32))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES
@@ -19,6 +20,7 @@ def deciding_files(config: RunConfig) -> dict[str, Path]:
         "model.network": network_file(model.network),
         "data.statistics": config.data.statistics,
         **option_files(config),
+        **argument_files(model.arguments),
     }
     if condition is not None:
         named |= {"condition.statistics": condition.statistics, "condition.static": condition.static}
@@ -43,6 +45,11 @@ def option_files(config: RunConfig) -> dict[str, str]:
         for key, value in values.items()
         if isinstance(value, str) and Path(value).suffix
     }
+
+
+def argument_files(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files that arguments of the network name, as absolute paths: `!path` makes them such."""
+    return {f"model.arguments.{key}": value for key, value in arguments.items() if isinstance(value, str) and value[:1] == "/"}
 
 
 def file_digests(config: RunConfig, recorded: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -27,7 +27,7 @@ from parampi.run.config.sections import MOST_MEMBERS
 from parampi.run.input_files import file_digests
 from parampi.run.user_files import sha256
 from parampi.samplers import Equations, Sampler, equations_of
-from parampi.solvers import Solver, Spectral, check_solver
+from parampi.solvers import Solver, Spectral, check_bound, check_solver
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -206,9 +206,9 @@ def numbered(members: list[int], cases: list[int]) -> list[int]:
 def checked_solver(config: RunConfig, solver: Solver) -> Solver:
     """Return the solver. Raises ConfigError where its basis or its files do not fit fields of this shape."""
     try:
-        solver.bind(tuple(config.model.shape), config.model.sigma_data)
+        check_bound(solver, tuple(config.model.shape), config.model.sigma_data)
     except ConfigError as error:
-        raise ConfigError(f"sampling.solver: {error}") from None
+        raise ConfigError(f"sampling.solver: {error}") from error
     return solver
 
 

@@ -18,7 +18,7 @@ from parampi.run.config import RunConfig
 from parampi.run.earlier_files import identities
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
-from parampi.run.model_loading import load_denoiser
+from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
@@ -57,12 +57,13 @@ def run(
         source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
-            denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+            denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
+            probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
             plan = with_sources(plan, comm)
             if rank == 0:
                 print(announcement(plan, denoiser, ranks_here), flush=True)
             with explain_interruption(plan, stop, comm):
-                result = draw(plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress)
+                result = draw(plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed)
         failures = on_root(comm, lambda: finish(plan, result))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")

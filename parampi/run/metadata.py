@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 INPUTS_DIGESTS = "inputs_sha256"
 """Attribute of the ensemble file: SHA-256 of the files that decide its fields, by the keys that name them, as JSON."""
 
+THREADS = "threads_per_rank"
+"""Attribute of the ensemble file: threads with which each rank computed, on which the last bits of fields depend."""
+
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes fields."""
@@ -59,6 +62,7 @@ def describe(config: RunConfig, layout: Layout, run: str) -> dict[str, str | int
         "rank_layout": layout.describe(),
         "ranks": layout.ranks,
         "time_ranks": layout.time_ranks,
+        THREADS: torch.get_num_threads(),
         "mpi": mpi_version(),
         "software": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}",
     }

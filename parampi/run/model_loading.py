@@ -18,9 +18,11 @@ from parampi.diffusion.denoisers import (
     ScoreDenoiser,
     VelocityDenoiser,
 )
-from parampi.errors import ConfigError, DataError
+from parampi.diffusion.probe import check_denoiser
+from parampi.errors import ConfigError, DataError, UserError
+from parampi.fields import DatasetStatistics
 from parampi.run.condition_source import ConditionSource
-from parampi.run.inputs import Inputs
+from parampi.run.inputs import Inputs, sampling_options
 from parampi.run.plugins import imported
 from parampi.run.user_files import import_file, import_module
 
@@ -62,7 +64,9 @@ def build_network(reference: str, arguments: dict[str, Any]) -> nn.Module:
     try:
         network = cls(**arguments)
     except Exception as error:
-        raise ConfigError(f"model.arguments = {arguments}: {reference} failed with {type(error).__name__}: {error}") from error
+        hint = "; a file beside the configuration is written !path NAME" if isinstance(error, FileNotFoundError) else ""
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"model.arguments = {arguments}: {reference} failed with {reason}{hint}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.network = {reference!r} made a {type(network).__name__}; it must be a torch.nn.Module")
     return network.eval().requires_grad_(False)
@@ -139,44 +143,52 @@ def build_denoiser(network: nn.Module, predicts: str, sigma_data: float, device:
     return denoiser
 
 
-def load_denoiser(inputs: Inputs, local_rank: int, source: ConditionSource | None) -> Denoiser:
-    """Return the denoiser on this rank's device, after asking it for one field."""
+def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:
+    """Return the denoiser on this rank's device."""
     model, parallel = inputs.config.model, inputs.config.parallel
     device = choose_device(parallel.device, local_rank)
     network = build_network(model.network, model.arguments)
     load_weights(network, Path(model.weights))
-    denoiser = build_denoiser(network, model.predicts, model.sigma_data, device)
-    condition = source(inputs.members[:1]) if source else None
-    probe(
-        denoiser, model.shape, float(inputs.sigmas[0]), dtype=getattr(torch, parallel.dtype), device=device, condition=condition
-    )
-    return denoiser
+    return build_denoiser(network, model.predicts, model.sigma_data, device)
 
 
-def probe(
-    denoiser: Denoiser,
-    shape: Sequence[int],
-    sigma: float,
-    *,
-    dtype: torch.dtype,
-    device: torch.device,
-    condition: Tensor | None = None,
-) -> None:
-    """Raise ConfigError, before any work, for a network that cannot take this shape. NaN is not judged."""
-    x = torch.zeros((1, *shape), dtype=dtype, device=device)
-    levels, first = torch.full((1,), sigma, dtype=dtype, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+def probe_denoiser(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> int:
+    """Return how many evaluations the probe of a denoiser took. Raises ConfigError. Where it is switched off, the denoiser is
+    called once all the same, with which it imports what it needs, and nothing but the shape is judged."""
+    model, options = inputs.config.model, sampling_options(inputs, denoiser)
     try:
-        batch = None if condition is None else BatchConditions(condition.to(device), first)
-        BatchedDenoiser(denoiser)(x, levels, batch)
-    except ConfigError:
+        return (check_denoiser if model.probe else call_once)(
+            denoiser,
+            options["shape"],
+            inputs.equations.sigmas[:-1][inputs.equations.evaluated],
+            sigma_data=model.sigma_data,
+            dtype=options["dtype"],
+            network_batch=options["network_batch"],
+            mode=options["mode"],
+            condition=source(inputs.members[:1])[0] if source else None,
+            example=None if source else example_of(inputs.statistics),
+        )
+    except ConfigError as error:
+        keys = f"check model.network, model.arguments, model.shape and model.predicts = {model.predicts}"
+        raise ConfigError(f"{error}; {keys}") from error
+
+
+def call_once(denoiser: Denoiser, shape: Sequence[int], sigmas: Tensor, *, dtype: torch.dtype, **options: Any) -> int:
+    """Call a denoiser for one field; return that this was one evaluation. Raises ConfigError where it cannot take the field."""
+    network, condition = BatchedDenoiser(denoiser), options["condition"]
+    x = torch.zeros((1, *shape), dtype=dtype, device=network.device)
+    column = torch.zeros(1, dtype=torch.int64, device=network.device)
+    conditions = None if condition is None else BatchConditions(condition[None].to(network.device), column)
+    try:
+        network(x, sigmas[:1].to(x), conditions)
+    except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"the network fails on a field of model.shape = {list(shape)}{with_condition(condition)} with "
-            f"{type(error).__name__}: {reason}; check model.shape and model.arguments"
-        ) from error
+        raise ConfigError(f"the denoiser fails with {type(error).__name__}: {' '.join(str(error).split())}") from error
+    return 1
 
 
-def with_condition(condition: Tensor | None) -> str:
-    return "" if condition is None else f" and a condition of shape {list(condition.shape[1:])}"
+def example_of(statistics: DatasetStatistics) -> Tensor | None:
+    """Return a field of the data, normalised; None where the statistics hold none."""
+    fields = statistics.reference[:1]
+    return torch.from_numpy(statistics.normalise(fields))[0] if len(fields) else None

@@ -24,8 +24,9 @@ from parampi.run.condition_source import ConditionSource, condition_source, lead
 from parampi.run.config import RunConfig, apply, load, resolved
 from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
-from parampi.run.model_loading import load_denoiser
+from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
+from parampi.run.threads import as_many_threads
 from parampi.run.trust import code_of, require_trust
 from parampi.run.user_sources import forget_networks
 
@@ -81,10 +82,10 @@ def rerun(
     Raises DataError where the file does not say how it was made, does not have the member, or holds another one; ConfigError
     where a file that decides the fields (weights, statistics, the network's source, plugins) is no longer what it was.
     """
-    tree, digests = on_root(comm, lambda: description(path, own_config, overrides, trust))
+    tree, digests, threads = on_root(comm, lambda: description(path, own_config, overrides, trust))
     config = on_all(comm, lambda: resolved(tree, [], path))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
-    with no_silent_exit(comm):
+    with as_many_threads(threads, speaks=comm is None or comm.Get_rank() == 0), no_silent_exit(comm):
         fields = draw_member(config, digests, stored, member, case, path=path, comm=comm)
     differences = on_root(comm, lambda: relative_differences(stored, fields))
     comparison = MemberComparison(member, case, differences, allowed_difference(config))
@@ -113,11 +114,14 @@ def expectation(config: RunConfig) -> str:
 
 
 def read_description(path: Path) -> list[Any]:
-    """Return the configuration of an ensemble file, and the digests of the files that it reads. Raises DataError."""
+    """Return the configuration of an ensemble file, the digests of the files that it reads, and the threads of each of its
+    ranks, None where it does not say. Raises DataError."""
     with open_ensemble(path) as file:
         stored_mapping(file, path, CONFIG, StoredConfig)
         digests = stored_mapping(file, path, metadata.INPUTS_DIGESTS, StoredDigests)
-        return [read_mapping(file, path, CONFIG), digests.model_dump()]
+        threads = getattr(file, metadata.THREADS, None)
+        number = int(threads) if isinstance(threads, int | np.integer) else None
+        return [read_mapping(file, path, CONFIG), digests.model_dump(), number]
 
 
 def stored_mapping(file: Any, path: Path, name: str, schema: type[R]) -> R:
@@ -131,20 +135,20 @@ def stored_mapping(file: Any, path: Path, name: str, schema: type[R]) -> R:
 
 
 def description(path: Path, own_config: Path | None, overrides: Sequence[str], trust: bool) -> list[Any]:
-    """Return the configuration to draw with, and the digests of the files that the ensemble was drawn from.
+    """Return the configuration to draw with, the digests of the files that the ensemble was drawn from, and its threads.
 
     Raises ConfigError where the configuration is the file's, and asks to run what is not known.
     """
-    tree, digests = read_description(path)
+    tree, digests, threads = read_description(path)
     if own_config:
-        return [load(own_config, overrides).as_dict(), digests]
+        return [load(own_config, overrides).as_dict(), digests, threads]
     own: dict[str, Any] = {}
     for override in overrides:
         apply(own, override)
         apply(tree, override)
     if not trust:
         require_trust(code_of(tree), digests, code_of(own), path)
-    return [tree, digests]
+    return [tree, digests, threads]
 
 
 def stored_fields(path: Path, member: int, case: int | None, variables: Sequence[str] = ()) -> dict[str, Floats]:
@@ -208,7 +212,8 @@ def draw_member(
     on_all(comm, lambda: require_comparable(path, stored, inputs))
     source, statistics = condition_source(inputs, None), inputs.statistics
     local_rank, _ = place_on_node(comm)
-    denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank, source))
+    denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
+    on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
     on_all(comm, lambda: same_sources(config, digests))
     states: list[Floats] = []
     for lead in range(inputs.leads):
@@ -225,6 +230,7 @@ def draw_member(
             comm=comm,
             keep=keep,
             condition=lead_source,
+            probe=False,
             **sampling_options(inputs, denoiser),
         )
     return by_variable(inputs, states) if states else {}

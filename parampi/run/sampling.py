@@ -66,9 +66,16 @@ class MemberWriter:
 
 
 def draw(
-    plan: Plan, denoiser: Denoiser, *, comm: "Comm | None", source: ConditionSource | None, watchdog: Watchdog, progress: str
+    plan: Plan,
+    denoiser: Denoiser,
+    *,
+    comm: "Comm | None",
+    source: ConditionSource | None,
+    watchdog: Watchdog,
+    progress: str,
+    probed: int = 0,
 ) -> Result:
-    """Draw the members that are missing. When the network fails or the run is stopped, what is finished is kept."""
+    """Draw the members that are missing, after `probed` evaluations. When the run ends early, what is finished is kept."""
     total: Ensemble | None = None
     options = sampling_options(plan.inputs, denoiser)
     with open_output(plan, comm) as output:
@@ -87,15 +94,15 @@ def draw(
                         time_ranks=layout.time_ranks, batch=plan.config.parallel.batch,
                         keep=MemberWriter(plan, output, lead_source, lead).keep,
                         keep_on="groups" if output.everywhere else "root", watch=watch, safeguard=hook,
-                        condition=lead_source, **options,
+                        condition=lead_source, probe=False, **options,
                     )  # fmt: skip
                 except (NonFiniteError, InterruptionError) as error:
                     ensemble, failure = error.ensemble, error
             total = counted(total, ensemble, lead)
+            total.report.probe_evaluations = probed
             if failure is not None:
                 failure.ensemble = total
-                salvage(plan, failure, comm)
-                raise failure
+                raise salvaged(plan, failure, comm, earlier)
     return Result(total or nothing_left(plan, comm), earlier)
 
 
@@ -178,15 +185,21 @@ def nothing_left(plan: Plan, comm: "Comm | None") -> Ensemble:
     return Ensemble(None, [] if comm is None or comm.Get_rank() == 0 else None, report)
 
 
-def salvage(plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm | None") -> None:
-    """Write the report of what was finished; after a network's failure from the start leave nothing behind. On rank 0."""
+def salvaged(
+    plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm | None", earlier: list[MemberReport]
+) -> NonFiniteError | InterruptionError:
+    """Return the error, after rank 0 has written the report of what was finished, by runs before this one too; after a
+    network's failure from the start nothing is left behind."""
     if comm is not None and comm.Get_rank() != 0:
-        return
+        return error
     if isinstance(error, NonFiniteError) and not plan.folder.finished(plan.inputs.members):
         plan.folder.clear()
     report = error.ensemble.report if error.ensemble else None
+    if report:
+        report.add_earlier(earlier, plan.inputs.equations.evaluations)
     if report and report.members:
         _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
         if failure:
             print(f"parampi: no report: {failure}", file=sys.stderr, flush=True)
         print(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}", flush=True)
+    return error

@@ -71,6 +71,8 @@ def neighbours(folder: Path) -> Iterator[None]:
 
 def import_module(name: str, key: str) -> ModuleType:
     """Import a module by its name. Raises ConfigError; `key` is who names it."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"{key}: {name!r} is no name of a module, such as package.module; a file ends in .py")
     try:
         with watching(name, replaced=key == NETWORK_KEY):
             return importlib.import_module(name)

@@ -23,7 +23,7 @@ from parampi.engine import Engine
 from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.parallel.heartbeats import Heartbeats
 from parampi.parallel.launch import end_job, place_of
-from parampi.run.model_loading import load_denoiser
+from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.signal_pipe import woken_by_signals
 from parampi.run.stop_request import AT_ONCE, SIGNALS, StopRequest
 
@@ -161,7 +161,8 @@ def activity(frames: list[FrameType]) -> str:
     codes = [frame.f_code for frame in frames]
     if Engine.advance.__code__ in codes:
         return "" if Engine.enter.__code__ in codes else "has been in one round"
-    return "has been loading the network and trying it" if load_denoiser.__code__ in codes else ""
+    tries = load_denoiser.__code__ in codes or probe_denoiser.__code__ in codes
+    return "has been loading the network and trying it" if tries else ""
 
 
 def waits_for_others(frames: list[FrameType]) -> bool:

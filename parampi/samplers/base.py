@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, blamed
 from parampi.registry import Registry, require_object
 
 
@@ -189,7 +189,8 @@ def check_sampler(sampler: Any) -> Sampler:
 def equations_of(sampler: Any, sigmas: Tensor | Sequence[float]) -> Equations:
     """Return the equations that a sampler makes of noise levels. Raises ConfigError for what is no sampler."""
     levels = sigmas if isinstance(sigmas, Tensor) and not sigmas.is_complex() else noise_levels(sigmas)
-    equations = check_sampler(sampler).steps(levels)
+    with blamed(type(sampler).__name__):
+        equations = check_sampler(sampler).steps(levels)
     if not isinstance(equations, Equations):
         made = type(equations).__name__
         raise ConfigError(f"{type(sampler).__name__}.steps returned a {made}; it must return a parampi.samplers.StepMap")

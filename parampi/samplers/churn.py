@@ -25,10 +25,11 @@ class Churn:
     s_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.s_churn >= 0 and self.s_noise >= 0 and 0 <= self.s_tmin <= self.s_tmax):
+        finite = math.isfinite(self.s_churn) and math.isfinite(self.s_noise) and math.isfinite(self.s_tmin)
+        if not (finite and self.s_churn >= 0 and self.s_noise >= 0 and 0 <= self.s_tmin <= self.s_tmax):
             raise ConfigError(
                 f"s_churn = {self.s_churn}, s_tmin = {self.s_tmin}, s_tmax = {self.s_tmax}, s_noise = {self.s_noise}; none may "
-                "be negative, and s_tmin must not exceed s_tmax"
+                "be negative, s_tmin must not exceed s_tmax, and s_tmax alone may be infinite"
             )
 
     def raised(self, levels: Tensor) -> tuple[Tensor, Tensor, float]:

@@ -7,12 +7,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from parampi.diffusion.piadm_grid import MOST_STEPS
 from parampi.errors import ConfigError
 from parampi.samplers.base import StepMap, check_grid, register
 from parampi.samplers.langevin import moments, noises
 
 ROWS = 3
 """Number of taps of a corrector's velocity: the position after it, the velocity before, the position before."""
+MOST_CORRECTIONS = 10_000
+"""Steps of the corrector in a block."""
 
 
 def vp_times(sigmas: Tensor) -> Tensor:
@@ -95,11 +98,11 @@ class PIADMODE:
 
     def __post_init__(self) -> None:
         check_blocks(self.blocks)
-        positive = (self.time is None or self.time > 0) and (self.friction is None or self.friction > 0)
-        if (self.corrections or 0) < 0 or not positive:
+        positive = all(number is None or 0 < number < math.inf for number in (self.time, self.friction))
+        if not 0 <= (self.corrections or 0) <= MOST_CORRECTIONS or not positive:
             raise ConfigError(
                 f"corrections = {self.corrections}, time = {self.time}, friction = {self.friction}; time and friction must be "
-                "positive, and corrections a number of steps (0 for none)"
+                f"positive and finite, and corrections a number of steps up to {MOST_CORRECTIONS} (0 for none)"
             )
 
     def steps(self, sigmas: Tensor) -> StepMap:
@@ -132,9 +135,10 @@ class PIADMODE:
 
 
 def check_blocks(blocks: int | None) -> None:
-    """Raise ConfigError for fewer than one block."""
-    if blocks is not None and blocks < 1:
-        raise ConfigError(f"blocks = {blocks}; give at least one, or null for blocks of length about one in log(1 + sigma^2)")
+    """Raise ConfigError for fewer than one block, or for more than there can be points."""
+    if blocks is not None and not 1 <= blocks <= MOST_STEPS:
+        usual = "or null for blocks of length about one in log(1 + sigma^2)"
+        raise ConfigError(f"blocks = {blocks}; give at least one and at most {MOST_STEPS}, {usual}")
 
 
 def block_ends(blocks: int | None, sigmas: Tensor) -> Tensor:

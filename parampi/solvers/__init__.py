@@ -1,6 +1,6 @@
 """Solvers: how a window of points is iterated until it agrees. The names below are what configurations use."""
 
-from parampi.solvers.base import SOLVERS, Solver, alias, check_solver, check_solver_type, lookup, register
+from parampi.solvers.base import SOLVERS, Solver, alias, check_bound, check_solver, check_solver_type, lookup, register
 from parampi.solvers.linear_models import Guess, LinearModel
 from parampi.solvers.newton import Newton
 from parampi.solvers.parareal import Parareal
@@ -38,6 +38,7 @@ __all__ = [
     "Sweep",
     "Verdict",
     "alias",
+    "check_bound",
     "check_solver",
     "check_solver_type",
     "linear_correction",

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, blamed
 from parampi.registry import Registry, require_object
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
@@ -79,7 +79,15 @@ def check_solver(solver: Solver, equations: Equations, shape: tuple[int, ...], w
     this window."""
     if not isinstance(equations, solver.solves):
         raise ConfigError(equations.refusal.format(solver=type(solver).__name__))
-    solver.check(equations, shape, window)
+    with blamed(type(solver).__name__):
+        solver.check(equations, shape, window)
+        solver.window(window, equations)
+
+
+def check_bound(solver: Solver, shape: tuple[int, ...], sigma_data: float) -> None:
+    """Raise UserError for a solver whose basis or files do not fit fields of this shape."""
+    with blamed(type(solver).__name__):
+        solver.bind(shape, sigma_data)
 
 
 def check_window(requested: int | None, steps: int) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from parampi.diffusion.piadm_grid import MOST_STEPS
 from parampi.errors import ConfigError
 from parampi.samplers import Equations, StepMap
 from parampi.samplers.piadm import equal_time_blocks, vp_times
@@ -41,8 +42,8 @@ class PIADM(Solver):
     def __post_init__(self) -> None:
         for option in ("sweeps", "blocks"):
             number = getattr(self, option)
-            if number is not None and number < 1:
-                raise ConfigError(f"PIADM's {option} = {number}; give at least 1")
+            if number is not None and not 1 <= number <= MOST_STEPS:
+                raise ConfigError(f"PIADM's {option} = {number}; give at least 1, and at most {MOST_STEPS}")
 
     def window(self, requested: int | None, equations: Equations) -> int:
         check_window(requested, equations.steps)

@@ -6,6 +6,7 @@ import sys
 import netCDF4
 import numpy as np
 import pytest
+import torch
 import xarray
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +53,25 @@ def test_restore_undoes_normalise_in_the_same_dtype(dtype, seed, lead):
 def test_fields_of_another_shape_are_refused(statistics):
     with pytest.raises(DataError, match=r"\(2, 8, 6\).*\(2, 6, 8\)"):
         statistics.normalise(np.zeros((2, 8, 6)))
+
+
+@pytest.mark.parametrize(
+    "fields", [torch.zeros(2, 6, 8), [[1.0]], None, np.zeros((2, 6, 8), int)], ids=lambda one: type(one).__name__
+)
+def test_what_are_no_floating_numbers_of_numpy_is_refused(statistics, fields):
+    for change in (statistics.normalise, statistics.restore):
+        with pytest.raises(DataError, match=r"give a NumPy array, such as tensor.numpy\(\)|give floating numbers"):
+            change(fields)
+
+
+def test_statistics_may_keep_no_samples(samples):
+    described = [["a", "b"], ["1", "1"], ["a", "b"]]
+    assert DatasetStatistics.from_samples(samples, *described, x=range(8), y=range(6), references=0).reference.shape == (
+        0,
+        2,
+        6,
+        8,
+    )
 
 
 def test_there_and_back_through_a_file(statistics, tmp_path):

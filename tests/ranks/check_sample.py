@@ -173,6 +173,13 @@ def mistakes_are_everybodys(comm):
             assert next(iter(options)) in str(error)
         else:
             raise AssertionError(f"{options} were accepted")
+    broken = (lambda x, sigma: x * torch.nan) if comm.Get_rank() == size - 1 else PROBLEMS["mixture"]
+    try:
+        sample(broken, (1, 8, 8), 2, GRID, comm=comm)
+    except ConfigError as error:
+        assert "returned NaN or Inf for finite fields; it was called with x (1, 1, 8, 8) float64" in str(error)
+    else:
+        raise AssertionError("a network that is broken on one rank was accepted")
     assert comm.allreduce(1) == size
 
 

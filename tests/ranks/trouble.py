@@ -29,7 +29,7 @@ def main(comm, how):
         "network of the last rank": {"denoiser": Broken(comm.Get_size() - 1, comm), "time_ranks": 1, "members": 3},
         "keep": {"denoiser": PROBLEM, "keep": keep, "batch": 1},
         # ranks without points never see what the network returns
-        "shape": {"denoiser": lambda x, sigma: x[..., :3], "window": 2},
+        "shape": {"denoiser": lambda x, sigma: x[..., :3], "window": 2, "probe": False},
     }[how]
     sample(**{"shape": PROBLEM.shape, "members": 2, "sigmas": sigmas.vp_linear(12), "time_ranks": 3, "comm": comm, **options})
     print("the call returned", flush=True)

@@ -1,5 +1,6 @@
 """What comes after the sampling takes no finished ensemble back: report, figure, and a reader of the output who has gone."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import pytest
 
 from parampi.__main__ import main
 from parampi.commands.main import AFTERWARDS
+from parampi.errors import InterruptionError
 from parampi.fields import DatasetStatistics
 from parampi.run.checkpoint.ownership import folder_name
+from parampi.run.config import load
+from parampi.run.job import run
 from parampi.verify import figures
 from tests.ranks.launch import ROOT
-from tests.small import write_project
+from tests.small import signalled_after, write_project
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -54,6 +58,21 @@ def test_statistics_without_samples_have_no_figure_which_is_said_before(tmp_path
     replace(statistics, reference=np.zeros((0, *statistics.shape), np.float32)).save(tmp_path / "statistics.nc")
     assert main(["run", str(path)]) == 0, capsys.readouterr().err
     assert "no figure: the statistics hold no sample" in capsys.readouterr().out and is_complete(tmp_path)
+
+
+def test_the_report_of_a_run_that_was_resumed_and_stopped_again_has_all_members(tmp_path):
+    path = write_project(tmp_path, parallel__batch=1, checkpoint__every=0, sampling__members=8)
+    finished = 0
+    for resume in (False, True):
+        with signalled_after(10), pytest.raises(InterruptionError):
+            run(load(path), resume=resume)
+        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
+            complete = np.flatnonzero(file["complete"][:]).tolist()
+        assert [member["member"] for member in report["members"]] == complete
+        assert report["evaluations"] == sum(member["evaluations"] for member in report["members"])
+        assert report["probe_evaluations"] == 9 and len(complete) > finished
+        finished = len(complete)
 
 
 @pytest.mark.slow

@@ -41,7 +41,12 @@ class Levels(torch.nn.Module):
 def project(tmp_path):
     def make(names, told=None, **changes):
         config = write_project(
-            tmp_path, model__network="levels.py:Levels", model__shape=[2, 8, 8], model__predicts="data", **changes
+            tmp_path,
+            model__network="levels.py:Levels",
+            model__shape=[2, 8, 8],
+            model__predicts="data",
+            model__probe=False,
+            **changes,
         )
         (tmp_path / "levels.py").write_text(NET)
         means = {"u": 100.0, "T": 280.0, "q": 5.0}

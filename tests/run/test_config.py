@@ -104,6 +104,67 @@ def test_paths_of_the_file_are_relative_to_it_and_those_given_to_the_working_dir
     assert load(path, ["model.network=package.module:Net"]).model.network == "package.module:Net"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("sampler", {"name": "edm", "s_churn": math.inf}, "s_tmax alone may be infinite"),
+        ("sampler", {"name": "euler", "s_noise": math.nan}, "s_tmax alone may be infinite"),
+        ("sampler", {"name": "piadm_ode", "friction": math.inf}, "positive and finite"),
+        ("sampler", {"name": "piadm_ode", "corrections": 10**7}, "a number of steps up to 10000"),
+        ("sampler", {"name": "piadm_sde", "blocks": 10**7}, "at most 1000000"),
+        ("solver", {"name": "piadm", "blocks": 10**18}, "at most 1000000"),
+        ("solver", {"name": "spectral", "safety": math.inf}, "is below 1 or not finite"),
+    ],
+)
+def test_options_are_finite(path: Path, option: str, value: dict[str, Any], words: str) -> None:
+    tree = yaml.safe_load(yaml.safe_dump(EXAMPLE))
+    tree["sampling"][option] = value
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(ConfigError, match=words):
+        build(load(path), option)
+
+
+def test_other_paths_are_relative_to_the_file_by_their_tag(path: Path, monkeypatch: Any) -> None:
+    """A text stays a text, whatever files there are of this name."""
+    (path.parent / "silu").touch()
+    text = (
+        "arguments: {table: !path data/table.nc, act: silu, more: [!path a.nc, {b: !path ../b}], own: !path /o.nc}\n  network:"
+    )
+    path.write_text(yaml.safe_dump(EXAMPLE).replace("network:", text))
+    elsewhere = path.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    folder = path.parent
+    arguments = load(path).model.arguments
+    more = [str(folder / "a.nc"), {"b": str(folder.parent / "b")}]
+    assert arguments == {"table": str(folder / "data/table.nc"), "act": "silu", "more": more, "own": "/o.nc"}
+    assert all(type(value) is str for value in (arguments["table"], more[0]))
+    given = load(path, ["model.arguments.table=!path other.nc", "model.arguments.act=!path silu"]).model.arguments
+    assert (given["table"], given["act"]) == (str(elsewhere / "other.nc"), str(elsewhere / "silu"))
+    with pytest.raises(ConfigError, match=r"found !path without a path; write !path table\.nc"):
+        load(path, ["model.arguments.table=!path [1]"])
+
+
+def test_the_solvers_statistics_are_relative_to_the_file(path: Path, monkeypatch: Any) -> None:
+    tree = yaml.safe_load(yaml.safe_dump(EXAMPLE))
+    tree["sampling"]["solver"] = {"name": "spectral", "statistics": "spectrum.nc"}
+    path.write_text(yaml.safe_dump(tree))
+    elsewhere = path.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load(path).sampling.solver.statistics == str(path.parent / "spectrum.nc")
+    for override in ("sampling.solver.statistics=s.nc", "sampling.solver={name: spectral, statistics: s.nc}"):
+        assert load(path, [override]).sampling.solver.statistics == str(elsewhere / "s.nc")
+    assert load(path, ["data={statistics: d.nc}"]).data.statistics == str(elsewhere / "d.nc")
+
+
+@pytest.mark.parametrize("key", ["sampling.tolerance", "model.sigma_data", "checkpoint.every"])
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "-1", "abc", "true"])
+def test_numbers_are_finite_and_positive(path: Path, key: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} = .*: input should be "):
+        load(path, [f"{key}={value}"])
+
+
 def test_the_resolved_configuration_reads_back_the_same(path: Path) -> None:
     config = load(path)
     assert RunConfig.model_validate(config.as_dict()) == config

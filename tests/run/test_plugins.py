@@ -186,7 +186,7 @@ class Mine:
         ("solver", "k = 3", "sampling.solver: solver = .*Mine.* is no solver, which derives from parampi.solvers.Solver; give"),
         ("sampler", "order = 1", "sampling.sampler: sampler = .*Mine.* is no sampler, for it has no method steps"),
         ("sampler", "steps = lambda self, sigmas: sigmas", "Mine.steps returned a Tensor; it must return a parampi.samplers.S"),
-        ("solver", "def __init__(self): 1 / 0", "sampling.solver: Mine failed with ZeroDivisionError: division by zero"),
+        ("solver", "def __init__(self): 1 / 0", r"sampling.solver: Mine\(\) failed with ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_registered_class_of_another_kind_is_refused_in_one_line(tmp_path, kind, body, message):
@@ -362,3 +362,48 @@ def test_a_file_may_hold_the_network_too(tmp_path):
     (tmp_path / "net.py").write_text(text + SAMPLER.format(name="mine"))
     run(load(path))
     assert plugins.imported[str(tmp_path / "net.py")].White
+
+
+SOLVER = """
+from dataclasses import dataclass
+from typing import Any
+from parampi.basis import register as basis
+from parampi.solvers import Picard, register
+
+@basis("broken")
+class Broken:
+    def __init__(self, shape, level=1):
+        raise ValueError(f"no level\\n{level}")
+
+@register("picky")
+@dataclass(frozen=True)
+class Picky(Picard):
+    part: str = ""
+
+    def bind(self, shape, sigma_data):
+        if self.part == "bind":
+            raise KeyError("nothing there")
+        return self
+
+    def check(self, equations, shape, window=None):
+        if self.part == "check":
+            raise IndexError("no such point")
+"""
+
+
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [
+        ("{name: picky, part: bind}", "sampling.solver: Picky failed with KeyError: 'nothing there'"),
+        ("{name: picky, part: check}", "Picky failed with IndexError: no such point"),
+        (
+            "{name: spectral, basis: broken}",
+            "sampling.solver: the basis 'broken' with no options for fields (1, 8, 8) failed with ValueError: no level 1",
+        ),
+    ],
+)
+def test_what_a_plugin_raises_later_is_one_line_before_sampling(tmp_path, capsys, solver, message):
+    path = write_project(tmp_path, model__plugins=["mine.py"])
+    (tmp_path / "mine.py").write_text(SOLVER)
+    assert main(["run", str(path), f"sampling.solver={solver}"]) == USER_ERROR
+    assert capsys.readouterr().err == f"parampi: {message}\n" and not (tmp_path / "out" / ".parampi-ensemble.nc").exists()

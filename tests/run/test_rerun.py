@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError, InterruptionError
+from parampi.run import rerun as rerun_module
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.rerun import rerun
@@ -204,3 +205,35 @@ def test_no_ensemble(tmp_path):
     (tmp_path / "text.nc").write_text("no file of fields")
     with pytest.raises(DataError, match="cannot be read as NetCDF"):
         rerun(tmp_path / "text.nc", 0)
+
+
+def test_a_member_is_drawn_again_with_as_many_threads(tmp_path, monkeypatch, capsys):
+    """The last bits depend on how many there are."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        run(load(write_project(tmp_path)))
+        path = tmp_path / "out" / "ensemble.nc"
+        torch.set_num_threads(1)
+        threads, drawn = [], rerun_module.draw_member
+
+        def noted(*arguments, **options):
+            threads.append(torch.get_num_threads())
+            return drawn(*arguments, **options)
+
+        monkeypatch.setattr(rerun_module, "draw_member", noted)
+        assert rerun(path, 1).same and threads == [2] and torch.get_num_threads() == 1
+        assert capsys.readouterr().err == ""
+        with netCDF4.Dataset(path, "a") as file:
+            file.threads_per_rank = 100_000
+        assert rerun(path, 1).same and threads == [2, 1]
+        assert (
+            "was drawn with 100000 threads per rank, and the member is drawn with 1: the last bits" in capsys.readouterr().err
+        )
+        with netCDF4.Dataset(path, "a") as file:
+            file.delncattr("threads_per_rank")
+        assert rerun(path, 1).same and threads == [2, 1, 1]
+        assert "does not say with how many threads it was drawn" in capsys.readouterr().err
+    finally:
+        torch.set_num_threads(before)

@@ -13,7 +13,7 @@ from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
-from parampi.run.condition_source import condition_source, lead_seed
+from parampi.run.condition_source import lead_seed
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs, sampling_options
 from parampi.run.job import run
@@ -56,7 +56,7 @@ def test_each_lead_time_starts_from_the_one_before(drawn):
         numbers = [2 * PER_CASE + 1]
         before = torch.from_numpy(np.asarray(found[1, 0, lead - 1], np.float64)[None, None]) if lead else None
         given = torch.from_numpy(inputs.conditions([2], lead, None if before is None else before.numpy()))
-        denoiser = load_denoiser(inputs, 0, condition_source(inputs, None))
+        denoiser = load_denoiser(inputs, 0)
         alone = parampi.sample(
             members=numbers, seed=lead_seed(3, lead), **sampling_options(inputs, denoiser),
             condition=lambda _, given=given: given,

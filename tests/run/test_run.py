@@ -236,7 +236,7 @@ def test_nan_keeps_the_members_finished_before_and_says_where(
 
 
 def test_nan_from_the_start_leaves_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_project(tmp_path, model__arguments={"bad": 1e9})
+    path = write_project(tmp_path, model__arguments={"bad": 1e9}, model__probe=False)
     assert call("run", path) == NETWORK_ERROR
     error = capsys.readouterr().err
     assert "NaN or Inf for member 0 at point 0 (sigma = 20) in round 1" in error and "Traceback" not in error
@@ -275,7 +275,7 @@ def test_a_weights_file_of_another_kind_is_refused_and_nothing_in_it_executed(tm
         (
             {"model__arguments": {"channels": 3}},
             ConfigError,
-            r"fails on a field of model.shape = \[1, 8, 8\] with RuntimeError: expected 3 channels, got 1",
+            r"fails with RuntimeError: expected 3 channels, got 1; it was called with x \(1, 1, 8, 8\) .*; check model.network",
         ),
         ({"model__arguments": {"crop": True}}, ConfigError, r"must return a tensor of its input's shape \(1, 1, 8, 8\)"),
         ({"model__weights": "gone.safetensors"}, DataError, "no file .*gone.safetensors"),

@@ -47,7 +47,10 @@ SnapshotLocation = Sequence[Any]
 def deciding(config: dict[str, Any]) -> dict[str, Any]:
     """Return what decides the fields and what is written where, below the directory of the run, which may be moved."""
     decides = {key: value for key, value in config.items() if key not in ELSEWHERE}
-    return decides | {"output": {key: value for key, value in config["output"].items() if key != "directory"}}
+    for section, free in (("model", "probe"), ("output", "directory")):
+        if section in decides:
+            decides[section] = {key: value for key, value in config[section].items() if key != free}
+    return decides
 
 
 class Folder:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticKnownError
 
 from parampi.basis import BASES
 from parampi.diffusion.schedules import SCHEDULES
-from parampi.errors import ConfigError, UserError
+from parampi.errors import ConfigError, UserError, blamed
 from parampi.fields import STORES
 from parampi.registry import Registry
 from parampi.run.config.options import Options, called, read_options
@@ -103,16 +103,9 @@ def build(config: "RunConfig", option: str) -> Any:
     """Return the object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
     choice, arguments = CHOICES[option], getattr(config.sampling, option).model_dump()
     entry = choice.registry[arguments.pop(choice.key)]
+    given = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
     try:
-        return choice.checked(entry(**arguments))
+        with blamed(f"{called(entry)}({given})"):
+            return choice.checked(entry(**arguments))
     except ConfigError as error:
-        raise ConfigError(f"sampling.{option}: {error}") from None
-    except Exception as error:
-        if is_own(entry):
-            raise
-        raise ConfigError(f"sampling.{option}: {called(entry)} failed with {type(error).__name__}: {error}") from error
-
-
-def is_own(entry: Callable[..., Any]) -> bool:
-    """Return whether an entry is of this package, not of a plugin."""
-    return str(getattr(entry, "__module__", "")).partition(".")[0] == "parampi"
+        raise ConfigError(f"sampling.{option}: {error}") from error

@@ -13,7 +13,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.run.config.choices import CHOICES
 from parampi.run.config.messages import explain
 from parampi.run.config.sections import RunConfig
-from parampi.run.config.yaml_file import parse
+from parampi.run.config.yaml_file import PathText, parse
 from parampi.run.plugins import load_plugins
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ PATHS = (
     ("condition", "files"),
     ("condition", "statistics"),
     ("condition", "static"),
+    ("sampling", "solver", "statistics"),
     ("output", "directory"),
     ("output", "grid"),
 )
@@ -38,10 +39,7 @@ SHOWN = 200
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read, override and check a configuration; ConfigError names every wrong key with its value and what is allowed."""
-    tree = read(path)
-    folder = path.resolve().parent
-    for keys in PATHS:
-        rebase(tree, keys, folder)
+    tree = rebased(read(path), path.resolve().parent)
     config = resolved(tree, overrides, path)
     config.output.spare("the configuration", path)
     return config
@@ -92,20 +90,24 @@ def read(path: Path) -> dict[str, Any]:
     return tree
 
 
-def rebase(tree: dict[str, Any], keys: tuple[str, str], folder: Path) -> None:
-    """Make relative paths of the YAML file absolute."""
-    section = tree.get(keys[0])
-    if isinstance(section, dict) and keys[1] in section:
-        section[keys[1]] = absolute(keys, section[keys[1]], folder)
+def rebased(value: Any, folder: str | Path, keys: tuple[str, ...] = ()) -> Any:
+    """Return a part of a configuration, which stands at `keys`, with its relative paths made absolute from a folder.
 
-
-def absolute(keys: Sequence[str], value: Any, folder: str | Path) -> Any:
-    """Return a path, or a list of paths, relative to a folder. Names of modules stay."""
+    Paths are the values of certain keys, and what is tagged `!path`; names of modules stay.
+    """
+    if isinstance(value, dict):
+        return {key: rebased(one, folder, (*keys, str(key))) for key, one in value.items()}
     if isinstance(value, list):
-        return [absolute(keys, one, folder) for one in value]
-    if not isinstance(value, str) or (keys[1] in MODULES and ".py:" not in f"{value}:"):
+        return [rebased(one, folder, keys) for one in value]
+    tagged = isinstance(value, PathText)
+    if not tagged and (not isinstance(value, str) or keys not in PATHS or is_module(keys, value)):
         return value
-    return os.path.normpath(Path(folder) / value)
+    return os.path.normpath(Path(folder) / str(value))
+
+
+def is_module(keys: tuple[str, ...], value: str) -> bool:
+    """Return whether the value of a key is the name of a module, not of a file."""
+    return keys[-1] in MODULES and ".py:" not in f"{value}:"
 
 
 def apply(tree: dict[str, Any], override: str) -> None:
@@ -119,8 +121,7 @@ def apply(tree: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         start = override if len(override) <= SHOWN else f"{override[:SHOWN]}..."
         raise ConfigError(f"override {start!r} cannot be read: {' '.join(str(error).split())}") from None
-    if keys in PATHS:
-        value = absolute(keys, value, os.getcwd())
+    value = rebased(value, os.getcwd(), keys)
     section = tree
     for depth, name in enumerate(keys[:-1]):
         section = section.setdefault(name, {})

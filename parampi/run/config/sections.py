@@ -24,15 +24,17 @@ class Strict(BaseModel):
 
 class Model(Strict):
     """The network and what it predicts. `plugins`: files (`my_module.py`) and modules that register samplers, solvers,
-    schedules, bases or stores, which other keys may then name."""
+    schedules, bases or stores, which other keys may then name. `probe`: whether the network is first called for a few fields,
+    to see whether it denoises."""
 
     network: PathName
     arguments: dict[str, Any] = {}
     weights: PathName
     predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
-    sigma_data: float = Field(1.0, gt=0)
+    sigma_data: float = Field(1.0, gt=0, allow_inf_nan=False)
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
     plugins: list[PathName] = []
+    probe: bool = True
 
 
 class Data(Strict):
@@ -113,7 +115,7 @@ class Sampling(Strict):
     sampler: Annotated[Any, PlainValidator(chosen("sampler"))]
     solver: Annotated[Any, PlainValidator(chosen("solver"))]
     window: int | None = Field(None, ge=1)
-    tolerance: float = Field(1e-3, gt=0)
+    tolerance: float = Field(1e-3, gt=0, allow_inf_nan=False)
 
 
 def timeout(time: Any) -> Any:
@@ -138,7 +140,7 @@ class Checkpoint(Strict):
     """Checkpoints, with which a run can be cut and go on. `every`: least seconds between two checkpoints, None for none at
     all; `max_walltime`: seconds or H:MM:SS after which the run stops in good order."""
 
-    every: float | None = Field(30.0, ge=0)
+    every: float | None = Field(30.0, ge=0, allow_inf_nan=False)
     max_walltime: Annotated[float | None, BeforeValidator(seconds)] = None
 
 

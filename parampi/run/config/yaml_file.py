@@ -23,6 +23,10 @@ DEEPEST, LARGEST, LONGEST_INT = 64, 1_000_000, 1000
 TOO_DEEP = f"it is nested more than {DEEPEST} levels deep; a configuration needs a few"
 
 
+class PathText(str):
+    """The path that `!path` says a text is: relative to the file that it stands in."""
+
+
 class Loader(yaml.SafeLoader):
     """Reader of plain data: nothing that a file says is run, and nothing in it is replaced."""
 
@@ -70,6 +74,13 @@ class Loader(yaml.SafeLoader):
             )
         return str(node.value)
 
+    def path(self, node: yaml.Node) -> PathText:
+        if not isinstance(node, yaml.ScalarNode) or not node.value:
+            raise yaml.constructor.ConstructorError(
+                None, None, "found !path without a path; write !path table.nc", node.start_mark
+            )
+        return PathText(self.text(node))
+
 
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
 Loader.yaml_implicit_resolvers = {
@@ -83,6 +94,7 @@ Loader.yaml_constructors = {
 }
 Loader.add_constructor("tag:yaml.org,2002:str", Loader.text)
 Loader.add_constructor("tag:yaml.org,2002:int", Loader.whole)
+Loader.add_constructor("!path", Loader.path)
 
 
 def parse(source: Any) -> Any:

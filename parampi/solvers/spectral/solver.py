@@ -1,5 +1,6 @@
 """The spectral solver: a linear model from the spectrum of the data, corrected by secants from sweep to sweep."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,8 +49,8 @@ class Spectral(Solver):
     solves: ClassVar[tuple[type[Equations], ...]] = (StepMap, CollocationEquations)
 
     def __post_init__(self) -> None:
-        if not self.safety >= 1:
-            raise ConfigError(f"Spectral's safety = {self.safety} is below 1; give 1 or more")
+        if not 1 <= self.safety < math.inf:
+            raise ConfigError(f"Spectral's safety = {self.safety} is below 1 or not finite; give 1 or more")
         if self.statistics is not None and not isinstance(self.statistics, SpectralPrior | str | Path):
             raise ConfigError(f"Spectral's statistics are {type(self.statistics).__name__}; give parampi.Statistics or a path")
 
