@@ -20,8 +20,8 @@ DURATION = re.compile(r"([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-z]+)", re.AS
 
 def unit_of(units: str) -> str:
     """Return the unit of a CF time such as "hours since 2001-01-01"; "" where it is none of the usual."""
-    word, _, rest = units.partition(" ")
-    return UNITS.get(word, "") if rest.startswith("since") else ""
+    word, since, *_ = [*units.lower().split(), "", ""]
+    return UNITS.get(word, "") if since == "since" else ""
 
 
 def parse_duration(text: str) -> tuple[float, str]:

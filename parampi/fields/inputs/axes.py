@@ -23,12 +23,13 @@ NAMES = {
 
 @dataclass(frozen=True)
 class FieldAxes:
-    """The axes of a variable: y and x by name, `level` or "", and the others, of samples, in their order."""
+    """The axes of a variable: y and x by name, `level` and `time` or "", and all but y and x, of samples, in their order."""
 
     y: str
     x: str
     level: str
     samples: tuple[str, ...]
+    time: str = ""
 
 
 def roles_of(dataset: "xarray.Dataset") -> dict[str, str]:
@@ -64,7 +65,8 @@ def field_axes(dataset: "xarray.Dataset", variable: str, expected: tuple[str, st
     y, x = horizontal(axes, known)
     rest = [axis for axis in axes if axis not in (y, x)]
     levels = [axis for axis in rest if known[axis] == "level"]
-    return FieldAxes(y, x, levels[-1] if levels else "", tuple(rest))
+    time = next((axis for axis in rest if known[axis] == "time"), "")
+    return FieldAxes(y, x, levels[-1] if levels else "", tuple(rest), time)
 
 
 def roles_of_auxiliary(dataset: "xarray.Dataset", variable: str, axis: str, roles: dict[str, str]) -> str:

@@ -78,15 +78,24 @@ def decoded(path: Path, kind: str, names: Sequence[str]) -> "Iterator[xarray.Dat
     options |= {"phony_dims": "access"} if kind == "HDF5" else {}
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        if group:
-            node: Any = stack.enter_context(xarray.open_datatree(path, **options))[group]
-            raw = node.to_dataset(inherit=True)
-        else:
-            raw = stack.enter_context(xarray.open_dataset(path, **options))
+        raw = opened_group(stack, path, group, options)
         raw = repaired(raw, path, names)
         dataset = xarray.decode_cf(raw, decode_times=False, decode_coords="all", decode_timedelta=False)
         dataset.encoding["group"] = group
         yield dataset
+
+
+def opened_group(stack: ExitStack, path: Path, group: str, options: dict[str, Any]) -> "xarray.Dataset":
+    """Open a group with the coordinates of those that it is in; without them where groups have axes of one name and several
+    lengths, which NetCDF allows."""
+    import xarray
+
+    if group:
+        with suppress(ValueError):
+            node: Any = stack.enter_context(xarray.open_datatree(path, **options))[group]
+            return node.to_dataset(inherit=True)  # type: ignore[no-any-return]
+        options = options | {"group": group}
+    return stack.enter_context(xarray.open_dataset(path, **options))
 
 
 def repaired(raw: "xarray.Dataset", path: Path, names: Sequence[str]) -> "xarray.Dataset":

@@ -34,7 +34,7 @@ class ChannelSource:
     """A variable of a file, and the channels that it gives.
 
     channels, levels   rows of the channels, and the index of the level of each; None where the variable has no levels
-    axes, samples      y and x, and the axes of samples; `level` is the axis of levels or ""
+    axes, samples      y and x, and the axes of samples; `level` is the axis of levels or ""; others have the length 1
     conversion         into the units of all files
     limits             of valid values
     run                samples along the last of their axes that are read at once
@@ -58,6 +58,8 @@ class ChannelSource:
         rows = [level for level in self.levels if level is not None]
         if rows:
             index[self.level] = slice(min(rows), max(rows) + 1)
+        held = (*self.samples, *((self.level,) if rows else ()), self.axes.y, self.axes.x)
+        index |= {axis: 0 for axis in dataset[self.variable].dims if axis not in held}
         block = dataset[self.variable].isel(index)
         order = (*self.samples[-1:], *((self.level,) if rows else ()), self.axes.y, self.axes.x)
         values = block.values.transpose([block.dims.index(axis) for axis in order])  # a lazy transpose reads point by point
@@ -175,10 +177,18 @@ def part_of(
 ) -> ChannelSource:
     """Return a part, with the axis of levels apart from those of samples where levels are named."""
     level = level_axis(dataset, variable) if levels[0] is not None else ""
-    samples = tuple(axis for axis in axes.samples if axis != level)
+    samples = axes_of_samples(dataset, axes, level)
     limits = dataset[variable].attrs.get(VALID)
     run = run_length(dataset[variable], samples, len([one for one in levels if one is not None]) or 1)
     return ChannelSource(variable, tuple(rows), tuple(levels), axes, level, samples, change, limits, run)
+
+
+def axes_of_samples(dataset: "xarray.Dataset", axes: FieldAxes, level: str) -> tuple[str, ...]:
+    """Return the axes of samples; of several, one of length 1 that is not of times says nothing (a height of 2 m, a member)."""
+    samples = tuple(axis for axis in axes.samples if axis != level)
+    if len(samples) < 2:
+        return samples
+    return tuple(axis for axis in samples if dataset.sizes[axis] != 1 or axis == axes.time) or samples[:1]
 
 
 def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: int) -> int:

@@ -132,14 +132,17 @@ def copied(dataset: "xarray.Dataset", name: str, renamed: dict[str, str], place:
 
 
 def read_mask(dataset: "xarray.Dataset", path: Path, name: str, axes: FieldAxes, place: Placement) -> NDArray[np.bool_]:
-    """Read a mask: True where a variable (y, x) is neither 0 nor missing, or the first field of (..., y, x) is not missing."""
+    """Read a mask: True where a variable (y, x) is neither 0 nor missing, or the first field of (..., y, x) is not missing. The
+    only field of (1, y, x) is one of (y, x) unless it has gaps."""
     variable = dataset[name]
     if not {axes.y, axes.x} <= set(variable.dims):
         own = ", ".join(map(str, variable.dims))
         raise DataError(f"{path}: output.mask = {name} has the axes ({own}); expected ({axes.y}, {axes.x})")
     first = variable.isel({axis: 0 for axis in variable.dims if axis not in (axes.y, axes.x)}).transpose(axes.y, axes.x)
     values = place(without_invalid(np.asarray(first.values, np.float64), variable.attrs.get(VALID)))
-    mask = np.isfinite(values) & (values != 0 if variable.ndim == 2 else True)
+    present = np.isfinite(values)
+    plain = variable.ndim == 2 or (variable.size == values.size and present.all())
+    mask = present & (values != 0 if plain else True)
     if not mask.any():
         raise DataError(f"{path}: output.mask = {name} is 0 or missing everywhere, so that nothing would be written")
     return np.asarray(mask)

@@ -1,6 +1,7 @@
 """Horizontal grids: whether two are the same points, and what brings fields of the one onto the other."""
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.inputs.axes import FieldAxes, roles_of
-from parampi.fields.inputs.units import conversion
+from parampi.fields.inputs.units import Conversion, conversion, spelling
 from parampi.fields.statistics import DatasetStatistics
 
 if TYPE_CHECKING:
@@ -19,35 +20,56 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 CLOSE = 1e-2
 """How far points of one grid may lie apart, in steps of it: coordinates are often stored as float32."""
+LEAST = 1e-6
+"""How far they may in any case, in radians: what float32 makes of longitudes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """An axis of a grid: its name, coordinates (None where the file has none) and units."""
+    """An axis of a grid: its name, coordinates (None where the file has none, or `indexed`: bare indices) and units."""
 
     name: str
     values: Floats | None
     units: str
     size: int
+    indexed: bool = False
 
     @classmethod
     def of(cls, name: str, values: Floats, units: str) -> "Axis":
         """Return an axis with these coordinates; bare indices are none."""
         indices = units == "1" and np.array_equal(values, np.arange(len(values)))
-        return cls(name, None if indices else np.asarray(values, np.float64), units, len(values))
+        return cls(name, None if indices else np.asarray(values, np.float64), units, len(values), bool(indices))
+
+    @property
+    def silent(self) -> bool:
+        """Whether it does not say its units."""
+        return spelling(self.units) == "1"
 
     @property
     def round(self) -> bool:
         """Whether it goes around the Earth, so that 360 degrees more are the same place."""
+        if self.silent:
+            return re.fullmatch(r"(nav_|r)?lon|longitude", self.name.lower()) is not None
         degrees = conversion(self.units, "degree")
-        return degrees is not None and self.units != "1" and ("lon" in self.name.lower() or "east" in self.units.lower())
+        return degrees is not None and ("lon" in self.name.lower() or "east" in self.units.lower())
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has no coordinates but numbers of points, from whatever first one."""
+        return self.values is None or (self.silent and bool((np.abs(np.diff(self.values)) == 1).all()))
+
+    @property
+    def falling(self) -> bool:
+        """Whether its coordinates are the indices of points, from the last to the first."""
+        return self.values is not None and self.silent and np.array_equal(self.values, np.arange(self.size)[::-1])
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The points of fields (y, x); `source` is where they come from, for messages.
 
-    `places` are latitudes and longitudes (2, y, x) in degrees, where a file has these and no coordinates along y and x.
+    `places` are latitudes and longitudes (2, y, x) in degrees, where a file has these, and along y and x no coordinates or
+    numbers of points.
     """
 
     y: Axis
@@ -85,17 +107,21 @@ class Placement:
 def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Grid:
     """Return the grid of a variable with these axes."""
     y, x = axis_of(dataset, axes.y, source), axis_of(dataset, axes.x, source)
-    places = places_of(dataset, axes, source) if y.values is None and x.values is None else None
+    places = places_of(dataset, axes) if y.numbered and x.numbered else None
     return Grid(y, x, str(source), places)
 
 
-def places_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Floats | None:
-    """Return latitudes and longitudes (2, y, x) of a curvilinear grid; None where a file has none."""
+def places_of(dataset: "xarray.Dataset", axes: FieldAxes) -> Floats | None:
+    """Return latitudes and longitudes (2, y, x) of a curvilinear grid, the first where each time has its own; None where a file
+    has none."""
     by_role: dict[str, Floats] = {}
     for name, role in roles_of(dataset).items():
         variable = dataset[name]
         change = conversion(str(variable.attrs.get("units", "1")), "degree")
-        if role in ("y", "x") and set(variable.dims) == {axes.y, axes.x} and variable.dtype.kind in "biuf" and change:
+        others = [axis for axis in variable.dims if axis not in (axes.y, axes.x)]
+        first = variable.size > 0 and set(others) <= set(axes.samples) and len(others) == variable.ndim - 2
+        if role in ("y", "x") and first and variable.dtype.kind in "biuf" and change:
+            variable = variable.isel(dict.fromkeys(others, 0))
             by_role.setdefault(role, change(np.asarray(variable.transpose(axes.y, axes.x).values, np.float64)))
     return np.stack([by_role["y"], by_role["x"]]) if len(by_role) == 2 else None
 
@@ -122,7 +148,7 @@ def axis_of(dataset: "xarray.Dataset", name: str, source: str | Path) -> Axis:
 
 def placement(source: Grid, target: Grid) -> Placement:
     """Return what brings fields of `source` onto `target`. Raise DataError where these are not the same points."""
-    orders = []
+    orders, curved = [], source.places is not None and target.places is not None
     for own, other in ((source.y, target.y), (source.x, target.x)):
         if own.size != other.size:
             raise DataError(
@@ -130,21 +156,21 @@ def placement(source: Grid, target: Grid) -> Placement:
                 f"{source.x.name}, {target.source} of {target.y.size} x {target.x.size}; all must have the same grid: bring "
                 f"them onto one, such as with cdo remapbil"
             )
-        orders.append(order_along(own, other, source.source, target.source))
-    if source.places is not None and target.places is not None:
-        return placement_of_places(source, target)
-    return Placement(*orders)
+        orders.append(None if curved else order_along(own, other, source.source, target.source))
+    return placement_of_places(source, target) if curved else Placement(*orders)
 
 
 def placement_of_places(source: Grid, target: Grid) -> Placement:
     """Return the directions of both axes in which the points of curvilinear grids are the same; gaps fit any place."""
     assert source.places is not None and target.places is not None
-    steps = np.abs(around(np.diff(target.places, axis=-1), 360.0)).max(initial=0.0)
+    points, targets = on_sphere(source.places), on_sphere(target.places)
+    steps = np.concatenate([distance(np.diff(targets, axis=axis)).ravel() for axis in (1, 2)])
+    steps = steps[steps > 0]  # and no NaN
+    tolerance = max(CLOSE * float(np.median(steps)) if steps.size else 0.0, LEAST)
     reverse = (None, np.arange(source.y.size)[::-1]), (None, np.arange(source.x.size)[::-1])
     for y, x in itertools.product(*reverse):
         placed = Placement(y, x)
-        apart = around(placed(source.places) - target.places, 360.0)
-        if np.nanmax(np.abs(apart), initial=0.0) <= CLOSE * max(steps, 1e-6):
+        if np.nanmax(distance(placed(points) - targets), initial=0.0) <= tolerance:
             return placed
     (lat, lon), (target_lat, target_lon) = source.places[:, 0, 0], target.places[:, 0, 0]
     raise DataError(
@@ -154,11 +180,26 @@ def placement_of_places(source: Grid, target: Grid) -> Placement:
     )
 
 
+def on_sphere(places: Floats) -> Floats:
+    """Return the points (3, y, x) of the unit sphere at latitudes and longitudes (2, y, x) in degrees."""
+    lat, lon = np.deg2rad(places)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+
+
+def distance(vectors: Floats) -> Floats:
+    """Return the lengths (y, x) of vectors (3, y, x)."""
+    return np.asarray(np.sqrt((vectors**2).sum(0)))
+
+
 def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.intp] | None:
-    """Return the order in which points of an axis are those of another; None where they are in order, or have no coordinate."""
+    """Return the order in which points of an axis are those of another; None where they are in order, or have no coordinate.
+
+    Where one of them does not say its units, their numbers are compared.
+    """
     if own.values is None or other.values is None:
-        return None
-    change = conversion(own.units, other.units)
+        reversed_indices = (own.falling and other.indexed) or (own.indexed and other.falling)
+        return np.arange(own.size)[::-1] if own.size > 1 and reversed_indices else None
+    change = Conversion() if own.silent or other.silent else conversion(own.units, other.units)
     if change is None:
         raise DataError(
             f"{source}: {own.name} is in {own.units!r}, but {other.name} of {target} in {other.units!r}; give both in the same "
@@ -166,7 +207,7 @@ def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.
         )
     values, steps = change(own.values), np.abs(np.diff(other.values))
     tolerance = CLOSE * float(steps[steps > 0].min() if (steps > 0).any() else 1.0)
-    turn = turn_of(other) if own.round or other.round else 0.0
+    turn = turn_of(own if other.silent else other) if own.round or other.round else 0.0
     for order in orders(values, other.values, turn):
         if np.abs(around(values[order] - other.values, turn)).max() <= tolerance:
             return None if np.array_equal(order, np.arange(len(order))) else order
@@ -179,8 +220,8 @@ def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.
 
 
 def turn_of(axis: Axis) -> float:
-    """Return a full turn in the units of an axis."""
-    degrees = conversion("degree", axis.units)
+    """Return a full turn in the units of an axis; in degrees where it has none."""
+    degrees = conversion("degree", "degree" if axis.silent else axis.units)
     return float(degrees(np.array(360.0))) if degrees else 0.0
 
 

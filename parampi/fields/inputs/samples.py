@@ -182,7 +182,9 @@ def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str]) -> 
 
 def grid_used(file: FileFields, grid: Grid | None) -> Grid:
     """Return the common grid: the one that was named, unless the files have another number of points, or it says nothing."""
-    return grid if grid is not None and grid.shape == file.grid.shape and not grid.bare else file.grid
+    if grid is None or grid.shape != file.grid.shape:
+        return file.grid
+    return grid if not grid.bare or file.grid.y.falling or file.grid.x.falling else file.grid
 
 
 def values_of(axis: Axis) -> Floats:

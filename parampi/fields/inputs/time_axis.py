@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.inputs.axes import role_by_name
 
 if TYPE_CHECKING:
     import xarray
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 COPIED = ("units", "calendar", "standard_name", "long_name", "axis", "units_metadata")
 """Attributes of the axis of times that are taken over."""
+EPOCH = {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+"""Attributes of times that are stored as dates (datetime64), once they are numbers."""
 ALIASES = {"gregorian": "standard", "proleptic_gregorian": "standard", "365_day": "noleap", "366_day": "all_leap"}
 """Calendars by other names; the proleptic one is the standard one from 1582 on."""
 
@@ -38,6 +41,12 @@ class FileTimes:
     def calendar(self) -> str:
         calendar = self.attributes.get("calendar", "standard").lower()
         return ALIASES.get(calendar, calendar)
+
+    @property
+    def days(self) -> str:
+        """The calendar by which its numbers are counted: those of a standard and of a proleptic one differ before 1582."""
+        calendar = self.attributes.get("calendar", "standard").lower()
+        return "standard" if calendar == "gregorian" else calendar
 
     @property
     def dated(self) -> bool:
@@ -75,29 +84,34 @@ def read_times(dataset: "xarray.Dataset", axes: Sequence[str], path: Path) -> Fi
         return time_of_one_field(dataset, path)
     name, size = axes[0], int(dataset.sizes[axes[0]])
     along = [str(other) for other, one in dataset.coords.items() if one.dims == (name,)]
-    coordinate = name if name in along else next((other for other in along if is_time(dataset[other])), "")
+    dates = [other for other in along if is_time(dataset[other])]
+    coordinate = name if name in dates else next(iter(dates), name if name in along else "")
     if not coordinate:
         require_no_odd_times(dataset, name, path)
         return FileTimes(name, None, {}, size, path)
     variable = dataset[coordinate]
-    if variable.dtype.kind not in "biuf":
+    if variable.dtype.kind not in "biufM":
         return FileTimes(name, None, {}, size, path)
     return file_times(coordinate, variable, path)
 
 
 def file_times(name: str, variable: "xarray.DataArray", path: Path) -> FileTimes:
-    values = np.asarray(variable.values, np.float64).reshape(-1)
+    stored = np.asarray(variable.values).reshape(-1)
+    stored = (stored - np.datetime64(0, "s")) / np.timedelta64(1, "s") if stored.dtype.kind == "M" else stored
+    values = stored.astype(np.float64)
     if not np.isfinite(values).all():
         index = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(f"{path}: {name} has no value at index {index}; give every field its time, or leave such fields out")
     attributes = {key: str(variable.attrs[key]) for key in COPIED if key in variable.attrs}
+    attributes |= EPOCH if variable.dtype.kind == "M" else {}
     return FileTimes(name, values, attributes, values.size, path)
 
 
 def time_of_one_field(dataset: "xarray.Dataset", path: Path) -> FileTimes:
     """Return the time of a file of one field, where it has one."""
-    scalars = (str(name) for name, one in dataset.coords.items() if one.ndim == 0 and is_time(one))
-    name = next(scalars, "")
+    names = [*dataset.coords, *(name for name in dataset.data_vars if role_by_name(str(name)) == "time")]
+    scalars = [str(name) for name in names if dataset[name].ndim <= 1 and dataset[name].size == 1 and is_time(dataset[name])]
+    name = "valid_time" if "valid_time" in scalars else next(iter(scalars), "")
     return file_times(name, dataset[name], path) if name else FileTimes("case", None, {}, 1, path)
 
 
@@ -105,7 +119,7 @@ def is_time(variable: "xarray.DataArray") -> bool:
     """Return whether a coordinate is of times, and not of the starts of forecasts."""
     if variable.attrs.get("standard_name") == "forecast_reference_time":
         return False
-    return variable.attrs.get("standard_name") == "time" or " since " in str(variable.attrs.get("units", ""))
+    return variable.dtype.kind == "M" or variable.attrs.get("standard_name") == "time" or " since " in str(variable.attrs.get("units", ""))
 
 
 def require_no_odd_times(dataset: "xarray.Dataset", axis: str, path: Path) -> None:
@@ -153,15 +167,38 @@ def in_units_of(times: FileTimes, first: FileTimes) -> Floats:
         )
     if times.dated:
         require_dates(times)
-    if times.units == first.units:
+    if times.units == first.units and same_days(times, first):
         return times.values
     if not (times.dated and first.dated):
         raise DataError(
             f"{times.path}: {times.name} is in {times.units!r}, but in {first.units!r} in {first.path}; files that follow one "
             f"another must agree"
         )
-    dates = cftime.num2date(times.values, times.units, calendar=times.calendar, only_use_cftime_datetimes=True)
-    return np.asarray(cftime.date2num(dates, first.units, calendar=first.calendar), np.float64)
+    dates = cftime.num2date(times.values, times.units, calendar=times.days, only_use_cftime_datetimes=True)
+    try:
+        dates = [cftime.datetime(*fields_of(date), calendar=first.days) for date in dates]
+    except ValueError:
+        raise DataError(
+            f"{times.path}: {times.name} has a date in October 1582 that the calendar {first.days} of {first.path} leaves out; "
+            f"leave such fields out"
+        ) from None
+    return np.asarray(cftime.date2num(dates, first.units, calendar=first.days), np.float64)
+
+
+def same_days(times: FileTimes, first: FileTimes) -> bool:
+    """Return whether numbers in the same units are the same dates in the calendars of both."""
+    import cftime
+
+    if times.days == first.days or not times.dated or times.values is None or times.size == 0:
+        return True
+    ends = np.array([times.values.min(), times.values.max()])
+    both = [cftime.num2date(ends, times.units, calendar=one.days, only_use_cftime_datetimes=True) for one in (times, first)]
+    return all(fields_of(one) == fields_of(other) for one, other in zip(*both, strict=True))
+
+
+def fields_of(date: Any) -> tuple[int, ...]:
+    """Return year, month, day, hour, minute, second and microsecond of a date."""
+    return date.year, date.month, date.day, date.hour, date.minute, date.second, date.microsecond
 
 
 def require_dates(times: FileTimes) -> None:
@@ -170,7 +207,7 @@ def require_dates(times: FileTimes) -> None:
 
     try:
         ends = np.array([times.values.min(), times.values.max()]) if times.values is not None and times.size else np.zeros(1)
-        cftime.num2date(ends, times.units, calendar=times.calendar, only_use_cftime_datetimes=True)
+        cftime.num2date(ends, times.units, calendar=times.days, only_use_cftime_datetimes=True)
     except (ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
