@@ -34,27 +34,29 @@ class Moments:
     second    (N, C) mean square of the distance from `mean`, the mean over all samples, of each sample
     fourth    (N, C) mean fourth power of it
     spectra   (N, C, K) `radial_spectrum` of each sample, or of some, its mean included
+    present   (N, C) share of each sample's points that have values, by which it counts
     """
 
     means: Floats
     second: Floats
     fourth: Floats
     spectra: Floats
+    present: Floats
 
     @property
     def mean(self) -> Floats:
         """Mean (C,) over all samples and points."""
-        return np.asarray(self.means.mean(0))
+        return weighted(self.means, self.present)
 
     @property
     def standard_deviation(self) -> Floats:
         """Standard deviation (C,) over all samples and points."""
-        return np.asarray(np.sqrt(self.second.mean(0)))
+        return np.asarray(np.sqrt(weighted(self.second, self.present)))
 
     @property
     def kurtosis(self) -> Floats:
         """Kurtosis (C,), E[x^4] / E[x^2]^2 about the mean over samples and points; 3 if normal, NaN for a constant channel."""
-        return ratio(self.fourth.mean(0), self.second.mean(0) ** 2)
+        return ratio(weighted(self.fourth, self.present), weighted(self.second, self.present) ** 2)
 
     @property
     def spectrum(self) -> Floats:
@@ -97,9 +99,9 @@ def moments(fields: Samples, team: Team | None = None, missing: Missing = "refus
     measured = per_sample(
         fields, team, missing, lambda start, block: power_sums(shift, block, chosen[start : start + len(block)])
     )
-    means, first, second, third, fourth, gaps, spectra = measured
-    distance = first.mean(0)  # of the mean from the shift
-    if gaps.any():  # now that the mean is known, which stands in the place of gaps
+    means, first, second, third, fourth, present, spectra = measured
+    distance = weighted(first, present)  # of the mean from the shift
+    if (present < 1.0).any():  # now that the mean is known, which stands in the place of gaps
         mean = shift + distance
         (spectra,) = per_sample(fields, team, missing, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)])])
     return Moments(
@@ -107,6 +109,7 @@ def moments(fields: Samples, team: Team | None = None, missing: Missing = "refus
         second - 2 * distance * first + distance**2,
         fourth - 4 * distance * third + 6 * distance**2 * second - 4 * distance**3 * first + distance**4,
         spectra[chosen],
+        present,
     )
 
 
@@ -180,6 +183,13 @@ def present_mean(fields: Floats) -> Floats:
     return np.asarray(np.where(present, fields, 0.0).sum((2, 3)) / present.sum((2, 3)))
 
 
+def weighted(values: Floats, weights: Floats) -> Floats:
+    """Return the mean (C,) over samples of values (N, C), each with its weight; the plain one where these are all equal."""
+    if (weights == weights[0]).all():
+        return np.asarray(values.mean(0))
+    return np.asarray((weights * values).sum(0) / weights.sum(0))
+
+
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the elementwise quotient, NaN where the denominator is 0."""
     shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
@@ -189,7 +199,8 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def power_sums(shift: Floats, block: Floats, chosen: NDArray[np.bool_]) -> list[Floats]:
-    """Return means (n, C), those of four powers of the distance from `shift` (C,), whether there are gaps, and spectra.
+    """Return means (n, C), those of four powers of the distance from `shift` (C,), the share of points with values,
+    and spectra.
 
     Sample by sample, as what stays in the processor's cache costs a fifth; scalar products are sums of products.
     """
@@ -200,12 +211,13 @@ def power_sums(shift: Floats, block: Floats, chosen: NDArray[np.bool_]) -> list[
         square = distance * distance
         sums[:, sample, channel] = field.sum(), distance.sum(), square.sum(), square @ distance, square @ square
     sums /= block.shape[2] * block.shape[3]
-    gaps = np.isnan(sums[0])
-    for sample, channel in np.argwhere(gaps).tolist():
+    present = np.ones(sums.shape[1:])
+    for sample, channel in np.argwhere(np.isnan(sums[0])).tolist():
         field = block[sample, channel][~np.isnan(block[sample, channel])]
         powers = [((field - shift[channel]) ** power).mean() for power in (1, 2, 3, 4)]
         sums[:, sample, channel] = [field.mean(), *powers]
-    return [*sums, gaps.astype(np.float64), spectra_of(shift, block, chosen)]
+        present[sample, channel] = field.size / (block.shape[2] * block.shape[3])
+    return [*sums, present, spectra_of(shift, block, chosen)]
 
 
 def spectra_of(mean: Floats, block: Floats, chosen: NDArray[np.bool_]) -> Floats:

@@ -106,6 +106,11 @@ class DatasetStatistics:
         return len(self.y), len(self.x)
 
     @property
+    def level_units(self) -> dict[str, str]:
+        """Units of the levels of each variable of channels such as t@500, where they are known."""
+        return {name: units for name, axis in self.level_axes.items() if (units := dict(axis.attributes).get("units"))}
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of one field."""
         return (len(self.names), *self.grid)

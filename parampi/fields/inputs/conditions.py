@@ -59,9 +59,8 @@ class Conditions:
     cases: Cases = field(init=False)
 
     def __post_init__(self) -> None:
-        with FileSamples(
-            self.paths, self.names, least=2, grid=grid_of_statistics(self.statistics), units=self.units_of
-        ) as samples:
+        grid, levels = grid_of_statistics(self.statistics), self.statistics.level_units
+        with FileSamples(self.paths, self.names, least=2, grid=grid, units=self.units_of, levels=levels) as samples:
             self.source, self.names, self.shape = samples, samples.names, samples.shape[1:]
             self.times, self.notes = samples.times, samples.notes
             require_axes(samples)
@@ -110,7 +109,8 @@ class Conditions:
         assert self.static
         path, names = self.static
         mean, deviation = self.scales(names)
-        with FileSamples([path], names, least=2, grid=self.source.grid, units=self.units_of) as opened:
+        grid, levels = self.source.grid, self.statistics.level_units
+        with FileSamples([path], names, least=2, grid=grid, units=self.units_of, levels=levels) as opened:
             self.notes = [*self.notes, *opened.notes]
             if opened.shape[0] != 1 or opened.shape[2:] != self.shape[1:]:
                 raise DataError(
@@ -131,6 +131,10 @@ class Conditions:
     def selected_cases(self, total: int) -> list[int]:
         """Return the indices of the cases to draw, of `total`. Raise DataError for indices that are not there or come twice."""
         indices = list(range(total)) if self.select is None else [int(index) for index in self.select]
+        if total == 0:
+            raise DataError(
+                f"{', '.join(map(str, self.paths))}: no field is in it, as the axis {self.times.name} is empty; name others"
+            )
         beyond = [index for index in indices if not 0 <= index < total]
         if beyond or not indices or len(set(indices)) < len(indices):
             reason = f"{beyond} are beyond" if beyond else "this names a case twice, or none, of"

@@ -17,6 +17,10 @@ MARKERS = ("_FillValue", "missing_value")
 PACKING = ("scale_factor", "add_offset")
 BOUNDS = {"valid_range": (0, 1), "valid_min": (0, None), "valid_max": (None, 0)}
 """Attributes of valid values: which of their numbers are the least and the largest."""
+NAMING = ("coordinates", "bounds", "climatology", "grid_mapping", "cell_measures", "formula_terms", "ancillary_variables")
+"""Attributes that name other variables, and mean nothing where they are no text."""
+UNWRITTEN = 9.969209968386869e36
+"""NetCDF's value of floats that nobody wrote, where a variable names no other."""
 VALID = "parampi_valid"
 """Where the bounds of valid values are kept after unpacking."""
 
@@ -24,6 +28,7 @@ VALID = "parampi_valid"
 def mended(attributes: Mapping[str, Any], kind: np.dtype[Any], path: Path, name: str) -> dict[str, Any]:
     """Return the attributes of a stored variable of type `kind` as xarray takes them. Raise DataError for absurd packing."""
     plain = {key: text_of(value) for key, value in attributes.items()}
+    plain = {key: value for key, value in plain.items() if key not in NAMING or isinstance(value, str)}
     for key in PACKING:
         if key in plain:
             plain[key] = packing(plain[key], path, name, key)
@@ -32,6 +37,8 @@ def mended(attributes: Mapping[str, Any], kind: np.dtype[Any], path: Path, name:
             marks = markers(plain.pop(key), kind)
             if marks is not None:
                 plain[key] = marks
+    if kind.kind == "f" and kind.itemsize > 2:
+        plain.setdefault("_FillValue", kind.type(UNWRITTEN))
     limits = valid_limits(plain, kind, path, name)
     return {key: value for key, value in plain.items() if key not in BOUNDS} | ({VALID: limits} if limits else {})
 

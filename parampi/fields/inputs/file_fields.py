@@ -1,6 +1,6 @@
 """Fields of one file: from which variables, where on the grid, in which units, at what times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class ChannelSource:
         if rows:
             index[self.level] = slice(min(rows), max(rows) + 1)
         held = (*self.samples, *((self.level,) if rows else ()), self.axes.y, self.axes.x)
-        index |= {axis: 0 for axis in dataset[self.variable].dims if axis not in held}
+        index |= {str(axis): 0 for axis in dataset[self.variable].dims if axis not in held}
         block = dataset[self.variable].isel(index)
         order = (*self.samples[-1:], *((self.level,) if rows else ()), self.axes.y, self.axes.x)
         values = block.values.transpose([block.dims.index(axis) for axis in order])  # a lazy transpose reads point by point
@@ -106,6 +106,7 @@ def describe(
     grid: Grid | None,
     units: Sequence[str] | None,
     expected: tuple[str, str] | None,
+    level_units: Mapping[str, str],
 ) -> FileFields:
     """Return what a file has of channels. Raise DataError for variables that are not there or do not fit one another.
 
@@ -113,8 +114,9 @@ def describe(
     grid       the common grid; None for the file's own
     units      of the channels; None for the file's own
     expected   names of y and x that other files use
+    level_units   of the levels that names say, by variable
     """
-    located = [locate_channel(dataset, path, name) for name in names]
+    located = [locate_channel(dataset, path, name, level_units) for name in names]
     own_units = [str(dataset[variable].attrs.get("units", "")) for variable, _ in located]
     parts, grids = [], []
     for variable in dict.fromkeys(variable for variable, _ in located):
@@ -186,6 +188,8 @@ def part_of(
 def axes_of_samples(dataset: "xarray.Dataset", axes: FieldAxes, level: str) -> tuple[str, ...]:
     """Return the axes of samples; of several, one of length 1 that is not of times says nothing (a height of 2 m, a member)."""
     samples = tuple(axis for axis in axes.samples if axis != level)
+    if samples == (axes.level,) and dataset.sizes[axes.level] == 1:
+        return ()
     if len(samples) < 2:
         return samples
     return tuple(axis for axis in samples if dataset.sizes[axis] != 1 or axis == axes.time) or samples[:1]

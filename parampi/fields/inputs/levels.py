@@ -1,6 +1,6 @@
 """Levels of variables in files: where the channel `t@500` is, and which levels there are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from parampi.errors import DataError
 from parampi.fields.channels import ALL_LEVELS, LEVEL_MARK, LevelAxis, split_channel
 from parampi.fields.inputs.axes import field_axes
+from parampi.fields.inputs.units import Conversion, conversion, spelling, unit
 
 if TYPE_CHECKING:
     import xarray
@@ -18,14 +19,19 @@ COPIED = ("units", "positive", "standard_name", "long_name", "axis")
 """Attributes of an axis of levels that are taken over."""
 
 
-def locate_channel(dataset: "xarray.Dataset", path: Path, name: str) -> tuple[str, int | None]:
-    """Return the variable of a channel in a file, and the index of its level. Raise DataError where there is none."""
+def locate_channel(
+    dataset: "xarray.Dataset", path: Path, name: str, units: Mapping[str, str] | None = None
+) -> tuple[str, int | None]:
+    """Return the variable of a channel in a file, and the index of its level. Raise DataError where there is none.
+
+    `units` are those of the levels that names say, by variable; the file's own by default.
+    """
     if name in dataset.variables:
         return name, None
     variable_name, level = split_channel(name)
     require_variable(dataset, path, variable_name)
     axis = level_axis(dataset, variable_name)
-    levels = level_values(dataset, axis) if axis else np.zeros(0)
+    levels = converted_levels(dataset, path, axis, (units or {}).get(variable_name, "")) if axis else np.zeros(0)
     matches = np.flatnonzero(np.isclose(levels, level if level is not None else np.nan))
     if len(matches) != 1:
         present = ", ".join(f"{value:g}" for value in levels) or "none"
@@ -54,8 +60,32 @@ def level_values(dataset: "xarray.Dataset", axis: str) -> NDArray[np.floating[An
     return np.arange(dataset.sizes[axis], dtype=np.float64)
 
 
-def expand_levels(dataset: "xarray.Dataset", path: Path, names: Iterable[str]) -> list[str]:
-    """Replace each name `t@*` by the channels of all levels of t."""
+def converted_levels(dataset: "xarray.Dataset", path: Path, axis: str, units: str) -> NDArray[np.floating[Any]]:
+    """Return the levels along an axis in these units, as they are where either side has none that UDUNITS knows.
+
+    Raises DataError for levels of another kind.
+    """
+    levels, own = level_values(dataset, axis), level_units(dataset, axis)
+    if any(spelling(one) == "1" or unit(spelling(one)) is None for one in (own, units)):
+        return levels
+    change: Conversion | None = conversion(own, units)
+    if change is None:
+        raise DataError(
+            f"{path}: the levels {axis} are in {own!r}, but those of its statistics, or of the first file, in {units!r}; bring "
+            f"both onto the same levels"
+        )
+    return np.asarray(change(levels))
+
+
+def level_units(dataset: "xarray.Dataset", axis: str) -> str:
+    """Return the units of an axis of levels; "" where it has none."""
+    return str(dataset[axis].attrs.get("units", "")) if axis in dataset.variables else ""
+
+
+def expand_levels(
+    dataset: "xarray.Dataset", path: Path, names: Iterable[str], units: Mapping[str, str] | None = None
+) -> list[str]:
+    """Replace each name `t@*` by the channels of all levels of t, in the `units` of levels of each variable."""
     channels: list[str] = []
     for name in names:
         variable_name, mark, level = name.rpartition(LEVEL_MARK)
@@ -67,7 +97,8 @@ def expand_levels(dataset: "xarray.Dataset", path: Path, names: Iterable[str]) -
         if not axis:
             axes = ", ".join(map(str, dataset[variable_name].dims))
             raise DataError(f"{path}: {variable_name} has the axes ({axes}), none of them of levels")
-        channels += [f"{variable_name}{LEVEL_MARK}{value:g}" for value in level_values(dataset, axis)]
+        levels = converted_levels(dataset, path, axis, (units or {}).get(variable_name, ""))
+        channels += [f"{variable_name}{LEVEL_MARK}{value:g}" for value in levels]
     return channels
 
 

@@ -49,7 +49,12 @@ class Rollout:
     def leads(self, times: TimeAxis) -> Leads:
         """Return the axis of lead times; without `step` it is the distance between the times of the files. Raise DataError
         where that is not the same everywhere."""
-        unit = unit_of(times.attributes.get("units", ""))
+        units = times.attributes.get("units", "")
+        unit = unit_of(units)
+        if times.dated and not unit:
+            raise DataError(
+                f"the times of the files are in {units!r}, in which no step can be counted; give hours or days since a date"
+            )
         if self.step is not None:
             number, step_unit = parse_duration(self.step)
             factor = SECONDS[step_unit] / SECONDS[unit] if unit else 1.0

@@ -1,7 +1,7 @@
 """Samples of fields in files, read a few at a time, from which statistics and conditions are made."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from parampi.fields.inputs.axes import field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.file_fields import FileFields, describe, read_run
 from parampi.fields.inputs.horizontal import Axis, Grid
-from parampi.fields.inputs.levels import expand_levels, locate_channel, read_level_axis
+from parampi.fields.inputs.levels import expand_levels, level_axis, level_units, locate_channel, read_level_axis
 from parampi.fields.inputs.time_axis import joined
 from parampi.fields.moments import Missing, Team
 from parampi.fields.statistics import DatasetStatistics
@@ -43,6 +43,7 @@ class FileSamples:
     grid    points that fields are brought onto, turned or rolled around where they have another direction or origin; those of
             the first file by default, and where the number of points is another
     units   returns the units of channels, into which values are converted; those of the first file by default
+    levels  units of the levels that names say, by variable; those of the first file by default
 
     Samples of dated axes follow one another by time (`times`), others as the files do. `notes` says what was turned around or
     converted. Few files are open at once, until the context ends. Raises DataError for what cannot be read like this.
@@ -56,6 +57,7 @@ class FileSamples:
         least: int = 3,
         grid: Grid | None = None,
         units: UnitsOf | None = None,
+        levels: Mapping[str, str] | None = None,
     ):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
@@ -64,7 +66,7 @@ class FileSamples:
         self.blocks: OrderedDict[tuple[Any, ...], Floats] = OrderedDict()
         self.names: tuple[str, ...] = tuple(names)
         try:
-            self.files = self.describe_all(least, grid, units)
+            self.files = self.describe_all(least, grid, units, levels or {})
         except BaseException:
             self.close()
             raise
@@ -72,18 +74,32 @@ class FileSamples:
         self.times = joined([file.times for file in self.files])
         self.shape = (int(self.starts[-1]), len(self.names), *self.grid.shape)
 
-    def describe_all(self, least: int, grid: Grid | None, units_of: UnitsOf | None) -> list[FileFields]:
+    def describe_all(
+        self, least: int, grid: Grid | None, units_of: UnitsOf | None, levels: Mapping[str, str]
+    ) -> list[FileFields]:
         """Look into all files; the first decides what the caller did not."""
         first = self.dataset(0)
-        self.names = tuple(expand_levels(first, self.paths[0], self.names)) or field_names(first, self.paths[0])
+        self.names = tuple(expand_levels(first, self.paths[0], self.names, levels)) or field_names(first, self.paths[0])
         expected = (grid.y.name, grid.x.name) if grid else None
-        require_all(first, self.paths[0], self.names)
+        require_all(first, self.paths[0], self.names, levels)
+        levels = {**units_of_levels(first, self.names), **levels}
         units = units_of(self.names) if units_of else None
-        one = describe(first, self.paths[0], self.names, least=least, grid=None, units=units, expected=expected)
+        one = describe(
+            first, self.paths[0], self.names, least=least, grid=None, units=units, expected=expected, level_units=levels
+        )
         self.grid, units = grid_used(one, grid), one.units
         expected = (one.grid.y.name, one.grid.x.name)
         return [
-            describe(self.dataset(k), path, self.names, least=least, grid=self.grid, units=units, expected=expected)
+            describe(
+                self.dataset(k),
+                path,
+                self.names,
+                least=least,
+                grid=self.grid,
+                units=units,
+                expected=expected,
+                level_units=levels,
+            )
             for k, path in enumerate(self.paths)
         ]
 
@@ -174,10 +190,16 @@ class FileSamples:
         )
 
 
-def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str]) -> None:
+def units_of_levels(dataset: "xarray.Dataset", names: Sequence[str]) -> dict[str, str]:
+    """Return the units of the levels of each variable that has levels among the channels."""
+    variables = {name.rpartition(LEVEL_MARK)[0] for name in names if name not in dataset.variables}
+    return {name: units for name in variables if name and (units := level_units(dataset, level_axis(dataset, name)))}
+
+
+def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str], levels: Mapping[str, str]) -> None:
     """Raise DataError for a channel that a file does not have."""
     for name in names:
-        locate_channel(dataset, path, name)
+        locate_channel(dataset, path, name, levels)
 
 
 def grid_used(file: FileFields, grid: Grid | None) -> Grid:

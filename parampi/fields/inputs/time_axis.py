@@ -119,7 +119,11 @@ def is_time(variable: "xarray.DataArray") -> bool:
     """Return whether a coordinate is of times, and not of the starts of forecasts."""
     if variable.attrs.get("standard_name") == "forecast_reference_time":
         return False
-    return variable.dtype.kind == "M" or variable.attrs.get("standard_name") == "time" or " since " in str(variable.attrs.get("units", ""))
+    return (
+        variable.dtype.kind == "M"
+        or variable.attrs.get("standard_name") == "time"
+        or " since " in str(variable.attrs.get("units", ""))
+    )
 
 
 def require_no_odd_times(dataset: "xarray.Dataset", axis: str, path: Path) -> None:
