@@ -169,7 +169,7 @@ def probe_denoiser(inputs: Inputs, denoiser: Denoiser, source: ConditionSource |
             example=None if source else example_of(inputs.statistics),
         )
     except ConfigError as error:
-        keys = f"check model.network, model.arguments, model.shape and model.predicts = {model.predicts}"
+        keys = f"check model.network, model.arguments, model.weights, model.shape and model.predicts = {model.predicts}"
         raise ConfigError(f"{error}; {keys}") from error
 
 

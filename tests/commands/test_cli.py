@@ -89,11 +89,14 @@ def test_the_overhead_of_a_round_is_measured_without_the_network() -> None:
     assert "ms per round" in overhead.to_markdown([row])
 
 
-def test_weights_that_hold_nan_end_with_their_own_exit_code(tmp_path: Path) -> None:
+def test_weights_that_hold_nan_are_met_before_sampling_or_end_with_their_own_exit_code(tmp_path: Path) -> None:
     import torch
 
     path = write_project(tmp_path)
     save_file({"weight": torch.full((2,), torch.nan)}, tmp_path / "weights.safetensors")
     done = call("run", path)
+    assert done.returncode == 2
+    assert "the denoiser returned NaN or Inf for finite fields" in done.stderr and "Traceback" not in done.stderr
+    done = call("run", path, "model.probe=false")
     assert done.returncode == 3
     assert "NaN or Inf for member 0 at point 0" in done.stderr and "Traceback" not in done.stderr
