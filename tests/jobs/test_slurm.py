@@ -68,7 +68,7 @@ def test_one_job_on_two_nodes(cluster, tmp_path):
 def test_the_time_limit_requeues_a_job_that_goes_on(cluster, tmp_path):
     """Slurm's smallest limit is a minute, and its signals come late: 80 seconds of drawing do not fit into it."""
     expected = uninterrupted(tmp_path / "whole")
-    config, out = project(tmp_path, 2.0), tmp_path / "out"
+    config, out = project(tmp_path, 2.0, model__probe=False), tmp_path / "out"
     job, log = submit(
         cluster, tmp_path / "job", "--time=1", "--signal=USR1@30", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
     )
