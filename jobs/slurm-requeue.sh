@@ -28,6 +28,10 @@ else
   set -- run "$config" output.directory="$out" "$@"
 fi
 
+# MPICH names memory by the number of the job, which is the same each time: what a killed attempt has left is in the way
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --mpi=none \
+  find /dev/shm -maxdepth 1 -user "$(id -u)" -name 'mpich_shm_*' -mmin +1 -delete || true
+
 # --mpi: pmi2 for MPICH and Intel MPI, pmix for Open MPI (srun --mpi=list)
 # no -K here: a rank that leaves in good order must not have the others killed
 code=0

@@ -74,7 +74,7 @@ class Cluster:
 
     def __init__(self, folder: Path, nodes: int = 2):
         self.folder, self.nodes, self.daemons = folder, nodes, list[subprocess.Popen]()
-        # By the memory that both nodes share, and with PMI 1: with PMI 2 one in 35 starts of MPICH 5.0 sends Slurm garbage.
+        # By the memory that both nodes share, and with PMI 1: the addresses of all transports are long, and PMI 2 garbles some.
         transport = {"UCX_TLS": "self,sm", "MPIR_CVAR_PMI_VERSION": "1"}
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), **transport}
 

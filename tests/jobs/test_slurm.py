@@ -21,6 +21,10 @@ pytestmark = [
     pytest.mark.skipif(not missing() and mpiexec()[1], reason="srun --mpi=pmi2 starts MPICH, not Open MPI"),
 ]
 
+GARBLED = "mpi/pmi2: value not properly terminated"
+"""Said where a start of MPICH by Slurm is garbled, which happens to a step that is started again with its number; no rank of
+parampi has begun then."""
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -68,12 +72,17 @@ def test_one_job_on_two_nodes(cluster, tmp_path):
 def test_the_time_limit_requeues_a_job_that_goes_on(cluster, tmp_path):
     """Slurm's smallest limit is a minute, and its signals come late: 80 seconds of drawing do not fit into it."""
     expected = uninterrupted(tmp_path / "whole")
-    config, out = project(tmp_path, 2.0, model__probe=False), tmp_path / "out"
-    job, log = submit(
-        cluster, tmp_path / "job", "--time=1", "--signal=USR1@30", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
-    )
-    state = finished(cluster, job, log, 400)
-    told = log.read_text()
+    for attempt in range(3):
+        home = tmp_path / str(attempt)
+        home.mkdir()
+        config, out = project(home, 2.0, model__probe=False), home / "out"
+        job, log = submit(
+            cluster, home / "job", "--time=1", "--signal=USR1@30", str(JOBS / "slurm-requeue.sh"), str(out), str(config)
+        )
+        state = finished(cluster, job, log, 400)
+        told = log.read_text()
+        if GARBLED not in told:
+            break
     assert state["JobState"] == "COMPLETED", told
     assert int(state["Restarts"]) >= 1 and "stopped in good order (SIGUSR1)" in told, told
     assert_same(out / "ensemble.nc", expected)
