@@ -1,5 +1,6 @@
 """Modules beside a user's file: they can be imported by it, and hide nothing that is installed."""
 
+import subprocess
 import sys
 
 import pytest
@@ -47,3 +48,16 @@ def test_a_file_that_fails_leaves_the_path_as_it_was(tmp_path):
     with pytest.raises(ConfigError, match="No module named 'beside_nothing'"):
         import_file(tmp_path / "file.py", "model.network")
     assert sys.path == before
+
+
+def test_a_folder_named_parampi_does_not_hide_the_package(tmp_path):
+    """Python started in the folder that holds a clone."""
+    (tmp_path / "parampi").mkdir()
+    told = subprocess.run(
+        [sys.executable, "-c", "import parampi; print(parampi.sample)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.returncode == 0, told.stderr
