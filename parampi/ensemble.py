@@ -105,18 +105,30 @@ def sample(
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
-        solver = solver or usual_solver(equations)
-        numbers, everyone = member_numbers(members), as_group(comm)
-        options = EngineOptions(window, real(tol), mode, watch if everyone.rank == 0 else None)
-        plan = BatchPlan(numbers, Layout.plan(everyone.size, len(numbers), time_ranks), problem, solver, options, batch)
-        on_all(comm, lambda: check_bound(solver, problem.shape, problem.sigma_data))
+        options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None)
+        plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)
         probed = probed_alike(plan, comm, condition, sigma_data is not None) if probe else 0
-    # From here on one rank's mistake (of its network, of `keep`) is no longer everybody's.
-    with abort_on_error(comm, alike=False):
+    with abort_on_error(comm, alike=False):  # from here on one rank's mistake (of its network, of `keep`) is its own
         drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
         failure = drawing.run()
         drawing.report.probe_evaluations = probed
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+def plan_batches(
+    problem: SamplingProblem,
+    solver: Solver,
+    options: EngineOptions,
+    members: int | Sequence[int],
+    comm: "Comm | None",
+    time_ranks: int | None,
+    batch: int | None,
+) -> BatchPlan:
+    """Return who draws which members. Raise ConfigError for a solver that cannot be bound to these fields."""
+    numbers = member_numbers(members)
+    layout = Layout.plan(as_group(comm).size, len(numbers), time_ranks)
+    on_all(comm, lambda: check_bound(solver, problem.shape, problem.sigma_data))
+    return BatchPlan(numbers, layout, problem, solver, options, batch)
 
 
 def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunction | None, known: bool) -> int:
@@ -130,14 +142,14 @@ def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunct
         if not first:
             return 0
         numbers = [plan.numbers[k] for k in first]
-        given = None if condition is None else checked(condition(numbers), 1).to(problem.device)
+        conditions = None if condition is None else checked(condition(numbers), 1).to(problem.device)
         return probe_denoiser(
             problem.network,
             problem.equations.sigmas[:-1][problem.equations.evaluated],
             shape=problem.shape,
             sigma_data=problem.sigma_data,
             dtype=problem.dtype,
-            condition=given,
+            condition=conditions,
             known=known,
         )
 
