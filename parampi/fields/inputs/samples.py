@@ -84,24 +84,11 @@ class FileSamples:
         require_all(first, self.paths[0], self.names, levels)
         levels = {**units_of_levels(first, self.names), **levels}
         units = units_of(self.names) if units_of else None
-        one = describe(
-            first, self.paths[0], self.names, least=least, grid=None, units=units, expected=expected, level_units=levels
-        )
-        self.grid, units = grid_used(one, grid), one.units
-        expected = (one.grid.y.name, one.grid.x.name)
-        return [
-            describe(
-                self.dataset(k),
-                path,
-                self.names,
-                least=least,
-                grid=self.grid,
-                units=units,
-                expected=expected,
-                level_units=levels,
-            )
-            for k, path in enumerate(self.paths)
-        ]
+        common: dict[str, Any] = {"least": least, "level_units": levels}
+        one = describe(first, self.paths[0], self.names, grid=None, units=units, expected=expected, **common)
+        self.grid = grid_used(one, grid)
+        common |= {"grid": self.grid, "units": one.units, "expected": (one.grid.y.name, one.grid.x.name)}
+        return [describe(self.dataset(k), path, self.names, **common) for k, path in enumerate(self.paths)]
 
     def dataset(self, number: int) -> "xarray.Dataset":
         """Return an open file; the one that was used least recently is closed where too many are."""
