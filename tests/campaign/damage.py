@@ -117,15 +117,22 @@ def limited(use: Callable[[Path], tuple[int | str, Any]], home: Path) -> tuple[i
     return pickle.loads(content) if content else ("the process ended without a word", None)
 
 
-def judge(place: str, use: Callable[[Path], tuple[int | str, Any]], home: Path, expected: Any, tally: Tally) -> None:
-    code, found = limited(use, home)
+def not_read(code: int | str, place: str, tally: Tally) -> bool:
+    """Count a use that did not read its file to the end; return whether it was one."""
     if code == ENDLESS:
         tally.outcomes[f"{ENDLESS} (HDF5), ended after {PATIENCE:.0f} s"] += 1
     elif isinstance(code, str):
         tally.troubles.append(f"{place}: {code}")
     elif code:
         tally.outcomes["refused or reported"] += 1
-    elif np.array_equal(found, expected, equal_nan=True):
+    return code != 0
+
+
+def judge(place: str, use: Callable[[Path], tuple[int | str, Any]], home: Path, expected: Any, tally: Tally) -> None:
+    code, found = limited(use, home)
+    if not_read(code, place, tally):
+        return
+    if np.array_equal(found, expected, equal_nan=True):
         tally.outcomes["same bits"] += 1
     else:
         tally.troubles.append(f"{place}: other numbers, and exit code 0")

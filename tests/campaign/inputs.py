@@ -10,7 +10,7 @@ import xarray
 
 from parampi.errors import DataError
 from parampi.fields import FileSamples
-from tests.campaign.damage import ENDLESS, PATIENCE, limited
+from tests.campaign.damage import limited, not_read
 from tests.campaign.tally import Tally
 from tests.run.test_records import damaged
 
@@ -71,13 +71,9 @@ def read(path: Path) -> tuple[int | str, Any]:
 
 def judge(kind: str, place: str, path: Path, tally: Tally) -> None:
     code, found = limited(read, path)
-    if code == ENDLESS:
-        tally.outcomes[f"{ENDLESS} (HDF5), ended after {PATIENCE:.0f} s"] += 1
-    elif isinstance(code, str):
-        tally.troubles.append(f"{place}: {code}")
-    elif code:
-        tally.outcomes["refused"] += 1
-    elif np.array_equal(found[0][:, 0], FIELDS) and found[1] == ("K",):
+    if not_read(code, place, tally):
+        return
+    if np.array_equal(found[0][:, 0], FIELDS) and found[1] == ("K",):
         tally.outcomes["same numbers"] += 1
     elif kind in CHECKED and found[0].shape == (12, 1, 8, 10) and found[1] == ("K",):
         tally.troubles.append(f"{place}: other numbers, though the format has checksums")
