@@ -86,7 +86,7 @@ class BatchedDenoiser:
     def arguments(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None) -> tuple[Tensor, ...]:
         """Return the denoiser's arguments for fields x: filled up with copies, in the network's own dtype, and in
         memory of their own, into which a network may write."""
-        count, dtype, given = len(x), x.dtype, (x, sigma)
+        count, dtype, states, levels = len(x), x.dtype, x, sigma
         if self.padded:
             # a fresh copy, too: libraries also choose kernels by the alignment of the memory
             rows = torch.arange(self.batch or 1, device=x.device).clamp(max=count - 1)
@@ -95,7 +95,7 @@ class BatchedDenoiser:
         inner = self.dtype or dtype
         # half precision could not tell neighbouring noise levels apart
         level = sigma.to(torch.promote_types(inner, torch.float32))
-        return own(x.to(inner), given[0]), own(level, given[1]), *(() if conditions is None else (conditions.rows(),))
+        return own(x.to(inner), states), own(level, levels), *(() if conditions is None else (conditions.rows(),))
 
     def checked(self, result: Tensor, x: Tensor) -> Tensor:
         """Return the fields of x out of what the denoiser returned, in x's dtype. Raises ConfigError for anything else."""

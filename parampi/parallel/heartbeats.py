@@ -25,14 +25,14 @@ class Heartbeats:
         from mpi4py import MPI
 
         self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
-        here, size = self.node.Get_rank(), self.node.Get_size()
+        local, size = self.node.Get_rank(), self.node.Get_size()
         self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)  # type: ignore[arg-type]
-        memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (here, (here + 1) % size)]
+        memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (local, (local + 1) % size)]
         self.mine, self.others = (np.frombuffer(place, np.int64) for place in memory)
         self.mine[0] = self.heard = 0
         ranks = np.empty(size, np.int64)
         self.node.Allgather(np.array([comm.Get_rank()], np.int64), ranks)  # all counts are 0 from here on
-        self.neighbour = f"rank {ranks[(here + 1) % size]} of {comm.Get_size()}"
+        self.neighbour = f"rank {ranks[(local + 1) % size]} of {comm.Get_size()}"
 
     def beat(self) -> bool:
         """Count, and return whether the neighbour has counted since the last time, or need not."""

@@ -48,9 +48,9 @@ def require_own_files(files: Mapping[str, Path], record: RunRecord) -> None:
     """Raise OutputError, with what it is, for a file that a run would replace when it goes on, but which is neither its own nor
     was there when it began. A figure is its own where the ensemble is."""
     present = identities(files)
-    for key, found in present.items():
+    for key, identity in present.items():
         own = {record.run, record.files.get(key)}
-        if found not in own and not (key == "figure" and present.get("ensemble") == record.run):
+        if identity not in own and not (key == "figure" and present.get("ensemble") == record.run):
             raise OutputError(
                 f"{files[key]} is {described(files[key])}: it was not there when this run began, and is none of its files; "
                 f"move it away, or allow to replace it (parampi resume --overwrite)"

@@ -103,9 +103,9 @@ def build(config: "RunConfig", option: str) -> Any:
     """Return the object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
     choice, arguments = CHOICES[option], getattr(config.sampling, option).model_dump()
     entry = choice.registry[arguments.pop(choice.key)]
-    given = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
+    options = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
     try:
-        with blamed(f"{called(entry)}({given})"):
+        with blamed(f"{called(entry)}({options})"):
             return choice.checked(entry(**arguments))
     except ConfigError as error:
         raise ConfigError(f"sampling.{option}: {error}") from error
