@@ -17,12 +17,18 @@ SAME = 1.0
 
 @dataclass
 class Arrivals:
-    """Arrivals of signals, to know those that come again. A handler and a watchdog may both report one."""
+    """Arrivals of signals, to know those that come again. A handler and a watchdog may both report one.
+
+    SIGUSR1 never counts as come again. It only warns, and a batch system warns again where its first message was not answered
+    in time. Slurm did so on a busy node.
+    """
 
     first: dict[int, float] = field(default_factory=dict)
 
     def again(self, number: int) -> bool:
-        """Return whether a signal came before, as it comes now."""
+        """Return whether a signal came before, as it comes now, and means more by coming again."""
+        if number == signal.SIGUSR1:
+            return False
         now = time.monotonic()
         return now - self.first.setdefault(number, now) > SAME
 
