@@ -27,10 +27,9 @@ class Arrivals:
 
     def again(self, number: int) -> bool:
         """Return whether a signal came before, as it comes now, and means more by coming again."""
-        if number == signal.SIGUSR1:
-            return False
         now = time.monotonic()
-        return now - self.first.setdefault(number, now) > SAME
+        late = now - self.first.setdefault(number, now) > SAME
+        return late and number != signal.SIGUSR1
 
 
 def leave_at_once(number: int) -> None:
