@@ -17,6 +17,8 @@ REMEDIES = (
      "set HDF5_USE_FILE_LOCKING=FALSE if you know that it is complete"),
     (r"can't open directory|can't find plugin|filter error|filter .* not (registered|available)|required filter",
      "it is compressed by a filter that is not installed; install it (pip install hdf5plugin), or write the file without"),
+    (r"codec not available|unknown codec|no zarr data type",
+     "one of its arrays has a codec or a type of Zarr that is not installed; install it, or take that array out of the store"),
     (r"permission denied", "you may not read it; ask its owner"),
     (r"no space left|input/output error|stale file handle", "the disk does not answer; try again"),
 )  # fmt: skip

@@ -7,6 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from parampi.fields.inputs.units import conversion
+
 if TYPE_CHECKING:
     import xarray
 
@@ -32,6 +36,31 @@ class FieldAxes:
     time: str = ""
 
 
+def with_coordinates(dataset: "xarray.Dataset") -> "xarray.Dataset":
+    """Return a data set in which all is a coordinate that says where or when others are, whether or not they name it: of one
+    axis, or of two and latitude or longitude."""
+    for kept in (dataset.attrs, dataset.encoding):
+        kept.pop("coordinates", None)  # of the whole file; cf_xarray would look at no others
+    candidates = [name for name, one in dataset.data_vars.items() if one.ndim in (1, 2)]
+    roles = roles_of(dataset.set_coords(candidates))
+    names = [
+        name
+        for name in candidates
+        if (dataset[name].ndim == 1 and (name in roles or is_named_coordinate(dataset, str(name))))
+        or (dataset[name].ndim == 2 and roles.get(str(name)) in ("y", "x") and is_angle(dataset[name]))
+    ]
+    return dataset.set_coords(names)
+
+
+def is_named_coordinate(dataset: "xarray.Dataset", name: str) -> bool:
+    """Return whether a variable of one axis has the usual name of a coordinate; "t" is more often a temperature."""
+    return len(name) > 1 and bool(role_by_name(name)) and dataset[name].dims[0] not in dataset.variables
+
+
+def is_angle(variable: "xarray.DataArray") -> bool:
+    return conversion(str(variable.attrs.get("units", "1")), "degree") is not None
+
+
 def roles_of(dataset: "xarray.Dataset") -> dict[str, str]:
     """Return the role of every coordinate and axis that says what it is: y, x, time or level."""
     import cf_xarray  # noqa: F401
@@ -42,7 +71,30 @@ def roles_of(dataset: "xarray.Dataset") -> dict[str, str]:
         for kind, names in kinds.items():
             for name in names:
                 roles.setdefault(str(name), KINDS[kind])
+    for name, one in dataset.coords.items():
+        if str(name) not in roles and one.ndim == 1 and is_pressure_axis(one):
+            roles[str(name)] = "level"
     return roles
+
+
+def is_pressure_axis(variable: "xarray.DataArray") -> bool:
+    """Return whether a coordinate is of pressures that rise or fall, as those of levels do."""
+    units = str(variable.attrs.get("units", ""))
+    if variable.dtype.kind not in "iuf" or not units or conversion(units, "Pa") is None:
+        return False
+    steps = np.diff(np.asarray(variable.values, np.float64))
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def coordinate_of(dataset: "xarray.Dataset", axis: str, role: str, kinds: str = "biuf") -> str:
+    """Return the coordinate along an axis, of a type of `kinds`: the one of its name unless that is of bare numbers of points
+    and another says that it has the role; "" where there is none."""
+    along = [str(name) for name, one in dataset.coords.items() if one.dims == (axis,) and one.dtype.kind in kinds]
+    roles = roles_of(dataset)
+    fitting = [name for name in along if roles.get(name) == role] or [name for name in along if role_by_name(name) == role]
+    if axis in along and (axis in fitting or not fitting or dataset[axis].attrs.get("units")):
+        return axis
+    return next(iter(fitting), next(iter(along), ""))
 
 
 def role_by_name(name: str) -> str:

@@ -9,19 +9,20 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parampi.errors import DataError
 from parampi.fields.failures import intact, not_there, unreadable
+from parampi.fields.inputs.axes import with_coordinates
 from parampi.fields.inputs.classic import require_whole
 from parampi.fields.inputs.encoding import mended
+from parampi.fields.inputs.groups import open_all
 
 if TYPE_CHECKING:
     import xarray
 
 ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 """Files that make a folder a Zarr group."""
-ENGINES = {"HDF5": "h5netcdf", "NetCDF": "netcdf4", "Zarr": "zarr"}
 OTHERS = {b"GRIB": "GRIB; make NetCDF of it, such as with cdo -f nc4 copy", b"\x1f\x8b": "compressed; unpack it (gunzip)",
           b"PK\x03\x04": "a zip archive; unpack it"}  # fmt: skip
 """How files of other formats begin, what they are, and the remedy."""
@@ -73,29 +74,14 @@ def decoded(path: Path, kind: str, names: Sequence[str]) -> "Iterator[xarray.Dat
     load_filters()
     if kind == "Zarr":
         require_package("zarr", path, "Zarr")
-    group = group_of(path, kind, names)
-    options: dict[str, Any] = {"engine": ENGINES[kind], "decode_cf": False, "cache": False}
-    options |= {"phony_dims": "access"} if kind == "HDF5" else {}
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        raw = opened_group(stack, path, group, options)
-        raw = repaired(raw, path, names)
+        raw, groups = open_all(stack, path, kind, names)
+        raw = repaired(raw, path, list(groups))
         dataset = xarray.decode_cf(raw, decode_times=False, decode_coords="all", decode_timedelta=False)
-        dataset.encoding["group"] = group
+        dataset = with_coordinates(dataset)
+        dataset.encoding["groups"] = groups
         yield dataset
-
-
-def opened_group(stack: ExitStack, path: Path, group: str, options: dict[str, Any]) -> "xarray.Dataset":
-    """Open a group with the coordinates of those that it is in; without them where groups have axes of one name and several
-    lengths, which NetCDF allows."""
-    import xarray
-
-    if group:
-        with suppress(ValueError):
-            node: Any = stack.enter_context(xarray.open_datatree(path, **options))[group]
-            return node.to_dataset(inherit=True)  # type: ignore[no-any-return]
-        options = options | {"group": group}
-    return stack.enter_context(xarray.open_dataset(path, **options))
 
 
 def repaired(raw: "xarray.Dataset", path: Path, names: Sequence[str]) -> "xarray.Dataset":
@@ -125,45 +111,6 @@ def require_package(name: str, path: Path, kind: str) -> None:
         raise DataError(f"{path} is a file of {kind}, for which {name} is needed; install it (pip install {name})") from None
 
 
-def group_of(path: Path, kind: str, names: Sequence[str]) -> str:
-    """Return the group that has all of the variables, "" for the outermost. Raise DataError where several have them."""
-    if not names or kind == "NetCDF":
-        return ""
-    groups = groups_of(path, kind)
-    if len(groups) == 1:
-        return ""
-    fitting = [group for group, variables in groups.items() if set(names) <= set(variables)]
-    if "" in fitting or not fitting:
-        return ""
-    if len(fitting) > 1:
-        raise DataError(f"{path}: the groups {', '.join(fitting)} all have {', '.join(names)}; copy the one to use into a file")
-    return fitting[0]
-
-
-def groups_of(path: Path, kind: str) -> dict[str, list[str]]:
-    """Return the variables of each group, "" for the outermost."""
-    groups: dict[str, list[str]] = {"": []}
-
-    def visit(name: str, node: Any) -> None:
-        group, _, variable = name.rpartition("/")
-        if hasattr(node, "shape"):
-            groups.setdefault(group, []).append(variable)
-        else:
-            groups.setdefault(name, [])
-
-    if kind == "HDF5":
-        import h5py
-
-        with h5py.File(path) as file:
-            file.visititems(visit)
-    else:
-        import zarr
-
-        for name, node in zarr.open_group(path, mode="r").members(max_depth=None):
-            visit(name, node)
-    return groups
-
-
 def require_filters(dataset: "xarray.Dataset", path: Path, variable: str) -> None:
     """Raise DataError where values are compressed by a filter of HDF5 that is not installed, naming it."""
     if format_of(path) != "HDF5":
@@ -171,7 +118,7 @@ def require_filters(dataset: "xarray.Dataset", path: Path, variable: str) -> Non
     import h5py
 
     with h5py.File(path) as file:
-        stored = file.get(f"{dataset.encoding['group']}/{variable}")
+        stored = file.get(f"{dataset.encoding['groups'].get(variable, '')}/{variable}")
         if not isinstance(stored, h5py.Dataset):
             return
         plan = stored.id.get_create_plist()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.inputs.axes import FieldAxes, roles_of
+from parampi.fields.inputs.axes import FieldAxes, coordinate_of, roles_of
 from parampi.fields.inputs.units import Conversion, conversion, spelling
 from parampi.fields.statistics import DatasetStatistics
 
@@ -106,7 +106,7 @@ class Placement:
 
 def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Grid:
     """Return the grid of a variable with these axes."""
-    y, x = axis_of(dataset, axes.y, source), axis_of(dataset, axes.x, source)
+    y, x = axis_of(dataset, axes.y, "y", source), axis_of(dataset, axes.x, "x", source)
     places = places_of(dataset, axes) if y.numbered and x.numbered else None
     return Grid(y, x, str(source), places)
 
@@ -133,12 +133,11 @@ def grid_of_statistics(statistics: DatasetStatistics) -> Grid:
     return Grid(y, x, source)
 
 
-def axis_of(dataset: "xarray.Dataset", name: str, source: str | Path) -> Axis:
+def axis_of(dataset: "xarray.Dataset", name: str, role: str, source: str | Path) -> Axis:
     """Return an axis with its coordinate, of its own name or along it alone; raise DataError for one with gaps."""
     size = int(dataset.sizes[name])
-    along = [str(other) for other, one in dataset.coords.items() if one.dims == (name,)]
-    coordinate = name if name in along else next(iter(along), "")
-    if not coordinate or dataset[coordinate].dtype.kind not in "biuf":
+    coordinate = coordinate_of(dataset, name, role)
+    if not coordinate:
         return Axis(name, None, "1", size)
     values = np.asarray(dataset[coordinate].values, np.float64)
     if not np.isfinite(values).all():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.channels import ALL_LEVELS, LEVEL_MARK, LevelAxis, split_channel
-from parampi.fields.inputs.axes import field_axes
+from parampi.fields.inputs.axes import coordinate_of, field_axes
 from parampi.fields.inputs.units import Conversion, conversion, spelling, unit
 
 if TYPE_CHECKING:
@@ -55,8 +55,9 @@ def level_axis(dataset: "xarray.Dataset", variable: str) -> str:
 
 def level_values(dataset: "xarray.Dataset", axis: str) -> NDArray[np.floating[Any]]:
     """Return the levels along an axis; 0, 1, ... where the file has no numbers."""
-    if axis in dataset.variables and dataset[axis].dtype.kind in "biuf":
-        return np.asarray(dataset[axis].values, np.float64)
+    name = coordinate_of(dataset, axis, "level")
+    if name:
+        return np.asarray(dataset[name].values, np.float64)
     return np.arange(dataset.sizes[axis], dtype=np.float64)
 
 
@@ -79,7 +80,8 @@ def converted_levels(dataset: "xarray.Dataset", path: Path, axis: str, units: st
 
 def level_units(dataset: "xarray.Dataset", axis: str) -> str:
     """Return the units of an axis of levels; "" where it has none."""
-    return str(dataset[axis].attrs.get("units", "")) if axis in dataset.variables else ""
+    name = coordinate_of(dataset, axis, "level")
+    return str(dataset[name].attrs.get("units", "")) if name else ""
 
 
 def expand_levels(
@@ -104,8 +106,9 @@ def expand_levels(
 
 def read_level_axis(dataset: "xarray.Dataset", variable: str) -> LevelAxis:
     """Read name and attributes of a variable's axis of levels."""
-    name = level_axis(dataset, variable)
-    if name not in dataset.variables:
-        return LevelAxis(name)
+    axis = level_axis(dataset, variable)
+    name = coordinate_of(dataset, axis, "level")
+    if not name:
+        return LevelAxis(axis)
     attributes = dataset[name].attrs
     return LevelAxis(name, tuple((key, str(attributes[key])) for key in COPIED if key in attributes))
