@@ -16,6 +16,7 @@ from parampi.fields.inputs.datasets import require_filters
 from parampi.fields.inputs.encoding import VALID, without_invalid
 from parampi.fields.inputs.horizontal import Grid, Placement, grid_of, placement
 from parampi.fields.inputs.levels import level_axis, locate_channel
+from parampi.fields.inputs.steps import is_step
 from parampi.fields.inputs.time_axis import FileTimes, read_times
 from parampi.fields.inputs.units import Conversion, conversion
 
@@ -133,13 +134,16 @@ def describe(
         leading=leading,
         grid=grids[0],
         placement=placement(grids[0], grid) if grid else Placement(),
-        times=read_times(dataset, parts[0].samples, path) if len(leading) < 2 else untimed(parts[0].samples, leading, path),
+        times=times_of(dataset, parts[0], leading, path),
         units=tuple(units or (one or NO_UNITS for one in own_units)),
     )
 
 
-def untimed(samples: tuple[str, ...], leading: tuple[int, ...], path: Path) -> FileTimes:
-    return FileTimes(samples[0], None, {}, int(np.prod(leading)), path)
+def times_of(dataset: "xarray.Dataset", part: ChannelSource, leading: tuple[int, ...], path: Path) -> FileTimes:
+    """Return the times of the samples of a variable; none where they have several axes."""
+    if len(leading) < 2:
+        return read_times(dataset, part.samples, part.variable, path)
+    return FileTimes(part.samples[0], None, {}, int(np.prod(leading)), path)
 
 
 def axes_of(
@@ -186,13 +190,17 @@ def part_of(
 
 
 def axes_of_samples(dataset: "xarray.Dataset", axes: FieldAxes, level: str) -> tuple[str, ...]:
-    """Return the axes of samples; of several, one of length 1 that is not of times says nothing (a height of 2 m, a member)."""
+    """Return the axes of samples; of several, one of length 1 says nothing (a height of 2 m, a member), but for
+    that of times; and that too beside steps, which are counted from it."""
     samples = tuple(axis for axis in axes.samples if axis != level)
     if samples == (axes.level,) and dataset.sizes[axes.level] == 1:
         return ()
     if len(samples) < 2:
         return samples
-    return tuple(axis for axis in samples if dataset.sizes[axis] != 1 or axis == axes.time) or samples[:1]
+    long = tuple(axis for axis in samples if dataset.sizes[axis] != 1)
+    if len(long) == 1 and is_step(dataset, long[0]):
+        return long
+    return tuple(axis for axis in samples if axis in long or axis == axes.time) or samples[:1]
 
 
 def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: int) -> int:

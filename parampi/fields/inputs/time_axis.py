@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.inputs.axes import role_by_name
+from parampi.fields.inputs.steps import START, step_name, steps_in
+from parampi.fields.inputs.written_times import is_written, written_times
 
 if TYPE_CHECKING:
     import xarray
@@ -78,21 +80,67 @@ class TimeAxis:
         return date_text(value, self.attributes) if self.dated else f"{value:g}"
 
 
-def read_times(dataset: "xarray.Dataset", axes: Sequence[str], path: Path) -> FileTimes:
-    """Read the axis of samples of a variable that has at most one. Raise DataError for times that are none."""
-    if not axes:
-        return time_of_one_field(dataset, path)
-    name, size = axes[0], int(dataset.sizes[axes[0]])
-    along = [str(other) for other, one in dataset.coords.items() if one.dims == (name,)]
-    dates = [other for other in along if is_time(dataset[other])]
-    coordinate = name if name in dates else next(iter(dates), name if name in along else "")
+def read_times(dataset: "xarray.Dataset", axes: Sequence[str], variable: str, path: Path) -> FileTimes:
+    """Read the axis of samples of a variable that has at most one. Raise DataError for times that are none.
+
+    The times are those at which fields are valid: of a forecast, its start and the step after that.
+    """
+    axis, size = (axes[0], int(dataset.sizes[axes[0]])) if axes else ("", 1)
+    along = coordinates_along(dataset, axis, variable)
+    dates = [name for name in along if is_time(dataset[name])]
+    written = [name for name in along if is_written(name, dataset[name])]
+    coordinate = "valid_time" if "valid_time" in dates else axis if axis in dates else next(iter(dates), "")
+    step = step_name(dataset, variable)
+    valid = coordinate and (dataset[coordinate].attrs.get("standard_name") == "time" or coordinate == "valid_time")
+    if step and (coordinate != "valid_time" if step in dataset[variable].dims else not valid):
+        times = start_and_step(dataset, axis, variable, step, path)
+        if times is not None:
+            return times
+    if not coordinate and written:
+        return FileTimes(written[0], *written_times(written[0], dataset[written[0]], path), size, path)
+    if not coordinate and not axis:
+        return FileTimes("case", None, {}, 1, path)
+    coordinate = coordinate or (axis if axis in along else "")
     if not coordinate:
-        require_no_odd_times(dataset, name, path)
-        return FileTimes(name, None, {}, size, path)
-    variable = dataset[coordinate]
-    if variable.dtype.kind not in "biufM":
-        return FileTimes(name, None, {}, size, path)
-    return file_times(coordinate, variable, path)
+        require_no_odd_times(dataset, axis, path)
+    if not coordinate or dataset[coordinate].dtype.kind not in "biufM":
+        return FileTimes(axis, None, {}, size, path)
+    return file_times(coordinate, dataset[coordinate], path)
+
+
+def coordinates_along(dataset: "xarray.Dataset", axis: str, variable: str) -> list[str]:
+    """Return the coordinates that have a value for each index along an axis of a variable, whatever axes of length 1 it has
+    besides; without an axis, those of one value."""
+    size = dataset.sizes[axis] if axis else 1
+    others = [str(other) for other in dataset[variable].dims if other != axis and dataset.sizes[other] == 1]
+    names = [*dataset.coords, *(name for name in dataset.data_vars if role_by_name(str(name)) == "time")]
+    fitting = [str(name) for name in names if dataset[name].size == size]
+    if axis:
+        return [name for name in fitting if axis in dataset[name].dims and set(dataset[name].dims) <= {axis, *others}]
+    return [name for name in fitting if dataset[name].ndim <= 1]
+
+
+def start_and_step(dataset: "xarray.Dataset", axis: str, variable: str, step: str, path: Path) -> FileTimes | None:
+    """Return the times at which the fields of a forecast are valid, from the coordinates of starts and of steps; None where
+    there is no start, or where the times do not belong to it."""
+    of_axis = set(dataset[step].dims) <= set(dataset[variable].dims) and dataset[step].ndim == 1
+    starts = [
+        str(name)
+        for name, one in dataset.coords.items()
+        if one.ndim <= 1
+        and set(one.dims) <= set(dataset[variable].dims)
+        and (one.dtype.kind == "M" or " since " in str(one.attrs.get("units", "")))
+        and (one.attrs.get("standard_name") == START or (of_axis and dataset[step].dims != one.dims and is_time(one)))
+    ]
+    if not starts or (axis and not {axis} & {*dataset[starts[0]].dims, *dataset[step].dims}):
+        return None
+    start = file_times(starts[0], dataset[starts[0]], path)
+    assert start.values is not None
+    steps = steps_in(dataset, step, start.units, path)
+    paired = dataset[step].dims == dataset[starts[0]].dims
+    values = start.values + steps if paired else np.add.outer(start.values, steps).reshape(-1)
+    attributes = {key: text for key, text in start.attributes.items() if key not in ("long_name", "axis")}
+    return FileTimes("time", values, attributes | {"standard_name": "time"}, values.size, path)
 
 
 def file_times(name: str, variable: "xarray.DataArray", path: Path) -> FileTimes:
@@ -107,19 +155,11 @@ def file_times(name: str, variable: "xarray.DataArray", path: Path) -> FileTimes
     return FileTimes(name, values, attributes, values.size, path)
 
 
-def time_of_one_field(dataset: "xarray.Dataset", path: Path) -> FileTimes:
-    """Return the time of a file of one field, where it has one."""
-    names = [*dataset.coords, *(name for name in dataset.data_vars if role_by_name(str(name)) == "time")]
-    scalars = [str(name) for name in names if dataset[name].ndim <= 1 and dataset[name].size == 1 and is_time(dataset[name])]
-    name = "valid_time" if "valid_time" in scalars else next(iter(scalars), "")
-    return file_times(name, dataset[name], path) if name else FileTimes("case", None, {}, 1, path)
-
-
 def is_time(variable: "xarray.DataArray") -> bool:
     """Return whether a coordinate is of times, and not of the starts of forecasts."""
-    if variable.attrs.get("standard_name") == "forecast_reference_time":
+    if variable.attrs.get("standard_name") == START or variable.dtype.kind not in "biufM":
         return False
-    return (
+    return " as %" not in str(variable.attrs.get("units", "")) and (
         variable.dtype.kind == "M"
         or variable.attrs.get("standard_name") == "time"
         or " since " in str(variable.attrs.get("units", ""))
