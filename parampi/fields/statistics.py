@@ -46,6 +46,8 @@ TEXTS = {"channel": "names", "channel_units": "units", "channel_long_name": "lon
 """Texts per channel by their variables in a file."""
 OPTIONAL_TEXTS = {"channel_standard_name": "standard_names"}
 ALL_TEXTS = TEXTS | OPTIONAL_TEXTS
+PLACES = {"latitude": "degrees_north", "longitude": "degrees_east"}
+"""Variables of where points are, and their units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,8 @@ class DatasetStatistics:
     standard_names             of the CF conventions, one per channel, "" where there is none
     axes                       names of y and x in the files
     level_axes                 per variable of channels such as t@500, the axis of levels in the files
+    places                     latitudes and longitudes (2, H, W) in degrees, where the files have these
+    projection                 attributes of the map projection, as CF has them
 
     Raises DataError where shapes do not fit or a channel cannot be normalised.
     """
@@ -83,6 +87,8 @@ class DatasetStatistics:
     standard_names: tuple[str, ...] = ()
     axes: tuple[str, str] = ("y", "x")
     level_axes: Mapping[str, LevelAxis] = field(default_factory=dict)
+    places: Floats | None = None
+    projection: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.standard_names:
@@ -93,6 +99,8 @@ class DatasetStatistics:
             require_shape(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
         for name in ALL_TEXTS.values():
             require_shape(name, (len(getattr(self, name)),), (sizes["channel"],), ("channel",))
+        if self.places is not None:
+            require_shape("places", np.shape(self.places), (2, *self.grid), ("latitude and longitude", "y", "x"))
         if len(set(self.names)) < len(self.names):
             raise DataError(f"channels are named {', '.join(self.names)}; give each its own name")
         require_names(self.names)
@@ -133,6 +141,8 @@ class DatasetStatistics:
         axes: tuple[str, str] = ("y", "x"),
         level_axes: Mapping[str, LevelAxis] | None = None,
         missing: Missing = "refuse",
+        places: Floats | None = None,
+        projection: Mapping[str, Any] | None = None,
     ) -> "DatasetStatistics":
         """Return the statistics of fields (N, C, H, W), read in blocks; `references` of them, evenly spread, are kept.
 
@@ -155,6 +165,8 @@ class DatasetStatistics:
             standard_names=tuple(standard_names),
             axes=axes,
             level_axes=level_axes or {},
+            places=places,
+            projection=projection or {},
         )
 
     def normalise(self, fields: Floats) -> Floats:
@@ -240,6 +252,9 @@ def read(file: netCDF4.Dataset) -> dict[str, Any]:
     values["level_axes"] = {
         variable: LevelAxis(axis, tuple(map(tuple, attributes))) for variable, (axis, attributes) in level_axes.items()
     }
+    if set(PLACES) <= set(file.variables):
+        values["places"] = np.stack([file[name][:] for name in PLACES])
+    values["projection"] = dict(json.loads(getattr(file, "projection", "{}")))
     return values | {"samples": int(getattr(file, "samples", 0))}
 
 
@@ -256,6 +271,12 @@ def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
     write_axis(file, "x", statistics.x, statistics.x_units)
     for axis, name in zip(("y", "x"), statistics.axes, strict=True):
         file[axis].setncattr("input_name", name)
+    if statistics.projection:
+        file.setncattr("projection", json.dumps(dict(statistics.projection)))
+    for place, (name, units) in zip(() if statistics.places is None else statistics.places, PLACES.items(), strict=False):
+        variable = file.createVariable(name, "f8", ("y", "x"), compression="zlib")
+        variable.setncatts({"standard_name": name, "units": units})
+        variable[:] = place
     for name, text in ALL_TEXTS.items():
         variable = file.createVariable(name, str, ("channel",))
         variable.long_name = name.replace("_", " ")

@@ -1,7 +1,7 @@
 """Fields of one file: from which variables, where on the grid, in which units, at what times."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,14 +125,14 @@ def describe(
         axes = axes_of(dataset, path, located[rows[0]], least, expected)
         change = conversion_of(own_units[rows[0]], units[rows[0]] if units else None, variable, path)
         parts.append(part_of(dataset, variable, rows, [located[row][1] for row in rows], axes, change))
-        grids.append(grid_of(dataset, axes, path))
+        grids.append(grid_of(dataset, axes, path, variable))
         require_filters(dataset, path, variable)
     leading = leading_of(dataset, path, parts, names, grids)
     return FileFields(
         path=path,
         parts=tuple(parts),
         leading=leading,
-        grid=grids[0],
+        grid=replace(grids[0], places=None) if grid else grids[0],  # those of many files would fill the memory
         placement=placement(grids[0], grid) if grid else Placement(),
         times=times_of(dataset, parts[0], leading, path),
         units=tuple(units or (one or NO_UNITS for one in own_units)),

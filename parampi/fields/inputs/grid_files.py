@@ -44,7 +44,8 @@ def read_grid(path: Path, *, grid: Grid, copy: Sequence[str], mask: str | None) 
         for name in named:
             require_variable(dataset, path, name)
         axes = horizontal_axes(dataset, path, (grid.y.name, grid.x.name), named)
-        own = grid_of(dataset, axes, f"output.grid = {path}")
+        located = next((name for name in named if {axes.y, axes.x} <= set(dataset[name].dims)), "")
+        own = grid_of(dataset, axes, f"output.grid = {path}", located)
         place = placement(own, grid)
         renamed = {axes.y: grid.y.name, axes.x: grid.x.name}
         taken = [name for name in copy if name not in renamed]

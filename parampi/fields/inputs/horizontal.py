@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.inputs.axes import FieldAxes, coordinate_of, roles_of
+from parampi.fields.inputs.projections import Projection, difference, projection_of
 from parampi.fields.inputs.units import Conversion, conversion, spelling
 from parampi.fields.statistics import DatasetStatistics
 
@@ -68,19 +69,24 @@ class Axis:
 class Grid:
     """The points of fields (y, x); `source` is where they come from, for messages.
 
-    `places` are latitudes and longitudes (2, y, x) in degrees, where a file has these, and along y and x no coordinates or
-    numbers of points.
+    `places` are latitudes and longitudes (2, y, x) in degrees, where a file has these; `projection` is what it says of that.
     """
 
     y: Axis
     x: Axis
     source: str
     places: Floats | None = None
+    projection: Projection = field(default_factory=dict)
 
     @property
     def bare(self) -> bool:
         """Whether nothing says where the points are."""
         return self.y.values is None and self.x.values is None and self.places is None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether its axes have no coordinates but numbers of points."""
+        return self.y.numbered and self.x.numbered
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,18 +110,18 @@ class Placement:
         return fields if self.x is None else fields[..., self.x]
 
 
-def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path) -> Grid:
+def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path, variable: str = "") -> Grid:
     """Return the grid of a variable with these axes."""
     y, x = axis_of(dataset, axes.y, "y", source), axis_of(dataset, axes.x, "x", source)
-    places = places_of(dataset, axes) if y.numbered and x.numbered else None
-    return Grid(y, x, str(source), places)
+    return Grid(y, x, str(source), places_of(dataset, axes, variable), projection_of(dataset, variable, axes))
 
 
-def places_of(dataset: "xarray.Dataset", axes: FieldAxes) -> Floats | None:
+def places_of(dataset: "xarray.Dataset", axes: FieldAxes, variable_name: str) -> Floats | None:
     """Return latitudes and longitudes (2, y, x) of a curvilinear grid, the first where each time has its own; None where a file
-    has none."""
+    has none. Those that a variable names come before others."""
     by_role: dict[str, Floats] = {}
-    for name, role in roles_of(dataset).items():
+    named = str(dataset[variable_name].encoding.get("coordinates", "")).split() if variable_name else []
+    for name, role in sorted(roles_of(dataset).items(), key=lambda item: (item[0] not in named, item[0])):
         variable = dataset[name]
         change = conversion(str(variable.attrs.get("units", "1")), "degree")
         others = [axis for axis in variable.dims if axis not in (axes.y, axes.x)]
@@ -130,7 +136,7 @@ def grid_of_statistics(statistics: DatasetStatistics) -> Grid:
     """Return the grid of the fields that statistics are of."""
     (y_name, x_name), source = statistics.axes, "the statistics"
     y, x = Axis.of(y_name, statistics.y, statistics.y_units), Axis.of(x_name, statistics.x, statistics.x_units)
-    return Grid(y, x, source)
+    return Grid(y, x, source, statistics.places, statistics.projection)
 
 
 def axis_of(dataset: "xarray.Dataset", name: str, role: str, source: str | Path) -> Axis:
@@ -147,25 +153,64 @@ def axis_of(dataset: "xarray.Dataset", name: str, role: str, source: str | Path)
 
 def placement(source: Grid, target: Grid) -> Placement:
     """Return what brings fields of `source` onto `target`. Raise DataError where these are not the same points."""
-    orders, curved = [], source.places is not None and target.places is not None
-    for own, other in ((source.y, target.y), (source.x, target.x)):
-        if own.size != other.size:
-            raise DataError(
-                f"{source.source} has fields of {source.y.size} x {source.x.size} points along {source.y.name} and "
-                f"{source.x.name}, {target.source} of {target.y.size} x {target.x.size}; all must have the same grid: bring "
-                f"them onto one, such as with cdo remapbil"
-            )
-        orders.append(None if curved else order_along(own, other, source.source, target.source))
-    return placement_of_places(source, target) if curved else Placement(*orders)
+    if source.shape != target.shape:
+        raise DataError(
+            f"{source.source} has fields of {source.y.size} x {source.x.size} points along {source.y.name} and "
+            f"{source.x.name}, {target.source} of {target.y.size} x {target.x.size}; all must have the same grid: bring "
+            f"them onto one, such as with cdo remapbil"
+        )
+    require_projection(source, target)
+    located = source.places is not None and target.places is not None
+    if located and (source.numbered or target.numbered):
+        return placement_of_places(source, target)
+    axes = ((source.y, target.y), (source.x, target.x))
+    placed = Placement(*(order_along(own, other, source.source, target.source) for own, other in axes))
+    if located:
+        require_places(source, target, placed)
+    return placed
+
+
+def require_projection(source: Grid, target: Grid) -> None:
+    """Raise DataError for another projection, naming both."""
+    key = difference(source.projection, target.projection)
+    if key:
+        own, other = (grid.projection.get(key, "not said") for grid in (source, target))
+        raise DataError(
+            f"{source.source}: its grid has {key} = {own}, that of {target.source} {other}, so that the same {source.y.name} "
+            f"and {source.x.name} are other places; bring both onto one grid, such as with cdo remapbil"
+        )
+
+
+def require_places(source: Grid, target: Grid, placed: Placement) -> None:
+    """Raise DataError where points of the same y and x are at other latitudes and longitudes."""
+    assert source.places is not None and target.places is not None
+    own, targets = placed(source.places), target.places
+    if np.array_equal(own, targets, equal_nan=True):
+        return
+    far = distance(on_sphere(own) - on_sphere(targets))
+    if np.nanmax(far, initial=0.0) > tolerance_of(on_sphere(targets)):
+        row, column = (int(index) for index in np.unravel_index(int(np.nanargmax(far)), far.shape))
+        (lat, lon), (target_lat, target_lon) = own[:, row, column], targets[:, row, column]
+        raise DataError(
+            f"{source.source}: a point is at {lat:.6g} N, {lon:.6g} E, that of {target.source} at the same {source.y.name} and "
+            f"{source.x.name} at {target_lat:.6g} N, {target_lon:.6g} E; bring both onto one grid, such as with cdo remapbil"
+        )
+
+
+def tolerance_of(points: Floats) -> float:
+    """Return how far points of one grid may be apart, by its usual step."""
+    steps = np.concatenate([distance(np.diff(points, axis=axis)).ravel() for axis in (1, 2)])
+    steps = steps[steps > 0]  # and no NaN
+    return max(CLOSE * float(np.median(steps)) if steps.size else 0.0, LEAST)
 
 
 def placement_of_places(source: Grid, target: Grid) -> Placement:
     """Return the directions of both axes in which the points of curvilinear grids are the same; gaps fit any place."""
     assert source.places is not None and target.places is not None
+    if np.array_equal(source.places, target.places, equal_nan=True):
+        return Placement()
     points, targets = on_sphere(source.places), on_sphere(target.places)
-    steps = np.concatenate([distance(np.diff(targets, axis=axis)).ravel() for axis in (1, 2)])
-    steps = steps[steps > 0]  # and no NaN
-    tolerance = max(CLOSE * float(np.median(steps)) if steps.size else 0.0, LEAST)
+    tolerance = tolerance_of(targets)
     reverse = (None, np.arange(source.y.size)[::-1]), (None, np.arange(source.x.size)[::-1])
     for y, x in itertools.product(*reverse):
         placed = Placement(y, x)

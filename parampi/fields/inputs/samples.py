@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +16,7 @@ from parampi.fields.channels import LEVEL_MARK
 from parampi.fields.inputs.axes import field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.file_fields import FileFields, describe, read_run
-from parampi.fields.inputs.horizontal import Axis, Grid
+from parampi.fields.inputs.horizontal import Axis, Grid, placement
 from parampi.fields.inputs.levels import expand_levels, level_axis, level_units, locate_channel, read_level_axis
 from parampi.fields.inputs.time_axis import joined
 from parampi.fields.moments import Missing, Team
@@ -156,10 +157,9 @@ class FileSamples:
 
     def statistics(self, team: Team | None = None, missing: Missing = "refuse") -> DatasetStatistics:
         """Return statistics of all samples, with names, units and coordinates of the first file. Raise DataError."""
-        dataset, file = self.dataset(0), self.files[0]
+        dataset, file, grid = self.dataset(0), self.files[0], self.grid
         variables = {row: dataset[part.variable] for part in file.parts for row in part.channels}
         attributes = [variables[row].attrs for row in range(len(self.names))]
-        grid = file.grid
         return DatasetStatistics.from_samples(
             self,
             self.names,
@@ -173,6 +173,8 @@ class FileSamples:
             missing=missing,
             standard_names=[str(one.get("standard_name", "")) for one in attributes],
             axes=(grid.y.name, grid.x.name),
+            places=grid.places,
+            projection=grid.projection,
             level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},
         )
 
@@ -190,10 +192,15 @@ def require_all(dataset: "xarray.Dataset", path: Path, names: Sequence[str], lev
 
 
 def grid_used(file: FileFields, grid: Grid | None) -> Grid:
-    """Return the common grid: the one that was named, unless the files have another number of points, or it says nothing."""
+    """Return the common grid: the one that was named, unless the files have another number of points, or it says nothing; with
+    the places and the projection of the first file where it has none."""
     if grid is None or grid.shape != file.grid.shape:
         return file.grid
-    return grid if not grid.bare or file.grid.y.falling or file.grid.x.falling else file.grid
+    if grid.bare and not (file.grid.y.falling or file.grid.x.falling):
+        return file.grid
+    if grid.places is None and file.grid.places is not None:
+        grid = replace(grid, places=placement(file.grid, grid)(file.grid.places))
+    return grid if grid.projection else replace(grid, projection=file.grid.projection)
 
 
 def values_of(axis: Axis) -> Floats:
