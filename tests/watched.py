@@ -8,7 +8,11 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from parampi.run.lookout import PROCESS
+
 STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "subprocess.Popen")
+LOOKOUT = [sys.executable, "-I", "-S", PROCESS]
+"""How the package starts a process of its own, beside a run."""
 LOADS = ("pickle.find_class", "ctypes.dlopen", "marshal.load")
 
 _events: list[list[tuple[str, str]]] = []
@@ -18,6 +22,8 @@ _hooked: list[bool] = []
 def _listen(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook cannot be taken away again: it is silent while nobody listens."""
     if not _events or not (event == "exec" or event in STARTS or event in LOADS):
+        return
+    if event == "subprocess.Popen" and list(arguments[1])[:4] == LOOKOUT:
         return
     what = arguments[0] if arguments else None
     name = what.co_filename if isinstance(what, CodeType) else str(what)

@@ -1,5 +1,6 @@
 """Signs of life: ranks of a node count in memory that they share, so that each sees whether its neighbour is stopped."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ class Heartbeats:
     Between these, only memory is written and read, from any thread, whatever the ranks do with MPI meanwhile.
 
     neighbour  its name for messages
+    first      whether this rank is the first of its node
     """
 
     def __init__(self, comm: "Comm"):
@@ -26,6 +28,7 @@ class Heartbeats:
 
         self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
         local, size = self.node.Get_rank(), self.node.Get_size()
+        self.first = local == 0
         self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)  # type: ignore[arg-type]
         memory: list[Any] = [self.window.Shared_query(rank)[0] for rank in (local, (local + 1) % size)]
         self.mine, self.others = (np.frombuffer(place, np.int64) for place in memory)
@@ -49,3 +52,20 @@ class Heartbeats:
         del self.mine, self.others
         self.window.Free()
         self.node.Free()
+
+
+def heartbeats_of(comm: "Comm") -> Heartbeats | None:
+    """Return the signs of life of a node; None, with a line, where it has no memory to share (a full /dev/shm)."""
+    from mpi4py import MPI
+
+    try:
+        return Heartbeats(comm)
+    except MPI.Exception as error:
+        node, reason = MPI.Get_processor_name(), " ".join(str(error).split())
+        print(
+            f"parampi: {node} has no memory for signs of life ({reason}; is /dev/shm full?); the run goes on, and a rank that "
+            f"is stopped is noticed by those that wait for it alone",
+            file=sys.stderr,
+            flush=True,
+        )
+        return None

@@ -142,15 +142,15 @@ def place_of(comm: "Comm | None") -> str:
 
 def end_job(comm: "Comm | None", code: int, message: str) -> None:
     """Say why, and end all ranks of the job with an exit code. Any thread may call it; it does not return."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main:
+        last = threading.Timer(PATIENCE, os._exit, [code])  # also where nobody reads the message
+        last.daemon = True
+        last.start()
     sys.stderr.write(f"parampi: {message}")
     sys.stderr.flush()
     time.sleep(SPOKEN)
-    main = threading.current_thread() is threading.main_thread()
     if comm is not None and (main or threads_may_call_mpi()):
-        if not main:
-            last = threading.Timer(PATIENCE, os._exit, [code])
-            last.daemon = True
-            last.start()
         comm.Abort(code)
     os._exit(code)  # MPICH's Abort returns, and whoever called must not go on
 

@@ -52,11 +52,11 @@ def run(
         local_rank, ranks_here = place_on_node(comm)
         if threads := fair_threads(ranks_here):
             torch.set_num_threads(threads)
-        inputs = read_inputs(config, comm)
-        plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
-        source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
+            inputs = read_inputs(config, comm)
+            plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
+            source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
             probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
             plan = with_sources(plan, comm)
@@ -64,7 +64,7 @@ def run(
                 print(announcement(plan, denoiser, ranks_here), flush=True)
             with explain_interruption(plan, stop, comm):
                 result = draw(plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed)
-        failures = on_root(comm, lambda: finish(plan, result))
+            failures = on_root(comm, lambda: finish(plan, result))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")
     return result.ensemble

@@ -1,7 +1,7 @@
 """A watchdog on every rank: it ends a job in which a round hangs, a rank is stopped, or a signal comes again.
 
 The thread looks at the clock, at the main thread's calls, and at memory that the ranks of a node share. It calls MPI once only:
-to end the job.
+to end the job. A process beside the first rank of a node notices where no thread can run.
 """
 
 import os
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Literal
 import parampi
 from parampi.engine import Engine
 from parampi.errors import InterruptionError, NonFiniteError, UserError
-from parampi.parallel.heartbeats import Heartbeats
+from parampi.parallel.heartbeats import Heartbeats, heartbeats_of
 from parampi.parallel.launch import end_job, place_of
+from parampi.run.lookout import Lookout, lookout_beside
+from parampi.run.lookout_process import tick_of
 from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.signal_pipe import woken_by_signals
 from parampi.run.stop_request import AT_ONCE, SIGNALS, StopRequest
@@ -39,8 +41,6 @@ GRACE = 60.0
 """Seconds after `checkpoint.max_walltime` in which a round may end."""
 WAITING = 2.0
 """How many times as long a rank may wait for others in a round: the one that hangs shall be named."""
-TICKS, SHORTEST, LONGEST = 10, 0.05, 10.0
-"""Looks at the clock within the time of a round, and least and most seconds between two."""
 MEANWHILE = 2.0
 """Seconds in which the main thread may end by itself what a signal ends."""
 PACKAGE = Path(parampi.__file__).parent
@@ -54,6 +54,7 @@ class Watchdog:
 
     timeout     seconds that a round may take; None for no limit, "auto" by the longest round so far
     heartbeats  signs of life, where there are several ranks
+    lookout     a process beside this one, on one rank of a node
     round       seconds since the round began, as the thread counts them; so are those of the neighbour's `silence`
 
     Time in which the whole process is suspended does not count.
@@ -63,6 +64,7 @@ class Watchdog:
     timeout: Timeout = "auto"
     comm: "Comm | None" = None
     heartbeats: Heartbeats | None = None
+    lookout: Lookout | None = None
     round: float = 0.0
     silence: float = 0.0
     longest: float | None = None
@@ -89,7 +91,7 @@ class Watchdog:
     @property
     def tick(self) -> float:
         """Seconds between two looks at the clock."""
-        return min(max(self.limit / TICKS, SHORTEST), LONGEST)
+        return tick_of(self.limit)
 
     def watch(self, signals: int) -> None:
         """Look at the clock, and read the signals that came from a file descriptor, until `ending`."""
@@ -107,6 +109,8 @@ class Watchdog:
     def count(self, seconds: float) -> None:
         """Let time pass, and end the job if a round or a rank takes too much of it."""
         self.round += seconds
+        if self.lookout:
+            self.lookout.tell(self.limit)
         if self.heartbeats:
             self.listen(self.heartbeats, seconds)
         if not (trouble := self.trouble()):
@@ -174,11 +178,11 @@ def waits_for_others(frames: list[FrameType]) -> bool:
 @contextmanager
 def watched(stop: StopRequest, timeout: Timeout, comm: "Comm | None") -> Iterator[Watchdog]:
     """Watch over loading and rounds that are done meanwhile. All ranks of `comm` enter and leave, unless one fails alone."""
-    heartbeats = None if comm is None or timeout is None else Heartbeats(comm)
+    heartbeats = None if comm is None or timeout is None else heartbeats_of(comm)
     watchdog, before, alike = Watchdog(stop, timeout, comm, heartbeats), stop.at_once, False
     stop.at_once = watchdog.at_once
     try:
-        with awake(watchdog):
+        with looked_after(watchdog), awake(watchdog):
             yield watchdog
         alike = True
     except (UserError, NonFiniteError, InterruptionError):
@@ -188,6 +192,18 @@ def watched(stop: StopRequest, timeout: Timeout, comm: "Comm | None") -> Iterato
         stop.at_once = before
         if heartbeats and alike:
             heartbeats.close()
+
+
+@contextmanager
+def looked_after(watchdog: Watchdog) -> Iterator[None]:
+    """Have a process look after one rank of each node meanwhile: the others look after one another."""
+    if watchdog.timeout is not None and (watchdog.heartbeats is None or watchdog.heartbeats.first):
+        watchdog.lookout = lookout_beside(place_of(watchdog.comm), watchdog.limit)
+    try:
+        yield
+    finally:
+        if watchdog.lookout:
+            watchdog.lookout.close()
 
 
 @contextmanager

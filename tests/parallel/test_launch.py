@@ -1,5 +1,8 @@
 """What a process learns from its launcher's variables, and how it ends. The parts that need ranks are in tests/ranks/."""
 
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -137,3 +140,21 @@ def test_nothing_happens_when_nothing_happens(capsys):
     with abort_on_error(comm):
         pass
     assert comm.aborted is None and capsys.readouterr().err == ""
+
+
+def test_a_message_that_nobody_reads_does_not_keep_a_job_from_its_end():
+    """The standard error is full, and the main thread waits in it."""
+    code = """
+import threading
+from parampi.parallel import launch
+launch.PATIENCE = 0.3
+threading.Thread(target=lambda: launch.end_job(None, 7, "no")).start()
+while True:
+    import sys; sys.stderr.write("x" * 10_000)
+"""
+    reading, writing = os.pipe()
+    try:
+        assert subprocess.run([sys.executable, "-c", code], stderr=writing, timeout=30).returncode == 7
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -13,8 +13,9 @@ from parampi.engine import Engine
 from parampi.run import watchdog as house
 from parampi.run.config import load
 from parampi.run.job import run
+from parampi.run.lookout_process import LONGEST
 from parampi.run.stop_request import Arrivals, StopRequest
-from parampi.run.watchdog import FIRST, HUNG, LEAST, LONGEST, Watchdog, watched
+from parampi.run.watchdog import FIRST, HUNG, LEAST, Watchdog, watched
 from tests.ranks.launch import environment
 from tests.small import NETWORK, parampi_command, write_project
 
