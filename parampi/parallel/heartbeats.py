@@ -16,6 +16,7 @@ ROOM = 64
 
 class Heartbeats:
     """The counts of this rank and of the next one of its node. Made and closed by all ranks of `comm`, in which they call MPI.
+    `node` has those that share memory.
 
     Between these, only memory is written and read, from any thread, whatever the ranks do with MPI meanwhile.
 
@@ -23,10 +24,10 @@ class Heartbeats:
     first      whether this rank is the first of its node
     """
 
-    def __init__(self, comm: "Comm"):
+    def __init__(self, comm: "Comm", node: "Comm"):
         from mpi4py import MPI
 
-        self.node: Any = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
+        self.node: Any = node
         local, size = self.node.Get_rank(), self.node.Get_size()
         self.first = local == 0
         self.window: Any = MPI.Win.Allocate_shared(ROOM, 1, comm=self.node)  # type: ignore[arg-type]
@@ -58,14 +59,17 @@ def heartbeats_of(comm: "Comm") -> Heartbeats | None:
     """Return the signs of life of a node; None, with a line, where it has no memory to share (a full /dev/shm)."""
     from mpi4py import MPI
 
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.Get_rank())
     try:
-        return Heartbeats(comm)
+        return Heartbeats(comm, node)
     except MPI.Exception as error:
-        node, reason = MPI.Get_processor_name(), " ".join(str(error).split())
-        print(
-            f"parampi: {node} has no memory for signs of life ({reason}; is /dev/shm full?); the run goes on, and a rank that "
-            f"is stopped is noticed by those that wait for it alone",
-            file=sys.stderr,
-            flush=True,
-        )
+        if node.Get_rank() == 0:
+            place, reason = MPI.Get_processor_name(), str(error).strip().splitlines()[-1]
+            print(
+                f"parampi: {place} has no memory for signs of life ({reason}; is /dev/shm full?); the run goes on, and a rank "
+                f"that is stopped is noticed only by those that wait for it",
+                file=sys.stderr,
+                flush=True,
+            )
+        node.Free()
         return None

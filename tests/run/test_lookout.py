@@ -36,7 +36,9 @@ def start(then: str) -> "subprocess.Popen[str]":
 
 
 def children() -> list[str]:
-    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    """Return the processes beside this one; a warm parent may be one more child."""
+    pids = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    return [pid for pid in pids if lookout.PROCESS in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def is_gone(process: int) -> bool:
