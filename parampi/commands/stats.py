@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Missing values: refuse them, or leave them out, with the mean in their place for the spectrum.",
 )
+@click.option("--axes", default="", help="Names of the axes in the order of storage, such as sample,time,x,y,channel.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, overwrite: bool) -> None:
+def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, axes: str, overwrite: bool) -> None:
     """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
     from parampi.fields import FileSamples, check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
@@ -34,7 +35,9 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], miss
     comm = world()
     with abort_on_error(comm):
         on_root(comm, lambda: check_target(output, overwrite))
-        with on_all(comm, lambda: FileSamples(data, variables)) as samples:
+        with on_all(
+            comm, lambda: FileSamples(data, variables, axes=[axis.strip() for axis in axes.split(",") if axis.strip()])
+        ) as samples:
             statistics = samples.statistics(Reducer(comm), missing)
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:

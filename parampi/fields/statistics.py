@@ -141,8 +141,6 @@ class DatasetStatistics:
         axes: tuple[str, str] = ("y", "x"),
         level_axes: Mapping[str, LevelAxis] | None = None,
         missing: Missing = "refuse",
-        places: Floats | None = None,
-        projection: Mapping[str, Any] | None = None,
     ) -> "DatasetStatistics":
         """Return the statistics of fields (N, C, H, W), read in blocks; `references` of them, evenly spread, are kept.
 
@@ -165,8 +163,6 @@ class DatasetStatistics:
             standard_names=tuple(standard_names),
             axes=axes,
             level_axes=level_axes or {},
-            places=places,
-            projection=projection or {},
         )
 
     def normalise(self, fields: Floats) -> Floats:

@@ -168,6 +168,7 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
         rollout=rollout,
         by_name=card.condition_order,
         channels=statistics.names,
+        axes=section.axes,
     )
 
 

@@ -20,7 +20,8 @@ NAMES = {
     "y": r"y|lat|latitude|nav_lat|rlat|nj|yc|yh|yq|south_north|northing|yu_ocean|yt_ocean|j",
     "x": r"x|lon|longitude|long|nav_lon|rlon|ni|xc|xh|xq|west_east|easting|xu_ocean|xt_ocean|i",
     "time": r"time\d?|t|times|valid_time|forecast_time|xtime|date|initial_time.*",
-    "level": r"z|i?lev|levels?|plev|pressure.*|isobaric.*|height|depth|altitude|sigma|hybrid|lev_.*|bottom_top|model_level.*",
+    "level": r"z|i?lev|levels?|plev|pressure.*|isobaric.*|height|depth|altitude|sigma|hybrid|lev_.*|bottom_top|model_level.*|"
+    r"channels?|components?",
 }
 """Usual names of axes without attributes."""
 

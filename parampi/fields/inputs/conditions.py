@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.ensemble_axes import Cases
+from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.fields.inputs.rollout import Rollout
 from parampi.fields.inputs.samples import FileSamples
@@ -38,6 +39,7 @@ class Conditions:
     missing     "refuse" missing values (DataError), or put the "mean" in their place
     static      a file and its variables (y, x) that follow the others in every case
     rollout     forecasts in a row; `channels` are then the names of what is drawn
+    axes        names of the files' axes, in the order of storage, where they have none
     by_name     returns the order of the network's conditions among names (those of the files, then static ones); None where
                 they are in this order
 
@@ -55,16 +57,18 @@ class Conditions:
     rollout: Rollout | None = None
     by_name: Callable[[Sequence[str]], Sequence[int]] | None = None
     channels: Sequence[str] = ()
+    axes: Sequence[str] = ()
     shape: tuple[int, ...] = field(init=False)
     cases: Cases = field(init=False)
 
     def __post_init__(self) -> None:
         grid, levels = grid_of_statistics(self.statistics), self.statistics.level_units
-        with FileSamples(self.paths, self.names, least=2, grid=grid, units=self.units_of, levels=levels) as samples:
+        common: dict[str, Any] = {"least": 2, "units": self.units_of, "levels": levels, "axes": self.axes}
+        with FileSamples(self.paths, self.names, grid=grid, **common) as samples:
             self.source, self.names, self.shape = samples, samples.names, samples.shape[1:]
             self.times, self.notes = samples.times, samples.notes
             require_axes(samples)
-        self.order = self.by_name([*self.names, *(self.static[1] if self.static else ())]) if self.by_name else None
+        self.order = self.by_name([*self.names, *map(plain, self.static[1] if self.static else ())]) if self.by_name else None
         self.mean, self.deviation = self.scales(self.names)
         self.fed = self.rollout.connect(self.names, self.channels) if self.rollout else {}
         self.cases = self.axis_of_cases(self.selected_cases(len(self.times.values)))
@@ -107,10 +111,11 @@ class Conditions:
     def read_static(self) -> Floats:
         """Read the static variables (C, y, x), normalised. Raise DataError for another grid."""
         assert self.static
-        path, names = self.static
+        path, stored = self.static
+        names = [plain(name) for name in stored]
         mean, deviation = self.scales(names)
-        grid, levels = self.source.grid, self.statistics.level_units
-        with FileSamples([path], names, least=2, grid=grid, units=self.units_of, levels=levels) as opened:
+        common: dict[str, Any] = {"least": 2, "units": self.units_of, "levels": self.statistics.level_units, "axes": self.axes}
+        with FileSamples([path], stored, grid=self.source.grid, **common) as opened:
             self.notes = [*self.notes, *opened.notes]
             if opened.shape[0] != 1 or opened.shape[2:] != self.shape[1:]:
                 raise DataError(

@@ -17,6 +17,7 @@ from parampi.fields.inputs.axes import with_coordinates
 from parampi.fields.inputs.classic import require_whole
 from parampi.fields.inputs.encoding import mended
 from parampi.fields.inputs.groups import open_all
+from parampi.fields.inputs.named_axes import with_named_axes
 
 if TYPE_CHECKING:
     import xarray
@@ -29,13 +30,13 @@ OTHERS = {b"GRIB": "GRIB; make NetCDF of it, such as with cdo -f nc4 copy", b"\x
 
 
 @contextmanager
-def opened(path: Path, names: Sequence[str] = ()) -> "Iterator[xarray.Dataset]":
-    """Open a file for reading, in the group that has the variables of these names. Raise DataError where it cannot be read,
-    and for all that the libraries raise meanwhile."""
+def opened(path: Path, names: Sequence[str] = (), axes: Sequence[str] = ()) -> "Iterator[xarray.Dataset]":
+    """Open a file for reading, in the groups that have the variables of these names, whose axes are these, if any. Raise
+    DataError where it cannot be read, and for all that the libraries raise meanwhile."""
     kind = format_of(path)
     if kind == "NetCDF":
         require_whole(path)
-    with intact(path, kind), decoded(path, kind, names) as dataset:
+    with intact(path, kind), decoded(path, kind, names, axes) as dataset:
         yield dataset
 
 
@@ -67,7 +68,7 @@ def format_of(path: Path) -> str:
 
 
 @contextmanager
-def decoded(path: Path, kind: str, names: Sequence[str]) -> "Iterator[xarray.Dataset]":
+def decoded(path: Path, kind: str, names: Sequence[str], axes: Sequence[str]) -> "Iterator[xarray.Dataset]":
     """Open a data set, unpacked and masked; several markers of missing values are all taken for that."""
     import xarray
 
@@ -77,7 +78,7 @@ def decoded(path: Path, kind: str, names: Sequence[str]) -> "Iterator[xarray.Dat
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
         raw, groups = open_all(stack, path, kind, names)
-        raw = repaired(raw, path, list(groups))
+        raw = repaired(with_named_axes(raw, list(groups), axes, path), path, list(groups))
         dataset = xarray.decode_cf(raw, decode_times=False, decode_coords="all", decode_timedelta=False)
         dataset = with_coordinates(dataset)
         dataset.encoding["groups"] = groups

@@ -73,13 +73,13 @@ class ChannelSource:
 
 @dataclass(frozen=True, eq=False)
 class FileFields:
-    """The fields of a file: its parts, the axes of samples with their lengths, and what brings them onto the common grid."""
+    """The fields of a file: its parts, the axes of samples, and what brings each part onto the common grid."""
 
     path: Path
     parts: tuple[ChannelSource, ...]
     leading: tuple[int, ...]
     grid: Grid
-    placement: Placement
+    placements: tuple[Placement, ...]
     times: FileTimes
     units: tuple[str, ...]
 
@@ -90,8 +90,8 @@ class FileFields:
     @property
     def notes(self) -> list[str]:
         """Lines about what is brought onto another grid or into other units."""
-        moves = ((self.grid.y, self.placement.y), (self.grid.x, self.placement.x))
-        moved = [axis.name for axis, order in moves if order is not None]
+        moves = [(self.grid.y, place.y) for place in self.placements] + [(self.grid.x, place.x) for place in self.placements]
+        moved = list(dict.fromkeys(axis.name for axis, order in moves if order is not None))
         converted = [part.variable for part in self.parts if part.conversion.changes]
         turned = f"{self.path}: fields are turned or rolled along {' and '.join(moved)} onto the common grid"
         units = f"{self.path}: {', '.join(converted)} converted into {', '.join(dict.fromkeys(self.units))}"
@@ -119,24 +119,53 @@ def describe(
     """
     located = [locate_channel(dataset, path, name, level_units) for name in names]
     own_units = [str(dataset[variable].attrs.get("units", "")) for variable, _ in located]
-    parts, grids = [], []
-    for variable in dict.fromkeys(variable for variable, _ in located):
-        rows = [row for row, (name, _) in enumerate(located) if name == variable]
-        axes = axes_of(dataset, path, located[rows[0]], least, expected)
-        change = conversion_of(own_units[rows[0]], units[rows[0]] if units else None, variable, path)
-        parts.append(part_of(dataset, variable, rows, [located[row][1] for row in rows], axes, change))
-        grids.append(grid_of(dataset, axes, path, variable))
-        require_filters(dataset, path, variable)
+    common = units or [None for _ in names]
+    parts, grids = parts_of(dataset, path, located, least, expected, list(zip(own_units, common, strict=True)))
     leading = leading_of(dataset, path, parts, names, grids)
     return FileFields(
         path=path,
         parts=tuple(parts),
         leading=leading,
         grid=replace(grids[0], places=None) if grid else grids[0],  # those of many files would fill the memory
-        placement=placement(grids[0], grid) if grid else Placement(),
+        placements=placements_of(grids, grid),
         times=times_of(dataset, parts[0], leading, path),
         units=tuple(units or (one or NO_UNITS for one in own_units)),
     )
+
+
+def parts_of(
+    dataset: "xarray.Dataset",
+    path: Path,
+    located: Sequence[tuple[str, int | None]],
+    least: int,
+    expected: tuple[str, str] | None,
+    units: Sequence[tuple[str, str | None]],
+) -> tuple[list[ChannelSource], list[Grid]]:
+    """Return the variables that channels come from, and the grid of each; those with the same y and x have one. `units` are a
+    channel's own and the common ones."""
+    parts: list[ChannelSource] = []
+    grids: list[Grid] = []
+    for variable in dict.fromkeys(variable for variable, _ in located):
+        rows = [row for row, (name, _) in enumerate(located) if name == variable]
+        axes = axes_of(dataset, path, located[rows[0]], least, expected)
+        change = conversion_of(*units[rows[0]], variable, path)
+        parts.append(part_of(dataset, variable, rows, [located[row][1] for row in rows], axes, change))
+        grids.append(
+            next((g for g in grids if (g.y.name, g.x.name) == (axes.y, axes.x)), None)
+            or grid_of(dataset, axes, f"{path}: {variable}" if grids else path, variable)
+        )
+        require_filters(dataset, path, variable)
+    return parts, grids
+
+
+def placements_of(grids: Sequence[Grid], common: Grid | None) -> tuple[Placement, ...]:
+    """Return what brings the grid of each part onto the common one, by default that of the first. Raise DataError for other
+    points."""
+    placements: dict[int, Placement] = {} if common else {id(grids[0]): Placement()}
+    for grid in grids:
+        if id(grid) not in placements:
+            placements[id(grid)] = placement(grid, common or grids[0])
+    return tuple(placements[id(grid)] for grid in grids)
 
 
 def times_of(dataset: "xarray.Dataset", part: ChannelSource, leading: tuple[int, ...], path: Path) -> FileTimes:
@@ -235,9 +264,9 @@ def read_run(fields: FileFields, dataset: "xarray.Dataset", outer: tuple[int, ..
     """Read samples (n, C, H, W) of a file along its last axis of samples, on the common grid and in the common units."""
     channels = sum(len(part.channels) for part in fields.parts)
     block: Floats | None = None
-    for part in fields.parts:
+    for part, place in zip(fields.parts, fields.placements, strict=True):
         with intact(fields.path, f"values of {part.variable}"):
-            values = fields.placement(part.read(dataset, outer, start, stop))
+            values = place(part.read(dataset, outer, start, stop))
         if block is None:
             block = np.empty((len(values), channels, *values.shape[-2:]))
         block[:, list(part.channels)] = values

@@ -13,6 +13,7 @@ from parampi.fields.inputs.axes import FieldAxes, field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.encoding import VALID, without_invalid
 from parampi.fields.inputs.grids import GridMetadata, GridVariable
+from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import Grid, Placement, grid_of, placement
 from parampi.fields.inputs.levels import require_variable
 
@@ -39,8 +40,9 @@ def read_grid(path: Path, *, grid: Grid, copy: Sequence[str], mask: str | None) 
 
     Raises DataError for variables that are not there, another grid, or a mask that leaves nothing.
     """
-    named = [*copy, *([mask] if mask else [])]
-    with opened(path, named) as dataset:
+    stored = [*copy, *([mask] if mask else [])]
+    copy, mask, named = [plain(name) for name in copy], plain(mask or ""), [plain(name) for name in stored]
+    with opened(path, stored) as dataset:
         for name in named:
             require_variable(dataset, path, name)
         axes = horizontal_axes(dataset, path, (grid.y.name, grid.x.name), named)

@@ -16,8 +16,10 @@ from parampi.fields.channels import LEVEL_MARK
 from parampi.fields.inputs.axes import field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.file_fields import FileFields, describe, read_run
+from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import Axis, Grid, placement
 from parampi.fields.inputs.levels import expand_levels, level_axis, level_units, locate_channel, read_level_axis
+from parampi.fields.inputs.named_axes import require_axes_named
 from parampi.fields.inputs.time_axis import joined
 from parampi.fields.moments import Missing, Team
 from parampi.fields.statistics import DatasetStatistics
@@ -38,13 +40,15 @@ class FileSamples:
     channel is a sample, every variable a channel, in the order of `names`.
 
     paths   files of NetCDF, HDF5 or Zarr
-    names   variables; `t@500` is the level 500 of t, `t@*` all its levels. Without names, all variables with the axes of the
-            first that has three or more
+    names   variables; `t@500` is the level 500 of t, `t@*` all its levels, `group/t` the t of a group. Without names, all
+            variables with the axes of the first that has three or more
     least   axes that a named variable needs
     grid    points that fields are brought onto, turned or rolled around where they have another direction or origin; those of
             the first file by default, and where the number of points is another
     units   returns the units of channels, into which values are converted; those of the first file by default
     levels  units of the levels that names say, by variable; those of the first file by default
+    axes    names of the axes of the variables, in the order of storage, for files that do not name them; `channel` is one whose
+            indices are named as levels are
 
     Samples of dated axes follow one another by time (`times`), others as the files do. `notes` says what was turned around or
     converted. Few files are open at once, until the context ends. Raises DataError for what cannot be read like this.
@@ -59,13 +63,17 @@ class FileSamples:
         grid: Grid | None = None,
         units: UnitsOf | None = None,
         levels: Mapping[str, str] | None = None,
+        axes: Sequence[str] = (),
     ):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
         self.paths = [Path(path) for path in paths]
         self.open: OrderedDict[int, tuple[ExitStack, xarray.Dataset]] = OrderedDict()
         self.blocks: OrderedDict[tuple[Any, ...], Floats] = OrderedDict()
-        self.names: tuple[str, ...] = tuple(names)
+        self.stored = [name.rpartition(LEVEL_MARK)[0] or name for name in names]
+        self.names: tuple[str, ...] = tuple(plain(name) for name in names)
+        require_axes_named(axes, names)
+        self.axes = tuple(axes)
         try:
             self.files = self.describe_all(least, grid, units, levels or {})
         except BaseException:
@@ -97,8 +105,7 @@ class FileSamples:
             while len(self.open) >= OPEN:
                 self.open.popitem(last=False)[1][0].close()
             stack = ExitStack()
-            variables = [name.rpartition(LEVEL_MARK)[0] or name for name in self.names]
-            self.open[number] = stack, stack.enter_context(opened(self.paths[number], variables))
+            self.open[number] = stack, stack.enter_context(opened(self.paths[number], self.stored or self.names, self.axes))
         self.open.move_to_end(number)
         return self.open[number][1]
 
@@ -160,7 +167,7 @@ class FileSamples:
         dataset, file, grid = self.dataset(0), self.files[0], self.grid
         variables = {row: dataset[part.variable] for part in file.parts for row in part.channels}
         attributes = [variables[row].attrs for row in range(len(self.names))]
-        return DatasetStatistics.from_samples(
+        measured = DatasetStatistics.from_samples(
             self,
             self.names,
             units=file.units,
@@ -173,10 +180,9 @@ class FileSamples:
             missing=missing,
             standard_names=[str(one.get("standard_name", "")) for one in attributes],
             axes=(grid.y.name, grid.x.name),
-            places=grid.places,
-            projection=grid.projection,
             level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},
         )
+        return replace(measured, places=grid.places, projection=grid.projection)
 
 
 def units_of_levels(dataset: "xarray.Dataset", names: Sequence[str]) -> dict[str, str]:

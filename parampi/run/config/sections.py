@@ -83,7 +83,8 @@ class Condition(Strict):
     `static_variables`: a file of fields (y, x) that follow the variables in every case. `lead_times`: forecasts in a row,
     each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
     `lead_step`: time from one to the next, such as 6 hours, that of the files if None; `forcing_at`: variables that no result
-    replaces are those of the time from which a step goes ("start") or of that to which it goes ("end")."""
+    replaces are those of the time from which a step goes ("start") or of that to which it goes ("end"). `axes`: names of the
+    files' axes in the order of storage, where these have none."""
 
     files: PathName | list[PathName]
     variables: list[str] = Field(min_length=1)
@@ -96,6 +97,7 @@ class Condition(Strict):
     lead_step: str | None = None
     forcing_at: Literal["start", "end"] = "start"
     feed: dict[str, str] | None = None
+    axes: list[str] = []
 
     @model_validator(mode="after")
     def belongs_together(self) -> "Condition":
