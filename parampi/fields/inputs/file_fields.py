@@ -119,7 +119,7 @@ def describe(
     """
     located = [locate_channel(dataset, path, name, level_units) for name in names]
     own_units = [str(dataset[variable].attrs.get("units", "")) for variable, _ in located]
-    common = units or [None for _ in names]
+    common: Sequence[str | None] = units or [None] * len(names)
     parts, grids = parts_of(dataset, path, located, least, expected, list(zip(own_units, common, strict=True)))
     leading = leading_of(dataset, path, parts, names, grids)
     return FileFields(
