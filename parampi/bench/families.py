@@ -29,7 +29,8 @@ def spectrum(n: int, slope: float, stretch: float = 1.0, angle: float = 0.0, flo
     length = ((along * stretch) ** 2 + across**2).sqrt()
     length[0, 0] = 1.0
     power = length.clamp(min=1.0) ** -slope + floor
-    return (power / power.mean())[None]
+    variances: Tensor = (power / power.mean())[None]
+    return variances
 
 
 def scales(ratio: float, count: int) -> tuple[Tensor, Tensor]:

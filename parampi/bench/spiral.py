@@ -1,6 +1,7 @@
 """A small trained network for data on a curve in the plane: two arms of a spiral."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -14,13 +15,13 @@ WIDTH = 64
 class SpiralNetwork(nn.Module):
     """Denoiser of points in the plane (B, 2): three layers behind the preconditioning of Karras et al. (arXiv 2206.00364)."""
 
-    shape = (2,)
+    shape: tuple[int, ...] = (2,)
     sigma_data = 1.0
 
     def __init__(self) -> None:
         super().__init__()
         widths = (2 + 9, WIDTH, WIDTH, WIDTH)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.last = nn.Linear(WIDTH, 2)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ F64 = torch.float64
 class DiagonalMixture:
     """Gaussians that are diagonal in the same orthonormal modes: `D = sum_k w_k(x) (mu_k + v_k/(v_k + s^2) (x - mu_k))`.
 
-    The weights w_k are the posterior probabilities `p_k prod_f N(x_f; mu_kf, v_kf + s^2)`, normalised over k. Modes are the
-    entries themselves, or Fourier modes of the last two axes (Hartley's, `Re - Im` of an orthonormal transform, which are real).
+    The weights w_k are the posterior probabilities `p_k prod_f N(x_f; mu_kf, v_kf + s^2)`, normalised over k. Modes are
+    the entries themselves, or Fourier modes of the last two axes (Hartley's, which are real: `Re - Im` of an orthonormal
+    transform).
     """
 
     def __init__(
@@ -55,7 +56,8 @@ class DiagonalMixture:
         if not self.fourier:
             return fields
         spectrum = torch.fft.fft(torch.fft.fft(fields, dim=-1, norm="ortho").contiguous(), dim=-2, norm="ortho")
-        return spectrum.real - spectrum.imag
+        modes: Tensor = spectrum.real - spectrum.imag
+        return modes
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Return exact draws of the data, (n, *shape), float64."""
