@@ -24,6 +24,8 @@ NAMES = {
     r"channels?|components?",
 }
 """Usual names of axes without attributes."""
+ROLES = "parampi_roles"
+"""Where the roles are kept that `roles_of` has worked out for a data set."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def with_coordinates(dataset: "xarray.Dataset") -> "xarray.Dataset":
         if (dataset[name].ndim == 1 and (name in roles or is_named_coordinate(dataset, str(name))))
         or (dataset[name].ndim == 2 and roles.get(str(name)) in ("y", "x") and is_angle(dataset[name]))
     ]
-    return dataset.set_coords(names)
+    dataset = dataset.set_coords(names)
+    dataset.encoding[ROLES] = roles_of(dataset)
+    return dataset
 
 
 def is_named_coordinate(dataset: "xarray.Dataset", name: str) -> bool:
@@ -66,6 +70,8 @@ def roles_of(dataset: "xarray.Dataset") -> dict[str, str]:
     """Return the role of every coordinate and axis that says what it is: y, x, time or level."""
     import cf_xarray  # noqa: F401
 
+    if ROLES in dataset.encoding:
+        return dict(dataset.encoding[ROLES])
     roles: dict[str, str] = {}
     accessor = dataset.cf
     for kinds in (accessor.axes, accessor.coordinates):

@@ -242,5 +242,5 @@ def require_axes(samples: FileSamples) -> None:
             axes = ", ".join((*part.samples, part.axes.y, part.axes.x))
             raise DataError(
                 f"{file.path}: {part.variable} has the axes ({axes}); a condition has (time, y, x) or (y, x), and of an axis "
-                f"of levels one is named, such as {part.variable}@500"
+                f"of levels one is named, such as {part.variable}@500; of any other axis take one index (xarray's isel)"
             )
