@@ -19,7 +19,16 @@ HOURS = 6.0 * np.arange(TIMES)
 NAMES = ("t", "u")
 UNITS = {"t": "K", "u": "m s-1"}
 AXES = (("lat", "lon"), ("latitude", "longitude"), ("y", "x"), ("nj", "ni"), ("nav_lat", "nav_lon"))
-FORMATS = ("NETCDF4", "NETCDF4", "NETCDF4_CLASSIC", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "zarr")
+FORMATS = (
+    "NETCDF4",
+    "NETCDF4",
+    "NETCDF4_CLASSIC",
+    "NETCDF3_CLASSIC",
+    "NETCDF3_64BIT_OFFSET",
+    "NETCDF3_64BIT_DATA",
+    "zarr",
+    "zarr2",
+)
 SPELLINGS = {
     "t": (("K", 1.0, 0.0), ("kelvin", 1.0, 0.0), ("degC", 1.0, -273.15), ("degrees Celsius", 1.0, -273.15), ("mK", 1e3, 0.0)),
     "u": (("m s-1", 1.0, 0.0), ("m/s", 1.0, 0.0), ("m s**-1", 1.0, 0.0), ("km h-1", 3.6, 0.0), ("cm s-1", 100.0, 0.0)),
@@ -30,7 +39,9 @@ CLOCKS = (
     ("days since 2001-01-01 00:00:00", 1 / 24, 0.0),
     ("minutes since 2000-12-31", 60.0, 1440.0),
     ("seconds since 2001-01-01T00:00:00Z", 3600.0, 0.0),
+    ("", 1.0, 0.0),
 )
+"""Units of times with factor and offset from hours since 2001; "" for dates in letters."""
 STORAGE = ("f8", "f4", ">f4", "i2", "i4", "u1", "f2")
 
 
@@ -85,10 +96,9 @@ class Form:
 
 def draw(chance: random.Random, gaps: bool) -> Form:
     form = chance.choice(FORMATS)
-    classic, modern = form.startswith("NETCDF3") or form.endswith("CLASSIC"), form in ("NETCDF4", "zarr")
-    storage = [
-        kind for kind in STORAGE if not (classic and kind in ("u1", "f2", ">f4")) and not (form != "zarr" and kind == "f2")
-    ]
+    zarr = form.startswith("zarr")
+    classic, modern = form.startswith("NETCDF3") or form.endswith("CLASSIC"), form in ("NETCDF4", "zarr", "zarr2")
+    storage = [kind for kind in STORAGE if not (classic and kind in ("u1", "f2", ">f4")) and not (not zarr and kind == "f2")]
     chosen = chance.choice(storage)
     return Form(
         format=form,
@@ -102,7 +112,7 @@ def draw(chance: random.Random, gaps: bool) -> Form:
         calendar=chance.choice(CALENDARS),
         chunked=chance.random() < 0.5,
         packed_marker=chance.choice(["none", "_FillValue", "missing_value", "both"]),
-        group=chance.choice(["", "", "forecast/surface"]) if modern and form != "zarr" else "",
+        group=chance.choice(["", "", "forecast/surface"]) if modern and not zarr else "",
         unlimited=chance.random() < 0.3,
         shifted=chance.random() < 0.5,
         gaps=gaps,
@@ -134,7 +144,7 @@ def packed(form: Form, name: str, values: Any) -> tuple[Any, dict[str, Any]]:
 
 def write(path: Path, form: Form, rows: list[int]) -> Path:
     """Write some of the times."""
-    return write_zarr(path, form, rows) if form.format == "zarr" else write_netcdf(path, form, rows)
+    return write_zarr(path, form, rows) if form.format.startswith("zarr") else write_netcdf(path, form, rows)
 
 
 def coordinates(form: Form, rows: list[int]) -> dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]:
@@ -145,8 +155,11 @@ def coordinates(form: Form, rows: list[int]) -> dict[str, tuple[tuple[str, ...],
         longitude = np.where(longitude >= 180, longitude - 360, longitude)
     names = ("latitude", "longitude") if form.axes in (("y", "x"), ("nj", "ni")) else ("", "")
     south, east = ({"standard_name": name} if name else {} for name in names)
+    times: tuple[Any, dict[str, Any]] = (HOURS[rows] * factor + offset, {"units": units, "calendar": form.calendar})
+    if not units:
+        times = np.array([f"2001-01-{1 + int(hour) // 24:02d}T{int(hour) % 24:02d}:00Z" for hour in HOURS[rows]], "S17"), {}
     return {
-        "time": (("time",), HOURS[rows] * factor + offset, {"units": units, "calendar": form.calendar}),
+        "time": (("time",), *times),
         y: ((y,), LATITUDE if form.south_first else LATITUDE[::-1], {"units": "degrees_north"} | south),
         x: ((x,), longitude, {"units": "degrees_east"} | east),
     }  # fmt: skip
@@ -159,7 +172,10 @@ def write_netcdf(path: Path, form: Form, rows: list[int]) -> Path:
         for name, size in zip(names, (len(rows), HEIGHT, WIDTH), strict=True):
             root.createDimension(name, None if form.unlimited and name == "time" and form.order[0] == 0 else size)
         for name, (axes, values, attributes) in coordinates(form, rows).items():
-            variable = root.createVariable(name, "f8", axes)
+            if values.dtype.kind == "S":
+                root.createDimension("letters_of_time", 17)
+                values, axes = netCDF4.stringtochar(values), (*axes, "letters_of_time")
+            variable = root.createVariable(name, values.dtype if values.dtype.kind == "S" else "f8", axes)
             variable.setncatts(attributes)
             variable[:] = values
         if form.more:
@@ -202,7 +218,7 @@ def write_more(file: netCDF4.Dataset) -> None:
     file.createVariable("crs", "i4", ()).grid_mapping_name = "latitude_longitude"
     file.createDimension("bnds", 2)
     file["time"].bounds = "time_bnds"
-    file.createVariable("time_bnds", "f8", ("time", "bnds"))[:] = np.stack([file["time"][:]] * 2, 1)
+    file.createVariable("time_bnds", "f8", ("time", "bnds"))[:] = np.zeros((len(file.dimensions["time"]), 2))
     file.createDimension("letters", 5)
     file.createVariable("name", "S1", ("letters",))[:] = np.array(list("model"), "S1")
 
@@ -216,7 +232,8 @@ def write_zarr(path: Path, form: Form, rows: list[int]) -> Path:
             attributes["missing_value"] = float(marker(form)) if form.storage[-2] == "f" else marker(form)
         variables[name] = (tuple(names[axis] for axis in form.order), values, attributes)
     path = path.with_suffix(".zarr")
-    xarray.Dataset(variables, coordinates(form, rows)).to_zarr(path, consolidated=False)
+    version: Any = 2 if form.format == "zarr2" else 3
+    xarray.Dataset(variables, coordinates(form, rows)).to_zarr(path, consolidated=False, zarr_format=version)
     return path
 
 
