@@ -252,7 +252,7 @@ def require_dates(times: FileTimes) -> None:
     try:
         ends = np.array([times.values.min(), times.values.max()]) if times.values is not None and times.size else np.zeros(1)
         cftime.num2date(ends, times.units, calendar=times.days, only_use_cftime_datetimes=True)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:  # of odd units, cftime raises any
         reason = " ".join(str(error).split())
         raise DataError(
             f"{times.path}: {times.name} is in {times.units!r}, calendar {times.calendar!r}, which cftime cannot read "

@@ -138,3 +138,12 @@ def test_steps_without_units(tmp_path):
     forecast(0.0, step=("step", STEPS[1])).to_netcdf(tmp_path / "a.nc")
     with pytest.raises(DataError, match=r"a\.nc: step has no units, so that the times of its fields are not known"):
         hours(tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize(
+    "units", ["days since 2%01-01-01", "days since -", "days since 2001-13-01", "days since 2001-01-01 25:00"]
+)
+def test_units_of_times_that_make_no_sense(tmp_path, units):
+    dataset().assign_coords(time=("time", np.arange(4.0), {"units": units})).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(DataError, match=rf"a\.nc: time is in '{units}', calendar 'standard', which cftime cannot read"):
+        hours(tmp_path / "a.nc")
