@@ -2,22 +2,25 @@
 
 Certain faults are refused by what they are: another shape or type, NaN, writing into the arguments, a field that depends on
 the others of its batch. Whether it denoises is judged at the ends of the noise levels, with wide margins: D(x, smallest) is
-near x, and D(x, largest) does not follow x.
+near x, and D(x, largest) does not follow x. A field of the data shows between them whether it takes noise away or adds some.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.asking import SWITCH, Asking
+from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.errors import ConfigError, UserError
 
 ROUNDING = {torch.float64: 1e-6, torch.float32: 3e-2, torch.float16: 0.1, torch.bfloat16: 0.1}
 """Relative difference of a field computed alone and in a batch that kernels of a network in this type may make."""
+REPEATED = {torch.float64: 1e-8, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 3e-2}
+"""The same of a field computed twice in batches of one size: the same kernels, which may add in another order."""
 FOLLOWS, KNOWN_FOLLOWS = 0.9, 0.1
 """Largest share of a change of x that D keeps at the largest noise level, 0.5 for data as large as that noise; and where the
 size of the data is given."""
@@ -25,11 +28,13 @@ LARGE = 10.0
 """Times the standard deviation of the data from which a noise level counts as large."""
 NOISES, APART, KNOWN_APART = 4.0, 0.7, 0.4
 """How far D(x, smallest) may be from x: in units of the noise; in units of x, and of x that is data and noise."""
-NEARBY = 0.1
-"""Noise level, in units of the data, at which D is compared with x too where x is data and noise."""
+NEARBY, LEAST_NOISE = 0.3, 0.15
+"""Noise level, in units of a field of the data, at which D of this field and noise is compared with the field; and the least,
+as good networks too may be as far away as little noise."""
+WORSE, CHANCE = 1.25, 4.0
+"""Times the noise that D of a field and noise may be away from the field; and standard deviations of so many points' noise."""
 COLLAPSED = 0.3
 """Part of x below which D has left next to nothing of it."""
-SWITCH = "probe=False, or model.probe: false, samples without this check"
 
 
 def check_denoiser(
@@ -51,9 +56,11 @@ def check_denoiser(
     NaN in one of three. Raises ConfigError, with what it was called with and what came back, where
     * it fails, returns another shape, no real numbers, or NaN for finite fields,
     * it writes into its arguments,
-    * a field is another one in a batch than alone, or NaN comes from one field into another,
+    * a field is another one in a batch than alone, or the second time, or NaN comes from one field into another,
     * D(x, smallest) is far from x, as noise, a score or a velocity are,
-    * D(x, largest) follows x, as a network does that reads another clock.
+    * D(x, largest) follows x, as a network does that reads another clock,
+    * D of `example` with noise is farther from it than the noise is, as with a wrong sign, axis, channel or clock. A posterior
+      knows better than an example: give none for it.
     """
     levels = torch.as_tensor(sigmas, dtype=torch.float64).cpu()
     network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
@@ -92,7 +99,7 @@ def probe(
     levels = levels[levels > 0]
     if len(levels) == 0:
         return 0
-    size = sigma_data if example is None else NEARBY * sigma_data
+    size = sigma_data if example is None else NEARBY * rms(example)
     middle = levels[(levels.log() - math.log(size)).abs().argmin()]
     sigmas = [float(levels.max()), float(middle), float(levels.min())]
     asking = Asking(network, condition)
@@ -104,70 +111,16 @@ def probe(
         check_walk(asking, states[2], denoised[2], sigmas, noise)
     if example is not None:
         check_known(asking, states[1:], denoised[1:], sigmas[1:])
-    check_rows(asking, torch.cat(states), torch.cat(denoised), sigmas)
-    beside = check_spread(asking, torch.cat([starts[1:], torch.full_like(starts[1:], torch.nan), states[2]]), sigmas)
+        check_better(asking, example, states[1], denoised[1], sigmas[1])
+    order = (0, 2, 1)  # the middle is last: there it shows most whether the denoiser does the same again
+    rows, levels_of_rows = torch.cat([states[k] for k in order]), [sigmas[k] for k in order]
+    batch = check_rows(asking, rows, torch.cat([denoised[k] for k in order]), levels_of_rows)
+    spread = torch.cat([starts[1:], torch.full_like(starts[1:], torch.nan), rows[2:]])
+    beside = check_spread(asking, spread, levels_of_rows, batch[2])
     if beside is not None and sigmas[0] > LARGE * sigma_data:
         most = KNOWN_FOLLOWS if known else FOLLOWS
         check_large(asking, starts[:1] - starts[1:], denoised[0] - beside, sigmas[0], sigma_data=sigma_data, most=most)
     return asking.evaluations
-
-
-class Asking:
-    """Calls of a network as the engine makes them, counted, and looked at from both sides."""
-
-    def __init__(self, network: BatchedDenoiser, condition: Tensor | None):
-        self.network = BatchedDenoiser(network.denoiser, network.batch, network.padded)
-        self.witness = Witness(network.denoiser)
-        self.network.denoiser = self.witness
-        self.condition, self.evaluations = condition, 0
-        self.rounding = ROUNDING.get(self.network.dtype or torch.float32, ROUNDING[torch.float32])
-
-    def __call__(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-        """Return D of fields (B, *shape) at B noise levels. Raises ConfigError where what comes back is none."""
-        levels = torch.tensor(sigmas, dtype=x.dtype, device=x.device)
-        columns = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        batch = None if self.condition is None else BatchConditions(self.condition, columns)
-        self.evaluations += len(x)
-        finite = bool(x.isfinite().all())
-        try:
-            denoised = self.network(x, levels, batch).clone()  # a compiled network may return the same memory again
-        except ConfigError:
-            raise
-        except Exception as error:
-            error.add_note(self.called)
-            raise
-        if finite and self.witness.written:
-            raise ConfigError(
-                f"the denoiser writes into {self.witness.written}, which others read; let it write into a copy "
-                f"({self.witness.written}.clone()); {self.called}"
-            )
-        if finite and not bool(denoised.isfinite().all()):
-            raise ConfigError(f"the denoiser returned NaN or Inf for finite fields; {self.called}; {SWITCH}")
-        return denoised
-
-    @property
-    def called(self) -> str:
-        return f"it was called with {self.witness.arguments}"
-
-
-class Witness:
-    """A denoiser, and what it was called with the last time: `arguments` in words, and `written`, the one that changed."""
-
-    def __init__(self, denoiser: Callable[..., Tensor]):
-        self.denoiser, self.arguments, self.written = denoiser, "", ""
-
-    def __call__(self, *arguments: Tensor) -> Tensor:
-        names = ("x", "sigma", "condition")[: len(arguments)]
-        x, sigma = arguments[:2]
-        levels = ", ".join(f"{level:.4g}" for level in sigma.tolist())
-        more = "".join(f", condition {described(one)}" for one in arguments[2:])
-        self.arguments = f"x {described(x)}, sigma [{levels}] {name_of(sigma.dtype)}{more}"
-        before = [argument.clone() for argument in arguments]
-        result = self.denoiser(*arguments)
-        for name, argument, copy in zip(names, arguments, before, strict=True):
-            if not bool(((argument == copy) | ((argument != argument) & (copy != copy))).all()):
-                self.written = name
-        return result
 
 
 def descend(
@@ -192,6 +145,17 @@ def check_known(asking: Asking, states: Sequence[Tensor], denoised: Sequence[Ten
     for x, clean, sigma in zip(states, denoised, sigmas, strict=True):
         if rms(clean - x) > max(NOISES * sigma, KNOWN_APART * rms(x)):
             raise refusal(asking, x, clean, sigma)
+
+
+def check_better(asking: Asking, example: Tensor, x: Tensor, denoised: Tensor, sigma: float) -> None:
+    """Raise ConfigError where D of a field of the data and noise is farther from the field than the noise is."""
+    most = WORSE * (1 + CHANCE / math.sqrt(2 * x.numel())) * max(sigma, rms(x - example))
+    if sigma >= LEAST_NOISE * rms(example) and (error := rms(denoised - example)) > most:
+        raise ConfigError(
+            f"the denoiser is none: it adds noise. D(x, {sigma:.3g}) of a field of the data and noise of size {sigma:.3g} "
+            f"(root mean square) is {error:.3g} away from the field. Are sign, clock, channels, axes and normalisation those "
+            f"of the training? {asking.called}; {SWITCH}"
+        )
 
 
 def check_walk(asking: Asking, x: Tensor, denoised: Tensor, sigmas: Sequence[float], noise: Tensor) -> None:
@@ -239,8 +203,8 @@ def check_large(asking: Asking, change: Tensor, response: Tensor, sigma: float, 
         )
 
 
-def check_rows(asking: Asking, x: Tensor, alone: Tensor, sigmas: Sequence[float]) -> None:
-    """Raise ConfigError where fields are other ones in a batch than each alone, by more than rounding."""
+def check_rows(asking: Asking, x: Tensor, alone: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Raise ConfigError where fields are other ones in a batch than each alone, by more than rounding; return the batch's."""
     try:
         batch = asking(x, sigmas)
     except UserError:
@@ -249,19 +213,19 @@ def check_rows(asking: Asking, x: Tensor, alone: Tensor, sigmas: Sequence[float]
         where = f" in a batch of {len(x)}, and not for one field; give it one field at a time (network_batch=1)"
         raise failure(error, where) from error
     for row in range(len(x)):
-        size = max(rms(x[row]), rms(alone[row]), 1e-300)
-        difference = rms(batch[row] - alone[row]) / size
-        if difference > asking.rounding:
+        difference = relative(x[row], batch[row], alone[row])
+        if difference > ROUNDING.get(asking.dtype, ROUNDING[torch.float32]):
             raise ConfigError(
                 f"the denoiser returns another field in a batch of {len(x)} than alone, by {difference:.1e} of its size at "
                 f"sigma {sigmas[row]:.3g}; each field must depend on itself alone, so use no batch normalisation or dropout in "
                 f"training mode (.eval()), or give it one field at a time (network_batch=1); {asking.called}; {SWITCH}"
             )
+    return batch
 
 
-def check_spread(asking: Asking, x: Tensor, sigmas: Sequence[float]) -> Tensor | None:
-    """Raise ConfigError where NaN in the second of three fields comes into the others; return D of the first, or None where
-    the denoiser does not take NaN."""
+def check_spread(asking: Asking, x: Tensor, sigmas: Sequence[float], before: Tensor) -> Tensor | None:
+    """Raise ConfigError where NaN in the second of three fields comes into the others, or D of the third is not as `before`;
+    return D of the first, or None where the denoiser does not take NaN."""
     try:
         denoised = asking(x, sigmas)
     except Exception:  # there are networks that refuse NaN
@@ -270,6 +234,13 @@ def check_spread(asking: Asking, x: Tensor, sigmas: Sequence[float]) -> Tensor |
         raise ConfigError(
             f"NaN in one of three fields comes into another one: the denoiser mixes the fields of a batch, and each must "
             f"depend on itself alone; give it one field at a time (network_batch=1), or mend it; {asking.called}; {SWITCH}"
+        )
+    difference = relative(x[2], denoised[2], before)
+    if difference > REPEATED.get(asking.dtype, REPEATED[torch.float32]):
+        raise ConfigError(
+            f"the denoiser returns another field when it is called again, by {difference:.1e} of its size at sigma "
+            f"{sigmas[2]:.3g}; it must keep nothing from call to call and draw no numbers, so use no dropout (.eval(), and "
+            f"training=self.training for torch.nn.functional.dropout); {asking.called}; {SWITCH}"
         )
     return denoised[:1]
 
@@ -280,14 +251,11 @@ def failure(error: Exception, where: str = "") -> ConfigError:
     return ConfigError(f"the denoiser fails with {type(error).__name__}: {reason}{where}; {called}")
 
 
+def relative(x: Tensor, one: Tensor, other: Tensor) -> float:
+    """Return the difference of two fields D, in units of them or of x."""
+    return rms(one - other) / max(rms(x), rms(other), 1e-300)
+
+
 def rms(x: Tensor) -> float:
     """Return the root mean square."""
     return float(x.double().square().mean().sqrt())
-
-
-def described(x: Tensor) -> str:
-    return f"{tuple(x.shape)} {name_of(x.dtype)}"
-
-
-def name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

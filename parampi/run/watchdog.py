@@ -36,7 +36,7 @@ HUNG = 124
 """Exit code, as `timeout` has it."""
 FIRST, LEAST, ROUNDS = 6 * 3600.0, 1800.0, 20
 """The time that a round has by default: the first so many seconds, the others so many, or so many times the longest so far."""
-GO_ON = "parampi resume goes on from what was kept"
+GO_ON = "parampi resume goes on from what was kept, with a longer parallel.hang_timeout if this was no hang"
 GRACE = 60.0
 """Seconds after `checkpoint.max_walltime` in which a round may end."""
 WAITING = 2.0
