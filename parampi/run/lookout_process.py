@@ -66,8 +66,8 @@ def end(process: int, reason: str, stack: int) -> None:
     signal.signal(signal.SIGALRM, kill)  # also where the message cannot be written
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     remedy = (
-        "C code that it called hangs and keeps Python's lock; it is killed, and parampi resume goes on from what was kept, with "
-        "a longer parallel.hang_timeout if this was no hang"
+        "C code that it called hangs and keeps Python's lock; it is killed, and parampi resume goes on from what was kept, "
+        "with a longer parallel.hang_timeout if this was no hang"
     )
     os.write(2, f"parampi: {reason}: {remedy}{'; it is at' * bool(stack)}\n".encode())
     if stack:
