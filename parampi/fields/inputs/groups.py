@@ -44,8 +44,8 @@ def require_read(dataset: "xarray.Dataset", path: Path, places: dict[str, str]) 
 
 
 def open_inheriting(stack: ExitStack, path: Path, kind: str, group: str, names: Sequence[str]) -> "xarray.Dataset":
-    """Open a group, with the variables of those that it is in where their axes are its own; NetCDF allows axes of one name and
-    several lengths."""
+    """Open a group, with the variables of those that it is in where their axes are not others of its own; NetCDF allows axes of
+    one name and several lengths."""
     dataset = stack.enter_context(open_one(path, kind, group, names))
     while group:
         group = group.rpartition("/")[0]
@@ -54,7 +54,9 @@ def open_inheriting(stack: ExitStack, path: Path, kind: str, group: str, names: 
             name: one
             for name, one in outer.variables.items()
             if name not in dataset.variables
-            and all(dataset.sizes.get(axis) == size and not str(axis).startswith(PHONY) for axis, size in one.sizes.items())
+            and all(
+                dataset.sizes.get(axis, size) == size and not str(axis).startswith(PHONY) for axis, size in one.sizes.items()
+            )
         }
         dataset = dataset.assign(fitting)
     return dataset
@@ -80,7 +82,7 @@ def joined(dataset: "xarray.Dataset", other: "xarray.Dataset", names: Sequence[s
     other, dataset = by_length(other), by_length(dataset)
     axes = {axis for name in names for axis in other[name].dims}
     taken = {
-        str(name): one for name, one in other.variables.items() if name in names or (0 < one.ndim < 3 and set(one.dims) <= axes)
+        str(name): one for name, one in other.variables.items() if name in names or (0 < one.ndim < 3 and set(one.dims) & axes)
     }
     differing = {name for name in taken if name not in names and name in dataset.variables and not same(dataset, other, name)}
     apart = {axis for axis in axes if dataset.sizes.get(axis, other.sizes[axis]) != other.sizes[axis]}

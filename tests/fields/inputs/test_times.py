@@ -62,6 +62,19 @@ def test_letters_of_wrf(tmp_path):
     assert hours(tmp_path / "a.nc").tolist() == [0, 6, 12, 18]
 
 
+def test_letters_outside_of_the_group_of_the_fields(tmp_path):
+    days = netCDF4.stringtochar(np.array([f"2001-01-0{day}" for day in (3, 1, 2, 4)], "S10"))
+    with netCDF4.Dataset(tmp_path / "a.nc", "w") as file:
+        for name, size in (("time", 4), ("letters", 10), ("lat", 6), ("lon", 8)):
+            file.createDimension(name, size)
+        file.createVariable("time", "S1", ("time", "letters"))[:] = days
+        for group in ("forecast", "other"):
+            file.createGroup(group).createVariable(group[0], "f4", ("time", "lat", "lon"))[:] = T[[2, 0, 1, 3]]
+    for names in (["f"], ["forecast/f", "other/o"]):
+        with FileSamples([tmp_path / "a.nc"], names) as samples:
+            assert samples.times.dated and np.array_equal(samples[0:4][:, -1], T)
+
+
 @pytest.mark.parametrize(
     ("values", "attributes", "message"),
     [
