@@ -1,7 +1,12 @@
 """Problems for benchmarks: those in closed form by name; commands make one of a trained network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+from torch import Tensor, nn
+
+from parampi.bench.families import FAMILIES, statistics_of
 from parampi.bench.known import known_statistics
 from parampi.diffusion.denoisers import Denoiser
 from parampi.diffusion.exact import PROBLEMS
@@ -34,3 +39,33 @@ def closed_form(name: str) -> Subject:
         highest=80.0,
         batch=64,
     )
+
+
+@cache
+def of_family(name: str) -> Subject:
+    """Return a family on which the tolerance is judged."""
+    problem = FAMILIES[name]()
+    return Subject(
+        name=name,
+        denoiser=problem,
+        exact=problem,
+        shape=tuple(problem.shape),
+        statistics=statistics_of(name),
+        lowest=1e-5,
+        highest=80.0,
+        batch=256,
+    )
+
+
+class OneCase(nn.Module):
+    """Denoiser of the law under one condition (C, *field)."""
+
+    condition: Tensor
+
+    def __init__(self, denoiser: Callable[..., Tensor], condition: Tensor):
+        super().__init__()
+        self.denoiser, self.sigma_data = denoiser, float(getattr(denoiser, "sigma_data", 1.0))
+        self.register_buffer("condition", condition)
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.denoiser(x, sigma, self.condition.expand(len(x), *self.condition.shape))

@@ -1,131 +1,212 @@
-"""Whether the tolerance means the error: many runs of a solver's own rule beside their true errors, and beside an oracle.
+"""Whether the tolerance means the error: random runs by the solvers' own rules beside the serial sampler and an oracle.
 
-Every member of every run is judged by itself: its relative L2 error against the serial run, the estimate of it that the run
-gave, and the rounds it took beside those of an oracle, which stops at the first round from which on the final field is within
-the tolerance. All points are in one window.
+Every member is judged by itself, by its L2 error relative to its own norm. Members that stood between two outcomes are flagged,
+and counted with the others and without.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from statistics import mean, median
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from parampi.bench.known import known_statistics
-from parampi.bench.rounds import chosen, relative
+from parampi.bench.draws import SAMPLERS, SOLVERS, TENTH, WINDOWS, Choices, Draw, DrawnRun, MemberRecord
+from parampi.bench.families import FAMILIES, HALVES
+from parampi.bench.rounds import chosen
+from parampi.bench.subject import Subject, of_family
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
-from parampi.diffusion.batched import BatchedDenoiser
-from parampi.diffusion.exact import FieldMixture, GaussianMixture, Problem
-from parampi.diffusion.sigmas import karras, vp_linear
-from parampi.engine import EngineOptions, SamplingProblem, engine_for
-from parampi.parallel import SerialGroup
-from parampi.samplers import DDIM, DPMpp2M, Heun
-from parampi.samplers.base import StepMap
-from parampi.solvers import Picard, Serial, Solver, Spectral
+from parampi.errors import ConfigError, NonFiniteError, UserError
 
-TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "gmm64": GaussianMixture,
-    "grf32": lambda: FieldMixture(n=32),
-    "grfmix32": lambda: FieldMixture(n=32, components=6),
-}
-STEP_MAPS: dict[str, Callable[[], StepMap]] = {
-    "ddim-50": lambda: DDIM(0.0).steps(vp_linear(50)),
-    "ddpm-50": lambda: DDIM(1.0).steps(vp_linear(50)),
-    "heun-18": lambda: Heun().steps(karras(18)),
-    "dpmpp_2m-25": lambda: DPMpp2M().steps(karras(25)),
-}
-SOLVER_LABELS = ("spectral", "spectral, nothing known", "picard")
+NETWORK_STEPS, NETWORK_MEMBERS = 40, 2
+NETWORK_SPACINGS = ("karras", "log_uniform")
+"""Grids for a network: those that can be kept within the noise levels of its configuration."""
+ROUNDING = 1e-15
+"""Least error that an estimate is divided by."""
+Report = Callable[[Draw, Exception | None], None]
+"""Called after each run, with the error that ended it where there was one."""
 
 
 @dataclass(frozen=True)
 class ToleranceRow:
-    """Runs of one sampler on one problem. `within`: share of the runs that ended within the tolerance; `estimate`: median of
-    estimate / true error; `rounds` and `oracle`: means; `over`: most rounds of a run above the oracle's. The last row is of
-    all."""
+    """Members of runs that have `name` in common.
 
-    problem: str
-    sampler: str
-    runs: int
-    within: float
+    asked      share of the tolerance that solvers were asked for; errors are judged by the whole
+    above      share of the members that ended above their tolerance, and the same of those not flagged, None where all are
+    flagged    share of the members
+    worst      largest error / tolerance of a member not flagged
+    estimate   median of estimate / error
+    rounds     mean
+    oracle     median of rounds / an oracle's rounds, of members that have an oracle, and `over` the most rounds above it
+    """
+
+    by: str
+    name: str
+    asked: float
+    members: int
+    above: float
+    above_unflagged: float | None
+    flagged: float
+    worst: float | None
     estimate: float
     rounds: float
-    oracle: float
-    over: int
+    oracle: float | None
+    over: float | None
+
+    @classmethod
+    def of(cls, by: str, name: str, asked: float, records: Sequence[MemberRecord]) -> "ToleranceRow":
+        """Return the row of some records, at least one."""
+        plain = [record for record in records if record.bistable is None]
+        judged = [(record.rounds, record.oracle) for record in records if record.oracle is not None]
+        return cls(
+            by=by,
+            name=name,
+            asked=asked,
+            members=len(records),
+            above=mean(record.ratio > 1 for record in records),
+            above_unflagged=mean(record.ratio > 1 for record in plain) if plain else None,
+            flagged=mean(record.bistable is not None for record in records),
+            worst=max((record.ratio for record in plain), default=None),
+            estimate=median(record.estimate / max(record.error, ROUNDING) for record in records),
+            rounds=mean(record.rounds for record in records),
+            oracle=median(rounds / oracle for rounds, oracle in judged) if judged else None,
+            over=max((rounds - oracle for rounds, oracle in judged), default=None),
+        )
+
+    @classmethod
+    def medians(cls, name: str, rows: Sequence["ToleranceRow"]) -> "ToleranceRow":
+        """Return the medians of rows, number by number, of those that have it."""
+
+        def middle(column: str) -> Any:
+            numbers = [getattr(row, column) for row in rows if getattr(row, column) is not None]
+            return median(numbers) if numbers else None
+
+        numbers = {column.name: middle(column.name) for column in fields(cls) if column.name not in ("by", "name")}
+        return cls(by="all", name=name, **numbers)
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Numbers (runs,) of all runs of a problem and a sampler."""
+def decade(tolerance: float) -> str:
+    power = math.floor(math.log10(tolerance))
+    return f"1e{power} to 1e{power + 1}"
 
-    errors: NDArray[np.float64]
-    tolerances: NDArray[np.float64]
-    estimates: NDArray[np.float64]
-    rounds: NDArray[np.int64]
-    oracle: NDArray[np.int64]
 
-    def row(self, problem: str, sampler: str) -> ToleranceRow:
-        ratio = self.estimates / np.maximum(self.errors, 1e-16)
-        within = float((self.errors <= self.tolerances).mean())
-        over = int((self.rounds - self.oracle).max())
-        means = mean(self.rounds.tolist()), mean(self.oracle.tolist())
-        return ToleranceRow(problem, sampler, len(ratio), within, median(ratio.tolist()), *means, over)
+DECADES = tuple(decade(1.5 * 10.0**-power) for power in range(2, 6))
+GROUPS: dict[str, tuple[tuple[str, ...], Callable[[Draw], str]]] = {
+    "family": ((*FAMILIES, "network"), lambda draw: draw.family),
+    "solver": (tuple(SOLVERS), lambda draw: draw.solver),
+    "sampler": (tuple(SAMPLERS), lambda draw: draw.sampler),
+    "window": (tuple(str(size or "all") for size in WINDOWS), lambda draw: str(draw.window or "all")),
+    "tolerance": (DECADES, lambda draw: decade(draw.tolerance)),
+}
+"""By what members are sorted: the names in their order, and the name of a draw."""
+
+
+def choices_of(
+    half: str = "develop",
+    *,
+    families: Sequence[str] = (),
+    samplers: Sequence[str] = (),
+    solvers: Sequence[str] = (),
+    network: Subject | None = None,
+) -> Choices:
+    """Return what is drawn from: the families of a half, or those named; or a network. Raises ConfigError for other names."""
+    samplers, solvers = chosen("sampler", samplers, SAMPLERS), chosen("solver", solvers, SOLVERS)
+    if network is None:
+        known = tuple(FAMILIES) if half == "both" else HALVES[half]
+        names = chosen("family" if half == "both" else f"family in the half to {half}", families, known)
+        return Choices(of_family, tuple(names), tuple(samplers), tuple(solvers))
+    if families:
+        raise ConfigError(f"the family {families[0]!r} is not drawn from where a configuration's network is; leave one out")
+    return Choices(
+        subjects=lambda name: network,
+        families=("network",),
+        samplers=tuple(samplers),
+        solvers=tuple(solvers),
+        spacings=NETWORK_SPACINGS,
+        lowest=network.lowest,
+        most_steps=NETWORK_STEPS,
+        members=NETWORK_MEMBERS,
+    )
 
 
 def measure(
-    seeds: int = 5, problems: Sequence[str] = (), samplers: Sequence[str] = (), solver: str = "spectral"
-) -> list[ToleranceRow]:
-    """Return a row per problem and sampler, and one of all of them."""
-    chosen("solver", [solver], SOLVER_LABELS)
-    names = [(p, s) for p in chosen("problem", problems, PROBLEMS) for s in chosen("sampler", samplers, STEP_MAPS)]
-    cases = [one_case(PROBLEMS[p](), STEP_MAPS[s](), seeds, solver) for p, s in names]
-    columns = zip(*(vars(runs).values() for runs in cases), strict=True)
-    everything = Runs(*(np.concatenate(column) for column in columns))
-    rows = [runs.row(*name) for runs, name in zip(cases, names, strict=True)]
-    return [*rows, everything.row("all", "all")]
+    choices: Choices, runs: int = 100, seed: int = 0, tenth: bool = False, report: Report = lambda draw, error: None
+) -> list[MemberRecord]:
+    """Return the records of so many draws; with `tenth` those of the same draws with a tenth of the tolerance too."""
+    shares, records = (1.0, TENTH) if tenth else (1.0,), []
+    for number in range(runs):
+        draw, error = Draw.of(choices, seed, number), None
+        try:
+            records += DrawnRun.of(draw, choices.subjects(draw.family)).records(shares)
+        except (UserError, NonFiniteError) as reason:
+            error = reason
+        report(draw, error)
+    return records
 
 
-def one_case(problem: Problem, step_map: StepMap, seeds: int, solver: str) -> Runs:
-    chain = SamplingProblem(BatchedDenoiser(problem, batch=64), step_map, torch.arange(seeds), tuple(problem.shape))
-    serial = engine_for(chain, Serial(), SerialGroup()).run()
-    kind: Solver = Picard() if solver == "picard" else Spectral()
-    if solver == "spectral":
-        kind = Spectral(statistics=known_statistics(problem))
-    path, parts = error_path(chain, kind, serial), []
-    for tolerance in TOLERANCES:
-        engine = engine_for(chain, kind, SerialGroup(), EngineOptions(tolerance=tolerance))
-        errors = relative(engine.run(), serial).numpy()
-        oracle = settled(path, tolerance)
-        tolerances = np.full(len(errors), tolerance)
-        parts.append((errors, tolerances, engine.history.error_estimate, engine.history.rounds, oracle))
-    return Runs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+def rows_of(records: Iterable[MemberRecord]) -> list[ToleranceRow]:
+    """Return a row for each name of each group that has members, of all, and of the medians over families; for each share
+    of the tolerance that was asked for."""
+    shares: dict[float, list[MemberRecord]] = {}
+    for record in records:
+        shares.setdefault(record.asked, []).append(record)
+    return [row for asked, members in shares.items() for row in rows_of_share(asked, members)]
 
 
-def error_path(chain: SamplingProblem, solver: Solver, serial: Tensor) -> NDArray[np.float64]:
-    """Return errors (rounds, m) of the last point after each round of a run that goes on to the smallest tolerance and
-    beyond."""
-    engine, path = engine_for(chain, solver, SerialGroup(), EngineOptions(tolerance=TOLERANCES[-1] / 100)), []
-    while not engine.finished:
-        engine.advance()
-        path.append(relative(engine.tail, serial).numpy())
-    return np.array(path)
-
-
-def settled(path: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
-    """Return the first round (m,) from which on errors (rounds, m) stay within the tolerance."""
-    outside = path > tolerance
-    last = len(path) - np.argmax(outside[::-1], axis=0)
-    return np.where(outside.any(0), last + 1, 1)
+def rows_of_share(asked: float, records: Sequence[MemberRecord]) -> list[ToleranceRow]:
+    rows = []
+    for by, (names, name_of) in GROUPS.items():
+        groups = [(name, [record for record in records if name_of(record.draw) == name]) for name in names]
+        rows += [ToleranceRow.of(by, name, asked, members) for name, members in groups if members]
+    families = [row for row in rows if row.by == "family"]
+    return [*rows, ToleranceRow.medians("median of families", families), ToleranceRow.of("all", "all", asked, records)]
 
 
 def to_markdown(rows: Sequence[ToleranceRow]) -> str:
-    header = ("problem", "sampler", "runs", "within", "estimate / error", "rounds", "oracle", "most above")
+    """Return a table for each group, with those of a tenth after those of the whole tolerance."""
+    shares = list(dict.fromkeys(row.asked for row in rows))
+    tables = []
+    for asked in shares:
+        title = [f"Asked for {asked:g} of the tolerance:"] if len(shares) > 1 else []
+        groups = {by: [row for row in rows if row.by == by and row.asked == asked] for by in (*GROUPS, "all")}
+        tables += [*title, *(table(by, members) for by, members in groups.items() if members)]
+    return "\n\n".join(tables)
+
+
+def table(by: str, rows: Sequence[ToleranceRow]) -> str:
+    header = (
+        by,
+        "members",
+        "above %",
+        "not flagged %",
+        "flagged %",
+        "worst",
+        "estimate / error",
+        "rounds",
+        "/ oracle",
+        "most above",
+    )
     body = [
-        [r.problem, r.sampler, r.runs, *(round(number, 3) for number in (r.within, r.estimate, r.rounds, r.oracle)), r.over]
-        for r in rows
+        [
+            row.name,
+            row.members,
+            percent(row.above),
+            percent(row.above_unflagged),
+            percent(row.flagged),
+            short(row.worst),
+            short(row.estimate),
+            short(row.rounds),
+            short(row.oracle),
+            row.over,
+        ]
+        for row in rows
     ]
     return markdown(header, body)
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def short(number: float | None) -> str:
+    return "-" if number is None else f"{number:.3g}"

@@ -1,5 +1,6 @@
 """`parampi bench`: one verb for each measurement."""
 
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import torch
+
     from parampi.bench.subject import Subject
+    from parampi.diffusion.denoisers import Denoiser
+    from parampi.run.config import RunConfig
 
 
 @click.group()
@@ -27,30 +32,40 @@ def subject_of(config: Path | None) -> "Subject | None":
     import torch
 
     from parampi.bench.subject import Subject
-    from parampi.diffusion.denoisers import Denoiser
-    from parampi.run import model_loading
     from parampi.run.config import build, load
     from parampi.solvers.spectral.prior import SpectralPrior
 
     run = load(config)
     levels = build(run, "sigmas")
     positive = levels[levels > 0]
-
-    def denoiser(dtype: torch.dtype) -> Denoiser:
-        network = model_loading.build_network(run.model.network, run.model.arguments)
-        model_loading.load_weights(network, Path(run.model.weights))
-        return model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
-
     return Subject(
         name="network",
-        denoiser=denoiser(torch.float32),
-        exact=denoiser(torch.float64),
+        denoiser=denoiser_of(run, torch.float32),
+        exact=denoiser_of(run, torch.float64),
         shape=tuple(run.model.shape),
         statistics=SpectralPrior.from_file(run.data.statistics),
         lowest=float(positive[-1]),
         highest=float(positive[0]),
         batch=16,
     )
+
+
+def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
+    """Return the network of a run; one that reads conditions under the first of them."""
+    import torch
+
+    from parampi.bench.subject import OneCase
+    from parampi.run import inputs, model_loading
+
+    network = model_loading.build_network(run.model.network, run.model.arguments)
+    model_loading.load_weights(network, Path(run.model.weights))
+    denoiser = model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
+    card = inputs.read_card(run)
+    conditions = inputs.open_conditions(run, card, inputs.read_statistics(run, card))
+    if conditions is None:
+        return denoiser
+    first = conditions(conditions.cases.indices[:1])[0]
+    return OneCase(denoiser, torch.from_numpy(first).to(dtype))
 
 
 @bench.command()
@@ -80,15 +95,45 @@ def overhead(as_json: bool) -> None:
 
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--seeds", default=5, show_default=True, help="Seeds per case and tolerance.")
-@click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
-@click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddim-50 (repeatable).")
-@click.option("--solver", default="spectral", show_default=True, help="spectral; spectral, nothing known; or picard.")
-def tolerance(as_json: bool, seeds: int, problems: tuple[str, ...], samplers: tuple[str, ...], solver: str) -> None:
-    """Measure true and estimated errors of many runs against their tolerance, and their rounds against an oracle's."""
+@click.option("--runs", default=100, show_default=True, help="Runs that are drawn, of 4 members each.")
+@click.option("--seed", default=0, show_default=True, help="Of the draws; the same draws for the same seed and options.")
+@click.option(
+    "--half",
+    type=click.Choice(["develop", "judge", "both"]),
+    default="develop",
+    show_default=True,
+    help="Families that are drawn from; nothing is fitted to those to judge by.",
+)
+@click.option("--family", "families", multiple=True, help="Only these families, such as edges (repeatable).")
+@click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddpm (repeatable).")
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is drawn from instead.")
+@click.option("--tenth", is_flag=True, help="Make each run also with a tenth of its tolerance.")
+def tolerance(
+    as_json: bool,
+    runs: int,
+    seed: int,
+    half: str,
+    families: tuple[str, ...],
+    samplers: tuple[str, ...],
+    solvers: tuple[str, ...],
+    config: Path | None,
+    tenth: bool,
+) -> None:
+    """Measure true and estimated errors of random runs against their tolerance, and their rounds against an oracle's."""
     from parampi.bench import tolerance as measurement
 
-    show(measurement, measurement.measure(seeds, problems, samplers, solver), as_json)
+    network = subject_of(config)
+    choices = measurement.choices_of(half, families=families, samplers=samplers, solvers=solvers, network=network)
+    with click.progressbar(length=runs, label="runs", file=sys.stderr) as bar:
+
+        def report(draw: Any, error: Exception | None) -> None:
+            bar.update(1)
+            if error:
+                print(f"a run failed and is left out: {draw}: {error}", file=sys.stderr)
+
+        records = measurement.measure(choices, runs, seed, tenth, report)
+    show(measurement, measurement.rows_of(records), as_json)
 
 
 @bench.command()
