@@ -38,11 +38,17 @@ def oracle_rounds(
         return settled(error_path(problem, solver, serial, BEYOND * tolerance), tolerance)
     if problem.steps > MOST_POINTS:
         return None
+    engine = oracle_in_windows(problem, solver, serial, window, tolerance)
+    engine.run()
+    return engine.history.rounds
+
+
+def oracle_in_windows(problem: SamplingProblem, solver: Solver, serial: Tensor, window: int, tolerance: float) -> WindowEngine:
+    """Return an engine whose points an oracle accepts."""
     engine = engine_for(problem, solver, SerialGroup(), EngineOptions(window, tolerance))
     assert isinstance(engine, WindowEngine)
     engine.rule = TrueErrors(engine, serial, tolerance)
-    engine.run()
-    return engine.history.rounds
+    return engine
 
 
 def error_path(problem: SamplingProblem, solver: Solver, serial: Tensor, tolerance: float) -> Floats:

@@ -35,7 +35,8 @@ class ToleranceRow:
     above      share of the members that ended above their tolerance, and the same of those not flagged, None where all are
     flagged    share of the members
     worst      largest error / tolerance of a member not flagged
-    estimate   median of estimate / error
+    estimate   median of estimate / error, of members whose estimate is not 0: those of a run with as many rounds as points are
+               exact
     rounds     mean
     oracle     median of rounds / an oracle's rounds, of members that have an oracle, and `over` the most rounds above it
     """
@@ -48,7 +49,7 @@ class ToleranceRow:
     above_unflagged: float | None
     flagged: float
     worst: float | None
-    estimate: float
+    estimate: float | None
     rounds: float
     oracle: float | None
     over: float | None
@@ -57,6 +58,7 @@ class ToleranceRow:
     def of(cls, by: str, name: str, asked: float, records: Sequence[MemberRecord]) -> "ToleranceRow":
         """Return the row of some records, at least one."""
         plain = [record for record in records if record.bistable is None]
+        estimated = [record.estimate / max(record.error, ROUNDING) for record in records if record.estimate > 0]
         judged = [(record.rounds, record.oracle) for record in records if record.oracle is not None]
         return cls(
             by=by,
@@ -67,7 +69,7 @@ class ToleranceRow:
             above_unflagged=mean(record.ratio > 1 for record in plain) if plain else None,
             flagged=mean(record.bistable is not None for record in records),
             worst=max((record.ratio for record in plain), default=None),
-            estimate=median(record.estimate / max(record.error, ROUNDING) for record in records),
+            estimate=median(estimated) if estimated else None,
             rounds=mean(record.rounds for record in records),
             oracle=median(rounds / oracle for rounds, oracle in judged) if judged else None,
             over=max((rounds - oracle for rounds, oracle in judged), default=None),

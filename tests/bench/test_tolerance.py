@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from parampi.bench.draws import SAMPLERS, SOLVERS, TENTH, Draw, DrawnRun, MemberRecord
 from parampi.bench.families import DEVELOP, JUDGE
-from parampi.bench.oracle import MOST_POINTS, oracle_rounds, serial_ends, settled
+from parampi.bench.oracle import MOST_POINTS, oracle_in_windows, oracle_rounds, serial_ends, settled
+from parampi.bench.rounds import relative
 from parampi.bench.subject import of_family
 from parampi.bench.tolerance import DECADES, choices_of, measure, rows_of, to_json, to_markdown
 from parampi.commands.bench import subject_of, tolerance
@@ -96,6 +97,7 @@ def test_rows_count_members():
     assert row_of(rows, DECADES[0], "tolerance").members == 3 and row_of(rows, DECADES[2], "tolerance").members == 2
     assert row_of(rows, "median of families").above == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert row_of(rows, "all", asked=TENTH).members == 1
+    assert row_of(rows_of([replace(record(1e-9), estimate=0.0)]), "all").estimate is None  # an exact run
     assert json.loads(to_json(rows))[0]["members"] == 2 and "Asked for 0.1 of the tolerance" in to_markdown(rows)
 
 
@@ -118,12 +120,21 @@ def test_the_serial_sampler_goes_on_from_any_point(sampler):
     torch.testing.assert_close(ends, run.serial)
 
 
-def test_an_oracle_in_windows_uses_the_tolerance_and_keeps_it():
-    run = DrawnRun.of(replace(DRAW, window=4), of_family("spirals"))
-    loose, tight = (oracle_rounds(run.problem, run.solver, run.serial, 4, tolerance) for tolerance in (1e-1, 1e-9))
-    assert (loose >= 3).all() and (loose < tight).all() and (tight <= 12).all()
-    long = DrawnRun.of(replace(DRAW, window=4, steps=MOST_POINTS + 1), of_family("spirals"))
-    assert oracle_rounds(long.problem, long.solver, long.serial, 4, 1e-2) is None
+@pytest.mark.parametrize("sampler", ["ddpm", "dpmpp_3m"])
+def test_an_oracle_in_windows_uses_the_tolerance_and_keeps_it(sampler):
+    run, ends = DrawnRun.of(replace(DRAW, sampler=sampler, window=4), of_family("spirals")), {}
+    for level in (1e-1, 1e-9):
+        engine = oracle_in_windows(run.problem, run.solver, run.serial, 4, level)
+        errors = relative(engine.run(), run.serial)
+        assert bool((errors <= level).all())
+        ends[level] = engine.history.rounds
+    assert (ends[1e-1] >= 3).all() and (ends[1e-1] < ends[1e-9]).all() and (ends[1e-9] <= 12).all()
+
+
+def test_long_runs_in_windows_have_no_oracle():
+    run = DrawnRun.of(replace(DRAW, window=4, steps=MOST_POINTS + 1), of_family("spirals"))
+    assert oracle_rounds(run.problem, run.solver, run.serial, 4, 1e-2) is None
+    assert oracle_rounds(run.problem, run.solver, run.serial, MOST_POINTS + 1, 1e-1) is not None
 
 
 def test_runs_that_fail_are_reported_and_left_out(monkeypatch):
