@@ -15,6 +15,9 @@ Floats = NDArray[np.floating[Any]]
 Missing = Literal["refuse", "mean"]
 BLOCK = 64
 """Samples that are read at once."""
+POINTS = 8192
+"""Points whose powers are summed at once: they stay in the processor's cache, and BLAS does not share them among threads, so that
+the bits do not depend on how many there are."""
 
 
 class Samples(Protocol):
@@ -97,13 +100,13 @@ def moments(fields: Samples, team: Team | None = None, missing: Missing = "refus
     team = team or SingleProcess()
     shift, chosen = first_mean(fields, missing), evenly_spread(fields.shape[0], most_spectra)
     measured = per_sample(
-        fields, team, missing, lambda start, block: power_sums(shift, block, chosen[start : start + len(block)])
+        fields, team, lambda start, block: measured_block(shift, block, chosen[start : start + len(block)], start, missing)
     )
     means, first, second, third, fourth, present, spectra = measured
     distance = weighted(first, present)  # of the mean from the shift
     if (present < 1.0).any():  # now that the mean is known, which stands in the place of gaps
         mean = shift + distance
-        (spectra,) = per_sample(fields, team, missing, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)])])
+        (spectra,) = per_sample(fields, team, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)])])
     return Moments(
         means,
         second - 2 * distance * first + distance**2,
@@ -122,13 +125,13 @@ def evenly_spread(samples: int, most: int | None) -> NDArray[np.bool_]:
 
 def first_mean(fields: Samples, missing: Missing) -> Floats:
     """Return the mean (C,) of the first sample, about which sums of powers lose no digits."""
-    for _, block in blocks(fields, SingleProcess(), missing, stop=1):
-        return np.asarray(present_mean(block)[0])
-    raise AssertionError("there is a first sample")
+    block = read_block(fields, 0, 1)
+    require_values(block, 0, missing)
+    return present_mean(block)[0]
 
 
 def per_sample(
-    fields: Samples, team: Team, missing: Missing, measure: Callable[[int, Floats], Sequence[Floats]]
+    fields: Samples, team: Team, measure: Callable[[int, Floats], Sequence[Floats]]
 ) -> list[Floats]:
     """Return the arrays (N, ...) of `measure` for every sample, called with the first one's number and a block; each process
     reads its share, and adding zeros changes no bit."""
@@ -138,7 +141,7 @@ def per_sample(
 
     def rows_of_this_process() -> Floats:
         rows = np.zeros((samples, sum(widths)))
-        for start, block in blocks(fields, team, missing):
+        for start, block in blocks(fields, team):
             parts = [part.reshape(len(block), -1) for part in measure(start, block)]
             rows[start : start + len(block)] = np.concatenate(parts, axis=1)
         return rows
@@ -147,22 +150,28 @@ def per_sample(
     return [part.reshape(samples, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def blocks(fields: Samples, team: Team, missing: Missing, stop: int | None = None) -> Iterator[tuple[int, Floats]]:
-    """Yield blocks of this process's share of samples in float64, missing values as NaN, each with its first sample's number.
-
-    Raises DataError where there are missing values, or, if they are allowed, where a channel of a sample has nothing else.
-    """
-    size = BLOCK if stop is None else stop
-    starts = range(0, fields.shape[0] if stop is None else stop, size)
-    for start in starts[len(starts) * team.rank // team.size : len(starts) * (team.rank + 1) // team.size]:
-        block: Floats = np.ma.filled(np.ma.asarray(fields[start : start + size], np.float64), np.nan)
-        if not np.isfinite(block.sum()):  # a look at each value only where there is something to find
-            block = without_gaps(block, start, missing)
-        yield start, block
+def share(samples: int, team: Team) -> tuple[int, int]:
+    """Return the first sample that this process reads, and the one behind its last."""
+    count = -(-samples // BLOCK)
+    return BLOCK * (count * team.rank // team.size), min(samples, BLOCK * (count * (team.rank + 1) // team.size))
 
 
-def without_gaps(block: Floats, start: int, missing: Missing) -> Floats:
-    """Return a block with NaN for gaps. Raise DataError where they are refused, or are all that a channel of a sample has."""
+def blocks(fields: Samples, team: Team) -> Iterator[tuple[int, Floats]]:
+    """Yield blocks of this process's share of samples, missing values as NaN, each with its first sample's number."""
+    first, stop = share(fields.shape[0], team)
+    for start in range(first, stop, BLOCK):
+        yield start, read_block(fields, start, min(start + BLOCK, stop))
+
+
+def read_block(fields: Samples, start: int, stop: int) -> Floats:
+    """Return samples in the precision that they come in, float32 or float64, missing values as NaN."""
+    block = fields[start:stop]
+    kind = np.float32 if getattr(block, "dtype", None) == np.float32 else np.float64
+    return np.asarray(np.ma.filled(np.ma.asarray(block, kind), np.nan)) if np.ma.isMA(block) else np.asarray(block, kind)
+
+
+def require_values(block: Floats, start: int, missing: Missing) -> None:
+    """Raise DataError where values are not finite and refused, or are all that a channel of a sample has."""
     finite = np.isfinite(block)
     good = finite.all((1, 2, 3)) if missing == "refuse" else np.any(finite, axis=(2, 3)).all(axis=1)
     if not good.all():
@@ -172,15 +181,14 @@ def without_gaps(block: Floats, start: int, missing: Missing) -> Floats:
             if missing == "refuse"
             else f"sample {sample} of the fields has a channel without any value; leave such samples out"
         )
-    return np.where(finite, block, np.nan)
 
 
 def present_mean(fields: Floats) -> Floats:
-    """Return means (n, C) over the points that have values."""
+    """Return means (n, C) over the points that have values, in float64."""
     present = np.isfinite(fields)
     if present.all():
-        return np.asarray(fields.mean((2, 3)))
-    return np.asarray(np.where(present, fields, 0.0).sum((2, 3)) / present.sum((2, 3)))
+        return np.asarray(fields.mean((2, 3), dtype=np.float64))
+    return np.asarray(np.where(present, fields, 0.0).sum((2, 3), dtype=np.float64) / present.sum((2, 3)))
 
 
 def weighted(values: Floats, weights: Floats) -> Floats:
@@ -198,32 +206,43 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return quotient
 
 
-def power_sums(shift: Floats, block: Floats, chosen: NDArray[np.bool_]) -> list[Floats]:
-    """Return means (n, C), those of four powers of the distance from `shift` (C,), the share of points with values,
-    and spectra.
-
-    Sample by sample, as what stays in the processor's cache costs a fifth; scalar products are sums of products.
-    """
-    sums = np.empty((5, *block.shape[:2]))
+def measured_block(shift: Floats, block: Floats, chosen: NDArray[np.bool_], start: int, missing: Missing) -> list[Floats]:
+    """Return means (n, C), those of four powers of the distance from `shift` (C,), the share of points with values, and
+    spectra. Raise DataError for values that are missing, as `require_values` does; only sums that are not finite are a reason
+    to look at each value."""
+    count = block.shape[2] * block.shape[3]
+    powers, present = np.empty((4, *block.shape[:2])), np.ones(block.shape[:2])
     for sample, channel in np.ndindex(*block.shape[:2]):
-        field = block[sample, channel].ravel()
-        distance = field - shift[channel]
-        square = distance * distance
-        sums[:, sample, channel] = field.sum(), distance.sum(), square.sum(), square @ distance, square @ square
-    sums /= block.shape[2] * block.shape[3]
-    present = np.ones(sums.shape[1:])
-    for sample, channel in np.argwhere(np.isnan(sums[0])).tolist():
-        field = block[sample, channel][~np.isnan(block[sample, channel])]
-        powers = [((field - shift[channel]) ** power).mean() for power in (1, 2, 3, 4)]
-        sums[:, sample, channel] = [field.mean(), *powers]
-        present[sample, channel] = field.size / (block.shape[2] * block.shape[3])
-    return [*sums, present, spectra_of(shift, block, chosen)]
+        powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), shift[channel]) / count
+    gaps = np.argwhere(~np.isfinite(powers[0])).tolist()
+    if gaps:
+        require_values(block, start, missing)
+    for sample, channel in gaps:
+        field = block[sample, channel][np.isfinite(block[sample, channel])]
+        powers[:, sample, channel] = power_sums(field, shift[channel]) / field.size
+        present[sample, channel] = field.size / count
+    return [shift + powers[0], *powers, present, spectra_of(shift, block, chosen)]
+
+
+def power_sums(field: Floats, shift: float) -> Floats:
+    """Return the sums (4,) of the first powers of the distance of values (n,) from `shift`; scalar products are sums of
+    products."""
+    starts = range(0, field.size, POINTS)
+    sums, distances, squares = np.empty((len(starts), 4)), np.empty(POINTS), np.empty(POINTS)
+    for row, start in zip(sums, starts, strict=True):
+        part = field[start : start + POINTS]
+        distance = np.subtract(part, shift, out=distances[: part.size], dtype=np.float64)
+        square = np.multiply(distance, distance, out=squares[: part.size])
+        row[:] = distance.sum(), distance @ distance, square @ distance, square @ square
+    return np.asarray(sums.sum(0))
 
 
 def spectra_of(mean: Floats, block: Floats, chosen: NDArray[np.bool_]) -> Floats:
     """Return the radial spectra (n, C, K) of chosen samples, with the mean (C,) in the place of gaps; 0 for others."""
     spectra = np.zeros((*block.shape[:2], len(wavenumbers(*block.shape[2:]))))
-    if chosen.any():
-        some = block[chosen]
-        spectra[chosen] = radial_spectrum(np.where(np.isnan(some), mean[:, None, None], some))
+    for sample, channel in np.ndindex(*block.shape[:2]):  # one by one, as what stays in the processor's cache costs less
+        if chosen[sample]:
+            field = block[sample, channel].astype(np.float64)
+            finite = np.isfinite(field)
+            spectra[sample, channel] = radial_spectrum(field if finite.all() else np.where(finite, field, mean[channel]))
     return spectra

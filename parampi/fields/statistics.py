@@ -15,7 +15,8 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.failures import reason_of
-from parampi.fields.moments import Missing, Samples, Team, moments
+from parampi.fields.kept_samples import KeptSamples
+from parampi.fields.moments import Missing, Samples, SingleProcess, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
 from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
@@ -149,12 +150,13 @@ class DatasetStatistics:
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        measured = moments(fields, team, missing, max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(fields.shape[2:]))))
+        kept = KeptSamples(fields, references)
+        measured = moments(kept, team, missing, max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(fields.shape[2:]))))
         return cls(
             *(tuple(names), tuple(units), tuple(long_names)),
             **{name: getattr(measured, name) for name in PER_CHANNEL},
             wavenumber=wavenumbers(*fields.shape[2:]),
-            reference=reference_fields(fields, references, measured.mean),
+            reference=kept.filled(measured.mean, team or SingleProcess()),
             y=np.asarray(y, np.float64),
             x=np.asarray(x, np.float64),
             y_units=y_units,
@@ -226,16 +228,6 @@ def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], 
     """Raise DataError for a shape other than the expected one."""
     if shape != expected:
         raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
-
-
-def reference_fields(fields: Samples, references: int, mean: Floats) -> NDArray[np.float32]:
-    """Return some of the samples (S, C, H, W), evenly spread, with the mean (C,) in the place of missing values."""
-    samples = fields.shape[0]
-    numbers = np.unique(np.linspace(0, samples - 1, min(references, samples)).round().astype(int))
-    if references == 0:
-        return np.empty((0, *fields.shape[1:]), np.float32)
-    reference = np.stack([np.asarray(fields[k : k + 1], np.float32)[0] for k in numbers.tolist()])
-    return np.where(np.isfinite(reference), reference, mean[:, None, None].astype(np.float32))
 
 
 def read(file: netCDF4.Dataset) -> dict[str, Any]:
