@@ -15,7 +15,7 @@ from parampi.errors import DataError
 from parampi.fields.failures import intact, not_there, unreadable
 from parampi.fields.inputs.axes import with_coordinates
 from parampi.fields.inputs.classic import require_whole
-from parampi.fields.inputs.encoding import mended
+from parampi.fields.inputs.encoding import STORED, mended, plain_marks
 from parampi.fields.inputs.groups import open_all
 from parampi.fields.inputs.named_axes import with_named_axes
 
@@ -82,6 +82,7 @@ def decoded(path: Path, kind: str, names: Sequence[str], axes: Sequence[str]) ->
         dataset = xarray.decode_cf(raw, decode_times=False, decode_coords="all", decode_timedelta=False)
         dataset = with_coordinates(dataset)
         dataset.encoding["groups"] = groups
+        dataset.encoding[STORED] = {name: (one, marks) for name, one in raw.variables.items() if (marks := plain_marks(one))}
         yield dataset
 
 

@@ -4,14 +4,17 @@ xarray unpacks and masks. It compares a marker of missing values in the attribut
 nothing in a variable of floats; and it leaves the bounds of valid values alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+
+if TYPE_CHECKING:
+    import xarray
 
 MARKERS = ("_FillValue", "missing_value")
 PACKING = ("scale_factor", "add_offset")
@@ -23,6 +26,11 @@ UNWRITTEN = 9.969209968386869e36
 """NetCDF's value of floats that nobody wrote, where a variable names no other."""
 VALID = "parampi_valid"
 """Where the bounds of valid values are kept after unpacking."""
+
+STORED = "parampi_stored"
+"""Where variables are kept as they are stored, with their markers, that need nothing but masking."""
+MASKED = 1 << 16
+"""Values that are masked at once, so that they are in the processor's cache."""
 
 
 def mended(attributes: Mapping[str, Any], kind: np.dtype[Any], path: Path, name: str) -> dict[str, Any]:
@@ -41,6 +49,26 @@ def mended(attributes: Mapping[str, Any], kind: np.dtype[Any], path: Path, name:
         plain.setdefault("_FillValue", kind.type(UNWRITTEN))
     limits = valid_limits(plain, kind, path, name)
     return {key: value for key, value in plain.items() if key not in BOUNDS} | ({VALID: limits} if limits else {})
+
+
+def plain_marks(variable: "xarray.Variable") -> list[Any]:
+    """Return the markers of a variable of floats that is not packed; none for others, whose decoding is left to xarray."""
+    kind, attributes = variable.dtype, variable.attrs
+    if kind.kind != "f" or kind.itemsize not in (4, 8) or not kind.isnative or any(key in attributes for key in PACKING):
+        return []
+    marks = [np.atleast_1d(np.asarray(attributes[key])) for key in MARKERS if key in attributes]
+    return list(np.concatenate(marks)) if all(one.dtype == kind for one in marks) and marks else []
+
+
+def mask(values: NDArray[np.floating[Any]], marks: Sequence[Any]) -> None:
+    """Write NaN in the place of markers, into the array itself."""
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, MASKED):
+        part = flat[start : start + MASKED]
+        for mark in marks:
+            equal = part == mark
+            if equal.any():
+                part[equal] = np.nan
 
 
 def text_of(value: Any) -> Any:

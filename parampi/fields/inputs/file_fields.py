@@ -13,7 +13,7 @@ from parampi.fields.channels import split_channel
 from parampi.fields.failures import intact
 from parampi.fields.inputs.axes import FieldAxes, field_axes
 from parampi.fields.inputs.datasets import require_filters
-from parampi.fields.inputs.encoding import VALID, without_invalid
+from parampi.fields.inputs.encoding import STORED, VALID, mask, without_invalid
 from parampi.fields.inputs.horizontal import Grid, Placement, grid_of, placement
 from parampi.fields.inputs.levels import level_axis, locate_channel
 from parampi.fields.inputs.steps import is_step
@@ -61,14 +61,24 @@ class ChannelSource:
             index[self.level] = slice(min(rows), max(rows) + 1)
         held = (*self.samples, *((self.level,) if rows else ()), self.axes.y, self.axes.x)
         index |= {str(axis): 0 for axis in dataset[self.variable].dims if axis not in held}
-        block = dataset[self.variable].isel(index)
         order = (*self.samples[-1:], *((self.level,) if rows else ()), self.axes.y, self.axes.x)
-        values = block.values.transpose([block.dims.index(axis) for axis in order])  # a lazy transpose reads point by point
+        axes, values = values_of(dataset, self.variable, index)
+        values = values.transpose([axes.index(axis) for axis in order])  # a lazy transpose reads point by point
         values = without_invalid(values, self.limits)
         if not self.samples:
             values = values[None]
         values = values[:, [row - min(rows) for row in rows]] if rows else values[:, None]
         return self.conversion(values.astype(np.float64)) if self.conversion.changes else values
+
+
+def values_of(dataset: "xarray.Dataset", variable: str, index: Mapping[str, Any]) -> tuple[tuple[Any, ...], Floats]:
+    """Return the axes and the values of a part of a variable, NaN where they are missing. Floats that are not packed are masked
+    in place, which costs less than what xarray does with them."""
+    stored, marks = dataset.encoding[STORED].get(variable, (dataset[variable].variable, ()))
+    block = stored.isel(index)
+    values = np.require(block.values, requirements=["C", "W"])
+    mask(values, marks)
+    return block.dims, values
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,14 +271,18 @@ def leading_of(
 
 
 def read_run(fields: FileFields, dataset: "xarray.Dataset", outer: tuple[int, ...], start: int, stop: int) -> Floats:
-    """Read samples (n, C, H, W) of a file along its last axis of samples, on the common grid and in the common units."""
+    """Read samples (n, C, H, W) of a file along its last axis of samples, on the common grid and in the common units; in
+    float32 where all are stored in it, and float64 otherwise."""
     channels = sum(len(part.channels) for part in fields.parts)
+    single = all(dataset[part.variable].dtype == np.float32 and not part.conversion.changes for part in fields.parts)
     block: Floats | None = None
     for part, place in zip(fields.parts, fields.placements, strict=True):
         with intact(fields.path, f"values of {part.variable}"):
             values = place(part.read(dataset, outer, start, stop))
+        if part.channels == tuple(range(channels)):
+            return np.asarray(values, np.float32 if single else np.float64)
         if block is None:
-            block = np.empty((len(values), channels, *values.shape[-2:]))
+            block = np.empty((len(values), channels, *values.shape[-2:]), np.float32 if single else np.float64)
         block[:, list(part.channels)] = values
     assert block is not None
     return block

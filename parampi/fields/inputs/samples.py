@@ -136,12 +136,21 @@ class FileSamples:
         return file, stored - int(self.starts[file])
 
     def __getitem__(self, samples: slice) -> Floats:
-        """Read samples (n, C, H, W), missing values as NaN."""
+        """Read samples (n, C, H, W) in float64, missing values as NaN."""
+        return self.read(samples, np.float64)
+
+    def read(self, samples: slice, kind: type[np.floating[Any]] | None = None) -> Floats:
+        """Read samples (n, C, H, W), missing values as NaN; without a `kind` in float32 where all are stored in it."""
         numbers = range(*samples.indices(self.shape[0]))
-        block = np.empty((len(numbers), *self.shape[1:]))
+        block = np.empty((0, *self.shape[1:]), kind)
         row = 0
         while row < len(numbers):
             part = self.run(*self.place(numbers[row]), len(numbers) - row, numbers[row])
+            if kind is None and len(part) == len(numbers):
+                return part
+            if row == 0:
+                block = np.empty((len(numbers), *self.shape[1:]), kind or part.dtype)
+            block = block.astype(np.result_type(block, kind or part), copy=False)
             block[row : row + len(part)] = part
             row += len(part)
         return block
@@ -168,7 +177,7 @@ class FileSamples:
         variables = {row: dataset[part.variable] for part in file.parts for row in part.channels}
         attributes = [variables[row].attrs for row in range(len(self.names))]
         measured = DatasetStatistics.from_samples(
-            self,
+            AsStored(self),
             self.names,
             units=file.units,
             long_names=[str(one.get("long_name", name)) for one, name in zip(attributes, self.names, strict=True)],
@@ -183,6 +192,17 @@ class FileSamples:
             level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},
         )
         return replace(measured, places=grid.places, projection=grid.projection)
+
+
+class AsStored:
+    """Samples of files in the precision that they are stored in."""
+
+    def __init__(self, samples: FileSamples):
+        self.samples = samples
+        self.shape = samples.shape
+
+    def __getitem__(self, samples: slice, /) -> Floats:
+        return self.samples.read(samples)
 
 
 def units_of_levels(dataset: "xarray.Dataset", names: Sequence[str]) -> dict[str, str]:
