@@ -1,18 +1,18 @@
 """Some samples of a set of fields, kept while all are read."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.moments import Samples, Team, share
+from parampi.fields.moments import Samples, StoredSamples, Team, share
 
 Floats = NDArray[np.floating[Any]]
 
 
 class KeptSamples:
-    """Fields (N, C, H, W) of which up to `most` samples, evenly spread, are kept in float32 as they pass, so that no large chunk
-    is unpacked a second time for one of them."""
+    """Fields (N, C, H, W) of which up to `most` samples, evenly spread, are kept in float32 as they pass, so that no large
+    chunk is unpacked a second time for one of them."""
 
     def __init__(self, fields: Samples, most: int):
         self.fields = fields
@@ -52,3 +52,14 @@ class KeptSamples:
         for field, value in ((field, value) for sample in reference for field, value in zip(sample, mean, strict=True)):
             field[~np.isfinite(field)] = value
         return reference
+
+
+class KeptStoredSamples(KeptSamples):
+    """Samples of files, some of them kept."""
+
+    if TYPE_CHECKING:
+        fields: StoredSamples
+
+    def at_once(self, sample: int) -> int:
+        """Return how many samples from this one on come of what is read at once."""
+        return self.fields.at_once(sample)

@@ -1,9 +1,11 @@
 """Moments of a set of fields, read a block of samples at a time, so that the set may be larger than memory."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,11 @@ Floats = NDArray[np.floating[Any]]
 Missing = Literal["refuse", "mean"]
 BLOCK = 64
 """Samples that are read at once."""
+FEW = 8
+"""Samples that are a block, if they are read at once."""
 POINTS = 8192
-"""Points whose powers are summed at once: they stay in the processor's cache, and BLAS does not share them among threads, so that
-the bits do not depend on how many there are."""
+"""Points whose powers are summed at once: they stay in the processor's cache, and BLAS does not share them among threads, so
+that the bits do not depend on how many there are."""
 
 
 class Samples(Protocol):
@@ -27,6 +31,15 @@ class Samples(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, samples: slice, /) -> Any: ...
+
+
+@runtime_checkable
+class StoredSamples(Samples, Protocol):
+    """Fields in files, which take time to read and may be read by a thread."""
+
+    def at_once(self, sample: int) -> int:
+        """Return how many samples from this one on come of what is read at once."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +140,10 @@ def first_mean(fields: Samples, missing: Missing) -> Floats:
     """Return the mean (C,) of the first sample, about which sums of powers lose no digits."""
     block = read_block(fields, 0, 1)
     require_values(block, 0, missing)
-    return present_mean(block)[0]
+    return np.asarray(present_mean(block)[0])
 
 
-def per_sample(
-    fields: Samples, team: Team, measure: Callable[[int, Floats], Sequence[Floats]]
-) -> list[Floats]:
+def per_sample(fields: Samples, team: Team, measure: Callable[[int, Floats], Sequence[Floats]]) -> list[Floats]:
     """Return the arrays (N, ...) of `measure` for every sample, called with the first one's number and a block; each process
     reads its share, and adding zeros changes no bit."""
     samples = fields.shape[0]
@@ -158,9 +169,28 @@ def share(samples: int, team: Team) -> tuple[int, int]:
 
 def blocks(fields: Samples, team: Team) -> Iterator[tuple[int, Floats]]:
     """Yield blocks of this process's share of samples, missing values as NaN, each with its first sample's number."""
-    first, stop = share(fields.shape[0], team)
-    for start in range(first, stop, BLOCK):
-        yield start, read_block(fields, start, min(start + BLOCK, stop))
+    spans = spans_of(fields, *share(fields.shape[0], team))
+    if not isinstance(fields, StoredSamples):
+        yield from ((start, read_block(fields, start, stop)) for start, stop in spans)
+        return
+    with ThreadPoolExecutor(1) as reader:  # the next block is read while this one is measured
+        coming: deque[tuple[int, Future[Floats]]] = deque()
+        for start, stop in spans:
+            coming.append((start, reader.submit(read_block, fields, start, stop)))
+            if len(coming) == 2:
+                first, block = coming.popleft()
+                yield first, block.result()
+        for first, block in coming:
+            yield first, block.result()
+
+
+def spans_of(fields: Samples, first: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the first sample of each block, and the one behind its last: as many as are read at once, unless these are few."""
+    while first < stop:
+        length = fields.at_once(first) if isinstance(fields, StoredSamples) else BLOCK
+        end = min(first + (length if length >= FEW else BLOCK), stop)
+        yield first, end
+        first = end
 
 
 def read_block(fields: Samples, start: int, stop: int) -> Floats:
@@ -213,13 +243,13 @@ def measured_block(shift: Floats, block: Floats, chosen: NDArray[np.bool_], star
     count = block.shape[2] * block.shape[3]
     powers, present = np.empty((4, *block.shape[:2])), np.ones(block.shape[:2])
     for sample, channel in np.ndindex(*block.shape[:2]):
-        powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), shift[channel]) / count
+        powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), float(shift[channel])) / count
     gaps = np.argwhere(~np.isfinite(powers[0])).tolist()
     if gaps:
         require_values(block, start, missing)
     for sample, channel in gaps:
         field = block[sample, channel][np.isfinite(block[sample, channel])]
-        powers[:, sample, channel] = power_sums(field, shift[channel]) / field.size
+        powers[:, sample, channel] = power_sums(field, float(shift[channel])) / field.size
         present[sample, channel] = field.size / count
     return [shift + powers[0], *powers, present, spectra_of(shift, block, chosen)]
 

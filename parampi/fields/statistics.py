@@ -15,8 +15,8 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.failures import reason_of
-from parampi.fields.kept_samples import KeptSamples
-from parampi.fields.moments import Missing, Samples, SingleProcess, Team, moments
+from parampi.fields.kept_samples import KeptSamples, KeptStoredSamples
+from parampi.fields.moments import Missing, Samples, SingleProcess, StoredSamples, Team, moments
 from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
 from parampi.fields.prior_files import BASIS
 from parampi.fields.spectra import wavenumbers
@@ -150,7 +150,7 @@ class DatasetStatistics:
 
         Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
         """
-        kept = KeptSamples(fields, references)
+        kept = (KeptStoredSamples if isinstance(fields, StoredSamples) else KeptSamples)(fields, references)
         measured = moments(kept, team, missing, max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(fields.shape[2:]))))
         return cls(
             *(tuple(names), tuple(units), tuple(long_names)),

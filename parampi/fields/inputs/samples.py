@@ -158,18 +158,24 @@ class FileSamples:
     def run(self, number: int, index: int, most: int, sample: int) -> Floats:
         """Return samples (n, C, H, W) from one of a file on, up to `most`: as far as what is read at once goes, and as they
         follow one another. It is kept until another one is needed."""
+        key, first, count = self.span(number, index, most, sample)
+        if key not in self.blocks:
+            self.blocks.clear()
+            *outer, start, stop = key[1:]
+            self.blocks[key] = read_run(self.files[number], self.dataset(number), tuple(outer), start, stop)
+        return self.blocks[key][first : first + count]
+
+    def span(self, number: int, index: int, most: int, sample: int) -> tuple[tuple[int, ...], int, int]:
+        """Return what is read at once with a sample (the file, the indices along outer axes, from where to where), the place of
+        the sample in it, and how many follow one another there, up to `most`."""
         file = self.files[number]
         *outer, along = (int(k) for k in np.unravel_index(index, file.leading)) if file.leading else (0,)
         length = max(part.run for part in file.parts)
         start = along // length * length
         stop = min(start + length, file.leading[-1] if file.leading else 1)
-        key = (number, *outer, start)
-        if key not in self.blocks:
-            self.blocks.clear()
-            self.blocks[key] = read_run(file, self.dataset(number), tuple(outer), start, stop)
         stored = self.times.order[sample : sample + min(most, stop - along)]
         in_order = int(np.argmin(np.append(np.diff(stored) == 1, False))) + 1
-        return self.blocks[key][along - start :][:in_order]
+        return (number, *outer, start, stop), along - start, in_order
 
     def statistics(self, team: Team | None = None, missing: Missing = "refuse") -> DatasetStatistics:
         """Return statistics of all samples, with names, units and coordinates of the first file. Raise DataError."""
@@ -203,6 +209,11 @@ class AsStored:
 
     def __getitem__(self, samples: slice, /) -> Floats:
         return self.samples.read(samples)
+
+    def at_once(self, sample: int) -> int:
+        """Return how many samples from this one on come of what is read at once."""
+        number, index = self.samples.place(sample)
+        return self.samples.span(number, index, self.shape[0], sample)[2]
 
 
 def units_of_levels(dataset: "xarray.Dataset", names: Sequence[str]) -> dict[str, str]:
