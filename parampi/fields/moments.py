@@ -241,29 +241,30 @@ def measured_block(shift: Floats, block: Floats, chosen: NDArray[np.bool_], star
     spectra. Raise DataError for values that are missing, as `require_values` does; only sums that are not finite are a reason
     to look at each value."""
     count = block.shape[2] * block.shape[3]
-    powers, present = np.empty((4, *block.shape[:2])), np.ones(block.shape[:2])
+    powers, present = np.empty((5, *block.shape[:2])), np.ones(block.shape[:2])
     for sample, channel in np.ndindex(*block.shape[:2]):
         powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), float(shift[channel])) / count
-    gaps = np.argwhere(~np.isfinite(powers[0])).tolist()
+    gaps = np.argwhere(~np.isfinite(powers[1])).tolist()
     if gaps:
         require_values(block, start, missing)
     for sample, channel in gaps:
         field = block[sample, channel][np.isfinite(block[sample, channel])]
         powers[:, sample, channel] = power_sums(field, float(shift[channel])) / field.size
         present[sample, channel] = field.size / count
-    return [shift + powers[0], *powers, present, spectra_of(shift, block, chosen)]
+    return [*powers, present, spectra_of(shift, block, chosen)]
 
 
 def power_sums(field: Floats, shift: float) -> Floats:
-    """Return the sums (4,) of the first powers of the distance of values (n,) from `shift`; scalar products are sums of
-    products."""
+    """Return the sums (5,) of values (n,), and of four powers of their distance from `shift`; scalar products are sums
+    of products. A mean near 0 has more digits in the sum of the values than in that of distances."""
     starts = range(0, field.size, POINTS)
-    sums, distances, squares = np.empty((len(starts), 4)), np.empty(POINTS), np.empty(POINTS)
+    sums, distances, squares = np.empty((len(starts), 5)), np.empty(POINTS), np.empty(POINTS)
     for row, start in zip(sums, starts, strict=True):
         part = field[start : start + POINTS]
         distance = np.subtract(part, shift, out=distances[: part.size], dtype=np.float64)
         square = np.multiply(distance, distance, out=squares[: part.size])
-        row[:] = distance.sum(), distance @ distance, square @ distance, square @ square
+        total = part.sum(dtype=np.float64)
+        row[:] = total, distance.sum(), distance @ distance, square @ distance, square @ square
     return np.asarray(sums.sum(0))
 
 
