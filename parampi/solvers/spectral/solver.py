@@ -45,7 +45,7 @@ class Spectral(Solver):
     statistics: Any = None
     secants: bool = True
     local: bool = True
-    safety: float = 2.0
+    safety: float = 4.0
     solves: ClassVar[tuple[type[Equations], ...]] = (StepMap, CollocationEquations)
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ class BoundSpectral(Spectral):
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         if not equations.causal:
-            return LastChange(tolerance, self.safety)
+            return LastChange(tolerance, self.safety / 2)
         if not bool(equations.evaluated.all()):
             # velocities are not denoised, and so tell nothing of the error
             return Solver.rule(self, equations, sigma_data, tolerance)

@@ -6,15 +6,19 @@ most `reach = sum_l |denoised_weight[i,l]| |delta[i-l]|`; the share of this wors
 
     q[i] = |v[i]| / reach[i] of the sweep before,
 
-changes slowly from sweep to sweep and from point to point. The error of step i, if its points are frozen, is therefore
-estimated as `safety * q[i] * reach[i]`, with the largest q of the point and its neighbours. The linear model's own
+changes slowly from sweep to sweep and from point to point. If point p is frozen, all steps that read it are wrong by the same
+share of the worst case, with the largest q of the point and its neighbours. A share that was measured once or twice proves
+little: it counts as `UNTRIED` of the worst case at least, and less with every further sweep. The linear model's own
 sensitivities `P[j] = |dx_N / dx_j|`, the largest of all shells of modes, carry this to the last point:
 
-    |x_N - serial x_N|  ~  | sum_i P[i+1] safety q[i] reach_s[i] |,       norm over the shells s, sum over the points.
+    |x_N - serial x_N|  ~  | sum_p q[p] sum_l P[p+l+1] |denoised_weight[p+l,l]| |delta_s[p]| |,     norm over the shells s.
 
-Errors made within the length of a window are summed as they are. With a stochastic sampler errors made at least one window
-apart are independent; their squares add. The tolerance is spent along the chain in proportion to the error that typical changes
-of the points would make, in the same sense. The rule estimates; it is no bound.
+How the sum is taken is said in `ErrorAccumulator`. It is relative to the norm of the member's own field, as the denoised field
+of its last point has it, whose uncertainty is the posterior variance of the model.
+
+A point is accepted where `safety` times the estimate is within the share of the tolerance up to it. The tolerance is spent
+along the chain in proportion to the error that typical changes of the points would make. What is beyond it already cannot be
+mended: points are then accepted that add no more than `FAIR` of their own share. The rule estimates; it is no bound.
 """
 
 from dataclasses import dataclass, field
@@ -24,17 +28,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict, sensitivities
+from parampi.solvers.spectral.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
+from parampi.solvers.spectral.sensitivity import Sensitivity, lagged
+from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-MOST = 3.0
+MOST = 1.5
 """Largest share of the worst case that an estimate assumes."""
-STEEPEST = 2.0
-"""Largest learned response that an estimate uses."""
-LEAST = 1e-2
-"""Floor on the assumed worst-case share."""
-EPSILON = 2.0**-52
+LEAST = 5e-3
+"""Least share of the worst case that an estimate assumes."""
+UNTRIED = 0.25
+"""Least share that is assumed of a point in its second sweep, and `TRIED` of that with every further sweep."""
+TRIED = 0.3
+FAIR = 0.5
+"""Share of the tolerance of its own that a point may add where more is spent than it should be."""
+SMALLEST = 1e-3
+"""Least size of a field that is assumed, relative to a typical one."""
 ROUNDING = 1e-14
 
 
@@ -43,29 +53,28 @@ class SpectralStopRule:
     """Rule that accepts points while the estimated error is within the share of the tolerance up to them.
 
     Stop statistics of a round: per shell of modes, squares of changes and of residuals, and the ratios of the learned responses
-    to the model's, (3 S, n, m).
+    to the model's; then squares of the denoised fields, (3 S + 1, n, m).
 
-    state_weight, denoised_weight  (N, K) of the step map
-    response      (N, S) the model's, of each point
-    passed        (N + 1, S) the model's dx_N / dx_j
+    sensitivity   of the chain
+    uncertain     (N,) posterior variance of a whole field at each point
     spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
-    size          norm of a field, which tolerance and estimates are relative to
+    typical       norm of a typical field
     accumulator   error at the last point that frozen points leave; None before the first round
     reached       (N, m, S) reach of the last sweep
+    sweeps        (N, m) sweeps that each point has been in
     """
 
-    state_weight: Floats
-    denoised_weight: Floats
-    response: Floats
-    passed: Floats
+    sensitivity: Sensitivity
+    uncertain: Floats
     spent: Floats
-    size: float
+    typical: float
     tolerance: float
     safety: float
     independent: bool
     accumulator: "ErrorAccumulator | None" = None
     budget: Floats = field(default_factory=lambda: np.zeros(0))
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def of(
@@ -73,180 +82,120 @@ class SpectralStopRule:
     ) -> "SpectralStopRule":
         """Return the rule for shells of these variances and degrees of freedom, both (S,) float64; `size` is the norm of a
         typical field."""
-        squares, variance = step_map.sigmas[:-1] ** 2, variance.cpu()
+        squares, variance, freedom = step_map.sigmas[:-1] ** 2, variance.cpu(), freedom.cpu()
         positive = variance.clamp(min=1e-300)[:, None]
         responses = positive / (positive + squares)
-        passed = sensitivities(step_map.state + step_map.denoised_weight * lagged(responses, step_map.taps)).T.numpy()
-        denoised_weight = step_map.denoised_weight.abs()
+        sensitivity = Sensitivity.of(step_map, responses)
         # the denoised field is uncertain by the posterior variance, c s^2 / (c + s^2)
-        spread = lagged(responses * squares, step_map.taps).transpose(0, 1) * (denoised_weight[:, None] ** 2)
-        typical = np.sqrt((passed[1:] ** 2 * spread.sum(2).numpy() * freedom.cpu().numpy()).sum(1))
+        posterior = responses * squares
+        spread = lagged(posterior, step_map.taps).transpose(0, 1) * (step_map.denoised_weight.abs()[:, None] ** 2)
+        typical = np.sqrt((sensitivity.passed[1:] ** 2 * spread.sum(2).numpy() * freedom.numpy()).sum(1))
         length = np.concatenate([[0.0], typical.cumsum()])
-        spent = length / max(length[-1], 1e-300)
         return cls(
-            state_weight=step_map.state.numpy(),
-            denoised_weight=step_map.denoised_weight.numpy(),
-            response=responses.T.numpy(),
-            passed=passed,
-            spent=spent,
-            size=size,
+            sensitivity=sensitivity,
+            uncertain=(posterior * freedom[:, None]).sum(0).numpy(),
+            spent=length / max(length[-1], 1e-300),
+            typical=size,
             tolerance=tolerance,
             safety=safety,
             independent=step_map.stochastic,
         )
 
+    @property
+    def shells(self) -> int:
+        return int(self.sensitivity.passed.shape[1])
+
     def state(self) -> RuleState:
         if self.accumulator is None:
             return {}
-        return {**self.accumulator.state(), "reached": np.moveaxis(self.reached, 1, 0)}
+        return {**self.accumulator.state(), "reached": np.moveaxis(self.reached, 1, 0), "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
         if self.accumulator is None:
             raise TypeError("begin before loading")
         self.accumulator.load(state)
-        self.reached = np.moveaxis(state["reached"], 0, 1).copy()
+        self.reached, self.sweeps = np.moveaxis(state["reached"], 0, 1).copy(), state["sweeps"].T.copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
-        self.accumulator = ErrorAccumulator.empty(
-            members, self.passed.shape[1], longest if self.independent else len(self.denoised_weight)
-        )
-        self.budget = self.tolerance * in_stretches(self.spent, self.accumulator.stretch)
-        self.reached = np.full((len(self.denoised_weight), members, self.passed.shape[1]), np.nan)
+        steps = self.sensitivity.steps
+        self.accumulator = ErrorAccumulator.empty(members, self.shells, longest if self.independent else steps)
+        self.budget = self.tolerance * spent_in_stretches(self.spent, self.accumulator.stretch)
+        self.reached = np.full((steps, members, self.shells), np.nan)
+        self.sweeps = np.zeros((steps, members))
 
     def judge(self, measured: RoundMeasures) -> Verdict:
-        """Return the verdict on a round. The first point swept comes from a frozen one: it is exact and always accepted."""
+        """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
+        steps: with samplers of one tap it is exact, as it comes from a frozen one."""
         if measured.stop_statistics is None:
             raise TypeError("the spectral stop rule judges by each shell's changes and residuals")
-        first, lengths, error_estimate = measured.first, measured.lengths, measured.error_estimate
-        points, members, shells, columns = len(measured.changes), len(first), self.passed.shape[1], np.arange(len(first))
+        first, lengths = measured.first, measured.lengths
         if self.accumulator is None:
-            self.begin(members, int(lengths.max()))
+            self.begin(len(first), int(lengths.max()))
         assert self.accumulator is not None
-        delta, residual, ratio = np.moveaxis(measured.stop_statistics.reshape(3, shells, points, members), 1, 3)
-        delta, residual = np.sqrt(delta), np.sqrt(residual)
+        points, columns = len(measured.changes), np.arange(len(first))
         inside = np.arange(points)[:, None] < lengths
-        steps = np.minimum(first + np.arange(points)[:, None], len(self.denoised_weight) - 1)
-        before, growth = self.reached[steps, columns], np.abs(self.passed[steps + 1]).max(2, keepdims=True)
-        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
-        passed = self.passing(first, inside, ratio, bent)
-        reach = self.reach(steps, delta)
-        share = np.clip(self.safety * self.share(residual, before, passed[1:], inside), LEAST, MOST)
-        lost = passed[1:] * (share * inside)[..., None] * reach
-        errors = self.accumulator.after(lost, first) / self.size
-        self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = reach[inside]
-        within = inside & (errors <= np.maximum(self.budget[steps + 1], error_estimate))
+        steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
+        lost = self.losses(measured.stop_statistics[:-1], first, inside, steps)
+        size = self.sizes(measured.stop_statistics[-1], first, lengths)
+        errors = self.accumulator.after(lost, first) / size
+        within = inside & (self.allowed(errors, measured.error_estimate, steps) | self.fair(lost / size[:, None], first, steps))
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, first, slides)
-        after = np.where(slides > 0, errors[np.maximum(slides - 1, 0), columns], error_estimate)
+        after = np.where(slides > 0, errors[np.maximum(slides - 1, 0), columns], measured.error_estimate)
         return Verdict(slides.astype(np.int64), after)
 
-    def passing(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> Floats:
-        """Return |dx_N / dx| (n + 1, m, 1) of the points of windows, the frozen one first: with the learned responses within
-        windows, the model's after them, and the largest of all shells, as an error at one scale disturbs others later. The
-        slope of the denoiser may be above the learned one by as much as residuals show (`bent`)."""
-        steps, (points, taps) = len(self.denoised_weight), (len(inside), self.state_weight.shape[1])
-        indices = first + np.arange(points + taps)[:, None]
-        rows = self.passed[np.minimum(indices, steps)] * (indices <= steps)[..., None]
-        within = np.minimum(indices[:points], steps - 1)
-        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0) + bent[..., None], STEEPEST)
-        for j in range(points - 1, -1, -1):
-            total = np.zeros_like(rows[j])
-            for tap in range(taps):
-                step = np.minimum(indices[j + tap], steps - 1)
-                slope = self.state_weight[step, tap][:, None] + self.denoised_weight[step, tap][:, None] * response[j]
-                total += np.where((indices[j + tap] < steps)[:, None], slope, 0.0) * rows[j + tap + 1]
-            rows[j] = np.where(inside[j][:, None], total, rows[j])
-        passed: Floats = np.abs(rows[: points + 1]).max(2, keepdims=True)
-        return passed
+    def losses(self, statistics: Floats, first: Integers, inside: NDArray[np.bool_], steps: Integers) -> Floats:
+        """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen."""
+        points, members = inside.shape
+        delta, residual, ratio = np.moveaxis(statistics.reshape(3, self.shells, points, members), 1, 3)
+        delta, residual = np.sqrt(delta), np.sqrt(residual)
+        columns, chain = np.arange(members), self.sensitivity
+        before, growth = self.reached[steps, columns], np.abs(chain.passed[steps + 1]).max(2, keepdims=True)
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
+        learned = chain.learned(first, inside, ratio, bent)
+        share = np.maximum(self.share(residual, before, learned[1 : points + 1], inside), self.untried(steps, inside))
+        self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = chain.reach(steps, delta)[inside]
+        lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * chain.carried(steps, delta, learned)
+        return lost
 
-    def reach(self, steps: Integers, delta: Floats) -> Floats:
-        """Return the worst-case errors (n, m, S) of steps from changes (n, m, S) of their own points; linearly propagated
-        changes are exact to rounding."""
-        weights = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
-        total: Floats = weights[steps, 0][..., None] * delta
-        for tap in range(1, min(weights.shape[1], len(delta))):
-            total[tap:] += weights[steps[tap:], tap][..., None] * delta[:-tap]
-        return total
+    def untried(self, steps: Integers, inside: NDArray[np.bool_]) -> Floats:
+        """Return the least shares (n, m) to assume of points, and count their sweep."""
+        columns = np.arange(inside.shape[1])
+        least: Floats = UNTRIED * TRIED ** np.maximum(self.sweeps[steps, columns] - 1, 0)
+        self.sweeps[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] += 1
+        return least
+
+    def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
+        """Return the norms (m,) of the members' fields, from squares (n, m) of the denoised fields."""
+        last, columns = np.maximum(lengths - 1, 0), np.arange(len(first))
+        steps = np.minimum(first + last, self.sensitivity.steps - 1)
+        size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
+        return np.maximum(size, SMALLEST * self.typical)
+
+    def allowed(self, errors: Floats, former: Floats, steps: Integers) -> NDArray[np.bool_]:
+        """Return where (n, m) the estimates are within what may be spent, or no more than was spent before."""
+        within: NDArray[np.bool_] = self.safety * errors <= np.maximum(self.budget[steps + 1], self.safety * former)
+        return within
+
+    def fair(self, lost: Floats, first: Integers, steps: Integers) -> NDArray[np.bool_]:
+        """Return where (n, m) a window adds no more, up to a point, than `FAIR` of what may be spent in it."""
+        added = np.sqrt(over_shells(np.cumsum(lost, axis=0) ** 2))
+        own = self.budget[steps + 1] - self.budget[np.minimum(first, self.sensitivity.steps)]
+        within: NDArray[np.bool_] = self.safety * added <= FAIR * own
+        return within
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
         came, could = (np.sqrt(over_shells((passed * numbers) ** 2)) for numbers in (residual, before))
-        known = inside & (could > ROUNDING * self.size)
+        known = inside & (could > ROUNDING * self.typical)
         known[:1] = False
         shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
         filled = nearest(shares, known)
         padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
         widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
         return widest
-
-
-@dataclass
-class ErrorAccumulator:
-    """Accumulated error of frozen points, per shell: summed within stretches of `stretch` points, in squares over stretches.
-
-    closed   (m, S) squares of former stretches
-    current  (m, S) sum of the current stretch
-    number   (m,) of the current stretch
-    """
-
-    stretch: int
-    closed: Floats
-    current: Floats
-    number: Integers
-
-    @classmethod
-    def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
-        return cls(stretch, np.zeros((members, shells)), np.zeros((members, shells)), np.zeros(members, np.int64))
-
-    def state(self) -> dict[str, Floats]:
-        return {"closed": self.closed, "current": self.current, "stretch_number": self.number.astype(np.float64)}
-
-    def load(self, state: dict[str, Floats]) -> None:
-        self.closed, self.current = state["closed"], state["current"]
-        self.number = state["stretch_number"].astype(np.int64)
-
-    def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
-        """Return the sums (n, m, S) of errors (n, m, S) up to each point, those in the current stretch and those in the next.
-        Windows are no longer than a stretch, and so reach into one more at most."""
-        own = ((first + np.arange(len(lost))[:, None]) // self.stretch == self.number)[..., None]
-        current, following = np.where(own, lost, 0.0), np.where(own, 0.0, lost)
-        return self.current + np.cumsum(current, axis=0), np.cumsum(following, axis=0)
-
-    def after(self, lost: Floats, first: Integers) -> Floats:
-        """Return the norms (n, m) of the whole error if points up to each are frozen."""
-        current, following = self.parts(lost, first)
-        total: Floats = np.sqrt(over_shells(self.closed + current**2 + following**2))
-        return total
-
-    def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
-        """Add the errors of the points (m,) that are frozen, of windows that began at `first`."""
-        current, following = self.parts(lost, first)
-        for m in np.flatnonzero(slides):
-            last, number = slides[m] - 1, (first[m] + slides[m]) // self.stretch
-            self.current[m] = current[last, m]
-            if number != self.number[m]:
-                self.closed[m] += self.current[m] ** 2
-                self.current[m], self.number[m] = following[last, m], number
-
-
-def over_shells(numbers: Floats) -> Floats:
-    """Return sums (n, m) of (n, m, S), one shell after another: `sum` chooses its order by the shape and layout of memory."""
-    total: Floats = np.cumsum(numbers, axis=2)[..., -1]
-    return total
-
-
-def in_stretches(spent: Floats, stretch: int) -> Floats:
-    """Return shares (N + 1,) of the whole that are spent up to each point, if the squares of stretches add."""
-    squares, begin, total = np.zeros_like(spent), 0, 0.0
-    while begin < len(spent) - 1:
-        end = min(begin + stretch, len(spent) - 1)
-        parts = (spent[begin : end + 1] - spent[begin]) ** 2
-        squares[begin : end + 1] = total + parts
-        begin, total = end, total + parts[-1]
-    shares: Floats = np.sqrt(squares / max(total, 1e-300))
-    return shares
 
 
 def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
@@ -256,11 +205,3 @@ def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
     last = np.where(last >= 0, last, np.argmax(known, axis=0))
     filled: Floats = np.where(known.any(0), np.take_along_axis(values, last, axis=0), 1.0)
     return filled
-
-
-def lagged(responses: Tensor, taps: int) -> Tensor:
-    """Return responses (S, N) of the points as steps read them, (S, N, K)."""
-    rows: Tensor = responses.new_zeros((*responses.shape, taps))
-    for tap in range(min(taps, responses.shape[1])):
-        rows[:, tap:, tap] = responses[:, : responses.shape[1] - tap]
-    return rows

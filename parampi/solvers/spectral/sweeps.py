@@ -115,7 +115,9 @@ class SpectralSweeps(Iteration):
         for _ in range(CORRECTIONS if self.local.known else 0):
             y = y + sweep.scan(slopes, defect + self.made_changes(sweep, slopes, responses[0], y) - y[sweep.taps :])
         learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
-        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0)]
+        denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
+        sizes = self.total(basis.shell_sums(denoised**2))
+        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0), sizes]
         self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
 

@@ -1,0 +1,90 @@
+"""The error that frozen points leave, summed over a chain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+DEPENDENT = 0.15
+"""Share of errors of a stochastic sampler that adds up as if all had one sign."""
+
+
+@dataclass
+class ErrorAccumulator:
+    """Accumulated error of frozen points, per shell: summed within stretches of `stretch` points, in squares over stretches.
+
+    New noise makes errors of different stretches nearly independent. What they have in common, because the same part of the
+    data makes them, adds up as it is: `total = DEPENDENT sum + (1 - DEPENDENT) root of the sum of squares`.
+
+    closed   (m, S) squares of former stretches
+    current  (m, S) sum of the current stretch
+    number   (m,) of the current stretch
+    plain    (m,) sum over all points
+    """
+
+    stretch: int
+    closed: Floats
+    current: Floats
+    number: Integers
+    plain: Floats
+
+    @classmethod
+    def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
+        nothing = np.zeros((members, shells))
+        return cls(stretch, nothing, nothing.copy(), np.zeros(members, np.int64), np.zeros(members))
+
+    def state(self) -> dict[str, Floats]:
+        numbers = {"closed": self.closed, "current": self.current, "plain": self.plain}
+        return {**numbers, "stretch_number": self.number.astype(np.float64)}
+
+    def load(self, state: dict[str, Floats]) -> None:
+        self.closed, self.current, self.plain = state["closed"], state["current"], state["plain"]
+        self.number = state["stretch_number"].astype(np.int64)
+
+    def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
+        """Return the sums (n, m, S) of errors (n, m, S) up to each point, those in the current stretch and those in the next.
+        Windows are no longer than a stretch, and so reach into one more at most."""
+        own = ((first + np.arange(len(lost))[:, None]) // self.stretch == self.number)[..., None]
+        current, following = np.where(own, lost, 0.0), np.where(own, 0.0, lost)
+        return self.current + np.cumsum(current, axis=0), np.cumsum(following, axis=0)
+
+    def after(self, lost: Floats, first: Integers) -> Floats:
+        """Return the norms (n, m) of the whole error if points up to each are frozen."""
+        current, following = self.parts(lost, first)
+        squares = np.sqrt(over_shells(self.closed + current**2 + following**2))
+        plain = self.plain + np.cumsum(np.sqrt(over_shells(lost**2)), axis=0)
+        total: Floats = DEPENDENT * plain + (1 - DEPENDENT) * squares
+        return total
+
+    def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
+        """Add the errors of the points (m,) that are frozen, of windows that began at `first`."""
+        current, following = self.parts(lost, first)
+        plain = np.cumsum(np.sqrt(over_shells(lost**2)), axis=0)
+        for m in np.flatnonzero(slides):
+            last, number = slides[m] - 1, (first[m] + slides[m]) // self.stretch
+            self.current[m] = current[last, m]
+            self.plain[m] += plain[last, m]
+            if number != self.number[m]:
+                self.closed[m] += self.current[m] ** 2
+                self.current[m], self.number[m] = following[last, m], number
+
+
+def over_shells(numbers: Floats) -> Floats:
+    """Return sums (n, m) of (n, m, S), one shell after another: `sum` chooses its order by the shape and layout of memory."""
+    total: Floats = np.cumsum(numbers, axis=2)[..., -1]
+    return total
+
+
+def spent_in_stretches(spent: Floats, stretch: int) -> Floats:
+    """Return shares (N + 1,) of the whole that are spent up to each point, added as an `ErrorAccumulator` adds."""
+    squares, begin, total = np.zeros_like(spent), 0, 0.0
+    while begin < len(spent) - 1:
+        end = min(begin + stretch, len(spent) - 1)
+        parts = (spent[begin : end + 1] - spent[begin]) ** 2
+        squares[begin : end + 1] = total + parts
+        begin, total = end, total + parts[-1]
+    both = DEPENDENT * spent + (1 - DEPENDENT) * np.sqrt(squares)
+    shares: Floats = both / max(float(both[-1]), 1e-300)
+    return shares
