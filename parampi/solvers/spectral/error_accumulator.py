@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-DEPENDENT = 0.15
+DEPENDENT = 0.03
 """Share of errors of a stochastic sampler that adds up as if all had one sign."""
 
 
@@ -18,10 +18,13 @@ class ErrorAccumulator:
     New noise makes errors of different stretches nearly independent. What they have in common, because the same part of the
     data makes them, adds up as it is: `total = DEPENDENT sum + (1 - DEPENDENT) root of the sum of squares`.
 
-    closed   (m, S) squares of former stretches
-    current  (m, S) sum of the current stretch
-    number   (m,) of the current stretch
-    plain    (m,) sum over all points
+    Errors are relative to what the size of the field seemed to be when they were made.
+
+    closed    (m, S) squares of former stretches
+    current   (m, S) sum of the current stretch
+    number    (m,) of the current stretch
+    plain     (m,) sum over all points
+    absolute  (m,) the same of errors that are not relative
     """
 
     stretch: int
@@ -29,18 +32,20 @@ class ErrorAccumulator:
     current: Floats
     number: Integers
     plain: Floats
+    absolute: Floats
 
     @classmethod
     def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
         nothing = np.zeros((members, shells))
-        return cls(stretch, nothing, nothing.copy(), np.zeros(members, np.int64), np.zeros(members))
+        return cls(stretch, nothing, nothing.copy(), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
 
     def state(self) -> dict[str, Floats]:
-        numbers = {"closed": self.closed, "current": self.current, "plain": self.plain}
+        numbers = {"closed": self.closed, "current": self.current, "plain": self.plain, "absolute": self.absolute}
         return {**numbers, "stretch_number": self.number.astype(np.float64)}
 
     def load(self, state: dict[str, Floats]) -> None:
-        self.closed, self.current, self.plain = state["closed"], state["current"], state["plain"]
+        self.closed, self.current = state["closed"], state["current"]
+        self.plain, self.absolute = state["plain"], state["absolute"]
         self.number = state["stretch_number"].astype(np.int64)
 
     def parts(self, lost: Floats, first: Integers) -> tuple[Floats, Floats]:
@@ -58,14 +63,27 @@ class ErrorAccumulator:
         total: Floats = DEPENDENT * plain + (1 - DEPENDENT) * squares
         return total
 
-    def enter(self, lost: Floats, first: Integers, slides: Integers) -> None:
-        """Add the errors of the points (m,) that are frozen, of windows that began at `first`."""
+    def total(self) -> Floats:
+        """Return the norms (m,) of the whole error so far."""
+        squares = np.sqrt(over_shells((self.closed + self.current**2)[None])[0])
+        total: Floats = DEPENDENT * self.plain + (1 - DEPENDENT) * squares
+        return total
+
+    def relative_to(self, size: Floats) -> Floats:
+        """Return the norms (m,) of the whole error so far, relative to the size (m,) that fields have in the end."""
+        later = np.where(self.plain > 0, self.absolute / np.where(self.plain > 0, self.plain * size, 1.0), 1.0)
+        relative: Floats = self.total() * later
+        return relative
+
+    def enter(self, lost: Floats, size: Floats, first: Integers, slides: Integers) -> None:
+        """Add the errors of the points (m,) that are frozen, of windows that began at `first`, relative to sizes (m,)."""
         current, following = self.parts(lost, first)
         plain = np.cumsum(np.sqrt(over_shells(lost**2)), axis=0)
         for m in np.flatnonzero(slides):
             last, number = slides[m] - 1, (first[m] + slides[m]) // self.stretch
             self.current[m] = current[last, m]
             self.plain[m] += plain[last, m]
+            self.absolute[m] += plain[last, m] * size[m]
             if number != self.number[m]:
                 self.closed[m] += self.current[m] ** 2
                 self.current[m], self.number[m] = following[last, m], number

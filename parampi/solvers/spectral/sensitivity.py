@@ -1,8 +1,10 @@
 """Sensitivities of the last point to the points of windows, with what sweeps have learned."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,7 +15,12 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 STEEPEST = 2.0
 """Largest learned response that an estimate uses."""
+PER_DECADE = 4
+"""Variances per factor of ten for which the growth of changes is tabulated."""
+BEYOND = 1e3
+"""Factor by which tabulated variances reach beyond the squares of the noise levels."""
 EPSILON = 2.0**-52
+LOG10 = math.log(10)
 
 
 @dataclass(frozen=True)
@@ -23,19 +30,31 @@ class Sensitivity:
     state_weight, denoised_weight  (N, K) of the step map
     response  (N, S) the model's, of each point and shell
     passed    (N + 1, S) the model's dx_N / dx_j
+    squares   (N,) of the noise levels
+    table     (V, N + 1) dx_N / dx_j for Gaussian data of the variances exp(`logarithms`) (V,)
     """
 
     state_weight: Floats
     denoised_weight: Floats
     response: Floats
     passed: Floats
+    squares: Floats
+    table: Floats
+    logarithms: Floats
 
     @classmethod
     def of(cls, step_map: StepMap, responses: Tensor) -> "Sensitivity":
         """Return the sensitivities of a step map, for a model with responses (S, N)."""
         taps = lagged(responses, step_map.taps)
         passed = sensitivities(step_map.state + step_map.denoised_weight * taps).T.numpy()
-        return cls(step_map.state.numpy(), step_map.denoised_weight.numpy(), responses.T.numpy(), passed)
+        squares = step_map.sigmas[:-1] ** 2
+        logarithms = tabulated(squares)
+        tabled = lagged(1 / (1 + squares / logarithms.exp()[:, None]), step_map.taps)
+        table = sensitivities(step_map.state + step_map.denoised_weight * tabled).numpy()
+        return cls(
+            step_map.state.numpy(), step_map.denoised_weight.numpy(), responses.T.numpy(), passed,
+            squares.numpy(), table, logarithms.numpy(),
+        )  # fmt: skip
 
     @property
     def steps(self) -> int:
@@ -51,8 +70,8 @@ class Sensitivity:
         slope of the denoiser may be above the learned one by as much as residuals show (`bent`)."""
         steps, (points, taps) = self.steps, (len(inside), self.taps)
         indices = first + np.arange(points + taps)[:, None]
-        rows = self.passed[np.minimum(indices, steps)] * (indices <= steps)[..., None]
         within = np.minimum(indices[:points], steps - 1)
+        rows = self.beyond(np.minimum(indices, steps), self.variance(within, inside, ratio)) * (indices <= steps)[..., None]
         response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0) + bent[..., None], STEEPEST)
         for j in range(points - 1, -1, -1):
             total = np.zeros_like(rows[j])
@@ -63,6 +82,25 @@ class Sensitivity:
             rows[j] = np.where(inside[j][:, None], total, rows[j])
         largest: Floats = np.abs(rows).max(2, keepdims=True)
         return largest
+
+    def variance(self, within: Integers, inside: NDArray[np.bool_], ratio: Floats) -> Floats:
+        """Return the logarithms of the variances (m, S) of Gaussian data that respond as has been learned in the windows, the
+        largest of all points; the model's where nothing has been learned."""
+        squares = self.squares[within][..., None]
+        response = np.clip(self.response[within] * np.where(ratio > 0, ratio, 1.0), 0.0, 1 - EPSILON)
+        variance = np.maximum(squares * response / (1 - response), 1e-300)
+        measured = inside[..., None] & (ratio > 0) & (ratio != 1)
+        logarithm = np.where(measured | ~measured.any(0), np.log(variance), -np.inf)
+        largest: Floats = logarithm.max(0)
+        return largest
+
+    def beyond(self, points: Integers, logarithm: Floats) -> Floats:
+        """Return dx_N / dx of points (n, m), (n, m, S), for Gaussian data of variances whose logarithms are given (m, S)."""
+        place = np.clip((logarithm - self.logarithms[0]) * (PER_DECADE / LOG10), 0.0, len(self.logarithms) - 1.000001)
+        low = place.astype(np.int64)
+        share = place - low
+        passed: Floats = (1 - share) * self.table[low, points[..., None]] + share * self.table[low + 1, points[..., None]]
+        return passed
 
     def reach(self, steps: Integers, delta: Floats) -> Floats:
         """Return the worst-case errors (n, m, S) of steps from changes (n, m, S) of their own points; linearly propagated
@@ -83,6 +121,14 @@ class Sensitivity:
             weight = np.where(steps + tap < self.steps, weights[step, tap], 0.0)
             total += weight[..., None] * learned[1 + tap : 1 + tap + points] * delta
         return total
+
+
+def tabulated(squares: Tensor) -> Tensor:
+    """Return the logarithms (V,) of variances that range beyond the squares of positive noise levels (N,)."""
+    positive = squares[squares > 0]
+    low, high = float(positive.min()) / BEYOND, float(positive.max()) * BEYOND
+    count = math.ceil(math.log10(high / low) * PER_DECADE) + 1
+    return math.log(low) + torch.arange(count, dtype=squares.dtype) * (LOG10 / PER_DECADE)
 
 
 def lagged(responses: Tensor, taps: int) -> Tensor:

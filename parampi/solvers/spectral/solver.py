@@ -45,7 +45,7 @@ class Spectral(Solver):
     statistics: Any = None
     secants: bool = True
     local: bool = True
-    safety: float = 4.0
+    safety: float = 2.0
     solves: ClassVar[tuple[type[Equations], ...]] = (StepMap, CollocationEquations)
 
     def __post_init__(self) -> None:

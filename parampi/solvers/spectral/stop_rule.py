@@ -14,11 +14,10 @@ sensitivities `P[j] = |dx_N / dx_j|`, the largest of all shells of modes, carry 
     |x_N - serial x_N|  ~  | sum_p q[p] sum_l P[p+l+1] |denoised_weight[p+l,l]| |delta_s[p]| |,     norm over the shells s.
 
 How the sum is taken is said in `ErrorAccumulator`. It is relative to the norm of the member's own field, as the denoised field
-of its last point has it, whose uncertainty is the posterior variance of the model.
+of the window's last point has it, whose uncertainty is the posterior variance of the model.
 
 A point is accepted where `safety` times the estimate is within the share of the tolerance up to it. The tolerance is spent
-along the chain in proportion to the error that typical changes of the points would make. What is beyond it already cannot be
-mended: points are then accepted that add no more than `FAIR` of their own share. The rule estimates; it is no bound.
+along the chain in proportion to the error that typical changes of the points would make. The rule estimates; it is no bound.
 """
 
 from dataclasses import dataclass, field
@@ -41,8 +40,6 @@ LEAST = 5e-3
 UNTRIED = 0.25
 """Least share that is assumed of a point in its second sweep, and `TRIED` of that with every further sweep."""
 TRIED = 0.3
-FAIR = 0.5
-"""Share of the tolerance of its own that a point may add where more is spent than it should be."""
 SMALLEST = 1e-3
 """Least size of a field that is assumed, relative to a typical one."""
 ROUNDING = 1e-14
@@ -133,18 +130,19 @@ class SpectralStopRule:
         if self.accumulator is None:
             self.begin(len(first), int(lengths.max()))
         assert self.accumulator is not None
-        points, columns = len(measured.changes), np.arange(len(first))
+        points = len(measured.changes)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
-        lost = self.losses(measured.stop_statistics[:-1], first, inside, steps)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
-        errors = self.accumulator.after(lost, first) / size
-        within = inside & (self.allowed(errors, measured.error_estimate, steps) | self.fair(lost / size[:, None], first, steps))
+        lost = self.losses(measured.stop_statistics[:-1], first, inside, steps) / size[:, None]
+        allowed = np.maximum(self.budget[steps + 1], self.safety * self.accumulator.total())
+        within = inside & (self.safety * self.accumulator.after(lost, first) <= allowed)
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
-        self.accumulator.enter(lost, first, slides)
-        after = np.where(slides > 0, errors[np.maximum(slides - 1, 0), columns], measured.error_estimate)
-        return Verdict(slides.astype(np.int64), after)
+        self.accumulator.enter(lost, size, first, slides)
+        return Verdict(
+            slides.astype(np.int64), np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
+        )
 
     def losses(self, statistics: Floats, first: Integers, inside: NDArray[np.bool_], steps: Integers) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen."""
@@ -173,18 +171,6 @@ class SpectralStopRule:
         steps = np.minimum(first + last, self.sensitivity.steps - 1)
         size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
         return np.maximum(size, SMALLEST * self.typical)
-
-    def allowed(self, errors: Floats, former: Floats, steps: Integers) -> NDArray[np.bool_]:
-        """Return where (n, m) the estimates are within what may be spent, or no more than was spent before."""
-        within: NDArray[np.bool_] = self.safety * errors <= np.maximum(self.budget[steps + 1], self.safety * former)
-        return within
-
-    def fair(self, lost: Floats, first: Integers, steps: Integers) -> NDArray[np.bool_]:
-        """Return where (n, m) a window adds no more, up to a point, than `FAIR` of what may be spent in it."""
-        added = np.sqrt(over_shells(np.cumsum(lost, axis=0) ** 2))
-        own = self.budget[steps + 1] - self.budget[np.minimum(first, self.sensitivity.steps)]
-        within: NDArray[np.bool_] = self.safety * added <= FAIR * own
-        return within
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
