@@ -101,7 +101,7 @@ class BoundSpectral(Spectral):
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         if not equations.causal:
-            return LastChange(tolerance, self.safety / 2)
+            return LastChange(tolerance, self.safety)
         if not bool(equations.evaluated.all()):
             # velocities are not denoised, and so tell nothing of the error
             return Solver.rule(self, equations, sigma_data, tolerance)
