@@ -139,7 +139,7 @@ def log_uniform_number(rng: random.Random, lowest: float, highest: float) -> flo
 class MemberRecord:
     """How one member of a draw ended.
 
-    asked     share of the draw's tolerance that the solver was asked for, 1 or a tenth
+    share     of the draw's tolerance that the solver was given, 1 or a tenth
     error     relative L2 error against the serial run: relative to the member's own norm
     estimate  the run's own estimate of it
     rounds, evaluations   what the member cost
@@ -149,7 +149,7 @@ class MemberRecord:
 
     draw: Draw
     member: int
-    asked: float
+    share: float
     error: float
     estimate: float
     rounds: int
@@ -159,7 +159,7 @@ class MemberRecord:
 
     @property
     def ratio(self) -> float:
-        """Error / tolerance, that of the draw whatever was asked for."""
+        """Error / tolerance, that of the draw whatever the solver was given."""
         return self.error / self.draw.tolerance
 
 
@@ -178,13 +178,13 @@ class DrawnRun:
         serial = engine_for(problem, Serial(), SerialGroup()).run()
         return cls(draw, problem, SOLVERS[draw.solver](subject), serial)
 
-    def records(self, asked: tuple[float, ...] = (1.0,)) -> list[MemberRecord]:
+    def records(self, shares: tuple[float, ...] = (1.0,)) -> list[MemberRecord]:
         """Run by the solver's own rule for these shares of the tolerance, the whole first; returns how each member ended.
 
         An oracle may also stop where the rule did, within the tolerance: it never needs more rounds than that.
         """
         oracle = oracle_rounds(self.problem, self.solver, self.serial, self.draw.window, self.draw.tolerance)
-        records = [record for share in asked for record in self.judged(share)]
+        records = [record for share in shares for record in self.judged(share)]
         if oracle is None:
             return records
         for record in records:
@@ -192,9 +192,9 @@ class DrawnRun:
                 oracle[record.member] = min(oracle[record.member], record.rounds)
         return [replace(record, oracle=int(oracle[record.member])) for record in records]
 
-    def judged(self, asked: float) -> Iterator[MemberRecord]:
+    def judged(self, share: float) -> Iterator[MemberRecord]:
         """Run by the solver's own rule for a share of the tolerance, and yield how each member ended."""
-        options = EngineOptions(tolerance=asked * self.draw.tolerance, window=self.draw.window)
+        options = EngineOptions(tolerance=share * self.draw.tolerance, window=self.draw.window)
         engine = engine_for(self.problem, self.solver, SerialGroup(), options)
         errors, history = relative(engine.run(), self.serial).tolist(), engine.history
         flags = getattr(history, "bistable", None)
@@ -203,7 +203,7 @@ class DrawnRun:
             yield MemberRecord(
                 draw=self.draw,
                 member=m,
-                asked=asked,
+                share=share,
                 error=math.inf if math.isnan(error) else error,
                 estimate=float(history.error_estimate[m]),
                 rounds=int(history.rounds[m]),

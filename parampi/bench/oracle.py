@@ -85,8 +85,8 @@ class TrueErrors:
         """Keep nothing: a round's fields are all that counts."""
 
     def judge(self, measured: RoundMeasures) -> Verdict:
-        """Return the verdict on a round, by bisection over the prefixes of each member's window. The first point swept comes
-        from a frozen one: it is exact and always accepted."""
+        """Return the verdict on a round, by bisection over the prefixes of each member's window. The first point swept is
+        always accepted, as by the solvers' own rules."""
         first = measured.first
         longest, slides = measured.lengths.copy(), np.minimum(measured.lengths, 1)
         while (undecided := np.flatnonzero(slides < longest)).size:

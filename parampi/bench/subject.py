@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from parampi.bench.families import FAMILIES, statistics_of
 from parampi.bench.known import known_statistics
 from parampi.diffusion.denoisers import Denoiser
-from parampi.diffusion.exact import PROBLEMS
+from parampi.diffusion.exact import PROBLEMS, Problem
 from parampi.solvers.spectral.prior import SpectralPrior
 
 
@@ -29,32 +29,19 @@ class Subject:
 
 def closed_form(name: str) -> Subject:
     problem = PROBLEMS[name]()
-    return Subject(
-        name=name,
-        denoiser=problem,
-        exact=problem,
-        shape=tuple(problem.shape),
-        statistics=known_statistics(problem),
-        lowest=0.002,
-        highest=80.0,
-        batch=64,
-    )
+    return exactly(name, problem, known_statistics(problem), lowest=0.002, batch=64)
 
 
 @cache
 def of_family(name: str) -> Subject:
     """Return a family on which the tolerance is judged."""
-    problem = FAMILIES[name]()
-    return Subject(
-        name=name,
-        denoiser=problem,
-        exact=problem,
-        shape=tuple(problem.shape),
-        statistics=statistics_of(name),
-        lowest=1e-5,
-        highest=80.0,
-        batch=256,
-    )
+    return exactly(name, FAMILIES[name](), statistics_of(name), lowest=1e-5, batch=256)
+
+
+def exactly(name: str, problem: Problem, statistics: SpectralPrior | None, *, lowest: float, batch: int) -> Subject:
+    """Return a problem whose denoiser is exact as it is."""
+    shape = tuple(problem.shape)
+    return Subject(name, problem, problem, shape, statistics, lowest=lowest, highest=80.0, batch=batch)
 
 
 class OneCase(nn.Module):

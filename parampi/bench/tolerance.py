@@ -31,7 +31,7 @@ Report = Callable[[Draw, Exception | None], None]
 class ToleranceRow:
     """Members of runs that have `name` in common.
 
-    asked      share of the tolerance that solvers were asked for; errors are judged by the whole
+    share      of the tolerance that solvers were given; errors are judged by the whole
     above      share of the members that ended above their tolerance, and the same of those not flagged, None where all are
     flagged    share of the members
     worst      largest error / tolerance of a member not flagged
@@ -43,7 +43,7 @@ class ToleranceRow:
 
     by: str
     name: str
-    asked: float
+    share: float
     members: int
     above: float
     above_unflagged: float | None
@@ -55,7 +55,7 @@ class ToleranceRow:
     over: float | None
 
     @classmethod
-    def of(cls, by: str, name: str, asked: float, records: Sequence[MemberRecord]) -> "ToleranceRow":
+    def of(cls, by: str, name: str, share: float, records: Sequence[MemberRecord]) -> "ToleranceRow":
         """Return the row of some records, at least one."""
         plain = [record for record in records if record.bistable is None]
         estimated = [record.estimate / max(record.error, ROUNDING) for record in records if record.estimate > 0]
@@ -63,7 +63,7 @@ class ToleranceRow:
         return cls(
             by=by,
             name=name,
-            asked=asked,
+            share=share,
             members=len(records),
             above=mean(record.ratio > 1 for record in records),
             above_unflagged=mean(record.ratio > 1 for record in plain) if plain else None,
@@ -148,29 +148,29 @@ def measure(
 
 def rows_of(records: Iterable[MemberRecord]) -> list[ToleranceRow]:
     """Return a row for each name of each group that has members, of all, and of the medians over families; for each share
-    of the tolerance that was asked for."""
+    of the tolerance that solvers were given."""
     shares: dict[float, list[MemberRecord]] = {}
     for record in records:
-        shares.setdefault(record.asked, []).append(record)
-    return [row for asked, members in shares.items() for row in rows_of_share(asked, members)]
+        shares.setdefault(record.share, []).append(record)
+    return [row for share, members in shares.items() for row in rows_of_share(share, members)]
 
 
-def rows_of_share(asked: float, records: Sequence[MemberRecord]) -> list[ToleranceRow]:
+def rows_of_share(share: float, records: Sequence[MemberRecord]) -> list[ToleranceRow]:
     rows = []
     for by, (names, name_of) in GROUPS.items():
         groups = [(name, [record for record in records if name_of(record.draw) == name]) for name in names]
-        rows += [ToleranceRow.of(by, name, asked, members) for name, members in groups if members]
+        rows += [ToleranceRow.of(by, name, share, members) for name, members in groups if members]
     families = [row for row in rows if row.by == "family"]
-    return [*rows, ToleranceRow.medians("median of families", families), ToleranceRow.of("all", "all", asked, records)]
+    return [*rows, ToleranceRow.medians("median of families", families), ToleranceRow.of("all", "all", share, records)]
 
 
 def to_markdown(rows: Sequence[ToleranceRow]) -> str:
     """Return a table for each group, with those of a tenth after those of the whole tolerance."""
-    shares = list(dict.fromkeys(row.asked for row in rows))
+    shares = list(dict.fromkeys(row.share for row in rows))
     tables = []
-    for asked in shares:
-        title = [f"Asked for {asked:g} of the tolerance:"] if len(shares) > 1 else []
-        groups = {by: [row for row in rows if row.by == by and row.asked == asked] for by in (*GROUPS, "all")}
+    for share in shares:
+        title = [f"Asked for {share:g} of the tolerance:"] if len(shares) > 1 else []
+        groups = {by: [row for row in rows if row.by == by and row.share == share] for by in (*GROUPS, "all")}
         tables += [*title, *(table(by, members) for by, members in groups.items() if members)]
     return "\n\n".join(tables)
 

@@ -34,12 +34,12 @@ DRAW = Draw(
 )
 
 
-def record(error, *, bistable=None, oracle=None, asked=1.0, draw=DRAW):
-    return MemberRecord(draw, 0, asked, error, 2 * error, 6, 60, bistable, oracle)
+def record(error, *, bistable=None, oracle=None, share=1.0, draw=DRAW):
+    return MemberRecord(draw, 0, share, error, 2 * error, 6, 60, bistable, oracle)
 
 
-def row_of(rows, name, by="all", asked=1.0):
-    (row,) = [row for row in rows if (row.by, row.name, row.asked) == (by, name, asked)]
+def row_of(rows, name, by="all", share=1.0):
+    (row,) = [row for row in rows if (row.by, row.name, row.share) == (by, name, share)]
     return row
 
 
@@ -85,7 +85,7 @@ def test_rows_count_members():
             record(2.0, bistable=0.3, oracle=6),
             record(math.inf, draw=other),
             record(1e-5, draw=other),
-            record(1e-5, asked=TENTH),
+            record(1e-5, share=TENTH),
         ]
     )
     everything = row_of(rows, "all")
@@ -96,7 +96,7 @@ def test_rows_count_members():
     assert row_of(rows, "bumps", "family").oracle is None and row_of(rows, "4", "window").members == 2
     assert row_of(rows, DECADES[0], "tolerance").members == 3 and row_of(rows, DECADES[2], "tolerance").members == 2
     assert row_of(rows, "median of families").above == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert row_of(rows, "all", asked=TENTH).members == 1
+    assert row_of(rows, "all", share=TENTH).members == 1
     assert row_of(rows_of([replace(record(1e-9), estimate=0.0)]), "all").estimate is None  # an exact run
     assert json.loads(to_json(rows))[0]["members"] == 2 and "Asked for 0.1 of the tolerance" in to_markdown(rows)
 
@@ -138,7 +138,7 @@ def test_long_runs_in_windows_have_no_oracle():
 
 
 def test_runs_that_fail_are_reported_and_left_out(monkeypatch):
-    def fail(run, asked):
+    def fail(run, share):
         raise NonFiniteError(0, 1, 2.0, 3)
 
     monkeypatch.setattr(DrawnRun, "records", fail)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,6 +57,13 @@ class Sensitivity:
             squares.numpy(), table, logarithms.numpy(),
         )  # fmt: skip
 
+    @cached_property
+    def worst_weights(self) -> Floats:
+        """Worst-case errors (N, K) of steps per change of a point that they read; linearly propagated changes are exact to
+        rounding."""
+        weights: Floats = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
+        return weights
+
     @property
     def steps(self) -> int:
         return len(self.denoised_weight)
@@ -72,7 +80,7 @@ class Sensitivity:
         indices = first + np.arange(points + taps)[:, None]
         within = np.minimum(indices[:points], steps - 1)
         rows = self.beyond(np.minimum(indices, steps), self.variance(within, inside, ratio)) * (indices <= steps)[..., None]
-        response = np.minimum(self.response[within] * np.where(ratio > 0, ratio, 1.0) + bent[..., None], STEEPEST)
+        response = np.minimum(self.responses(within, ratio) + bent[..., None], STEEPEST)
         for j in range(points - 1, -1, -1):
             total = np.zeros_like(rows[j])
             for tap in range(taps):
@@ -83,11 +91,16 @@ class Sensitivity:
         largest: Floats = np.abs(rows).max(2, keepdims=True)
         return largest
 
+    def responses(self, within: Integers, ratio: Floats) -> Floats:
+        """Return the learned responses (n, m, S) of points, from their ratios to the model's, 0 where nothing is learned."""
+        responses: Floats = self.response[within] * np.where(ratio > 0, ratio, 1.0)
+        return responses
+
     def variance(self, within: Integers, inside: NDArray[np.bool_], ratio: Floats) -> Floats:
         """Return the logarithms of the variances (m, S) of Gaussian data that respond as has been learned in the windows, the
         largest of all points; the model's where nothing has been learned."""
         squares = self.squares[within][..., None]
-        response = np.clip(self.response[within] * np.where(ratio > 0, ratio, 1.0), 0.0, 1 - EPSILON)
+        response = np.clip(self.responses(within, ratio), 0.0, 1 - EPSILON)
         variance = np.maximum(squares * response / (1 - response), 1e-300)
         measured = inside[..., None] & (ratio > 0) & (ratio != 1)
         logarithm = np.where(measured | ~measured.any(0), np.log(variance), -np.inf)
@@ -103,9 +116,8 @@ class Sensitivity:
         return passed
 
     def reach(self, steps: Integers, delta: Floats) -> Floats:
-        """Return the worst-case errors (n, m, S) of steps from changes (n, m, S) of their own points; linearly propagated
-        changes are exact to rounding."""
-        weights = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
+        """Return the worst-case errors (n, m, S) of steps from changes (n, m, S) of their own points."""
+        weights = self.worst_weights
         total: Floats = weights[steps, 0][..., None] * delta
         for tap in range(1, min(self.taps, len(delta))):
             total[tap:] += weights[steps[tap:], tap][..., None] * delta[:-tap]
@@ -114,7 +126,7 @@ class Sensitivity:
     def carried(self, steps: Integers, delta: Floats, learned: Floats) -> Floats:
         """Return the worst-case errors (n, m, S) at the last point that changes (n, m, S) of points make in all steps that
         read them: a multistep sampler reads a point again after it is frozen."""
-        weights, points = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight), len(delta)
+        weights, points = self.worst_weights, len(delta)
         total = np.zeros_like(delta)
         for tap in range(self.taps):
             step = np.minimum(steps + tap, self.steps - 1)
