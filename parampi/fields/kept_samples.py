@@ -5,26 +5,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields.moments import Samples, StoredSamples, Team, share
+from parampi.fields.moments import Samples, StoredSamples, Team, evenly_spread, share
 
 Floats = NDArray[np.floating[Any]]
 
 
 class KeptSamples:
     """Fields (N, C, H, W) of which up to `most` samples, evenly spread, are kept in float32 as they pass, so that no large
-    chunk is unpacked a second time for one of them."""
+    chunk is unpacked a second time for one of them.
+
+    numbers  of the samples that are kept
+    """
 
     def __init__(self, fields: Samples, most: int):
         self.fields = fields
         self.shape = fields.shape
-        self.most = most
+        self.numbers = np.flatnonzero(evenly_spread(self.shape[0], most)).tolist() if most else []
         self.kept: dict[int, NDArray[np.float32]] = {}
-
-    @property
-    def numbers(self) -> list[int]:
-        """Samples that are kept."""
-        samples = self.shape[0]
-        return np.unique(np.linspace(0, samples - 1, min(self.most, samples)).round().astype(int)).tolist() if self.most else []
 
     def __getitem__(self, samples: slice, /) -> Any:
         """Read samples, and keep those that are to be kept."""
