@@ -43,6 +43,7 @@ class WindowEngine(Engine):
         self.iteration = self.solver.iteration(equations, sigma_data)
         if options.mode == "bitwise":
             self.iteration.make_bitwise()
+        self.iteration.learned = torch.zeros(len(problem.members), self.iteration.learns, dtype=torch.float64)
         size, ends = self.solver.window(options.window, equations), self.solver.ends(options.window, equations)
         self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size=size, ends=ends)
         self.noise = NoiseCache(self.slice)
@@ -149,6 +150,8 @@ class WindowEngine(Engine):
         verdict = self.rule.judge(
             RoundMeasures(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
         )
+        if self.iteration.learns and verdict.learned is not None:
+            self.iteration.learned.copy_(torch.from_numpy(verdict.learned))
         evaluations = calls[first + lengths] - calls[first]
         entry = Round(
             number=self.number,
@@ -162,6 +165,8 @@ class WindowEngine(Engine):
 
     def move_on(self, slides: Integers) -> None:
         if slides.any():
+            if self.iteration.learns:
+                self.group.broadcast(self.iteration.learned.numpy())
             old = self.slide(self.first + slides)
             self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
 
@@ -186,6 +191,8 @@ class WindowEngine(Engine):
         numbers |= named("rule", ((name, torch.tensor(values)) for name, values in self.rule.state().items()))
         if self.guess.reads_latest:
             numbers["latest"] = self.guess.latest
+        if self.iteration.learns:
+            numbers["learned"] = self.iteration.learned
         return EngineState(np.ones(len(self.first), np.bool_), fields, numbers)
 
     def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
@@ -201,6 +208,8 @@ class WindowEngine(Engine):
             self.rule.load({name: values.numpy() for name, values in unnamed("rule", state.numbers).items()})
         if self.guess.reads_latest:
             self.guess.latest = state.numbers["latest"].to(self.guess.latest)
+        if self.iteration.learns:
+            self.iteration.learned = state.numbers["learned"].to(self.iteration.learned)
         self.slice.load(state)
         self.denoised.load(state)
         self.noise.forget()

@@ -62,10 +62,12 @@ class RoundMeasures:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Points by which each member's window slides, and its error estimate so far; both (member,)."""
+    """Points by which each member's window slides, and its error estimate so far; both (member,). `learned` (member, k) is what
+    an iteration that learns from the rule takes into the next sweep."""
 
     slides: Integers
     error_estimate: Floats
+    learned: Floats | None = None
 
 
 RuleState = dict[str, Floats]

@@ -129,11 +129,15 @@ class Iteration(ABC):
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
     stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
+    learns     how many numbers per member the iteration takes from the stop rule's verdicts
+    learned    (m, learns) float64 on the CPU, these numbers after the last verdict, on all ranks; 0 before the first
     bitwise    whether bits must not depend on the number of rows: library kernels are then called row by row
     """
 
     memory: dict[str, Tensor]
     stop_statistics: Tensor
+    learned: Tensor
+    learns: int = 0
     bitwise: bool = False
     loses: bool = False
     passes_on: bool = False
@@ -141,6 +145,7 @@ class Iteration(ABC):
     def __init__(self) -> None:
         self.memory = {}
         self.stop_statistics = torch.zeros(0, 0, 0, dtype=torch.float64)
+        self.learned = torch.zeros(0, 0, dtype=torch.float64)
 
     def state(self) -> dict[str, Tensor]:
         """Return all that is kept from sweep to sweep, rows (n, m, ...) of the points a rank makes."""

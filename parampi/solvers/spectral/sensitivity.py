@@ -64,6 +64,13 @@ class Sensitivity:
         weights: Floats = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
         return weights
 
+    @cached_property
+    def variance_logarithms(self) -> Floats:
+        """The logarithms of the model's variances (S,)."""
+        response = np.clip(self.response[0], 1e-300, 1 - EPSILON)
+        logarithms: Floats = np.log(self.squares[0] * response / (1 - response))
+        return logarithms
+
     @property
     def steps(self) -> int:
         return len(self.denoised_weight)
@@ -79,7 +86,9 @@ class Sensitivity:
         steps, (points, taps) = self.steps, (len(inside), self.taps)
         indices = first + np.arange(points + taps)[:, None]
         within = np.minimum(indices[:points], steps - 1)
-        rows = self.beyond(np.minimum(indices, steps), self.variance(within, inside, ratio)) * (indices <= steps)[..., None]
+        shown, measured = self.variances(within, inside, ratio)
+        widest = np.where(measured | ~measured.any(0), shown, -np.inf).max(0)
+        rows = self.beyond(np.minimum(indices, steps), widest) * (indices <= steps)[..., None]
         response = np.minimum(self.responses(within, ratio) + bent[..., None], STEEPEST)
         for j in range(points - 1, -1, -1):
             total = np.zeros_like(rows[j])
@@ -92,20 +101,18 @@ class Sensitivity:
         return largest
 
     def responses(self, within: Integers, ratio: Floats) -> Floats:
-        """Return the learned responses (n, m, S) of points, from their ratios to the model's, 0 where nothing is learned."""
-        responses: Floats = self.response[within] * np.where(ratio > 0, ratio, 1.0)
+        """Return the learned responses (n, m, S) of points, from their ratios to the model's, where 0 stands for 1 and negative
+        ratios for those that were inherited."""
+        responses: Floats = self.response[within] * np.where(ratio == 0, 1.0, np.abs(ratio))
         return responses
 
-    def variance(self, within: Integers, inside: NDArray[np.bool_], ratio: Floats) -> Floats:
-        """Return the logarithms of the variances (m, S) of Gaussian data that respond as has been learned in the windows, the
-        largest of all points; the model's where nothing has been learned."""
+    def variances(self, within: Integers, inside: NDArray[np.bool_], ratio: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the logarithms of the variances (n, m, S) of Gaussian data that respond as points have learned, and which of
+        them have been learned."""
         squares = self.squares[within][..., None]
         response = np.clip(self.responses(within, ratio), 0.0, 1 - EPSILON)
         variance = np.maximum(squares * response / (1 - response), 1e-300)
-        measured = inside[..., None] & (ratio > 0) & (ratio != 1)
-        logarithm = np.where(measured | ~measured.any(0), np.log(variance), -np.inf)
-        largest: Floats = logarithm.max(0)
-        return largest
+        return np.log(variance), inside[..., None] & (ratio > 0)
 
     def beyond(self, points: Integers, logarithm: Floats) -> Floats:
         """Return dx_N / dx of points (n, m), (n, m, S), for Gaussian data of variances whose logarithms are given (m, S)."""

@@ -40,6 +40,12 @@ LEAST = 5e-3
 UNTRIED = 0.25
 """Least share that is assumed of a point in its second sweep, and `TRIED` of that with every further sweep."""
 TRIED = 0.3
+FORGOTTEN = 1.2
+"""Factor by which the share that is assumed grows with every window that knows none."""
+KEPT = 0.7
+"""Share of an inherited logarithm that a round keeps."""
+FARTHEST = 9.0
+"""Largest logarithm of a variance that is inherited, relative to the model's."""
 SMALLEST = 1e-3
 """Least size of a field that is assumed, relative to a typical one."""
 ROUNDING = 1e-14
@@ -50,7 +56,7 @@ class SpectralStopRule:
     """Rule that accepts points while the estimated error is within the share of the tolerance up to them.
 
     Stop statistics of a round: per shell of modes, squares of changes and of residuals, and the ratios of the learned responses
-    to the model's; then squares of the denoised fields, (3 S + 1, n, m).
+    to the model's, negative where they are inherited; then squares of the denoised fields, (3 S + 1, n, m).
 
     sensitivity   of the chain
     uncertain     (N,) posterior variance of a whole field at each point
@@ -59,6 +65,8 @@ class SpectralStopRule:
     accumulator   error at the last point that frozen points leave; None before the first round
     reached       (N, m, S) reach of the last sweep
     sweeps        (N, m) sweeps that each point has been in
+    usual         (m,) share of the worst case that came true where it was last known
+    inherited     (m, S) logarithms of the variances that points which enter inherit, relative to the model's
     """
 
     sensitivity: Sensitivity
@@ -72,6 +80,8 @@ class SpectralStopRule:
     budget: Floats = field(default_factory=lambda: np.zeros(0))
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    inherited: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    usual: Floats = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def of(
@@ -105,13 +115,16 @@ class SpectralStopRule:
     def state(self) -> RuleState:
         if self.accumulator is None:
             return {}
-        return {**self.accumulator.state(), "reached": np.moveaxis(self.reached, 1, 0), "sweeps": self.sweeps.T}
+        reached = np.moveaxis(self.reached, 1, 0)
+        learned = {"inherited": self.inherited, "usual": self.usual}
+        return {**self.accumulator.state(), **learned, "reached": reached, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
         if self.accumulator is None:
             raise TypeError("begin before loading")
         self.accumulator.load(state)
         self.reached, self.sweeps = np.moveaxis(state["reached"], 0, 1).copy(), state["sweeps"].T.copy()
+        self.inherited, self.usual = state["inherited"].copy(), state["usual"].copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
@@ -120,6 +133,7 @@ class SpectralStopRule:
         self.budget = self.tolerance * spent_in_stretches(self.spent, self.accumulator.stretch)
         self.reached = np.full((steps, members, self.shells), np.nan)
         self.sweeps = np.zeros((steps, members))
+        self.inherited, self.usual = np.zeros((members, self.shells)), np.ones(members)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -140,9 +154,9 @@ class SpectralStopRule:
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, size, first, slides)
-        return Verdict(
-            slides.astype(np.int64), np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
-        )
+        self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
+        after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
+        return Verdict(slides.astype(np.int64), after, self.inherited)
 
     def losses(self, statistics: Floats, first: Integers, inside: NDArray[np.bool_], steps: Integers) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen."""
@@ -151,12 +165,24 @@ class SpectralStopRule:
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         columns, chain = np.arange(members), self.sensitivity
         before, growth = self.reached[steps, columns], np.abs(chain.passed[steps + 1]).max(2, keepdims=True)
-        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(*self.measured(residual, before, growth, inside)))
         learned = chain.learned(first, inside, ratio, bent)
-        share = np.maximum(self.share(residual, before, learned[1 : points + 1], inside), self.untried(steps, inside))
+        shares, known = self.measured(residual, before, learned[1 : points + 1], inside)
+        share = np.maximum(self.share(shares, known), self.untried(steps, inside))
+        self.remember(shares, known)
         self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = chain.reach(steps, delta)[inside]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * chain.carried(steps, delta, learned)
         return lost
+
+    def inherit(self, ratios: Floats, steps: Integers, inside: NDArray[np.bool_]) -> None:
+        """Let points that enter inherit the variance which the last point that has measured one shows; ratios (S, n, m)."""
+        chain = self.sensitivity
+        shown, measured = chain.variances(steps, inside, np.moveaxis(ratios, 0, 2))
+        places = np.where(measured, np.arange(len(inside))[:, None, None], -1).max(0)
+        last = np.take_along_axis(shown, np.maximum(places, 0)[None], axis=0)[0]
+        relative = np.clip(last - chain.variance_logarithms, -FARTHEST, FARTHEST)
+        kept = np.where(self.inherited == 0, 0.0, KEPT)
+        self.inherited = np.where(places >= 0, kept * self.inherited + (1 - kept) * relative, self.inherited)
 
     def untried(self, steps: Integers, inside: NDArray[np.bool_]) -> Floats:
         """Return the least shares (n, m) to assume of points, and count their sweep."""
@@ -172,16 +198,26 @@ class SpectralStopRule:
         size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
         return np.maximum(size, SMALLEST * self.typical)
 
-    def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
-        """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
+    def measured(
+        self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the shares (n, m) of the worst case that came true, and where they are known."""
         came, could = (np.sqrt(over_shells((passed * numbers) ** 2)) for numbers in (residual, before))
         known = inside & (could > ROUNDING * self.typical)
         known[:1] = False
-        shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
-        filled = nearest(shares, known)
+        return np.where(known, came / np.where(known, could, 1.0), 1.0), known
+
+    def share(self, shares: Floats, known: NDArray[np.bool_]) -> Floats:
+        """Return the largest share (n, m) of points and their neighbours; where a window knows none, the usual one."""
+        filled = np.where(known.any(0), nearest(shares, known), self.usual)
         padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
         widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
         return widest
+
+    def remember(self, shares: Floats, known: NDArray[np.bool_]) -> None:
+        """Keep each member's largest share of the window, for windows all of whose points are new."""
+        largest = np.maximum(np.where(known, shares, 0.0).max(0), UNTRIED)
+        self.usual = np.where(known.any(0), np.minimum(largest, 1.0), np.minimum(self.usual * FORGOTTEN, 1.0))
 
 
 def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:

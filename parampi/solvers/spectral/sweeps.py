@@ -31,10 +31,13 @@ class SpectralModel:
     variance: Tensor
     mean: Tensor
 
-    def response(self, levels: Tensor) -> Tensor:
-        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1)."""
+    def response(self, levels: Tensor, logarithm: Tensor | None = None) -> Tensor:
+        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times exp(logarithm) (m, S) of shells."""
+        variance = self.variance
+        if logarithm is not None:
+            variance = variance * self.basis.spread(logarithm.exp()).to(levels)
         # noise and data may both be 0, as may be the numbers of steps that are in no window
-        return torch.where(self.variance > 0, self.variance / (self.variance + levels**2), levels.new_zeros(()))
+        return torch.where(variance > 0, variance / (variance + levels**2), levels.new_zeros(()))
 
     def shells(self) -> tuple[Tensor, Tensor]:
         """Return the mean variance and degrees of freedom (S,) of the shells."""
@@ -66,7 +69,9 @@ class SpectralSweeps(Iteration):
     def __init__(self, model: SpectralModel, secants: bool, local: bool = False, *, ridge: float = 1e-3, most: float = 1.0):
         super().__init__()
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
-        self.freedom = model.shells()[1]
+        self.variances, self.freedom = model.shells()
+        self.learns = model.basis.shells if secants else 0
+        self.own = torch.ones(())
         self.local = LocalSecants(model.basis, local)
 
     def make_bitwise(self) -> None:
@@ -86,7 +91,7 @@ class SpectralSweeps(Iteration):
         """Move the model's tables to the device and dtype of the fields."""
         if self.model.variance.device != like.device or self.model.variance.dtype != like.dtype:
             self.model = self.model.to(like.device, like.dtype)
-            self.freedom = self.freedom.to(like.device)
+            self.freedom, self.variances = self.freedom.to(like.device), self.variances.to(like.device)
             self.local = LocalSecants(self.model.basis, self.local.average is not None)
 
     def guess(self, entry: GuessContext) -> Tensor:
@@ -94,7 +99,8 @@ class SpectralSweeps(Iteration):
         self.placed(entry.x)
         taps, basis = len(entry.state), self.model.basis
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
-        response = self.model.response(self.flat(entry.levels))
+        inherited = self.learned.to(entry.x.device) if self.learns else None
+        response = self.model.response(self.flat(entry.levels), inherited)
         known = basis.forward(entry.x)
         fresh = sum(denoised_weight * (1 - response)) * self.model.mean
         if isinstance(entry.fresh, Tensor):
@@ -117,7 +123,8 @@ class SpectralSweeps(Iteration):
         learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
         denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
         sizes = self.total(basis.shell_sums(denoised**2))
-        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned * (self.flat(sweep.scale) > 0), sizes]
+        learned = torch.where(self.own > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
+        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned, sizes]
         self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
 
@@ -164,6 +171,8 @@ class SpectralSweeps(Iteration):
             nothing = {"swept": x.new_zeros((*x.shape[:2], 1)), "residual": torch.zeros_like(residual)}
             self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
         last, swept = self.memory, self.memory["swept"]
+        self.own = swept
+        last = {**last, "ratio": self.heirs(sweep, last["ratio"])}
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, self.ratio(last["ratio"]))
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
@@ -173,6 +182,12 @@ class SpectralSweeps(Iteration):
         expected = self.response_at(sweep, 0) * dx
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
         self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
+
+    def heirs(self, sweep: Sweep, ratio: Tensor) -> Tensor:
+        """Return ratios (n, m, S), where they are 0 those of the variances that new points inherit."""
+        squares, factor = self.flat(sweep.levels[0]).double() ** 2, self.learned.to(ratio.device).exp()
+        share = torch.where(self.variances > 0, self.variances / (self.variances + squares), 0.0)
+        return torch.where(ratio == 0, factor / (1 + (factor - 1) * share), ratio)
 
     def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
         """Return the secant ratios (n, m, S) of changes dx and dd (n, m, M) of states and denoised fields."""
