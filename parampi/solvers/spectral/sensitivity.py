@@ -21,6 +21,7 @@ PER_DECADE = 4
 BEYOND = 1e3
 """Factor by which tabulated variances reach beyond the squares of the noise levels."""
 EPSILON = 2.0**-52
+TINY = 1e-300
 LOG10 = math.log(10)
 
 
@@ -64,13 +65,6 @@ class Sensitivity:
         weights: Floats = np.abs(self.denoised_weight) + EPSILON * np.abs(self.state_weight)
         return weights
 
-    @cached_property
-    def variance_logarithms(self) -> Floats:
-        """The logarithms of the model's variances (S,)."""
-        response = np.clip(self.response[0], 1e-300, 1 - EPSILON)
-        logarithms: Floats = np.log(self.squares[0] * response / (1 - response))
-        return logarithms
-
     @property
     def steps(self) -> int:
         return len(self.denoised_weight)
@@ -87,7 +81,7 @@ class Sensitivity:
         indices = first + np.arange(points + taps)[:, None]
         within = np.minimum(indices[:points], steps - 1)
         shown, measured = self.variances(within, inside, ratio)
-        widest = np.where(measured | ~measured.any(0), shown, -np.inf).max(0)
+        widest = np.log(np.where(measured | ~measured.any(0), shown, TINY).max(0))
         rows = self.beyond(np.minimum(indices, steps), widest) * (indices <= steps)[..., None]
         response = np.minimum(self.responses(within, ratio) + bent[..., None], STEEPEST)
         for j in range(points - 1, -1, -1):
@@ -107,12 +101,11 @@ class Sensitivity:
         return responses
 
     def variances(self, within: Integers, inside: NDArray[np.bool_], ratio: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the logarithms of the variances (n, m, S) of Gaussian data that respond as points have learned, and which of
-        them have been learned."""
+        """Return the variances (n, m, S) of Gaussian data that respond as points have learned, and which of them have been
+        learned by the points themselves."""
         squares = self.squares[within][..., None]
         response = np.clip(self.responses(within, ratio), 0.0, 1 - EPSILON)
-        variance = np.maximum(squares * response / (1 - response), 1e-300)
-        return np.log(variance), inside[..., None] & (ratio > 0)
+        return np.maximum(squares * response / (1 - response), TINY), inside[..., None] & (ratio > 0)
 
     def beyond(self, points: Integers, logarithm: Floats) -> Floats:
         """Return dx_N / dx of points (n, m), (n, m, S), for Gaussian data of variances whose logarithms are given (m, S)."""

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from parampi.samplers import StepMap
 from parampi.solvers.spectral.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
-from parampi.solvers.spectral.sensitivity import Sensitivity, lagged
+from parampi.solvers.spectral.sensitivity import TINY, Sensitivity, lagged
 from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 
 Floats = NDArray[np.float64]
@@ -40,12 +40,10 @@ LEAST = 5e-3
 UNTRIED = 0.25
 """Least share that is assumed of a point in its second sweep, and `TRIED` of that with every further sweep."""
 TRIED = 0.3
-FORGOTTEN = 1.2
-"""Factor by which the share that is assumed grows with every window that knows none."""
 KEPT = 0.7
-"""Share of an inherited logarithm that a round keeps."""
-FARTHEST = 9.0
-"""Largest logarithm of a variance that is inherited, relative to the model's."""
+"""Share of an inherited variance that a round keeps."""
+FARTHEST = 1e4
+"""Largest factor between a variance that is inherited and the model's."""
 SMALLEST = 1e-3
 """Least size of a field that is assumed, relative to a typical one."""
 ROUNDING = 1e-14
@@ -59,17 +57,18 @@ class SpectralStopRule:
     to the model's, negative where they are inherited; then squares of the denoised fields, (3 S + 1, n, m).
 
     sensitivity   of the chain
+    variance      (S,) of the model
     uncertain     (N,) posterior variance of a whole field at each point
     spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
     typical       norm of a typical field
     accumulator   error at the last point that frozen points leave; None before the first round
     reached       (N, m, S) reach of the last sweep
     sweeps        (N, m) sweeps that each point has been in
-    usual         (m,) share of the worst case that came true where it was last known
-    inherited     (m, S) logarithms of the variances that points which enter inherit, relative to the model's
+    inherited     (m, S) variances that points which enter inherit, relative to the model's; 0 where none is known
     """
 
     sensitivity: Sensitivity
+    variance: Floats
     uncertain: Floats
     spent: Floats
     typical: float
@@ -81,7 +80,6 @@ class SpectralStopRule:
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     inherited: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    usual: Floats = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def of(
@@ -100,6 +98,7 @@ class SpectralStopRule:
         length = np.concatenate([[0.0], typical.cumsum()])
         return cls(
             sensitivity=sensitivity,
+            variance=variance.numpy(),
             uncertain=(posterior * freedom[:, None]).sum(0).numpy(),
             spent=length / max(length[-1], 1e-300),
             typical=size,
@@ -116,15 +115,14 @@ class SpectralStopRule:
         if self.accumulator is None:
             return {}
         reached = np.moveaxis(self.reached, 1, 0)
-        learned = {"inherited": self.inherited, "usual": self.usual}
-        return {**self.accumulator.state(), **learned, "reached": reached, "sweeps": self.sweeps.T}
+        return {**self.accumulator.state(), "inherited": self.inherited, "reached": reached, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
         if self.accumulator is None:
             raise TypeError("begin before loading")
         self.accumulator.load(state)
         self.reached, self.sweeps = np.moveaxis(state["reached"], 0, 1).copy(), state["sweeps"].T.copy()
-        self.inherited, self.usual = state["inherited"].copy(), state["usual"].copy()
+        self.inherited = state["inherited"].copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
@@ -133,7 +131,7 @@ class SpectralStopRule:
         self.budget = self.tolerance * spent_in_stretches(self.spent, self.accumulator.stretch)
         self.reached = np.full((steps, members, self.shells), np.nan)
         self.sweeps = np.zeros((steps, members))
-        self.inherited, self.usual = np.zeros((members, self.shells)), np.ones(members)
+        self.inherited = np.zeros((members, self.shells))
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -165,24 +163,21 @@ class SpectralStopRule:
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         columns, chain = np.arange(members), self.sensitivity
         before, growth = self.reached[steps, columns], np.abs(chain.passed[steps + 1]).max(2, keepdims=True)
-        bent = np.where(np.isnan(before).any(2), 0.0, self.share(*self.measured(residual, before, growth, inside)))
+        bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
         learned = chain.learned(first, inside, ratio, bent)
-        shares, known = self.measured(residual, before, learned[1 : points + 1], inside)
-        share = np.maximum(self.share(shares, known), self.untried(steps, inside))
-        self.remember(shares, known)
+        share = np.maximum(self.share(residual, before, learned[1 : points + 1], inside), self.untried(steps, inside))
         self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = chain.reach(steps, delta)[inside]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * chain.carried(steps, delta, learned)
         return lost
 
     def inherit(self, ratios: Floats, steps: Integers, inside: NDArray[np.bool_]) -> None:
         """Let points that enter inherit the variance which the last point that has measured one shows; ratios (S, n, m)."""
-        chain = self.sensitivity
-        shown, measured = chain.variances(steps, inside, np.moveaxis(ratios, 0, 2))
+        shown, measured = self.sensitivity.variances(steps, inside, np.moveaxis(ratios, 0, 2))
         places = np.where(measured, np.arange(len(inside))[:, None, None], -1).max(0)
         last = np.take_along_axis(shown, np.maximum(places, 0)[None], axis=0)[0]
-        relative = np.clip(last - chain.variance_logarithms, -FARTHEST, FARTHEST)
+        factor = np.clip(last / np.maximum(self.variance, TINY), 1 / FARTHEST, FARTHEST)
         kept = np.where(self.inherited == 0, 0.0, KEPT)
-        self.inherited = np.where(places >= 0, kept * self.inherited + (1 - kept) * relative, self.inherited)
+        self.inherited = np.where(places >= 0, kept * self.inherited + (1 - kept) * factor, self.inherited)
 
     def untried(self, steps: Integers, inside: NDArray[np.bool_]) -> Floats:
         """Return the least shares (n, m) to assume of points, and count their sweep."""
@@ -198,26 +193,16 @@ class SpectralStopRule:
         size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
         return np.maximum(size, SMALLEST * self.typical)
 
-    def measured(
-        self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]
-    ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the shares (n, m) of the worst case that came true, and where they are known."""
+    def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
+        """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
         came, could = (np.sqrt(over_shells((passed * numbers) ** 2)) for numbers in (residual, before))
         known = inside & (could > ROUNDING * self.typical)
         known[:1] = False
-        return np.where(known, came / np.where(known, could, 1.0), 1.0), known
-
-    def share(self, shares: Floats, known: NDArray[np.bool_]) -> Floats:
-        """Return the largest share (n, m) of points and their neighbours; where a window knows none, the usual one."""
-        filled = np.where(known.any(0), nearest(shares, known), self.usual)
+        shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
+        filled = nearest(shares, known)
         padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
         widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
         return widest
-
-    def remember(self, shares: Floats, known: NDArray[np.bool_]) -> None:
-        """Keep each member's largest share of the window, for windows all of whose points are new."""
-        largest = np.maximum(np.where(known, shares, 0.0).max(0), UNTRIED)
-        self.usual = np.where(known.any(0), np.minimum(largest, 1.0), np.minimum(self.usual * FORGOTTEN, 1.0))
 
 
 def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:

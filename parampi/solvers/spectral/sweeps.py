@@ -31,11 +31,9 @@ class SpectralModel:
     variance: Tensor
     mean: Tensor
 
-    def response(self, levels: Tensor, logarithm: Tensor | None = None) -> Tensor:
-        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times exp(logarithm) (m, S) of shells."""
-        variance = self.variance
-        if logarithm is not None:
-            variance = variance * self.basis.spread(logarithm.exp()).to(levels)
+    def response(self, levels: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times these factors (m, S) of shells."""
+        variance = self.variance if factors is None else self.variance * self.basis.spread(factors).to(levels)
         # noise and data may both be 0, as may be the numbers of steps that are in no window
         return torch.where(variance > 0, variance / (variance + levels**2), levels.new_zeros(()))
 
@@ -99,8 +97,7 @@ class SpectralSweeps(Iteration):
         self.placed(entry.x)
         taps, basis = len(entry.state), self.model.basis
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
-        inherited = self.learned.to(entry.x.device) if self.learns else None
-        response = self.model.response(self.flat(entry.levels), inherited)
+        response = self.model.response(self.flat(entry.levels), self.inherited(entry.x.device) if self.learns else None)
         known = basis.forward(entry.x)
         fresh = sum(denoised_weight * (1 - response)) * self.model.mean
         if isinstance(entry.fresh, Tensor):
@@ -172,9 +169,9 @@ class SpectralSweeps(Iteration):
             self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
         last, swept = self.memory, self.memory["swept"]
         self.own = swept
-        last = {**last, "ratio": self.heirs(sweep, last["ratio"])}
+        inherited = self.heirs(sweep, last["ratio"]) if self.learns else self.ratio(last["ratio"])
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
-        ratio = self.secant(sweep, dx, dd, self.ratio(last["ratio"]))
+        ratio = self.secant(sweep, dx, dd, inherited)
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
         self.memory = {"swept": torch.ones_like(swept), "residual": residual, "state": x, "denoised": denoised, "ratio": ratio}
         if self.local.average is None:
@@ -183,9 +180,13 @@ class SpectralSweeps(Iteration):
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
         self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
 
+    def inherited(self, device: torch.device) -> Tensor:
+        """Return the variances (m, S) that new points inherit, relative to the model's."""
+        return torch.where(self.learned == 0, 1.0, self.learned).to(device)
+
     def heirs(self, sweep: Sweep, ratio: Tensor) -> Tensor:
         """Return ratios (n, m, S), where they are 0 those of the variances that new points inherit."""
-        squares, factor = self.flat(sweep.levels[0]).double() ** 2, self.learned.to(ratio.device).exp()
+        squares, factor = self.flat(sweep.levels[0]).double() ** 2, self.inherited(ratio.device)
         share = torch.where(self.variances > 0, self.variances / (self.variances + squares), 0.0)
         return torch.where(ratio == 0, factor / (1 + (factor - 1) * share), ratio)
 
