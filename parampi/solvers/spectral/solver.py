@@ -84,7 +84,7 @@ class Spectral(Solver):
                 f"Spectral's basis = {named(self.basis)} is not the one of its statistics, {named(prior.basis)}; leave it out, "
                 f"or take statistics in that basis: SpectralPrior.from_samples(fields, basis={named(self.basis)})"
             )
-        return SpectralModel(*prior.known(shape, sigma_data))
+        return SpectralModel(*prior.known(shape, sigma_data), assumed=prior.spectrum is None)
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         one = torch.ones(1, dtype=torch.float64)

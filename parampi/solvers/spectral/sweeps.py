@@ -24,12 +24,14 @@ FLAT = 1e-26
 class SpectralModel:
     """Gaussian data that are independent in the modes of a basis: `D(x, s) = mean + c / (c + s^2) (x - mean)`.
 
-    variance c (M,) and mean (M,) of the modes, float64; c in units of what white noise of unit variance has there.
+    variance c (M,) and mean (M,) of the modes, float64; c in units of what white noise of unit variance has there. Where the
+    variances are only `assumed`, points that enter windows inherit those that the window has shown.
     """
 
     basis: Basis
     variance: Tensor
     mean: Tensor
+    assumed: bool = False
 
     def response(self, levels: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times these factors (m, S) of shells."""
@@ -44,14 +46,16 @@ class SpectralModel:
         return variance, freedom
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "SpectralModel":
-        return SpectralModel(self.basis.to(device, dtype), self.variance.to(device, dtype), self.mean.to(device, dtype))
+        basis = self.basis.to(device, dtype)
+        return replace(self, basis=basis, variance=self.variance.to(device, dtype), mean=self.mean.to(device, dtype))
 
 
 class SpectralSweeps(Iteration):
     """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
 
     Memory per point: whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` of the learned
-    response of each shell to the model's (0 for new points, which stands for 1); and the square of its last `residual`.
+    response of each shell to the model's (0 for new points, which stands for 1, or for what they inherit); and the square of
+    its last `residual`. `own` is where a point has measured its ratios itself.
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
@@ -68,7 +72,7 @@ class SpectralSweeps(Iteration):
         super().__init__()
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.variances, self.freedom = model.shells()
-        self.learns = model.basis.shells if secants else 0
+        self.learns = model.basis.shells if secants and model.assumed else 0
         self.own = torch.ones(())
         self.local = LocalSecants(model.basis, local)
 
