@@ -11,7 +11,9 @@ from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, check_choices, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, gaussian_guess, linear_model
 from parampi.solvers.picard import CHOICES
-from parampi.solvers.sweep import Iteration, Sweep, linear_correction
+from parampi.solvers.share_rule.rule import rule_for
+from parampi.solvers.stop_rules import Rule
+from parampi.solvers.sweep import Iteration, Sweep, linear_correction, residuals_and_sizes
 
 REGULAR = 1e-12
 """Regularisation of the diagonal of a Gram matrix, relative to its trace, for columns that depend on one another."""
@@ -56,6 +58,9 @@ class ParaTAA(Solver):
     def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
         return (gaussian_guess if self.guess == "gaussian" else constant_guess)(step_map, sigma_data)
 
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
+        return rule_for(equations, self.model(equations.step_map, sigma_data).slopes, sigma_data, tolerance)
+
     def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
         step_map = equations.step_map
         short = self.order is not None and self.order < step_map.steps
@@ -86,6 +91,7 @@ class Mixing(Iteration):
         self.loses = columns > 0 or order is not None
 
     def sweep(self, sweep: Sweep) -> Tensor:
+        self.stop_statistics = residuals_and_sizes(sweep)
         y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
         new, residual = linear_correction(sweep, sweep.slopes, y), y[sweep.taps :]
         if self.order is not None:

@@ -8,6 +8,9 @@ from torch import Tensor
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, alias, check_choices, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
+from parampi.solvers.share_rule.rule import rule_for
+from parampi.solvers.stop_rules import Rule
+from parampi.solvers.sweep import Iteration, MeasuredSweeps
 
 CHOICES = {
     "advance": ("window", "block"),
@@ -55,6 +58,12 @@ class Picard(Solver):
             return frozen_guess(step_map)
         guess = gaussian_guess if self.guess == "gaussian" else constant_guess
         return guess(step_map, sigma_data)
+
+    def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
+        return rule_for(equations, self.model(equations.step_map, sigma_data).slopes, sigma_data, tolerance)
+
+    def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
+        return MeasuredSweeps()
 
 
 ParaSolver = alias("parasolver", Picard, linear_model="identity", guess="frozen")

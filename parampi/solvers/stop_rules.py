@@ -112,8 +112,7 @@ class StopRule:
         """Return the rule for a linear model with these slopes A (N, K)."""
         scale = (step_map.sigmas**2 + sigma_data**2).sqrt() / sigma_data
         passed, denoised_weight = growth(step_map, sigma_data)[1:], step_map.denoised_weight.abs()
-        sure = (step_map.state - slopes).abs(), (step_map.state + step_map.denoised_weight - slopes).abs()
-        reach = denoised_weight.maximum(sure[0]).maximum(sure[1]).maximum(ROUNDING * slopes.abs())
+        reach = worst_slopes(step_map, slopes)
         length = np.concatenate([[0.0], (denoised_weight.sum(1) * passed).cumsum(0).numpy()])
         weight = readers(reach * passed[:, None]) * scale[:-1]
         return cls(weight.numpy(), (passed * scale[1:]).numpy(), tolerance * length / length[-1])
@@ -176,6 +175,12 @@ class FixedSweeps:
             after[m] += float(errors.sum())
         self.done[enough] = 0
         return Verdict(np.where(enough, lengths, 0), after)
+
+
+def worst_slopes(step_map: StepMap, slopes: Tensor) -> Tensor:
+    """Return the most (N, K) by which the steps' slopes may differ from those of a linear model A (N, K)."""
+    sure = (step_map.state - slopes).abs(), (step_map.state + step_map.denoised_weight - slopes).abs()
+    return step_map.denoised_weight.abs().maximum(sure[0]).maximum(sure[1]).maximum(ROUNDING * slopes.abs())
 
 
 def readers(uses: Tensor) -> Tensor:

@@ -192,6 +192,22 @@ class LinearSweeps(Iteration):
         return linear_correction(sweep, sweep.slopes, y)
 
 
+class MeasuredSweeps(LinearSweeps):
+    """The same sweeps, which also measure what a `ShareRule` reads."""
+
+    def sweep(self, sweep: Sweep) -> Tensor:
+        self.stop_statistics = residuals_and_sizes(sweep)
+        return super().sweep(sweep)
+
+
+def residuals_and_sizes(sweep: Sweep) -> Tensor:
+    """Return mean squares (2, n, m) of the residuals `F(x_old) - x_old` of the points made, and of the denoised fields of the
+    steps' own points."""
+    residual, denoised = sweep.mapped - sweep.old, sweep.denoised
+    squares = torch.stack([sweep.products(residual, residual), sweep.products(denoised, denoised)])
+    return squares.cpu() / max(residual[0:1, 0:1].numel(), 1)
+
+
 def linear_correction(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
     """Return the step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
     new = torch.mul(slopes[0], sweep.before(y, 0))

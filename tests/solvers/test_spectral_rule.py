@@ -14,7 +14,7 @@ from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, EDM, Heun
 from parampi.solvers import Serial, Spectral
-from parampi.solvers.spectral.error_accumulator import DEPENDENT, ErrorAccumulator, spent_in_stretches
+from parampi.solvers.share_rule.error_accumulator import DEPENDENT, ErrorAccumulator, spent_in_stretches
 from parampi.solvers.spectral.sensitivity import Sensitivity
 
 F64 = torch.float64

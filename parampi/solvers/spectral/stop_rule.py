@@ -27,19 +27,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.spectral.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
+from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
+from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
 from parampi.solvers.spectral.sensitivity import TINY, Sensitivity, lagged
 from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-MOST = 1.5
-"""Largest share of the worst case that an estimate assumes."""
-LEAST = 5e-3
-"""Least share of the worst case that an estimate assumes."""
-UNTRIED = 0.25
-"""Least share that is assumed of a point in its second sweep, and `TRIED` of that with every further sweep."""
-TRIED = 0.3
 KEPT = 0.7
 """Share of an inherited variance that a round keeps."""
 FARTHEST = 1e4
@@ -199,16 +193,4 @@ class SpectralStopRule:
         known = inside & (could > ROUNDING * self.typical)
         known[:1] = False
         shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
-        filled = nearest(shares, known)
-        padded = np.pad(filled, ((1, 1), (0, 0)), mode="edge")
-        widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), filled)
-        return widest
-
-
-def nearest(values: Floats, known: NDArray[np.bool_]) -> Floats:
-    """Return values (n, m), where not known those of the last known point before, else those of the first one after, else 1."""
-    places = np.where(known, np.arange(len(values))[:, None], -1)
-    last = np.maximum.accumulate(places, axis=0)
-    last = np.where(last >= 0, last, np.argmax(known, axis=0))
-    filled: Floats = np.where(known.any(0), np.take_along_axis(values, last, axis=0), 1.0)
-    return filled
+        return with_neighbours(nearest(shares, known, 1.0))

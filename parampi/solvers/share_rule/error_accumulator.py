@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 DEPENDENT = 0.03
-"""Share of errors of a stochastic sampler that adds up as if all had one sign."""
+"""Usual share of errors of a stochastic sampler that adds up as if all had one sign."""
 
 
 @dataclass
@@ -16,7 +16,7 @@ class ErrorAccumulator:
     """Accumulated error of frozen points, per shell: summed within stretches of `stretch` points, in squares over stretches.
 
     New noise makes errors of different stretches nearly independent. What they have in common, because the same part of the
-    data makes them, adds up as it is: `total = DEPENDENT sum + (1 - DEPENDENT) root of the sum of squares`.
+    data makes them, adds up as it is: `total = dependent sum + (1 - dependent) root of the sum of squares`.
 
     Errors are relative to what the size of the field seemed to be when they were made.
 
@@ -25,6 +25,7 @@ class ErrorAccumulator:
     number    (m,) of the current stretch
     plain     (m,) sum over all points
     absolute  (m,) the same of errors that are not relative
+    dependent  share of the errors that adds up as it is
     """
 
     stretch: int
@@ -33,11 +34,13 @@ class ErrorAccumulator:
     number: Integers
     plain: Floats
     absolute: Floats
+    dependent: float = DEPENDENT
 
     @classmethod
-    def empty(cls, members: int, shells: int, stretch: int) -> "ErrorAccumulator":
+    def empty(cls, members: int, shells: int, stretch: int, dependent: float = DEPENDENT) -> "ErrorAccumulator":
         nothing = np.zeros((members, shells))
-        return cls(stretch, nothing, nothing.copy(), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
+        number, zeros = np.zeros(members, np.int64), np.zeros(members)
+        return cls(stretch, nothing, nothing.copy(), number, zeros, zeros.copy(), dependent)
 
     def state(self) -> dict[str, Floats]:
         numbers = {"closed": self.closed, "current": self.current, "plain": self.plain, "absolute": self.absolute}
@@ -60,13 +63,13 @@ class ErrorAccumulator:
         current, following = self.parts(lost, first)
         squares = np.sqrt(over_shells(self.closed + current**2 + following**2))
         plain = self.plain + np.cumsum(np.sqrt(over_shells(lost**2)), axis=0)
-        total: Floats = DEPENDENT * plain + (1 - DEPENDENT) * squares
+        total: Floats = self.dependent * plain + (1 - self.dependent) * squares
         return total
 
     def total(self) -> Floats:
         """Return the norms (m,) of the whole error so far."""
         squares = np.sqrt(over_shells((self.closed + self.current**2)[None])[0])
-        total: Floats = DEPENDENT * self.plain + (1 - DEPENDENT) * squares
+        total: Floats = self.dependent * self.plain + (1 - self.dependent) * squares
         return total
 
     def relative_to(self, size: Floats) -> Floats:
@@ -95,7 +98,7 @@ def over_shells(numbers: Floats) -> Floats:
     return total
 
 
-def spent_in_stretches(spent: Floats, stretch: int) -> Floats:
+def spent_in_stretches(spent: Floats, stretch: int, dependent: float = DEPENDENT) -> Floats:
     """Return shares (N + 1,) of the whole that are spent up to each point, added as an `ErrorAccumulator` adds."""
     squares, begin, total = np.zeros_like(spent), 0, 0.0
     while begin < len(spent) - 1:
@@ -103,6 +106,6 @@ def spent_in_stretches(spent: Floats, stretch: int) -> Floats:
         parts = (spent[begin : end + 1] - spent[begin]) ** 2
         squares[begin : end + 1] = total + parts
         begin, total = end, total + parts[-1]
-    both = DEPENDENT * spent + (1 - DEPENDENT) * np.sqrt(squares)
+    both = dependent * spent + (1 - dependent) * np.sqrt(squares)
     shares: Floats = both / max(float(both[-1]), 1e-300)
     return shares

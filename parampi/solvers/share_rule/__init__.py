@@ -1,0 +1,1 @@
+"""The stop rule that measures which share of the worst case comes true."""

@@ -1,0 +1,168 @@
+"""The stop rule of sweeps with one number per step: points are frozen by the share of the worst case that came true.
+
+`StopRule` says what the error of the end is at most if points are frozen, for log-concave data: `sum_p weight[p] |delta_p|`.
+Most data are far from the worst case, and some are beyond it. How far is seen in the next sweep. What the steps lacked is a
+residual `v = F(x_new) - x_new` at the points that they make, and the worst case of it is
+
+    reach[i] = sum_l reach[i,l] |delta[i-l]| + loss[i],        q[i] = |v[i]| / reach[i]
+
+with `q` the share that came true. It changes slowly from sweep to sweep and from point to point. So if point p is frozen, its
+part of the worst case counts with the largest q of the point and its neighbours. A share that was never measured, or once or
+twice, proves little: it counts as `UNTRIED` at least, and less with every further sweep.
+
+How the errors of points add up is said in `ErrorAccumulator`. The sum is relative to the norm of the member's own field, as the
+denoised field of the window's last point has it, whose uncertainty is the posterior variance of Gaussian data.
+
+A point is accepted where `SAFETY` times the estimate is within the share of the tolerance up to it, which grows as in
+`StopRule`. The rule estimates; it is no bound.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.samplers import Equations, StepMap
+from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, spent_in_stretches
+from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
+from parampi.solvers.stop_rules import RoundMeasures, Rule, RuleState, StopRule, Verdict, worst_slopes
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+SAFETY = 4.0
+"""Factor of the estimated error. With `UNTRIED` it makes the worst case of what was never measured."""
+DEPENDENT = 0.1
+"""Share of errors of a stochastic sampler that adds up as if all had one sign."""
+SMALLEST = 1e-3
+"""Least size of a field that is assumed, relative to a typical one."""
+LARGEST = 2.0
+"""Largest size that is assumed: fields of sweeps that do not converge yet may be far too large."""
+ROUNDING = 1e-14
+
+
+@dataclass
+class ShareRule:
+    """Rule that accepts points while the estimated error is within the share of the tolerance up to them.
+
+    Stop statistics of a round: mean squares of residuals and of denoised fields, (2, n, m). All numbers below are relative to
+    sigma_data.
+
+    worst        the rule of the worst case
+    reach        (N, K) turns relative changes of the points that a step reads into the worst case of its residual
+    made         (N,) typical size of the point that a step makes
+    uncertain    (N,) posterior variance of a field at each point
+    sigma_data   root mean square of a typical field
+    independent  whether new noise makes errors that are a window apart nearly independent
+    accumulator  error at the last point that frozen points leave; None before the first round
+    reached      (N, m) worst case of the last sweep, 0 where there was none
+    sweeps       (N, m) sweeps that each point has been in
+    """
+
+    worst: StopRule
+    reach: Floats
+    made: Floats
+    uncertain: Floats
+    sigma_data: float
+    independent: bool
+    accumulator: ErrorAccumulator | None = None
+    budget: Floats = field(default_factory=lambda: np.zeros(0))
+    reached: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @classmethod
+    def of(cls, step_map: StepMap, slopes: Tensor, sigma_data: float, tolerance: float) -> "ShareRule":
+        """Return the rule for a linear model with these slopes A (N, K)."""
+        squares = (step_map.sigmas / sigma_data) ** 2
+        scale, reach = (1 + squares).sqrt(), worst_slopes(step_map, slopes)
+        for tap in range(min(step_map.taps, step_map.steps)):
+            reach[tap:, tap] *= scale[: step_map.steps - tap]
+        return cls(
+            worst=StopRule.of(step_map, slopes, sigma_data, tolerance),
+            reach=reach.numpy(),
+            made=scale[1:].numpy(),
+            uncertain=(squares / (1 + squares))[:-1].numpy(),
+            sigma_data=sigma_data,
+            independent=step_map.stochastic,
+        )
+
+    @property
+    def steps(self) -> int:
+        return len(self.reach)
+
+    def state(self) -> RuleState:
+        if self.accumulator is None:
+            return {}
+        return {**self.accumulator.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
+
+    def load(self, state: RuleState) -> None:
+        if self.accumulator is None:
+            raise TypeError("begin before loading")
+        self.accumulator.load(state)
+        self.reached, self.sweeps = state["reached"].T.copy(), state["sweeps"].T.copy()
+
+    def begin(self, members: int, longest: int) -> None:
+        """Begin the accumulators of members whose windows are at most `longest` points."""
+        self.accumulator = ErrorAccumulator.empty(members, 1, longest if self.independent else self.steps, DEPENDENT)
+        tolerance = self.worst.budget[-1]
+        self.budget = tolerance * spent_in_stretches(self.worst.budget / tolerance, self.accumulator.stretch, DEPENDENT)
+        self.reached, self.sweeps = np.zeros((self.steps, members)), np.zeros((self.steps, members))
+
+    def judge(self, measured: RoundMeasures) -> Verdict:
+        """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
+        steps: it comes from a frozen one."""
+        if measured.stop_statistics is None:
+            raise TypeError("the rule judges by residuals and denoised fields, which the iteration measures")
+        first, lengths = measured.first, measured.lengths
+        if self.accumulator is None:
+            self.begin(len(first), int(lengths.max()))
+        assert self.accumulator is not None
+        position = np.arange(len(measured.changes))[:, None]
+        inside, steps = position < lengths, np.minimum(first + position, self.steps - 1)
+        residual, denoised = measured.stop_statistics / self.sigma_data**2
+        size = self.sizes(denoised, first, lengths)
+        lost = (self.losses(measured, np.sqrt(residual), inside, steps) / size)[..., None]
+        allowed = np.maximum(self.budget[steps + 1], SAFETY * self.accumulator.total())
+        within = inside & (SAFETY * self.accumulator.after(lost, first) <= allowed)
+        within[:1] |= inside[:1]
+        slides = np.cumprod(within, axis=0).sum(0)
+        self.accumulator.enter(lost, size, first, slides)
+        after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
+        return Verdict(slides.astype(np.int64), after)
+
+    def losses(self, measured: RoundMeasures, residual: Floats, inside: NDArray[np.bool_], steps: Integers) -> Floats:
+        """Return the errors (n, m) at the last point that the points of windows leave if they are frozen."""
+        changes, losses = np.where(inside, measured.changes, 0.0), np.where(inside, measured.losses, 0.0)
+        rows, columns = steps[inside], np.broadcast_to(np.arange(inside.shape[1]), inside.shape)[inside]
+        reached, sweeps = np.zeros_like(changes), np.zeros_like(changes)
+        reached[inside], sweeps[inside] = self.reached[rows, columns], self.sweeps[rows, columns]
+        known = reached > ROUNDING
+        known[:1] = False
+        shares = nearest(np.where(known, residual / np.where(known, reached, 1.0), UNTRIED), known, UNTRIED)
+        share = np.maximum(with_neighbours(shares), UNTRIED * TRIED ** np.maximum(sweeps - 1, 0))
+        self.reached[rows, columns] = self.reaches(changes, losses, steps)[inside]
+        self.sweeps[rows, columns] += 1
+        worst = self.worst.weight[steps] * changes + self.worst.passed[steps] * losses
+        lost: Floats = np.clip(share, LEAST, MOST) * worst
+        return lost
+
+    def reaches(self, changes: Floats, losses: Floats, steps: Integers) -> Floats:
+        """Return the worst case (n, m) of the residuals that relative changes and losses (n, m) leave to the next sweep."""
+        total: Floats = self.made[steps] * losses
+        for tap in range(min(self.reach.shape[1], len(changes))):
+            total[tap:] += self.reach[steps[tap:], tap] * changes[: len(changes) - tap]
+        return total
+
+    def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
+        """Return the norms (m,) of the members' fields, from mean squares (n, m) of the denoised fields."""
+        last = np.maximum(lengths - 1, 0)
+        steps = np.minimum(first + last, self.steps - 1)
+        size: Floats = np.sqrt(np.maximum(denoised[last, np.arange(len(first))], 0.0) + self.uncertain[steps])
+        return np.clip(size, SMALLEST, LARGEST)
+
+
+def rule_for(equations: Equations, slopes: Tensor, sigma_data: float, tolerance: float) -> Rule:
+    """Return the rule for a linear model with these slopes A (N, K); that of the worst case where points have velocities, which
+    are not denoised and so tell nothing of the error."""
+    kind = ShareRule if bool(equations.evaluated.all()) else StopRule
+    return kind.of(equations.step_map, slopes, sigma_data, tolerance)
