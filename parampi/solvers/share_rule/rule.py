@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 SAFETY = 4.0
 """Factor of the estimated error. With `UNTRIED` it makes the worst case of what was never measured."""
-DEPENDENT = 0.1
+DEPENDENT = 0.2
 """Share of errors of a stochastic sampler that adds up as if all had one sign."""
 SMALLEST = 1e-3
 """Least size of a field that is assumed, relative to a typical one."""
