@@ -137,6 +137,41 @@ def tolerance(
 
 
 @bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--members", default=20_000, show_default=True, type=click.IntRange(min=2), help="Of each ensemble.")
+@click.option("--seed", default=0, show_default=True, help="Of the members' noise.")
+@click.option(
+    "--half",
+    type=click.Choice(["develop", "judge", "both"]),
+    default="develop",
+    show_default=True,
+    help="Families that are drawn from; nothing is fitted to those to judge by.",
+)
+@click.option("--family", "families", multiple=True, help="Only these families, such as 'heavy vectors' (repeatable).")
+@click.option("--sampler", "samplers", multiple=True, help="These samplers by turns, such as ddpm (repeatable).")
+@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@click.option("--tolerance", "tolerances", multiple=True, type=float, help="Instead of 1e-1 and 1e-2 (repeatable).")
+def law(
+    as_json: bool,
+    members: int,
+    seed: int,
+    half: str,
+    families: tuple[str, ...],
+    samplers: tuple[str, ...],
+    solvers: tuple[str, ...],
+    tolerances: tuple[float, ...],
+) -> None:
+    """Test whether ensembles drawn in parallel have the serial ensemble's law: modes, marginals, energy distance."""
+    from parampi.bench import law as measurement
+    from parampi.bench.law_cases import cases_of
+
+    cases = cases_of(half, families=families, samplers=samplers, solvers=solvers, tolerances=tolerances)
+    with click.progressbar(length=len(cases), label="cases", file=sys.stderr) as bar:
+        rows = measurement.measure(cases, members, seed, lambda case: bar.update(1))
+    show(measurement, rows, as_json)
+
+
+@bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured instead.")
