@@ -38,7 +38,7 @@ class LawRow:
 
     above        share of the members above their tolerance, and `rounds`: mean number of rounds
     flips        share of the members in another mode than when drawn serially
-    gained, lost  members that came into the mode whose frequency changed most, and those that left it
+    gained, lost  members that came into the mode whose frequency changed most (of two, the rarer one), and those that left it
     frequencies  test of flips in both directions; of its mode's frequency, as a share of the members
     moments      test of the pairs' means, squares and norms; in standard deviations
     projections  Kolmogorov and Smirnov's test against other members; a distance of distribution functions, and a shift in

@@ -161,7 +161,8 @@ def modes_of(family: str, fields: Tensor) -> NDArray[np.int64]:
     assert isinstance(problem, PixelMixture)
     components = likeliest(fields.reshape(-1, 1), problem.means[:, None], problem.variances[:, None], problem.weights)
     last = components.reshape(len(fields), -1) == len(problem.means) - 1
-    return last.sum(1).astype(np.int64)
+    counts: NDArray[np.int64] = last.sum(1)
+    return counts
 
 
 def likeliest(x: Tensor, means: Tensor, variances: Tensor, weights: Tensor) -> NDArray[np.int64]:
@@ -170,4 +171,5 @@ def likeliest(x: Tensor, means: Tensor, variances: Tensor, weights: Tensor) -> N
         weight.log() - 0.5 * ((x - mean) ** 2 / variance + variance.log()).sum(1)
         for mean, variance, weight in zip(means, variances, weights, strict=True)
     ]
-    return torch.stack(scores, 1).argmax(1).numpy().astype(np.int64)
+    modes: NDArray[np.int64] = torch.stack(scores, 1).argmax(1).numpy()
+    return modes

@@ -39,7 +39,8 @@ class Flips:
     """Members that are in one mode when drawn serially and in another when drawn in parallel.
 
     count           of them
-    gained, lost    members that the mode whose frequency changed most has gained, and those that it has lost
+    gained, lost    members that the mode whose frequency changed most has gained, and those that it has lost; of two modes, the
+                    rarer one
     frequencies     test of equal frequencies of modes; differences are of the frequency of one mode
     """
 
@@ -79,7 +80,8 @@ def compare_modes(serial: Integers, parallel: Integers, level: float) -> Flips:
     np.add.at(table, (serial, parallel), 1)
     np.fill_diagonal(table, 0)
     flips, size, members = table + table.T, table.sum(0) - table.sum(1), len(serial)
-    count, worst = int(table.sum()), int(np.argmax(np.abs(size)))
+    count, rare = int(table.sum()), np.bincount(serial, minlength=modes)
+    worst = max(range(modes), key=lambda mode: (abs(size[mode]), -rare[mode]))
     touched = flips.sum(1) > 0
     p = frequencies_p(flips[np.ix_(touched, touched)], size[touched], count)
     frequencies = Outcome(p, abs(size[worst]) / members, smallest_bias(flips[np.ix_(touched, touched)], level) / members)
@@ -94,13 +96,14 @@ def frequencies_p(flips: Floats, size: Floats, count: int) -> float:
         return 1.0
     statistic = float((size**2 / flips.sum(1)).sum())
     # so many tosses of a coin have no outcomes less likely than that
-    return max(weighted_chi_squares(flip_weights(flips)).sf(statistic), 2.0 ** (1 - count))
+    return max(float(weighted_chi_squares(flip_weights(flips)).sf(statistic)), 2.0 ** (1 - count))
 
 
 def flip_weights(flips: Floats) -> Floats:
     """Return the weights of squares of independent normals whose sum the statistic of mode frequencies is."""
     scale = 1 / np.sqrt(flips.sum(1))
-    return np.linalg.eigvalsh(np.eye(len(flips)) - flips * scale * scale[:, None]).clip(min=0)
+    weights: Floats = np.linalg.eigvalsh(np.eye(len(flips)) - flips * scale * scale[:, None]).clip(min=0)
+    return weights
 
 
 def smallest_bias(flips: Floats, level: float) -> float:
@@ -198,8 +201,7 @@ class Reading:
     def features(self, projections: Floats) -> Floats:
         """Return rows (n, DIRECTIONS * THRESHOLDS) whose means' squared distance is the energy distance."""
         scale = np.sqrt(2 * self.lengths / DIRECTIONS)
-        below = projections[:, :, None] <= self.places
-        rows: Floats = (below * scale).reshape(len(projections), -1)
+        rows: Floats = np.where(projections[:, :, None] <= self.places, scale, 0.0).reshape(len(projections), -1)
         return rows
 
 
