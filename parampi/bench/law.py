@@ -28,6 +28,8 @@ from parampi.bench.table import to_json as to_json
 MEMBERS = 20_000
 LEVEL = 0.05
 """Probability that any of a table's tests finds a difference where there is none."""
+SMALLEST = 1e-300
+"""Smallest p-value that is told from 0."""
 TESTS = ("frequencies", "moments", "projections", "energy")
 Report = Callable[[LawCase], None]
 
@@ -40,7 +42,7 @@ class LawRow:
     flips        share of the members in another mode than when drawn serially
     gained, lost  members that came into the mode whose frequency changed most (of two, the rarer one), and those that left it
     frequencies  test of flips in both directions; of its mode's frequency, as a share of the members
-    moments      test of the pairs' means, squares and norms; in standard deviations
+    moments      test of the pairs' entries, squares and norms; in standard deviations; `moment`: which differs most
     projections  Kolmogorov and Smirnov's test against other members; a distance of distribution functions, and a shift in
                  standard deviations that it finds
     energy       test of the energy distance from other members; relative to that of two members, and a shift as above
@@ -60,6 +62,7 @@ class LawRow:
     lost: int
     frequencies: Outcome
     moments: Outcome
+    moment: str
     projections: Outcome
     energy: Outcome
 
@@ -87,6 +90,7 @@ def measure(
 def row_of(case: LawCase, serial: Tensor, others: Tensor, *, seed: int, level: float) -> LawRow:
     """Return a row, by the serial sampler's fields of the same members and of others, (m, *shape) both."""
     parallel, rounds = case.parallel(case.problem(seed), range(len(serial)))
+    moments, moment = compare_moments(vectors(serial), vectors(parallel), level)
     flips = compare_modes(modes_of(case.family, serial), modes_of(case.family, parallel), level)
     return LawRow(
         family=case.family,
@@ -102,7 +106,8 @@ def row_of(case: LawCase, serial: Tensor, others: Tensor, *, seed: int, level: f
         gained=flips.gained,
         lost=flips.lost,
         frequencies=flips.frequencies,
-        moments=compare_moments(vectors(serial), vectors(parallel), level),
+        moments=moments,
+        moment=moment,
         projections=compare_projections(vectors(parallel), vectors(others), level),
         energy=compare_energies(vectors(parallel), vectors(others), level),
     )
@@ -135,7 +140,7 @@ def differences(rows: Sequence[LawRow]) -> list[tuple[LawRow, str]]:
 
 CASE = ("family", "half", "sampler", "solver", "window", "tolerance")
 PAIRS = (
-    *CASE, "above %", "flips %", "in : out", "bias %", "finds", "p", "shift", "finds", "p",
+    *CASE, "above %", "flips %", "in : out", "bias %", "finds", "p", "of", "shift", "finds", "p",
 )  # fmt: skip
 SAMPLES = (*CASE, "distance", "finds", "p", "energy", "finds", "p")
 
@@ -148,7 +153,8 @@ def pair_cells(row: LawRow, bold: set[tuple[int, str]]) -> list[Any]:
     ways, modes, moments = f"{row.gained} : {row.lost}", row.frequencies, row.moments
     counts = [percent(row.above), percent(row.flips), ways]
     frequencies = [percent(modes.size), percent(modes.finds), p_value(row, "frequencies", bold)]
-    return [*case_cells(row), *counts, *frequencies, short(moments.size), short(moments.finds), p_value(row, "moments", bold)]
+    shifts = [row.moment, short(moments.size), short(moments.finds), p_value(row, "moments", bold)]
+    return [*case_cells(row), *counts, *frequencies, *shifts]
 
 
 def sample_cells(row: LawRow, bold: set[tuple[int, str]]) -> list[Any]:
@@ -160,7 +166,8 @@ def sample_cells(row: LawRow, bold: set[tuple[int, str]]) -> list[Any]:
 
 
 def p_value(row: LawRow, name: str, bold: set[tuple[int, str]]) -> str:
-    text = f"{getattr(row, name).p:.2g}"
+    p = getattr(row, name).p
+    text = f"{p:.2g}" if p > SMALLEST else f"< {SMALLEST:g}"
     return f"**{text}**" if (id(row), name) in bold else text
 
 

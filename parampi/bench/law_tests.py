@@ -17,6 +17,7 @@ from parampi.errors import ConfigError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+MOMENTS = ("entry", "square", "norm")
 POWER = 0.9
 """Probability with which a difference as large as `finds` is found."""
 DIRECTIONS, THRESHOLDS = 16, 16
@@ -124,9 +125,10 @@ def smallest_bias(flips: Floats, level: float) -> float:
     return (deviations**2 + deviations * math.sqrt(deviations**2 + 4 * most)) / 2
 
 
-def compare_moments(serial: Floats, parallel: Floats, level: float) -> Outcome:
+def compare_moments(serial: Floats, parallel: Floats, level: float) -> tuple[Outcome, str]:
     """Test whether means of the entries, of their squares, and of the norm are equal: t-tests of the pairs' differences, as
-    many as there are such numbers, so that the level is shared out among them. Differences are in standard deviations."""
+    many as there are such numbers, so that the level is shared out among them. Differences are in standard deviations.
+    Returns also which of MOMENTS differs most."""
     before, after = moments_of(serial), moments_of(parallel)
     spread, differences = before.std(0), after - before
     error = differences.std(0, ddof=1) / math.sqrt(len(before))
@@ -134,7 +136,9 @@ def compare_moments(serial: Floats, parallel: Floats, level: float) -> Outcome:
     statistic = np.abs(shift[changed] / error[changed])
     p = 2 * scipy_stats().t.sf(statistic.max(initial=0.0), len(before) - 1) * count
     finds = normal_sum(level / count) * (error / spread).max()
-    return Outcome(min(float(p), 1.0), float((np.abs(shift) / spread).max()), float(finds))
+    sizes = np.abs(shift) / spread
+    kind = MOMENTS[int(np.argmax(sizes)) // serial.shape[1]]
+    return Outcome(min(float(p), 1.0), float(sizes.max()), float(finds)), kind
 
 
 def moments_of(fields: Floats) -> Floats:
