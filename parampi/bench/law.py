@@ -6,6 +6,7 @@ with a serial one of other members.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,12 @@ def vectors(fields: Tensor) -> Floats:
 
 
 def to_markdown(rows: Sequence[LawRow]) -> str:
-    """Return a table of pairs and one of independent ensembles, and how many tests found a difference; p-values of those that
-    did are bold."""
+    """Return a digest, a table of pairs and one of independent ensembles; p-values that are found to differ are bold."""
     found = differences(rows)
     bold = {(id(row), name) for row, name in found}
     pairs = markdown(PAIRS, [pair_cells(row, bold) for row in rows])
     samples = markdown(SAMPLES, [sample_cells(row, bold) for row in rows])
-    return "\n\n".join([pairs, samples, summary(rows, found)])
+    return "\n\n".join([markdown(DIGEST, digest(rows, found)), pairs, samples])
 
 
 def differences(rows: Sequence[LawRow]) -> list[tuple[LawRow, str]]:
@@ -142,6 +142,7 @@ CASE = ("family", "half", "sampler", "solver", "window", "tolerance")
 PAIRS = (
     *CASE, "above %", "flips %", "in : out", "bias %", "finds", "p", "of", "shift", "finds", "p",
 )  # fmt: skip
+DIGEST = ("solver", "tolerance", "cases", "flips %", "bias %", "most", "shift", "most", *TESTS)
 SAMPLES = (*CASE, "distance", "finds", "p", "energy", "finds", "p")
 
 
@@ -179,6 +180,19 @@ def short(number: float) -> str:
     return f"{number:.2g}"
 
 
-def summary(rows: Sequence[LawRow], found: Sequence[tuple[LawRow, str]]) -> str:
-    counts = [f"{name} {sum(1 for _, test in found if test == name)}" for name in TESTS]
-    return f"Differences that were found, of {len(rows)} cases each: {', '.join(counts)}."
+def digest(rows: Sequence[LawRow], found: Sequence[tuple[LawRow, str]]) -> list[list[Any]]:
+    """Return lines for each solver and tolerance, and for all: the largest differences of pairs, the medians, and by how many
+    cases each test found one."""
+    groups: dict[tuple[str, float], list[LawRow]] = {}
+    for row in rows:
+        groups.setdefault((row.solver, row.tolerance), []).append(row)
+    lines = [digest_line([solver, tolerance], members, found) for (solver, tolerance), members in groups.items()]
+    return [*lines, digest_line(["all", None], rows, found)] if rows else []
+
+
+def digest_line(name: list[Any], rows: Sequence[LawRow], found: Sequence[tuple[LawRow, str]]) -> list[Any]:
+    flips = [row.flips for row in rows]
+    biases, shifts = [row.frequencies.size for row in rows], [row.moments.size for row in rows]
+    numbers = [percent(max(flips)), percent(median(biases)), percent(max(biases)), short(median(shifts)), short(max(shifts))]
+    counts = [sum(row is one and test == name for row in rows for one, test in found) for name in TESTS]
+    return [*name, len(rows), *numbers, *counts]
