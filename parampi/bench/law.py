@@ -123,7 +123,7 @@ def vectors(fields: Tensor) -> Floats:
 
 
 def to_markdown(rows: Sequence[LawRow]) -> str:
-    """Return a digest, a table of pairs and one of independent ensembles; p-values that are found to differ are bold."""
+    """Return a digest, then tables of pairs and of samples; p-values where a difference was found are bold."""
     found = differences(rows)
     bold = {(id(row), name) for row, name in found}
     pairs = markdown(PAIRS, [pair_cells(row, bold) for row in rows])
