@@ -9,6 +9,7 @@ from parampi.solvers.piadm import PIADM
 from parampi.solvers.piadm_parameters import Corrector, PIADMParameters, piadm_parameters
 from parampi.solvers.picard import ParaSolver, Picard
 from parampi.solvers.serial import Serial
+from parampi.solvers.share_rule.rule import ShareRule
 from parampi.solvers.spectral.solver import Spectral
 from parampi.solvers.stop_rules import FixedSweeps, RoundMeasures, Rule, StopRule, Verdict
 from parampi.solvers.sweep import GuessContext, Iteration, LinearSweeps, Sweep, linear_correction
@@ -32,6 +33,7 @@ __all__ = [
     "RoundMeasures",
     "Rule",
     "Serial",
+    "ShareRule",
     "Solver",
     "Spectral",
     "StopRule",
