@@ -197,9 +197,7 @@ class DrawnRun:
         options = EngineOptions(tolerance=share * self.draw.tolerance, window=self.draw.window)
         engine = engine_for(self.problem, self.solver, SerialGroup(), options)
         errors, history = relative(engine.run(), self.serial).tolist(), engine.history
-        flags = getattr(history, "bistable", None)
-        levels = [math.nan] * len(errors) if flags is None else flags.tolist()
-        for m, (error, level) in enumerate(zip(errors, levels, strict=True)):
+        for m, (error, level) in enumerate(zip(errors, history.bistable.tolist(), strict=True)):
             yield MemberRecord(
                 draw=self.draw,
                 member=m,
@@ -208,5 +206,5 @@ class DrawnRun:
                 estimate=float(history.error_estimate[m]),
                 rounds=int(history.rounds[m]),
                 evaluations=int(history.evaluations[m]),
-                bistable=None if math.isnan(level) else level,
+                bistable=level or None,
             )

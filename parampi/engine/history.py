@@ -10,7 +10,7 @@ from torch import Tensor
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-COUNTS = ("rounds", "evaluations", "residual", "error_estimate")
+COUNTS = ("rounds", "evaluations", "residual", "error_estimate", "bistable")
 """Numbers of members that a history adds up."""
 
 
@@ -35,7 +35,8 @@ Watch = Callable[[Round, int], None]
 @dataclass
 class History:
     """Rounds made, and per member (m,): in how many of them it took part, its evaluations, the residual of the points accepted
-    last, and the estimated error of all points accepted so far.
+    last, the estimated error of all points accepted so far, and the noise level at which it stood between two outcomes, 0 where
+    it did not.
 
     log             the rounds since this process began
     earlier_rounds  how many were made before a checkpoint
@@ -47,12 +48,14 @@ class History:
     evaluations: Integers
     residual: Floats
     error_estimate: Floats
+    bistable: Floats
     log: list[Round] = field(default_factory=list)
     earlier_rounds: int = 0
 
     @classmethod
     def empty(cls, members: int) -> "History":
-        return cls(np.zeros(members, np.int64), np.zeros(members, np.int64), np.zeros(members), np.zeros(members))
+        counts, numbers = np.zeros((2, members), np.int64), np.zeros((3, members))
+        return cls(*counts, *numbers)
 
     @property
     def group_rounds(self) -> int:

@@ -152,6 +152,8 @@ class WindowEngine(Engine):
         )
         if self.iteration.learns and verdict.learned is not None:
             self.iteration.learned.copy_(torch.from_numpy(verdict.learned))
+        if verdict.bistable is not None:
+            self.history.bistable = np.where(verdict.bistable < 0, 0.0, self.problem.equations.sigmas.numpy()[verdict.bistable])
         evaluations = calls[first + lengths] - calls[first]
         entry = Round(
             number=self.number,

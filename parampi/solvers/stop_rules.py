@@ -62,12 +62,16 @@ class RoundMeasures:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Points by which each member's window slides, and its error estimate so far; both (member,). `learned` (member, k) is what
-    an iteration that learns from the rule takes into the next sweep."""
+    """Points by which each member's window slides, and its error estimate so far; both (member,).
+
+    learned   (member, k) what an iteration that learns from the rule takes into the next sweep
+    bistable  (member,) point at which the member stood between two outcomes, -1 where it did not
+    """
 
     slides: Integers
     error_estimate: Floats
     learned: Floats | None = None
+    bistable: Integers | None = None
 
 
 RuleState = dict[str, Floats]

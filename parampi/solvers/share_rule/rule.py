@@ -14,7 +14,7 @@ How the errors of points add up is said in `ErrorAccumulator`. The sum is relati
 denoised field of the window's last point has it, whose uncertainty is the posterior variance of Gaussian data.
 
 A point is accepted where `SAFETY` times the estimate is within the share of the tolerance up to it, which grows as in
-`StopRule`. The rule estimates; it is no bound.
+`StopRule`. Members that may stand between two outcomes are given less (`Bistability`). The rule estimates; it is no bound.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import Equations, StepMap
+from parampi.solvers.share_rule.bistability import Bistability
 from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, spent_in_stretches
 from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
 from parampi.solvers.stop_rules import RoundMeasures, Rule, RuleState, StopRule, Verdict, worst_slopes
@@ -53,10 +54,12 @@ class ShareRule:
     made         (N,) typical size of the point that a step makes
     uncertain    (N,) posterior variance of a field at each point
     sigma_data   root mean square of a typical field
+    weights      (N, K) of the denoised fields in the steps
     independent  whether new noise makes errors that are a window apart nearly independent
     accumulator  error at the last point that frozen points leave; None before the first round
     reached      (N, m) worst case of the last sweep, 0 where there was none
     sweeps       (N, m) sweeps that each point has been in
+    bistability  what sweeps have shown of it; None before the first round
     """
 
     worst: StopRule
@@ -64,11 +67,13 @@ class ShareRule:
     made: Floats
     uncertain: Floats
     sigma_data: float
+    weights: Floats
     independent: bool
     accumulator: ErrorAccumulator | None = None
     budget: Floats = field(default_factory=lambda: np.zeros(0))
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    bistability: Bistability | None = None
 
     @classmethod
     def of(cls, step_map: StepMap, slopes: Tensor, sigma_data: float, tolerance: float) -> "ShareRule":
@@ -83,6 +88,7 @@ class ShareRule:
             made=scale[1:].numpy(),
             uncertain=(squares / (1 + squares))[:-1].numpy(),
             sigma_data=sigma_data,
+            weights=step_map.denoised_weight.numpy(),
             independent=step_map.stochastic,
         )
 
@@ -91,14 +97,15 @@ class ShareRule:
         return len(self.reach)
 
     def state(self) -> RuleState:
-        if self.accumulator is None:
+        if self.accumulator is None or self.bistability is None:
             return {}
-        return {**self.accumulator.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
+        return {**self.accumulator.state(), **self.bistability.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
-        if self.accumulator is None:
+        if self.accumulator is None or self.bistability is None:
             raise TypeError("begin before loading")
         self.accumulator.load(state)
+        self.bistability.load(state)
         self.reached, self.sweeps = state["reached"].T.copy(), state["sweeps"].T.copy()
 
     def begin(self, members: int, longest: int) -> None:
@@ -107,6 +114,7 @@ class ShareRule:
         tolerance = self.worst.budget[-1]
         self.budget = tolerance * spent_in_stretches(self.worst.budget / tolerance, self.accumulator.stretch, DEPENDENT)
         self.reached, self.sweeps = np.zeros((self.steps, members)), np.zeros((self.steps, members))
+        self.bistability = Bistability.of(self.weights, tolerance, members)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -116,33 +124,40 @@ class ShareRule:
         first, lengths = measured.first, measured.lengths
         if self.accumulator is None:
             self.begin(len(first), int(lengths.max()))
-        assert self.accumulator is not None
+        assert self.accumulator is not None and self.bistability is not None
         position = np.arange(len(measured.changes))[:, None]
         inside, steps = position < lengths, np.minimum(first + position, self.steps - 1)
         residual, denoised = measured.stop_statistics / self.sigma_data**2
         size = self.sizes(denoised, first, lengths)
-        lost = (self.losses(measured, np.sqrt(residual), inside, steps) / size)[..., None]
-        allowed = np.maximum(self.budget[steps + 1], SAFETY * self.accumulator.total())
-        within = inside & (SAFETY * self.accumulator.after(lost, first) <= allowed)
+        lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
+        safety = SAFETY * self.bistability.caution()
+        allowed = np.maximum(self.budget[steps + 1], safety * self.accumulator.total())
+        within = inside & (safety * self.accumulator.after(lost, first) <= allowed)
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, size, first, slides)
         after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
-        return Verdict(slides.astype(np.int64), after)
+        return Verdict(slides.astype(np.int64), after, bistable=self.bistability.points())
 
-    def losses(self, measured: RoundMeasures, residual: Floats, inside: NDArray[np.bool_], steps: Integers) -> Floats:
-        """Return the errors (n, m) at the last point that the points of windows leave if they are frozen."""
+    def losses(
+        self, measured: RoundMeasures, residual: Floats, size: Floats, *, inside: NDArray[np.bool_], steps: Integers
+    ) -> Floats:
+        """Return the errors (n, m) at the last point that the points of windows leave if they are frozen, relative to the sizes
+        (m,)."""
         changes, losses = np.where(inside, measured.changes, 0.0), np.where(inside, measured.losses, 0.0)
         rows, columns = steps[inside], np.broadcast_to(np.arange(inside.shape[1]), inside.shape)[inside]
         reached, sweeps = np.zeros_like(changes), np.zeros_like(changes)
         reached[inside], sweeps[inside] = self.reached[rows, columns], self.sweeps[rows, columns]
         known = reached > ROUNDING
         known[:1] = False
-        shares = nearest(np.where(known, residual / np.where(known, reached, 1.0), UNTRIED), known, UNTRIED)
-        share = np.maximum(with_neighbours(shares), UNTRIED * TRIED ** np.maximum(sweeps - 1, 0))
+        shares = np.where(known, residual / np.where(known, reached, 1.0), UNTRIED)
+        least = UNTRIED * TRIED ** np.maximum(sweeps - 1, 0)
+        share = np.maximum(with_neighbours(nearest(shares, known, UNTRIED)), least)
         self.reached[rows, columns] = self.reaches(changes, losses, steps)[inside]
         self.sweeps[rows, columns] += 1
-        worst = self.worst.weight[steps] * changes + self.worst.passed[steps] * losses
+        worst = (self.worst.weight[steps] * changes + self.worst.passed[steps] * losses) / size
+        assert self.bistability is not None
+        self.bistability.observe(shares, known, worst, steps=steps, inside=inside)
         lost: Floats = np.clip(share, LEAST, MOST) * worst
         return lost
 

@@ -73,6 +73,12 @@ class Sensitivity:
     def taps(self) -> int:
         return int(self.state_weight.shape[1])
 
+    def learned_twice(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> tuple[Floats, Floats]:
+        """Return what `learned` returns for slopes not above the learned ones, and for those that are (`bent`)."""
+        twice = np.tile(first, 2), np.tile(inside, (1, 2)), np.tile(ratio, (1, 2, 1))
+        both = self.learned(*twice, np.concatenate([np.zeros_like(bent), bent], axis=1))
+        return both[:, : len(first)], both[:, len(first) :]
+
     def learned(self, first: Integers, inside: NDArray[np.bool_], ratio: Floats, bent: Floats) -> Floats:
         """Return |dx_N / dx| (n + K, m, 1) of the points of windows, the frozen one first: with the learned responses within
         windows, the model's after them, and the largest of all shells, as an error at one scale disturbs others later. The

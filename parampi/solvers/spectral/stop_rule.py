@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
+from parampi.solvers.share_rule.bistability import Bistability
 from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
 from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
 from parampi.solvers.spectral.sensitivity import TINY, Sensitivity, lagged
@@ -59,6 +60,7 @@ class SpectralStopRule:
     reached       (N, m, S) reach of the last sweep
     sweeps        (N, m) sweeps that each point has been in
     inherited     (m, S) variances that points which enter inherit, relative to the model's; 0 where none is known
+    bistability   what sweeps have shown of it; None before the first round
     """
 
     sensitivity: Sensitivity
@@ -74,6 +76,7 @@ class SpectralStopRule:
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     inherited: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    bistability: Bistability | None = None
 
     @classmethod
     def of(
@@ -106,15 +109,16 @@ class SpectralStopRule:
         return int(self.sensitivity.passed.shape[1])
 
     def state(self) -> RuleState:
-        if self.accumulator is None:
+        if self.accumulator is None or self.bistability is None:
             return {}
-        reached = np.moveaxis(self.reached, 1, 0)
-        return {**self.accumulator.state(), "inherited": self.inherited, "reached": reached, "sweeps": self.sweeps.T}
+        own = {"inherited": self.inherited, "reached": np.moveaxis(self.reached, 1, 0), "sweeps": self.sweeps.T}
+        return {**self.accumulator.state(), **self.bistability.state(), **own}
 
     def load(self, state: RuleState) -> None:
-        if self.accumulator is None:
+        if self.accumulator is None or self.bistability is None:
             raise TypeError("begin before loading")
         self.accumulator.load(state)
+        self.bistability.load(state)
         self.reached, self.sweeps = np.moveaxis(state["reached"], 0, 1).copy(), state["sweeps"].T.copy()
         self.inherited = state["inherited"].copy()
 
@@ -126,6 +130,7 @@ class SpectralStopRule:
         self.reached = np.full((steps, members, self.shells), np.nan)
         self.sweeps = np.zeros((steps, members))
         self.inherited = np.zeros((members, self.shells))
+        self.bistability = Bistability.of(self.sensitivity.denoised_weight, self.tolerance, members)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -135,33 +140,41 @@ class SpectralStopRule:
         first, lengths = measured.first, measured.lengths
         if self.accumulator is None:
             self.begin(len(first), int(lengths.max()))
-        assert self.accumulator is not None
+        assert self.accumulator is not None and self.bistability is not None
         points = len(measured.changes)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
-        lost = self.losses(measured.stop_statistics[:-1], first, inside, steps) / size[:, None]
-        allowed = np.maximum(self.budget[steps + 1], self.safety * self.accumulator.total())
-        within = inside & (self.safety * self.accumulator.after(lost, first) <= allowed)
+        lost = self.losses(measured.stop_statistics[:-1], size, first, inside=inside, steps=steps)
+        safety = self.safety * self.bistability.caution()
+        allowed = np.maximum(self.budget[steps + 1], safety * self.accumulator.total())
+        within = inside & (safety * self.accumulator.after(lost, first) <= allowed)
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, size, first, slides)
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
         after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
-        return Verdict(slides.astype(np.int64), after, self.inherited)
+        return Verdict(slides.astype(np.int64), after, self.inherited, self.bistability.points())
 
-    def losses(self, statistics: Floats, first: Integers, inside: NDArray[np.bool_], steps: Integers) -> Floats:
-        """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen."""
+    def losses(
+        self, statistics: Floats, size: Floats, first: Integers, *, inside: NDArray[np.bool_], steps: Integers
+    ) -> Floats:
+        """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen, relative to the
+        sizes (m,)."""
         points, members = inside.shape
         delta, residual, ratio = np.moveaxis(statistics.reshape(3, self.shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
         columns, chain = np.arange(members), self.sensitivity
         before, growth = self.reached[steps, columns], np.abs(chain.passed[steps + 1]).max(2, keepdims=True)
         bent = np.where(np.isnan(before).any(2), 0.0, self.share(residual, before, growth, inside))
-        learned = chain.learned(first, inside, ratio, bent)
+        straight, learned = chain.learned_twice(first, inside, ratio, bent)
         share = np.maximum(self.share(residual, before, learned[1 : points + 1], inside), self.untried(steps, inside))
         self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = chain.reach(steps, delta)[inside]
-        lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * chain.carried(steps, delta, learned)
+        assert self.bistability is not None
+        effects = np.sqrt(over_shells((chain.carried(steps, delta, straight) / size[:, None]) ** 2))
+        self.bistability.observe(*self.measured(residual, before, 1.0, inside), effects, steps=steps, inside=inside)
+        worst = chain.carried(steps, delta, learned) / size[:, None]
+        lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * worst
         return lost
 
     def inherit(self, ratios: Floats, steps: Integers, inside: NDArray[np.bool_]) -> None:
@@ -189,8 +202,13 @@ class SpectralStopRule:
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
+        return with_neighbours(nearest(*self.measured(residual, before, passed, inside), 1.0))
+
+    def measured(
+        self, residual: Floats, before: Floats, passed: Floats | float, inside: NDArray[np.bool_]
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the shares (n, m) of the worst case that came true, weighted over shells, and where they are known."""
         came, could = (np.sqrt(over_shells((passed * numbers) ** 2)) for numbers in (residual, before))
         known = inside & (could > ROUNDING * self.typical)
         known[:1] = False
-        shares = np.where(known, came / np.where(known, could, 1.0), 1.0)
-        return with_neighbours(nearest(shares, known, 1.0))
+        return np.where(known, came / np.where(known, could, 1.0), 1.0), known
