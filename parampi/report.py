@@ -17,6 +17,7 @@ class MemberReport:
     error        estimate of the final field's relative L2 error against the serial sampler
     outcome      "converged", or "nonfinite" where the network returned NaN or Inf
     lead         which of the lead times of a roll-out
+    bistable     noise level at which the member stood between two outcomes, 0 where it did not
     """
 
     member: int
@@ -26,6 +27,7 @@ class MemberReport:
     error: float
     outcome: str
     lead: int = 0
+    bistable: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,18 @@ class Report:
         times = f" of {leads} lead times" if leads > 1 else ""
         return f"{count(len(self.members) // max(leads, 1), 'member')}{times}"
 
+    @property
+    def bistable(self) -> list[int]:
+        """Numbers of the members that stood between two outcomes: their tolerance is not promised."""
+        return sorted({member.member for member in self.members if member.bistable})
+
     def summary(self) -> str:
         worst = max((m.error for m in self.members), default=float("nan"))
+        flagged = f"; {count(len(self.bistable), 'member')} stood between two outcomes" if self.bistable else ""
         return (
             f"{self.counted()}: {count(self.rounds, 'round')} (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
             f"{count(self.evaluations, 'evaluation')} (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
-            f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e})"
+            f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e}){flagged}"
         )
 
 

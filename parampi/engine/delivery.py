@@ -15,7 +15,7 @@ from parampi.report import MemberReport
 MemberSink = Callable[[Tensor, MemberReport], None]
 """Receives a finished member: its field (*shape) and its report."""
 Failure = NonFiniteError | InterruptionError | UserError
-FACTS = 5  # finished, rounds, evaluations, residual, error
+FACTS = 6  # finished, rounds, evaluations, residual, error, bistable
 HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
 NOT_STORED = "a member could not be kept"
 NOTHING, NETWORK, STORING, STOPPED = 0, 1, 2, 3
@@ -48,7 +48,8 @@ class GroupResult:
             header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
         history, finished = engine.history, engine.first == engine.problem.steps
         header[5] = history.group_rounds
-        facts = np.stack([finished, history.rounds, history.evaluations, history.residual, history.error_estimate], axis=1)
+        costs = history.rounds, history.evaluations, history.residual, history.error_estimate, history.bistable
+        facts = np.stack([finished, *costs], axis=1)
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
 
 
@@ -64,7 +65,9 @@ def failure_of(header: np.ndarray) -> NonFiniteError | InterruptionError | Outpu
 
 
 def member_report(member: int, facts: Tensor) -> MemberReport:
-    return MemberReport(member, int(facts[1]), int(facts[2]), float(facts[3]), float(facts[4]), "converged")
+    rounds, evaluations = int(facts[1]), int(facts[2])
+    residual, error, bistable = map(float, facts[3:])
+    return MemberReport(member, rounds, evaluations, residual, error, "converged", bistable=bistable)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from parampi.errors import DataError
 
 LEVEL_MARK, ALL_LEVELS = "@", "*"
-FACTS = ("realization", "seed", "rounds", "evaluations", "residual", "complete")
+FACTS = ("realization", "seed", "rounds", "evaluations", "residual", "bistable", "complete")
 """Variables of ensemble files that say something of a member."""
 RESERVED = ("member", "lead_time", "valid_time", "quantile", *FACTS)
 """Names that ensemble files use."""

@@ -61,7 +61,8 @@ class MemberWriter:
     def write(self, state: Tensor, member: MemberReport) -> None:
         inputs = self.plan.inputs
         fields = inputs.statistics.restore(state.cpu().double().numpy())
-        facts = MemberFacts(self.plan.config.sampling.seed, member.rounds, member.evaluations, member.residual)
+        seed = self.plan.config.sampling.seed
+        facts = MemberFacts(seed, member.rounds, member.evaluations, member.residual, member.bistable)
         self.output.write(member.member, inputs.cells.masked(fields), facts, member.lead)
 
 

@@ -83,6 +83,7 @@ class StoredReport(Stored):
     error: float
     outcome: str
     lead: Count
+    bistable: float
 
 
 class StoredCondition(Stored):

@@ -44,12 +44,14 @@ lookup = STORES.lookup
 
 @dataclass(frozen=True)
 class MemberFacts:
-    """Facts about a member: the ensemble's seed, what the member cost, and the relative residual of its last sweep."""
+    """Facts about a member: the ensemble's seed, what the member cost, the relative residual of its last sweep, and the noise
+    level at which it stood between two outcomes, 0 where it did not."""
 
     seed: int
     rounds: int
     evaluations: int
     residual: float
+    bistable: float = 0.0
 
 
 @dataclass(frozen=True)

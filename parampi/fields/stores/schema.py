@@ -21,7 +21,8 @@ from parampi.fields.stores.summary import METHODS, Summary
 
 Attributes = Mapping[str, str | float]
 LARGEST_INT32, LARGEST_INT64 = 2**31 - 1, 2**63 - 1
-ANCILLARY = "seed rounds evaluations residual complete"
+BISTABLE = "noise level at which the member stood between two outcomes, 0 where it did not"
+ANCILLARY = "seed rounds evaluations residual bistable complete"
 CHANNEL_ATTRIBUTES = {"units": "units", "long_name": "long_names", "standard_name": "standard_names"}
 """Attributes of a channel's variable, and where statistics have them."""
 
@@ -31,8 +32,8 @@ class EnsembleSchema:
     """Variables, axes and attributes of an ensemble file.
 
     There is one variable (member, [time], [lead_time], y, x) per channel, float32, NaN where a member is missing; per member
-    its number `realization`, its `seed`, `rounds`, `evaluations`, `residual` and whether it is `complete`; and statistics over
-    members.
+    its number `realization`, its `seed`, `rounds`, `evaluations`, `residual`, `bistable` and whether it is `complete`; and
+    statistics over members.
 
     statistics  of the data: names, units and grid
     axes        members, cases and lead times
@@ -175,6 +176,7 @@ class EnsembleSchema:
             ("rounds", "i8", 0, {"long_name": "dependent batched network evaluations", "units": "1"}),
             ("evaluations", "i8", 0, {"long_name": "network evaluations of single fields", "units": "1"}),
             ("residual", "f8", np.nan, {"long_name": "relative residual of the last sweep", "units": "1"}),
+            ("bistable", "f8", np.nan, {"long_name": BISTABLE, "units": "1"}),
             ("complete", "i1", 0, {"long_name": "whether the member was finished", **flags}),
         ):
             axes = ("member",) if name in ("realization", "seed") else self.axes.names

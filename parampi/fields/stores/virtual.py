@@ -29,7 +29,7 @@ from parampi.fields.stores.summary import Summary
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
-JOINED_FACTS = ("rounds", "evaluations", "residual", "complete")
+JOINED_FACTS = ("rounds", "evaluations", "residual", "bistable", "complete")
 """Variables that the joint file copies from the parts."""
 COMMENT = (
     "The fields of members are not in this file but in the parts that parampi_parts names. Without them they read as missing "

@@ -18,7 +18,7 @@ from tests.fields.schemas import schema_of
 from tests.small import write_project
 
 MEMBERS = [4, 0, 7]
-FACTS = {4: MemberFacts(11, 5, 90, 1e-3), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
+FACTS = {4: MemberFacts(11, 5, 90, 1e-3, 2.5), 0: MemberFacts(11, 6, 80, 2e-4), 7: MemberFacts(11, 7, 70, 0.0)}
 
 
 class Memory:
@@ -59,7 +59,7 @@ class Registered:
         with reading(self.path) as file:
             rows = {int(m): row for row, m in enumerate(file["realization"][:]) if file["complete"][row]}
             fields = {m: np.stack([file[name][row].filled(np.nan) for name in self.names]) for m, row in rows.items()}
-            numbers = ("seed", "rounds", "evaluations", "residual")
+            numbers = ("seed", "rounds", "evaluations", "residual", "bistable")
             facts = {m: MemberFacts(*(file[name][row].item() for name in numbers)) for m, row in rows.items()}
             return fields, facts, bool(file.parampi_complete)
 
