@@ -13,7 +13,7 @@ from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.parallel import SerialGroup
 from parampi.samplers import DDPM, EDM
 from parampi.solvers import Picard, Serial, Spectral
-from parampi.solvers.share_rule.bistability import FLAGGED, MOST_CAUTIOUS, Bistability
+from parampi.solvers.share_rule.bistability import FLAGGED, MOST_CAUTIOUS, POWER, Bistability
 
 F64 = torch.float64
 MODES = torch.full((1, 8, 1), 5.0, dtype=F64)
@@ -40,7 +40,7 @@ def test_shares_up_to_the_worst_case_mean_nothing():
 def test_growth_is_the_product_over_the_steps_and_asks_for_caution():
     shown = observed([0.5, 1.2, 1.4])
     assert np.exp(shown.total()[0]) == pytest.approx(1.1 * 1.2)
-    assert shown.caution()[0] == pytest.approx((1.1 * 1.2) ** 3)
+    assert shown.caution()[0] == pytest.approx((1.1 * 1.2) ** POWER)
     assert shown.points()[0] == -1
 
 

@@ -8,9 +8,9 @@ denoised field has the weight w enlarged a change by w (q - 1) more than that,
     growth of the member = product over the steps of the largest 1 + w (q - 1)  that sweeps have shown.
 
 Only small changes count, of which the worst case at the end is at most `SMALL` of the tolerance: larger ones come across places
-that the member has nothing to do with in the end. A member whose errors grow is given a smaller tolerance, growth^-POWER of it
-and not less than a tenth. Where the growth is more than `FLAGGED`, and the tolerance larger than `RESOLVED`, it is called
-bistable: to a smaller tolerance it may have another outcome.
+that the member has nothing to do with in the end. What a member whose errors grow loses from then on counts growth^POWER times,
+at most `MOST_CAUTIOUS` times. Where the growth is more than `FLAGGED`, and the tolerance larger than `RESOLVED`, the member is
+called bistable: to a smaller tolerance it may have another outcome.
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ SMALL = 0.1
 """Largest worst case of a change, relative to the tolerance, from which growth is learned."""
 NOTHING = 1e-3
 """Least one, relative to the largest: what is smaller may be rounding."""
-POWER = 3.0
-MOST_CAUTIOUS = 10.0
-"""Largest factor by which a member's tolerance is smaller."""
+POWER = 5.0
+MOST_CAUTIOUS = 30.0
+"""Largest factor by which a loss may count more."""
 FLAGGED = 0.5
 """Logarithm of a growth above which members are bistable."""
 RESOLVED = 1e-3
@@ -40,7 +40,7 @@ class Bistability:
     """What sweeps have shown of the growth of members' errors.
 
     weights    (N,) of the denoised fields in each step
-    tolerance  that members are given
+    tolerance  of the members
     growth     (N, m) logarithms of the largest growth that each step has shown
     effects    (N, m) worst cases at the end of the last sweep's changes, relative to the member's norm
     """
@@ -76,7 +76,7 @@ class Bistability:
         self.effects[rows, columns] = effects[inside]
 
     def caution(self) -> Floats:
-        """Return the factors (m,) by which the members' tolerances are smaller."""
+        """Return the factors (m,) by which losses count more."""
         factors: Floats = np.exp(np.minimum(POWER * self.total(), np.log(MOST_CAUTIOUS)))
         return factors
 

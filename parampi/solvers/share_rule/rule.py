@@ -14,7 +14,8 @@ How the errors of points add up is said in `ErrorAccumulator`. The sum is relati
 denoised field of the window's last point has it, whose uncertainty is the posterior variance of Gaussian data.
 
 A point is accepted where `SAFETY` times the estimate is within the share of the tolerance up to it, which grows as in
-`StopRule`. Members that may stand between two outcomes are given less (`Bistability`). The rule estimates; it is no bound.
+`StopRule`. Losses of members that may stand between two
+outcomes count more (`Bistability`). The rule estimates; it is no bound.
 """
 
 from dataclasses import dataclass, field
@@ -130,9 +131,9 @@ class ShareRule:
         residual, denoised = measured.stop_statistics / self.sigma_data**2
         size = self.sizes(denoised, first, lengths)
         lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
-        safety = SAFETY * self.bistability.caution()
-        allowed = np.maximum(self.budget[steps + 1], safety * self.accumulator.total())
-        within = inside & (safety * self.accumulator.after(lost, first) <= allowed)
+        spent = self.accumulator.total()
+        more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
+        within = inside & (SAFETY * (spent + more) <= np.maximum(self.budget[steps + 1], SAFETY * spent))
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, size, first, slides)

@@ -146,9 +146,9 @@ class SpectralStopRule:
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
         lost = self.losses(measured.stop_statistics[:-1], size, first, inside=inside, steps=steps)
-        safety = self.safety * self.bistability.caution()
-        allowed = np.maximum(self.budget[steps + 1], safety * self.accumulator.total())
-        within = inside & (safety * self.accumulator.after(lost, first) <= allowed)
+        spent = self.accumulator.total()
+        more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
+        within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))
         within[:1] |= inside[:1]
         slides = np.cumprod(within, axis=0).sum(0)
         self.accumulator.enter(lost, size, first, slides)
