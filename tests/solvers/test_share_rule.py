@@ -40,7 +40,8 @@ def begun():
 def lost_by(rule, measured):
     """Errors (n,) of points, relative to sigma_data."""
     inside, steps = np.ones((STEPS, 1), np.bool_), np.arange(STEPS)[:, None]
-    return rule.losses(measured, np.sqrt(measured.stop_statistics[0]) / SIGMA_DATA, inside, steps)[:, 0]
+    residual = np.sqrt(measured.stop_statistics[0]) / SIGMA_DATA
+    return rule.losses(measured, residual, np.ones(1), inside=inside, steps=steps)[:, 0]
 
 
 def test_what_was_never_measured_counts_as_the_worst_case():
