@@ -16,6 +16,7 @@ from parampi.samplers import DDIM, EDM, Heun
 from parampi.solvers import Serial, Spectral
 from parampi.solvers.share_rule.error_accumulator import DEPENDENT, ErrorAccumulator, spent_in_stretches
 from parampi.solvers.spectral.sensitivity import Sensitivity
+from parampi.solvers.spectral.stop_rule import LARGEST, SpectralStopRule
 
 F64 = torch.float64
 
@@ -103,3 +104,12 @@ def test_points_inherit_the_variance_that_windows_show():
     learned = engine.iteration.learned
     assert (learned[:, 1] > 2).all() and (learned[:, -1] < 0.5).all(), learned
     assert (rounds["unknown"] <= 1.6 * rounds["known"]).all()
+
+
+def test_fields_that_are_far_too_large_are_not_believed():
+    one = torch.ones(1, dtype=F64)
+    rule = SpectralStopRule.of(DDIM(0.0).steps(vp_linear(10)), one, one, size=1.0, tolerance=1e-2, safety=2.0)
+    first, lengths = np.zeros(3, np.int64), np.full(3, 10)
+    squares = np.tile([0.0, 4.0, 1e8], (10, 1))
+    small, usual, large = rule.sizes(squares, first, lengths)
+    assert 0 < small < usual < 2.1 and large == LARGEST

@@ -41,6 +41,8 @@ FARTHEST = 1e4
 """Largest factor between a variance that is inherited and the model's."""
 SMALLEST = 1e-3
 """Least size of a field that is assumed, relative to a typical one."""
+LARGEST = 4.0
+"""Largest one: fields of sweeps that do not converge yet may be far too large."""
 ROUNDING = 1e-14
 
 
@@ -198,7 +200,7 @@ class SpectralStopRule:
         last, columns = np.maximum(lengths - 1, 0), np.arange(len(first))
         steps = np.minimum(first + last, self.sensitivity.steps - 1)
         size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
-        return np.maximum(size, SMALLEST * self.typical)
+        return np.clip(size, SMALLEST * self.typical, LARGEST * self.typical)
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
         """Return the largest share (n, m) of the worst case that came true, of each point and its neighbours."""
