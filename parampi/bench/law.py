@@ -40,7 +40,8 @@ class LawRow:
     """How an ensemble of one case compares with the serial one.
 
     above        share of the members above their tolerance, and `rounds`: mean number of rounds
-    flips        share of the members in another mode than when drawn serially
+    flagged      share of the members that are said to have stood between two outcomes
+    flips        share of the members in another mode than when drawn serially, and `flips_unflagged`: and not flagged
     gained, lost  members that came into the mode whose frequency changed most (of two, the rarer one), and those that left it
     frequencies  test of flips in both directions; of its mode's frequency, as a share of the members
     moments      test of the pairs' entries, squares and norms; in standard deviations; `moment`: which differs most
@@ -58,7 +59,9 @@ class LawRow:
     members: int
     above: float
     rounds: float
+    flagged: float
     flips: float
+    flips_unflagged: float
     gained: int
     lost: int
     frequencies: Outcome
@@ -90,9 +93,10 @@ def measure(
 
 def row_of(case: LawCase, serial: Tensor, others: Tensor, *, seed: int, level: float) -> LawRow:
     """Return a row, by the serial sampler's fields of the same members and of others, (m, *shape) both."""
-    parallel, rounds = case.parallel(case.problem(seed), range(len(serial)))
+    drawn = case.parallel(case.problem(seed), range(len(serial)))
+    parallel, before, after = drawn.fields, modes_of(case.family, serial), modes_of(case.family, drawn.fields)
+    flips = compare_modes(before, after, level)
     moments, moment = compare_moments(vectors(serial), vectors(parallel), level)
-    flips = compare_modes(modes_of(case.family, serial), modes_of(case.family, parallel), level)
     return LawRow(
         family=case.family,
         half=case.half,
@@ -102,8 +106,10 @@ def row_of(case: LawCase, serial: Tensor, others: Tensor, *, seed: int, level: f
         tolerance=case.tolerance,
         members=len(serial),
         above=float((relative(parallel, serial) > case.tolerance).double().mean()),
-        rounds=rounds,
+        rounds=float(drawn.rounds.double().mean()),
+        flagged=float(drawn.flagged.double().mean()),
         flips=flips.count / len(serial),
+        flips_unflagged=float(np.mean((before != after) & ~drawn.flagged.numpy())),
         gained=flips.gained,
         lost=flips.lost,
         frequencies=flips.frequencies,
@@ -140,7 +146,7 @@ def differences(rows: Sequence[LawRow]) -> list[tuple[LawRow, str]]:
 
 CASE = ("family", "half", "sampler", "solver", "window", "tolerance")
 PAIRS = (
-    *CASE, "above %", "flips %", "in : out", "bias %", "finds", "p", "of", "shift", "finds", "p",
+    *CASE, "above %", "flagged %", "flips %", "not flagged %", "in : out", "bias %", "finds", "p", "of", "shift", "finds", "p",
 )  # fmt: skip
 DIGEST = ("solver", "tolerance", "cases", "flips %", "bias %", "most", "shift", "most", *TESTS)
 SAMPLES = (*CASE, "distance", "finds", "p", "energy", "finds", "p")
@@ -152,10 +158,10 @@ def case_cells(row: LawRow) -> list[Any]:
 
 def pair_cells(row: LawRow, bold: set[tuple[int, str]]) -> list[Any]:
     ways, modes, moments = f"{row.gained} : {row.lost}", row.frequencies, row.moments
-    counts = [percent(row.above), percent(row.flips), ways]
+    counts = [percent(share) for share in (row.above, row.flagged, row.flips, row.flips_unflagged)]
     frequencies = [percent(modes.size), percent(modes.finds), p_value(row, "frequencies", bold)]
     shifts = [row.moment, short(moments.size), short(moments.finds), p_value(row, "moments", bold)]
-    return [*case_cells(row), *counts, *frequencies, *shifts]
+    return [*case_cells(row), *counts, ways, *frequencies, *shifts]
 
 
 def sample_cells(row: LawRow, bold: set[tuple[int, str]]) -> list[Any]:

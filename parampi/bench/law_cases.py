@@ -87,15 +87,25 @@ class LawCase:
             sigma_data=float(getattr(subject.denoiser, "sigma_data", 1.0)),
         )
 
-    def parallel(self, problem: SamplingProblem, members: range) -> tuple[Tensor, float]:
-        """Return the fields (m, *shape) of members by the solver, and their mean number of rounds."""
+    def parallel(self, problem: SamplingProblem, members: range) -> "DrawnInParallel":
+        """Return members by the solver."""
         solver, options = SOLVERS[self.solver](of_small_family(self.family)), EngineOptions(self.window, self.tolerance)
-        fields, rounds = [], 0
+        parts = []
         for cohort in cohorts(problem, members):
             engine = engine_for(cohort, solver, SerialGroup(), options)
-            fields.append(engine.run())
-            rounds += int(engine.history.rounds.sum())
-        return torch.cat(fields), rounds / len(members)
+            fields, history = engine.run(), engine.history
+            parts.append((fields, torch.from_numpy(history.rounds), torch.from_numpy(history.bistable > 0)))
+        return DrawnInParallel(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+@dataclass(frozen=True)
+class DrawnInParallel:
+    """Members as a solver left them: `fields` (m, *shape), `rounds` (m,), and which are `flagged` (m,) as having stood between
+    two outcomes."""
+
+    fields: Tensor
+    rounds: Tensor
+    flagged: Tensor
 
 
 def cases_of(

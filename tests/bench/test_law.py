@@ -134,9 +134,9 @@ def test_members_are_the_serial_sampler_s_in_any_cohorts(sampler, monkeypatch):
     serial = engine_for(replace(problem, members=torch.arange(2, 9)), Serial(), SerialGroup()).run()
     monkeypatch.setattr("parampi.bench.law_cases.COHORT", 3)
     torch.testing.assert_close(serially(problem, range(2, 9)), serial)
-    parallel, rounds = replace(CASE, sampler=sampler, tolerance=1e-9).parallel(problem, range(2, 9))
-    torch.testing.assert_close(parallel, serial)
-    assert 5 <= rounds <= 20
+    drawn = replace(CASE, sampler=sampler, tolerance=1e-9).parallel(problem, range(2, 9))
+    torch.testing.assert_close(drawn.fields, serial)
+    assert drawn.rounds.min() >= 5 and drawn.rounds.max() <= 20 and drawn.flagged.shape == (7,)
 
 
 def test_modes_of_fields():
@@ -158,7 +158,9 @@ def row(p):
         members=100,
         above=0.1,
         rounds=5.0,
+        flagged=0.2,
         flips=0.05,
+        flips_unflagged=0.03,
         gained=3,
         lost=2,
         frequencies=outcome,
@@ -182,15 +184,16 @@ def test_a_biased_ensemble_is_found(monkeypatch):
     drawn = LawCase.parallel
 
     def biased(case, problem, members):
-        fields, rounds = drawn(case, problem, members)
-        fields[:60] = fields[fields[:, 0] > 0][0]
-        return fields, rounds
+        ensemble = drawn(case, problem, members)
+        ensemble.fields[:60] = ensemble.fields[ensemble.fields[:, 0] > 0][0]
+        return replace(ensemble, flagged=torch.arange(members.stop) < 50)
 
     plain = measure([CASE], members=1000, seed=1)[0]
     monkeypatch.setattr(LawCase, "parallel", biased)
     other = measure([CASE], members=1000, seed=1)[0]
     assert min(outcome.p for outcome in plain.outcomes[2:]) > 1e-3 and plain.frequencies.p > 1e-2
     assert max(outcome.p for outcome in other.outcomes[:2]) < 1e-6 and other.flips > 0.04 and other.gained > 10 * other.lost
+    assert other.flagged == 0.05 and 0.004 < other.flips_unflagged <= 0.01 < other.flips
 
 
 def test_the_command_to_the_end():
