@@ -53,9 +53,13 @@ def submit(cluster: Cluster, folder: Path, *arguments: str) -> tuple[str, Path]:
     return done.stdout.strip(), log
 
 
+PASSING = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SIGNALING")
+"""States of a job that is not finished."""
+
+
 def finished(cluster: Cluster, job: str, log: Path, timeout: float) -> dict[str, str]:
     until = time.monotonic() + timeout
-    while (state := cluster.state(job))["JobState"] in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED"):
+    while (state := cluster.state(job))["JobState"] in PASSING:
         assert time.monotonic() < until, f"{state}\n{log.read_text() if log.exists() else ''}"
         time.sleep(0.5)
     return state
