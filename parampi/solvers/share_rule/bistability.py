@@ -37,7 +37,7 @@ RESOLVED = 1e-3
 
 @dataclass
 class Bistability:
-    """What sweeps have shown of the growth of members' errors.
+    """Growth of members' errors, as sweeps have shown it.
 
     weights    (N,) of the denoised fields in each step
     tolerance  of the members

@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import Equations, StepMap
-from parampi.solvers.share_rule.bistability import Bistability
-from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, spent_in_stretches
+from parampi.solvers.share_rule.acceptance import Acceptance, field_sizes
 from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
 from parampi.solvers.stop_rules import RoundMeasures, Rule, RuleState, StopRule, Verdict, worst_slopes
 
@@ -57,10 +56,9 @@ class ShareRule:
     sigma_data   root mean square of a typical field
     weights      (N, K) of the denoised fields in the steps
     independent  whether new noise makes errors that are a window apart nearly independent
-    accumulator  error at the last point that frozen points leave; None before the first round
+    acceptance   of points, with what was lost already; None before the first round
     reached      (N, m) worst case of the last sweep, 0 where there was none
     sweeps       (N, m) sweeps that each point has been in
-    bistability  what sweeps have shown of it; None before the first round
     """
 
     worst: StopRule
@@ -70,11 +68,9 @@ class ShareRule:
     sigma_data: float
     weights: Floats
     independent: bool
-    accumulator: ErrorAccumulator | None = None
-    budget: Floats = field(default_factory=lambda: np.zeros(0))
+    acceptance: Acceptance | None = None
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    bistability: Bistability | None = None
 
     @classmethod
     def of(cls, step_map: StepMap, slopes: Tensor, sigma_data: float, tolerance: float) -> "ShareRule":
@@ -98,24 +94,30 @@ class ShareRule:
         return len(self.reach)
 
     def state(self) -> RuleState:
-        if self.accumulator is None or self.bistability is None:
+        if self.acceptance is None:
             return {}
-        return {**self.accumulator.state(), **self.bistability.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
+        return {**self.acceptance.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
-        if self.accumulator is None or self.bistability is None:
+        if self.acceptance is None:
             raise TypeError("begin before loading")
-        self.accumulator.load(state)
-        self.bistability.load(state)
+        self.acceptance.load(state)
         self.reached, self.sweeps = state["reached"].T.copy(), state["sweeps"].T.copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
-        self.accumulator = ErrorAccumulator.empty(members, 1, longest if self.independent else self.steps, DEPENDENT)
         tolerance = self.worst.budget[-1]
-        self.budget = tolerance * spent_in_stretches(self.worst.budget / tolerance, self.accumulator.stretch, DEPENDENT)
+        self.acceptance = Acceptance.of(
+            self.worst.budget / tolerance,
+            self.weights,
+            members=members,
+            shells=1,
+            stretch=longest if self.independent else self.steps,
+            tolerance=tolerance,
+            safety=SAFETY,
+            dependent=DEPENDENT,
+        )
         self.reached, self.sweeps = np.zeros((self.steps, members)), np.zeros((self.steps, members))
-        self.bistability = Bistability.of(self.weights, tolerance, members)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -123,22 +125,17 @@ class ShareRule:
         if measured.stop_statistics is None:
             raise TypeError("the rule judges by residuals and denoised fields, which the iteration measures")
         first, lengths = measured.first, measured.lengths
-        if self.accumulator is None:
+        if self.acceptance is None:
             self.begin(len(first), int(lengths.max()))
-        assert self.accumulator is not None and self.bistability is not None
+        assert self.acceptance is not None
         position = np.arange(len(measured.changes))[:, None]
         inside, steps = position < lengths, np.minimum(first + position, self.steps - 1)
         residual, denoised = measured.stop_statistics / self.sigma_data**2
-        size = self.sizes(denoised, first, lengths)
+        size = np.clip(field_sizes(denoised, self.uncertain, first, lengths), SMALLEST, LARGEST)
         lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
-        spent = self.accumulator.total()
-        more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
-        within = inside & (SAFETY * (spent + more) <= np.maximum(self.budget[steps + 1], SAFETY * spent))
-        within[:1] |= inside[:1]
-        slides = np.cumprod(within, axis=0).sum(0)
-        self.accumulator.enter(lost, size, first, slides)
-        after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
-        return Verdict(slides.astype(np.int64), after, bistable=self.bistability.points())
+        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside)
+        after = self.acceptance.estimate(size, slides, measured.error_estimate)
+        return Verdict(slides, after, bistable=self.acceptance.bistability.points())
 
     def losses(
         self, measured: RoundMeasures, residual: Floats, size: Floats, *, inside: NDArray[np.bool_], steps: Integers
@@ -157,8 +154,8 @@ class ShareRule:
         self.reached[rows, columns] = self.reaches(changes, losses, steps)[inside]
         self.sweeps[rows, columns] += 1
         worst = (self.worst.weight[steps] * changes + self.worst.passed[steps] * losses) / size
-        assert self.bistability is not None
-        self.bistability.observe(shares, known, worst, steps=steps, inside=inside)
+        assert self.acceptance is not None
+        self.acceptance.bistability.observe(shares, known, worst, steps=steps, inside=inside)
         lost: Floats = np.clip(share, LEAST, MOST) * worst
         return lost
 
@@ -168,13 +165,6 @@ class ShareRule:
         for tap in range(min(self.reach.shape[1], len(changes))):
             total[tap:] += self.reach[steps[tap:], tap] * changes[: len(changes) - tap]
         return total
-
-    def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
-        """Return the norms (m,) of the members' fields, from mean squares (n, m) of the denoised fields."""
-        last = np.maximum(lengths - 1, 0)
-        steps = np.minimum(first + last, self.steps - 1)
-        size: Floats = np.sqrt(np.maximum(denoised[last, np.arange(len(first))], 0.0) + self.uncertain[steps])
-        return np.clip(size, SMALLEST, LARGEST)
 
 
 def rule_for(equations: Equations, slopes: Tensor, sigma_data: float, tolerance: float) -> Rule:

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
-from parampi.solvers.share_rule.bistability import Bistability
-from parampi.solvers.share_rule.error_accumulator import ErrorAccumulator, over_shells, spent_in_stretches
+from parampi.solvers.share_rule.acceptance import Acceptance, field_sizes
+from parampi.solvers.share_rule.error_accumulator import over_shells
 from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
 from parampi.solvers.spectral.sensitivity import TINY, Sensitivity, lagged
 from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
@@ -58,11 +58,10 @@ class SpectralStopRule:
     uncertain     (N,) posterior variance of a whole field at each point
     spent         (N + 1,) share of the tolerance that typical changes up to each point would take, if they were summed
     typical       norm of a typical field
-    accumulator   error at the last point that frozen points leave; None before the first round
+    acceptance    of points, with what was lost already; None before the first round
     reached       (N, m, S) reach of the last sweep
     sweeps        (N, m) sweeps that each point has been in
     inherited     (m, S) variances that points which enter inherit, relative to the model's; 0 where none is known
-    bistability   what sweeps have shown of it; None before the first round
     """
 
     sensitivity: Sensitivity
@@ -73,12 +72,10 @@ class SpectralStopRule:
     tolerance: float
     safety: float
     independent: bool
-    accumulator: "ErrorAccumulator | None" = None
-    budget: Floats = field(default_factory=lambda: np.zeros(0))
+    acceptance: Acceptance | None = None
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     inherited: Floats = field(default_factory=lambda: np.zeros((0, 0)))
-    bistability: Bistability | None = None
 
     @classmethod
     def of(
@@ -111,28 +108,33 @@ class SpectralStopRule:
         return int(self.sensitivity.passed.shape[1])
 
     def state(self) -> RuleState:
-        if self.accumulator is None or self.bistability is None:
+        if self.acceptance is None:
             return {}
-        own = {"inherited": self.inherited, "reached": np.moveaxis(self.reached, 1, 0), "sweeps": self.sweeps.T}
-        return {**self.accumulator.state(), **self.bistability.state(), **own}
+        reached = np.moveaxis(self.reached, 1, 0)
+        return {**self.acceptance.state(), "inherited": self.inherited, "reached": reached, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
-        if self.accumulator is None or self.bistability is None:
+        if self.acceptance is None:
             raise TypeError("begin before loading")
-        self.accumulator.load(state)
-        self.bistability.load(state)
+        self.acceptance.load(state)
         self.reached, self.sweeps = np.moveaxis(state["reached"], 0, 1).copy(), state["sweeps"].T.copy()
         self.inherited = state["inherited"].copy()
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
         steps = self.sensitivity.steps
-        self.accumulator = ErrorAccumulator.empty(members, self.shells, longest if self.independent else steps)
-        self.budget = self.tolerance * spent_in_stretches(self.spent, self.accumulator.stretch)
+        self.acceptance = Acceptance.of(
+            self.spent,
+            self.sensitivity.denoised_weight,
+            members=members,
+            shells=self.shells,
+            stretch=longest if self.independent else steps,
+            tolerance=self.tolerance,
+            safety=self.safety,
+        )
         self.reached = np.full((steps, members, self.shells), np.nan)
         self.sweeps = np.zeros((steps, members))
         self.inherited = np.zeros((members, self.shells))
-        self.bistability = Bistability.of(self.sensitivity.denoised_weight, self.tolerance, members)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -140,23 +142,18 @@ class SpectralStopRule:
         if measured.stop_statistics is None:
             raise TypeError("the spectral stop rule judges by each shell's changes and residuals")
         first, lengths = measured.first, measured.lengths
-        if self.accumulator is None:
+        if self.acceptance is None:
             self.begin(len(first), int(lengths.max()))
-        assert self.accumulator is not None and self.bistability is not None
+        assert self.acceptance is not None
         points = len(measured.changes)
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
         lost = self.losses(measured.stop_statistics[:-1], size, first, inside=inside, steps=steps)
-        spent = self.accumulator.total()
-        more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
-        within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))
-        within[:1] |= inside[:1]
-        slides = np.cumprod(within, axis=0).sum(0)
-        self.accumulator.enter(lost, size, first, slides)
+        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside)
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
-        after = np.where(slides > 0, self.accumulator.relative_to(size), measured.error_estimate)
-        return Verdict(slides.astype(np.int64), after, self.inherited, self.bistability.points())
+        after = self.acceptance.estimate(size, slides, measured.error_estimate)
+        return Verdict(slides, after, self.inherited, self.acceptance.bistability.points())
 
     def losses(
         self, statistics: Floats, size: Floats, first: Integers, *, inside: NDArray[np.bool_], steps: Integers
@@ -172,9 +169,10 @@ class SpectralStopRule:
         straight, learned = chain.learned_twice(first, inside, ratio, bent)
         share = np.maximum(self.share(residual, before, learned[1 : points + 1], inside), self.untried(steps, inside))
         self.reached[steps[inside], np.broadcast_to(columns, inside.shape)[inside]] = chain.reach(steps, delta)[inside]
-        assert self.bistability is not None
+        assert self.acceptance is not None
         effects = np.sqrt(over_shells((chain.carried(steps, delta, straight) / size[:, None]) ** 2))
-        self.bistability.observe(*self.measured(residual, before, 1.0, inside), effects, steps=steps, inside=inside)
+        shown = self.measured(residual, before, 1.0, inside)
+        self.acceptance.bistability.observe(*shown, effects, steps=steps, inside=inside)
         worst = chain.carried(steps, delta, learned) / size[:, None]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * worst
         return lost
@@ -197,9 +195,7 @@ class SpectralStopRule:
 
     def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
         """Return the norms (m,) of the members' fields, from squares (n, m) of the denoised fields."""
-        last, columns = np.maximum(lengths - 1, 0), np.arange(len(first))
-        steps = np.minimum(first + last, self.sensitivity.steps - 1)
-        size: Floats = np.sqrt(np.maximum(denoised[last, columns], 0.0) + self.uncertain[steps])
+        size = field_sizes(denoised, self.uncertain, first, lengths)
         return np.clip(size, SMALLEST * self.typical, LARGEST * self.typical)
 
     def share(self, residual: Floats, before: Floats, passed: Floats, inside: NDArray[np.bool_]) -> Floats:
