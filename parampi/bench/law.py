@@ -130,11 +130,11 @@ def vectors(fields: Tensor) -> Floats:
 
 def to_markdown(rows: Sequence[LawRow]) -> str:
     """Return a digest, then tables of pairs and of samples; p-values where a difference was found are bold."""
-    found = differences(rows)
-    bold = {(id(row), name) for row, name in found}
+    differing = differences(rows)
+    bold = {(id(row), name) for row, name in differing}
     pairs = markdown(PAIRS, [pair_cells(row, bold) for row in rows])
     samples = markdown(SAMPLES, [sample_cells(row, bold) for row in rows])
-    return "\n\n".join([markdown(DIGEST, digest(rows, found)), pairs, samples])
+    return "\n\n".join([markdown(DIGEST, digest(rows, differing)), pairs, samples])
 
 
 def differences(rows: Sequence[LawRow]) -> list[tuple[LawRow, str]]:
@@ -186,19 +186,19 @@ def short(number: float) -> str:
     return f"{number:.2g}"
 
 
-def digest(rows: Sequence[LawRow], found: Sequence[tuple[LawRow, str]]) -> list[list[Any]]:
+def digest(rows: Sequence[LawRow], differing: Sequence[tuple[LawRow, str]]) -> list[list[Any]]:
     """Return lines for each solver and tolerance, and for all: the largest differences of pairs, the medians, and by how many
     cases each test found one."""
     groups: dict[tuple[str, float], list[LawRow]] = {}
     for row in rows:
         groups.setdefault((row.solver, row.tolerance), []).append(row)
-    lines = [digest_line([solver, tolerance], members, found) for (solver, tolerance), members in groups.items()]
-    return [*lines, digest_line(["all", None], rows, found)] if rows else []
+    lines = [digest_line([solver, tolerance], members, differing) for (solver, tolerance), members in groups.items()]
+    return [*lines, digest_line(["all", None], rows, differing)] if rows else []
 
 
-def digest_line(name: list[Any], rows: Sequence[LawRow], found: Sequence[tuple[LawRow, str]]) -> list[Any]:
+def digest_line(name: list[Any], rows: Sequence[LawRow], differing: Sequence[tuple[LawRow, str]]) -> list[Any]:
     flips = [row.flips for row in rows]
     biases, shifts = [row.frequencies.size for row in rows], [row.moments.size for row in rows]
     numbers = [percent(max(flips)), percent(median(biases)), percent(max(biases)), short(median(shifts)), short(max(shifts))]
-    counts = [sum(row is one and test == name for row in rows for one, test in found) for name in TESTS]
+    counts = [sum(row is one and test == name for row in rows for one, test in differing) for name in TESTS]
     return [*name, len(rows), *numbers, *counts]

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from parampi.run.config import RunConfig
 
 
+from_half = click.option(
+    "--half",
+    type=click.Choice(["develop", "judge", "both"]),
+    default="develop",
+    show_default=True,
+    help="Families that are drawn from; nothing is fitted to those to judge by.",
+)
+of_solvers = click.option(
+    "--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable)."
+)
+
+
 @click.group()
 def bench() -> None:
     """Measure rounds, evaluations and errors on closed-form problems, and the engine's own cost."""
@@ -73,7 +85,7 @@ def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--case", "cases", multiple=True, help="Only these cases, such as ddim-100 (repeatable).")
 @click.option("--problem", "problems", multiple=True, help="Only these problems, such as gmm64 (repeatable).")
-@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@of_solvers
 @click.option("--tolerance", default=1e-3, show_default=True, help="Of the solver's own rule.")
 def rounds(
     as_json: bool, seeds: int, cases: tuple[str, ...], problems: tuple[str, ...], solvers: tuple[str, ...], tolerance: float
@@ -97,16 +109,10 @@ def overhead(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--runs", default=100, show_default=True, help="Runs that are drawn, of 4 members each.")
 @click.option("--seed", default=0, show_default=True, help="Of the draws; the same draws for the same seed and options.")
-@click.option(
-    "--half",
-    type=click.Choice(["develop", "judge", "both"]),
-    default="develop",
-    show_default=True,
-    help="Families that are drawn from; nothing is fitted to those to judge by.",
-)
+@from_half
 @click.option("--family", "families", multiple=True, help="Only these families, such as edges (repeatable).")
 @click.option("--sampler", "samplers", multiple=True, help="Only these samplers, such as ddpm (repeatable).")
-@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@of_solvers
 @click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is drawn from instead.")
 @click.option("--tenth", is_flag=True, help="Make each run also with a tenth of its tolerance.")
 def tolerance(
@@ -140,16 +146,10 @@ def tolerance(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--members", default=20_000, show_default=True, type=click.IntRange(min=2), help="Of each ensemble.")
 @click.option("--seed", default=0, show_default=True, help="Of the members' noise.")
-@click.option(
-    "--half",
-    type=click.Choice(["develop", "judge", "both"]),
-    default="develop",
-    show_default=True,
-    help="Families that are drawn from; nothing is fitted to those to judge by.",
-)
+@from_half
 @click.option("--family", "families", multiple=True, help="Only these families, such as 'heavy vectors' (repeatable).")
 @click.option("--sampler", "samplers", multiple=True, help="These samplers by turns, such as ddpm (repeatable).")
-@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@of_solvers
 @click.option("--tolerance", "tolerances", multiple=True, type=float, help="Instead of 1e-1 and 1e-2 (repeatable).")
 def law(
     as_json: bool,
@@ -176,7 +176,7 @@ def law(
 @click.option("--seeds", default=5, show_default=True, help="Seeds per case; medians are shown.")
 @click.option("--config", type=click.Path(path_type=Path), help="A run's configuration, whose network is measured instead.")
 @click.option("--case", "cases", multiple=True, help="Of the network, only these cases, such as heun-18 (repeatable).")
-@click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@of_solvers
 def windows(as_json: bool, seeds: int, config: Path | None, cases: tuple[str, ...], solvers: tuple[str, ...]) -> None:
     """Measure rounds to 1e-2 in windows of 8 to 64 points of 1000; or of a trained network, in one and in windows of 8."""
     from parampi.bench import windows as measurement

@@ -131,7 +131,7 @@ class ShareRule:
         position = np.arange(len(measured.changes))[:, None]
         inside, steps = position < lengths, np.minimum(first + position, self.steps - 1)
         residual, denoised = measured.stop_statistics / self.sigma_data**2
-        size = np.clip(field_sizes(denoised, self.uncertain, first, lengths), SMALLEST, LARGEST)
+        size = self.sizes(denoised, first, lengths)
         lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
         slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside)
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
@@ -165,6 +165,10 @@ class ShareRule:
         for tap in range(min(self.reach.shape[1], len(changes))):
             total[tap:] += self.reach[steps[tap:], tap] * changes[: len(changes) - tap]
         return total
+
+    def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
+        """Return the norms (m,) of the members' fields, from mean squares (n, m) of the denoised fields."""
+        return np.clip(field_sizes(denoised, self.uncertain, first, lengths), SMALLEST, LARGEST)
 
 
 def rule_for(equations: Equations, slopes: Tensor, sigma_data: float, tolerance: float) -> Rule:

@@ -55,7 +55,7 @@ class SpectralSweeps(Iteration):
 
     Memory per point: whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` of the learned
     response of each shell to the model's (0 for new points, which stands for 1, or for what they inherit); and the square of
-    its last `residual`. `own` is where a point has measured its ratios itself.
+    its last `residual`. `measured` is where a point's ratios are not inherited.
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
@@ -73,7 +73,7 @@ class SpectralSweeps(Iteration):
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.variances, self.freedom = model.shells()
         self.learns = model.basis.shells if secants and model.assumed else 0
-        self.own = torch.ones(())
+        self.measured = torch.ones(())
         self.local = LocalSecants(model.basis, local)
 
     def make_bitwise(self) -> None:
@@ -124,7 +124,7 @@ class SpectralSweeps(Iteration):
         learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
         denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
         sizes = self.total(basis.shell_sums(denoised**2))
-        learned = torch.where(self.own > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
+        learned = torch.where(self.measured > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
         statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned, sizes]
         self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
@@ -172,7 +172,7 @@ class SpectralSweeps(Iteration):
             nothing = {"swept": x.new_zeros((*x.shape[:2], 1)), "residual": torch.zeros_like(residual)}
             self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
         last, swept = self.memory, self.memory["swept"]
-        self.own = swept
+        self.measured = swept
         inherited = self.heirs(sweep, last["ratio"]) if self.learns else self.ratio(last["ratio"])
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, inherited)
