@@ -74,9 +74,9 @@ class Cluster:
 
     def __init__(self, folder: Path, nodes: int = 2):
         self.folder, self.nodes, self.daemons = folder, nodes, list[subprocess.Popen]()
-        # MPICH 5.0 passes each rank's address to Slurm in pieces, each up to 1024 characters and a header, where Slurm reads 1024 in all.
-        # For UCX it passes 4096 bytes, whatever lies behind the address in memory among them: now and then a piece is too long, and
-        # the start fails with "value not properly terminated in client request". Addresses of libfabric fit into one short piece.
+        # MPICH 5.0 passes each rank's address to Slurm in pieces, up to 1024 characters and a header, where Slurm reads 1024 in
+        # all. For UCX it passes 4096 bytes, whatever lies behind the address in memory among them: now and then a piece is too
+        # long, and the start fails ("value not properly terminated in client request"). libfabric's fit into one short piece.
         transport = {"MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp"}
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), **transport}
 
