@@ -138,6 +138,13 @@ def test_the_error_is_within_the_tolerance_and_the_estimate_too(sampler, window,
     assert (run.history.error_estimate <= tolerance).all()
 
 
+def test_it_learns_in_a_basis_whose_modes_are_the_fields_themselves():
+    members = chain(GaussianMixture(components=2, variance=0.1), DDIM(), GRID, members=4)
+    runs = [engine(members, Spectral(basis="identity"), mode=mode) for mode in ("fast", "bitwise")]
+    torch.testing.assert_close(*(run.run() for run in runs), rtol=1e-9, atol=1e-9)
+    assert runs[0].history.rounds.tolist() == runs[1].history.rounds.tolist()
+
+
 def test_options():
     with pytest.raises(ConfigError, match=r"safety = 0\.5 is below 1"):
         Spectral(safety=0.5)

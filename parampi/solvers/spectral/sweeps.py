@@ -166,7 +166,7 @@ class SpectralSweeps(Iteration):
         if not self.secants:
             return
         basis = self.model.basis
-        x, denoised = basis.forward(sweep.before(sweep.x, 0)), basis.forward(sweep.denoised)
+        x, denoised = (kept(basis.forward(fields), fields) for fields in (sweep.before(sweep.x, 0), sweep.denoised))
         if not self.memory:
             ratio = residual.new_zeros((*x.shape[:2], basis.shells))
             nothing = {"swept": x.new_zeros((*x.shape[:2], 1)), "residual": torch.zeros_like(residual)}
@@ -203,3 +203,9 @@ class SpectralSweeps(Iteration):
         moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
         learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
         return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)
+
+
+def kept(modes: Tensor, fields: Tensor) -> Tensor:
+    """Return modes in memory of their own: in some bases they are the fields themselves, which change in place."""
+    same = modes.untyped_storage().data_ptr() == fields.untyped_storage().data_ptr()
+    return modes.clone() if same else modes
