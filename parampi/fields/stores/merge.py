@@ -100,6 +100,9 @@ def require_different_members(files: Sequence[netCDF4.Dataset], paths: Sequence[
 
 def require_same_kind(file: netCDF4.Dataset, path: Path, first: netCDF4.Dataset, first_path: Path) -> None:
     """Raise DataError for a file with another grid, other variables or another seed than the first."""
+    for name in file.variables:
+        if name not in first.variables:
+            raise DataError(f"{first_path} has no {name}, which {path} has; merge ensembles of one kind")
     for name, variable in first.variables.items():
         if name not in file.variables:
             raise DataError(f"{path} has no {name}, which {first_path} has; merge ensembles of one kind")

@@ -203,8 +203,9 @@ def test_other_variables(tmp_path, statistics):
     first = ensemble(tmp_path / "a.nc", statistics, [0])
     with NetCDFStore(tmp_path / "b.nc", schema_of(statistics, [1], 5, content=Content(("u",)))) as store:
         store.write(1, np.zeros(statistics.shape), FACTS)
-    with pytest.raises(DataError, match=r"b\.nc has no T, which .*a\.nc has; merge ensembles of one kind"):
-        merge([first, tmp_path / "b.nc"], tmp_path / "m.nc")
+    for both in ([first, tmp_path / "b.nc"], [tmp_path / "b.nc", first]):
+        with pytest.raises(DataError, match=r"b\.nc has no T, which .*a\.nc has; merge ensembles of one kind"):
+            merge(both, tmp_path / "m.nc")
 
 
 def test_an_output_that_exists(tmp_path, statistics):
