@@ -15,7 +15,7 @@ class MemberReport:
     evaluations  single-field network calls made for it
     residual     largest relative change, in the last sweep, of the points accepted with it
     error        estimate of the final field's relative L2 error against the serial sampler
-    outcome      "converged", or "nonfinite" where the network returned NaN or Inf
+    outcome      "converged": only members that were finished have a report
     lead         which of the lead times of a roll-out
     bistable     noise level at which the member stood between two outcomes, 0 where it did not
     """
@@ -120,13 +120,19 @@ class Report:
         """Numbers of the members that stood between two outcomes: their tolerance is not promised."""
         return sorted({member.member for member in self.members if member.bistable})
 
+    @property
+    def above(self) -> list[int]:
+        """Numbers of the members whose estimated error is above the tolerance."""
+        return sorted({member.member for member in self.members if member.error > self.tolerance})
+
     def summary(self) -> str:
         worst = max((m.error for m in self.members), default=float("nan"))
+        above = f", {count(len(self.above), 'member')} above it" if self.above else ""
         flagged = f"; {count(len(self.bistable), 'member')} stood between two outcomes" if self.bistable else ""
         return (
             f"{self.counted()}: {count(self.rounds, 'round')} (serial {self.serial_rounds}, {self.speedup:.1f}x fewer), "
             f"{count(self.evaluations, 'evaluation')} (serial {self.serial_evaluations}, {self.redundancy:.2f}x), "
-            f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e}){flagged}"
+            f"estimated error at most {worst:.1e} (tolerance {self.tolerance:.1e}{above}){flagged}"
         )
 
 

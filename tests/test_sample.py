@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from parampi import sample, sigmas
 from parampi.diffusion.denoisers import EDMDenoiser
 from parampi.diffusion.noise import normal
 from parampi.errors import ConfigError, NonFiniteError
+from parampi.report import MemberReport, Report
 from parampi.samplers import DDIM, StepMap
 from parampi.solvers import PIADM, Picard, Serial, Spectral
 from tests.engines import GAUSSIAN, MIXTURE
@@ -95,6 +97,14 @@ def test_report_is_plain_json():
     data = json.loads(report.to_json())
     assert data["rounds"] == report.rounds and data["members"][1]["member"] == 1
     assert "2 members" in report.summary() and "(serial 20" in report.summary()
+
+
+def test_summary_counts_the_members_whose_estimate_is_above_the_tolerance():
+    members = [MemberReport(k, 5, 50, 0.1, error, "converged") for k, error in enumerate([5e-3, 2e-2, 3e-2])]
+    report = Report(20, 1e-2, serial_rounds=20, serial_evaluations=60, rounds=5, evaluations=150, members=members)
+    assert report.above == [1, 2]
+    assert report.summary().endswith("estimated error at most 3.0e-02 (tolerance 1.0e-02, 2 members above it)")
+    assert replace(report, members=members[:1]).summary().endswith("at most 5.0e-03 (tolerance 1.0e-02)")
 
 
 def test_natural_blocks_of_a_sampler_are_solved_one_after_another():
