@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from parampi.basis import Basis
+from parampi.basis import Basis, Identity
 from parampi.errors import ConfigError
 from parampi.samplers import CollocationEquations, Equations, StepMap
 from parampi.solvers.base import Solver, register
@@ -28,7 +28,8 @@ class Spectral(Solver):
                 that of the statistics, else Fourier modes, or the points themselves where fields have no axes of space
     statistics  `parampi.Statistics` of the normalised data, or the path of a file of them; None: variance sigma_data^2 for all
                 modes and no mean. `parampi run` takes those of `data.statistics`
-    secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed
+    secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed; no
+                effect in the basis of single points, where they prove little
     local       learn also where in a field the denoiser responds more and where less, from the same changes: pays with
                 networks, whose responses are local, not with mixtures of regimes; no effect in bases that know no neighbouring
                 points
@@ -112,8 +113,14 @@ class BoundSpectral(Spectral):
 
     def iteration(self, equations: Equations, sigma_data: float) -> Iteration:
         if isinstance(equations, CollocationEquations):
-            return CollocationSweeps(self.model_of(), equations, self.secants, self.local)
-        return SpectralSweeps(self.model_of(), self.secants, self.local)
+            return CollocationSweeps(self.model_of(), equations, self.learns, self.local)
+        return SpectralSweeps(self.model_of(), self.learns, self.local)
+
+    @property
+    def learns(self) -> bool:
+        """Whether secants are learned: not in the basis of single points, where shells may be single numbers. The slope of one
+        number is 0 as soon as it has settled in a mode of the data, also while sweeps still carry it from one to another."""
+        return self.secants and not isinstance(self.model_of().basis, Identity)
 
     def model_of(self) -> SpectralModel:
         if self.known_model is None:
