@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parampi import basis, diffusion, errors, fields, parallel, registry, report, samplers, solvers, verify
-    from parampi.diffusion import denoisers, exact, guidance, noise, posterior, sigmas
+    from parampi.diffusion import clocks, denoisers, exact, guidance, noise, posterior, sigmas
     from parampi.diffusion.probe import check_denoiser
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "basis", "check_denoiser", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel",
+    "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel",
     "posterior", "registry", "report", "sample", "samplers", "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
@@ -50,6 +50,7 @@ PUBLIC = {
     "NonFiniteError": "errors:NonFiniteError",
     "OutputError": "errors:OutputError",
     "UserError": "errors:UserError",
+    "clocks": "diffusion.clocks",
     "denoisers": "diffusion.denoisers",
     "exact": "diffusion.exact",
     "guidance": "diffusion.guidance",

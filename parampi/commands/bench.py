@@ -68,10 +68,11 @@ def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
 
     from parampi.bench.subject import OneCase
     from parampi.run import inputs, model_loading
+    from parampi.run.config import build
 
     network = model_loading.build_network(run.model.network, run.model.arguments)
     model_loading.load_weights(network, Path(run.model.weights))
-    denoiser = model_loading.build_denoiser(network.to(dtype), run.model.predicts, run.model.sigma_data, torch.device("cpu"))
+    denoiser = model_loading.build_denoiser(network.to(dtype), run, build(run, "sigmas"), torch.device("cpu"))
     card = inputs.read_card(run)
     conditions = inputs.open_conditions(run, card, inputs.read_statistics(run, card))
     if conditions is None:

@@ -6,12 +6,14 @@ import click
 
 from parampi.errors import DataError
 
+PREDICTIONS = ["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
+
 
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--channel", "channels", multiple=True, help="What the network draws, in its order (repeatable).")
 @click.option("--condition", "condition", multiple=True, help="What it is given, in its order (repeatable).")
-@click.option("--predicts", type=click.Choice(["edm", "epsilon", "velocity", "data", "score"]), help="As model.predicts.")
+@click.option("--predicts", type=click.Choice(PREDICTIONS), help="As model.predicts.")
 @click.option("--sigma-data", type=float, help="As model.sigma_data.")
 def card(
     weights: Path, channels: tuple[str, ...], condition: tuple[str, ...], predicts: str | None, sigma_data: float | None

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from parampi.diffusion import clocks
 from parampi.diffusion.sigmas import VPTimes
 from parampi.errors import ConfigError
 
@@ -93,18 +94,25 @@ class _Wrapper(nn.Module, ABC):
 
 
 class EDMDenoiser(_Wrapper):
-    """EDM preconditioning: `D = c_skip x + c_out F(c_in x, log(sigma)/4)`.
+    """EDM preconditioning: `D = c_skip x + c_out F(c_in x, time)`, where the time is log(sigma)/4 if it is not another.
 
     `c_skip = s^2/(sigma^2 + s^2)`, `c_out = sigma s/sqrt(sigma^2 + s^2)`, `c_in = 1/sqrt(sigma^2 + s^2)` with s = `sigma_data`.
     Karras, Aittala, Aila and Laine 2022 (arXiv 2206.00364), table 1. `sigma_data` must be the value used in training.
     """
 
-    def __init__(self, network: Network, sigma_data: float = 0.5, network_dtype: torch.dtype | None = None):
-        """network(inputs, c_noise): (B, *shape) and (B,) to (B, *shape)."""
+    def __init__(
+        self,
+        network: Network,
+        sigma_data: float = 0.5,
+        network_dtype: torch.dtype | None = None,
+        time: Callable[[Tensor], Tensor] | None = None,
+    ):
+        """network(inputs, c_noise): (B, *shape) and (B,) to (B, *shape). time: c_noise of a noise level, (B,) to (B,)."""
         super().__init__(network, network_dtype, sigma_data)
+        self.time = time
 
     def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        return x / (level**2 + self.sigma_data**2).sqrt(), level.log() / 4
+        return x / (level**2 + self.sigma_data**2).sqrt(), level.log() / 4 if self.time is None else self.time(level.flatten())
 
     def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         scale = (level**2 + self.sigma_data**2).sqrt()
@@ -172,6 +180,59 @@ class ScoreDenoiser(_TimeConditioned):
     def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
         weight = level**2 * _alpha(level) if self.scaled_input else level**2
         return x + weight * output
+
+
+class PreconditionedDenoiser(_TimeConditioned):
+    """A network that is a denoiser itself, whatever is inside of it: `D(x, sigma)` is its output.
+
+    It is called with x as it is, and with sigma if it has no other `time`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        time: Callable[[Tensor], Tensor] | None = None,
+        *,
+        network_dtype: torch.dtype | None = None,
+        sigma_data: float = 1.0,
+    ):
+        """network(x, sigma): (B, *shape) and (B,) to (B, *shape)."""
+        own = clocks.sigma() if time is None else time
+        super().__init__(network, own, scaled_input=False, network_dtype=network_dtype, sigma_data=sigma_data)
+
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
+        return output
+
+
+class FlowDenoiser(_TimeConditioned):
+    """Velocity along the straight line `x_t = (1 - t) x0 + t n`, `v = E[n - x0 | x_t]` at `t = sigma / (1 + sigma)`:
+    `D = x_t - t v`, with `x_t = x / (1 + sigma)`.
+
+    Lipman et al. 2023 (arXiv 2210.02747), Liu, Gong and Liu 2023 (arXiv 2209.03003). `data_at`: the time at which the flow is
+    data; at 1 the network predicts `x0 - n` along `x_t = t x0 + (1 - t) n`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        time: Callable[[Tensor], Tensor] | None = None,
+        *,
+        data_at: int = 0,
+        network_dtype: torch.dtype | None = None,
+        sigma_data: float = 1.0,
+    ):
+        """network(x_t, t): (B, *shape) and (B,) to (B, *shape). time: what the network is told of a noise level, t if None."""
+        if data_at not in (0, 1):
+            raise ConfigError(f"data_at = {data_at} must be 0 or 1: the time at which the flow is data")
+        own = clocks.flow(data_at=data_at) if time is None else time
+        super().__init__(network, own, network_dtype=network_dtype, sigma_data=sigma_data)
+        self.sign = 1.0 if data_at == 0 else -1.0
+
+    def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        return x / (1 + level), self.time(level.flatten())
+
+    def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
+        return (x - self.sign * level * output) / (1 + level)
 
 
 def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:

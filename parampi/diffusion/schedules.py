@@ -16,7 +16,9 @@ SCHEDULES = Registry(
     karras=sigmas.karras,
     log_uniform=sigmas.log_uniform,
     vp_linear=sigmas.vp_linear,
+    vp_scaled_linear=sigmas.vp_scaled_linear,
     vp_cosine=sigmas.vp_cosine,
+    flow=sigmas.flow,
     piadm=sigmas.piadm,
     explicit=explicit,
 )

@@ -79,6 +79,22 @@ def vp_linear(
     return _at_times(vp_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
 
 
+def vp_scaled_linear(
+    steps: int,
+    train_steps: int = 1000,
+    *,
+    beta_first: float = 8.5e-4,
+    beta_last: float = 0.012,
+    spacing: Spacing = "trailing",
+    final_zero: bool = True,
+    steps_offset: int = 0,
+) -> Tensor:
+    """Return the schedule of Rombach et al. 2022 (arXiv 2112.10752), whose betas' square roots grow linearly; the rest as in
+    `vp_linear`."""
+    times = training_times(steps, train_steps, spacing, steps_offset)
+    return _at_times(vp_scaled_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
+
+
 def vp_cosine(
     steps: int,
     train_steps: int = 1000,
@@ -94,12 +110,38 @@ def vp_cosine(
     return _at_times(vp_cosine_alphas_cumprod(train_steps, offset, max_beta), times, final_zero)
 
 
+def flow(steps: int, *, first: float = 0.999, shift: float = 1.0, final_zero: bool = True, last: float = 1e-3) -> Tensor:
+    """Return `sigma = t / (1 - t)` at equal steps of the time t of flow matching, `x_t = (1 - t) x0 + t n`, from `first` down.
+
+    Lipman et al. 2023 (arXiv 2210.02747). With `final_zero` there are `steps` positive times, the last of them `first / steps`,
+    and then 0; without it `steps + 1`, down to `last`. `shift` s makes `s t / (1 + (s - 1) t)` of each time (Esser et al. 2024,
+    arXiv 2403.03206). At t = 1 there is noise alone and sigma is infinite. Raises ConfigError for times outside of (0, 1).
+    """
+    if not 0 < last < first < 1:
+        raise ConfigError(f"first = {first}, last = {last}: expected 0 < last < first < 1; at time 1 sigma is infinite")
+    if not (math.isfinite(shift) and shift > 0):
+        raise ConfigError(f"shift = {shift} must be a positive number; 1 leaves the times as they are")
+    _check_count("steps", steps)
+    ends = torch.tensor([first, first / steps if final_zero else last], dtype=F64)
+    times = ends[0] + _fractions(steps, final_zero) * (ends[1] - ends[0])
+    times = shift * times / (1 + (shift - 1) * times)
+    return _finish(times / (1 - times), final_zero)
+
+
 def vp_linear_alphas_cumprod(train_steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -> Tensor:
     """Return `prod_{s<=t} (1 - beta_s)` with beta linear in t: alpha^2 at every training time, float64 (train_steps,)."""
     _check_count("train_steps", train_steps)
     if not 0 < beta_first <= beta_last < 1:
         raise ConfigError(f"beta_first = {beta_first} and beta_last = {beta_last} must satisfy 0 < beta_first <= beta_last < 1")
     return torch.cumprod(1 - torch.linspace(beta_first, beta_last, train_steps, dtype=F64), 0)
+
+
+def vp_scaled_linear_alphas_cumprod(train_steps: int = 1000, beta_first: float = 8.5e-4, beta_last: float = 0.012) -> Tensor:
+    """Return `prod_{s<=t} (1 - beta_s)` with sqrt(beta) linear in t, float64 (train_steps,)."""
+    _check_count("train_steps", train_steps)
+    if not 0 < beta_first <= beta_last < 1:
+        raise ConfigError(f"beta_first = {beta_first} and beta_last = {beta_last} must satisfy 0 < beta_first <= beta_last < 1")
+    return torch.cumprod(1 - torch.linspace(beta_first**0.5, beta_last**0.5, train_steps, dtype=F64) ** 2, 0)
 
 
 def vp_cosine_alphas_cumprod(train_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Tensor:
@@ -152,6 +194,11 @@ class VPTimes:
         if kept.ndim != 1 or len(kept) < 2 or not bool(((kept > 0) & (kept < 1)).all() and (kept.diff() < 0).all()):
             raise ConfigError("alphas_cumprod must be a list of at least two strictly decreasing numbers between 0 and 1")
         self._tables = {torch.device("cpu"): ((1 - kept) / kept).sqrt().log()}
+
+    @property
+    def times(self) -> int:
+        """How many training times there are."""
+        return len(self._tables[torch.device("cpu")])
 
     def __call__(self, sigma: Tensor) -> Tensor:
         """Return the training time in [0, train_steps - 1], float64, of sigma (any shape, any device)."""

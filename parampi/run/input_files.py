@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from parampi.run.config import RunConfig, registered
-from parampi.run.config.choices import CHOICES
+from parampi.run.config.choices import CHOICES, choices_of
 from parampi.run.plugins import imported, plugin_files, source
 from parampi.run.trust import Code, code_file, code_of
 from parampi.run.user_files import is_file, sha256
@@ -37,8 +37,8 @@ def network_file(reference: str) -> Path | None:
 
 
 def option_files(config: RunConfig) -> dict[str, str]:
-    """Return the files that options of schedule, sampler and solver name, such as a solver's statistics."""
-    options = {f"sampling.{name}": getattr(config.sampling, name).model_dump() for name in CHOICES}
+    """Return the files that options of schedule, sampler, solver and clock name, such as a solver's statistics."""
+    options = {f"{CHOICES[name].section}.{name}": made.model_dump() for name, made in choices_of(config).items()}
     return {
         f"{choice}.{key}": value
         for choice, values in options.items()

@@ -25,6 +25,7 @@ from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.sections import MOST_MEMBERS
 from parampi.run.input_files import file_digests
+from parampi.run.model_clock import check_stability, clock_of
 from parampi.run.user_files import sha256
 from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_bound, check_solver
@@ -101,6 +102,8 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     members = member_numbers(config.sampling.members)
     equations = equations_of(sampler, sigmas)
     check_solver(solver, equations, tuple(config.model.shape), config.sampling.window)
+    clock_of(config, sigmas)
+    check_stability(config, equations)
     window = solver.window(config.sampling.window, equations)
     card = on_all(comm, lambda: read_card(config))
     statistics = on_all(comm, lambda: read_statistics(config, card))

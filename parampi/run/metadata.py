@@ -21,6 +21,7 @@ from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.earlier_files import RUN
+from parampi.run.model_clock import check_stability
 from parampi.run.output import store_class
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         *(f"note: {line}" for line in (inputs.conditions.notes if inputs.conditions else ())),
         f"no figure: {plan.figure_obstacle}" if plan.figure_obstacle else "",
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
+        check_stability(inputs.config, inputs.equations),
     ]
     return "\n".join(line for line in lines if line)
 

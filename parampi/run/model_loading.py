@@ -15,6 +15,8 @@ from parampi.diffusion.denoisers import (
     Denoiser,
     EDMDenoiser,
     EpsilonDenoiser,
+    FlowDenoiser,
+    PreconditionedDenoiser,
     ScoreDenoiser,
     VelocityDenoiser,
 )
@@ -22,12 +24,16 @@ from parampi.diffusion.probe import check_denoiser
 from parampi.errors import ConfigError, DataError, UserError
 from parampi.fields import DatasetStatistics
 from parampi.run.condition_source import ConditionSource
+from parampi.run.config import RunConfig
 from parampi.run.inputs import Inputs, sampling_options
+from parampi.run.model_clock import TRAINED, clock_of
 from parampi.run.plugins import imported
 from parampi.run.user_files import import_file, import_module
 
 WRAPPERS: dict[str, Any] = {
     "edm": EDMDenoiser,
+    "denoiser": PreconditionedDenoiser,
+    "flow": FlowDenoiser,
     "epsilon": EpsilonDenoiser,
     "velocity": VelocityDenoiser,
     "data": DataDenoiser,
@@ -138,8 +144,15 @@ def choose_device(name: str, local_rank: int) -> torch.device:
     return device
 
 
-def build_denoiser(network: nn.Module, predicts: str, sigma_data: float, device: torch.device) -> Denoiser:
-    denoiser: Denoiser = WRAPPERS[predicts](network, sigma_data=sigma_data).to(device)
+def build_denoiser(network: nn.Module, config: RunConfig, sigmas: Tensor, device: torch.device) -> Denoiser:
+    """Return the denoiser that a configuration makes of its network."""
+    model, options = config.model, dict[str, Any]()
+    if model.predicts in TRAINED:
+        options["scaled_input"] = model.scaled_input
+    if model.predicts == "flow" and model.clock:
+        options["data_at"] = getattr(model.clock, "data_at", 0)
+    clock = clock_of(config, sigmas)
+    denoiser: Denoiser = WRAPPERS[model.predicts](network, sigma_data=model.sigma_data, time=clock, **options).to(device)
     return denoiser
 
 
@@ -149,7 +162,7 @@ def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:
     device = choose_device(parallel.device, local_rank)
     network = build_network(model.network, model.arguments)
     load_weights(network, Path(model.weights))
-    return build_denoiser(network, model.predicts, model.sigma_data, device)
+    return build_denoiser(network, inputs.config, inputs.sigmas, device)
 
 
 def probe_denoiser(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> int:

@@ -45,6 +45,7 @@ def project(tmp_path):
             model__network="levels.py:Levels",
             model__shape=[2, 8, 8],
             model__predicts="data",
+            model__clock={"name": "linear"},
             model__probe=False,
             **changes,
         )

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -51,6 +52,7 @@ REQUIRED = {
     "explicit": {"values": [2, 1.0]},
 }
 """Options without a default, by the name of a schedule; of others, `steps`."""
+LEVELS = torch.tensor([0.1, 1.0, 10.0])
 
 
 def in_ranks(config: RunConfig) -> RunConfig:
@@ -64,10 +66,15 @@ def in_ranks(config: RunConfig) -> RunConfig:
 @pytest.mark.parametrize(("option", "name"), [(option, name) for option, choice in CHOICES.items() for name in choice.registry])
 def test_every_registered_choice_can_be_configured_and_reaches_all_ranks(path: Path, option: str, name: str) -> None:
     choice = CHOICES[option]
-    arguments = REQUIRED.get(name, {"steps": 8}) if option == "sigmas" else {}
-    config = load(path, [f"sampling.{option}={ {choice.key: name, **arguments} }"])
+    arguments: dict[str, Any] = REQUIRED.get(name, {"steps": 8}) if option == "sigmas" else {}
+    if name == "alphas_cumprod":
+        np.save(path.parent / "alphas.npy", sigmas.vp_cosine_alphas_cumprod(10).numpy())
+        arguments["file"] = str(path.parent / "alphas.npy")
+    config = load(path, [f"{choice.section}.{option}={ {choice.key: name, **arguments} }"])
     made, direct = build(in_ranks(config), option), choice.registry[name](**arguments)
-    assert torch.equal(made, direct) if option == "sigmas" else made == direct
+    if option == "clock":
+        made, direct = made(LEVELS), direct(LEVELS)
+    assert torch.equal(made, direct) if isinstance(made, torch.Tensor) else made == direct
 
 
 @pytest.mark.parametrize("name", [*STORES, "auto"])

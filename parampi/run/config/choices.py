@@ -1,5 +1,5 @@
-"""Choices of a configuration among what is registered: noise levels, a sampler, a solver. What there is, and the options that
-each takes, is looked up when a configuration is read."""
+"""Choices of a configuration among what is registered: noise levels, a sampler, a solver, a clock. What there is, and the
+options that each takes, is looked up when a configuration is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticKnownError
 
 from parampi.basis import BASES
+from parampi.diffusion.clocks import CLOCKS, check_clock
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.errors import ConfigError, UserError, blamed
 from parampi.fields import STORES
@@ -25,19 +26,21 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Choice:
     """One of a registry's entries: `key` names it, the other keys are the arguments of the entry. `checked` returns what the
-    entry makes, and raises ConfigError where it is of another kind."""
+    entry makes, and raises ConfigError where it is of another kind. It stands in a `section` of the configuration."""
 
     key: str
     registry: Registry
     checked: Callable[[Any], Any]
+    section: str = "sampling"
 
 
 CHOICES = {
     "sigmas": Choice("schedule", SCHEDULES, noise_levels),
     "sampler": Choice("name", SAMPLERS, check_sampler),
     "solver": Choice("name", SOLVERS, check_solver_type),
+    "clock": Choice("name", CLOCKS, check_clock, "model"),
 }
-"""By their keys in the section `sampling`."""
+"""By their keys in their sections."""
 
 
 @cache
@@ -55,11 +58,11 @@ def model_of(option: str, value: Any) -> type[Options] | None:
     try:
         return options(choice.key, name, choice.registry[name])
     except ConfigError as error:
-        raise ConfigError(f"sampling.{option}.{choice.key} = {name!r}: {error}") from None
+        raise ConfigError(f"{choice.section}.{option}.{choice.key} = {name!r}: {error}") from None
 
 
 def chosen(option: str) -> Callable[[Any], Options]:
-    """Return what checks `sampling.<option>`."""
+    """Return what checks a choice."""
 
     def check(value: Any) -> Options:
         if isinstance(value, Options):
@@ -81,10 +84,15 @@ def chosen(option: str) -> Callable[[Any], Options]:
 
 def registered(config: "RunConfig") -> list[Callable[..., Any]]:
     """Return the registered functions and classes that a configuration chooses: schedule, sampler, solver, its basis, store."""
-    sections = [(choice, getattr(config.sampling, option)) for option, choice in CHOICES.items()]
-    entries = [choice.registry[getattr(section, choice.key)] for choice, section in sections]
+    entries = [CHOICES[option].registry[getattr(made, CHOICES[option].key)] for option, made in choices_of(config).items()]
     named = [(BASES, basis_name(config) or ""), (STORES, config.output.mode)]
     return entries + [registry[name] for registry, name in named if name in registry]
+
+
+def choices_of(config: "RunConfig") -> dict[str, Options]:
+    """Return the choices that a configuration makes."""
+    made = {option: getattr(getattr(config, choice.section), option) for option, choice in CHOICES.items()}
+    return {option: options for option, options in made.items() if options is not None}
 
 
 def basis_name(config: "RunConfig") -> str | None:
@@ -100,12 +108,12 @@ def basis_name(config: "RunConfig") -> str | None:
 
 
 def build(config: "RunConfig", option: str) -> Any:
-    """Return the object that the choice `sampling.<option>` configures: noise levels, a sampler or a solver."""
-    choice, arguments = CHOICES[option], getattr(config.sampling, option).model_dump()
+    """Return the object that a choice configures: noise levels, a sampler, a solver or a clock."""
+    choice, arguments = CHOICES[option], choices_of(config)[option].model_dump()
     entry = choice.registry[arguments.pop(choice.key)]
     options = ", ".join(f"{name} = {value!r}" for name, value in arguments.items())
     try:
         with blamed(f"{called(entry)}({options})"):
             return choice.checked(entry(**arguments))
     except ConfigError as error:
-        raise ConfigError(f"sampling.{option}: {error}") from error
+        raise ConfigError(f"{choice.section}.{option}: {error}") from error

@@ -47,8 +47,8 @@ def suggestion(place: Sequence[Any], tree: dict[str, Any]) -> str:
     """Return the keys that are allowed where an unknown one stands, the nearest first."""
     model: Any = RunConfig
     for depth, name in enumerate(place[:-1]):
-        if place[:depth] == ("sampling",) and name in CHOICES:
-            model = model_of(name, tree["sampling"][name])
+        if name in CHOICES and tuple(place[:depth]) == (CHOICES[name].section,):
+            model = model_of(name, tree[place[0]][name])
         else:
             model = model.model_fields[name].annotation
     known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

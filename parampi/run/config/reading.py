@@ -23,6 +23,7 @@ PATHS = (
     ("model", "network"),
     ("model", "weights"),
     ("model", "plugins"),
+    ("model", "clock", "file"),
     ("data", "statistics"),
     ("condition", "files"),
     ("condition", "statistics"),
@@ -133,7 +134,7 @@ def apply(tree: dict[str, Any], override: str) -> None:
 
 
 def new_choice(keys: tuple[str, ...], section: dict[str, Any], value: Any) -> bool:
-    """Return whether an override chooses another schedule, sampler or solver."""
-    if len(keys) != 3 or keys[0] != "sampling" or keys[1] not in CHOICES:
+    """Return whether an override makes another choice."""
+    if len(keys) != 3 or keys[1] not in CHOICES or keys[0] != CHOICES[keys[1]].section:
         return False
     return keys[2] == CHOICES[keys[1]].key and section.get(keys[2]) != value

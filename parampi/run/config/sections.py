@@ -1,6 +1,7 @@
 """The sections of a configuration, and what their keys may be."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,15 +23,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
+def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what checks a value that may be None."""
+    return lambda value: None if value is None else check(value)
+
+
 class Model(Strict):
-    """The network and what it predicts. `plugins`: files (`my_module.py`) and modules that register samplers, solvers,
-    schedules, bases or stores, which other keys may then name. `probe`: whether the network is first called for a few fields,
-    to see whether it denoises."""
+    """The network and what it predicts. `clock`: what the network is told of noise levels, None for the training times of
+    `sampling.sigmas`, EDM's log(sigma) / 4, or sigma. `scaled_input`: whether networks with training times see alpha x or x.
+    `plugins`: files (`my_module.py`) and modules that register samplers, solvers, schedules, clocks, bases or stores, which
+    other keys may then name. `probe`: whether the network is first called for a few fields, to see whether it denoises."""
 
     network: PathName
     arguments: dict[str, Any] = {}
     weights: PathName
-    predicts: Literal["edm", "epsilon", "velocity", "data", "score"]
+    predicts: Literal["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
+    clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
+    scaled_input: bool = True
     sigma_data: float = Field(1.0, gt=0, allow_inf_nan=False)
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
     plugins: list[PathName] = []

@@ -155,7 +155,12 @@ def test_conditions_of_levels(data, statistics):
 @pytest.mark.parametrize("overrides", [[], ["output.variables=[t]"], ["output.variables=[t@1000]"]], ids=str)
 def test_a_run_and_its_member_again(tmp_path, statistics, overrides):
     config = write_project(
-        tmp_path, model__network="levels.py:Levels", model__shape=[3, 8, 6], model__predicts="data", model__probe=False
+        tmp_path,
+        model__network="levels.py:Levels",
+        model__shape=[3, 8, 6],
+        model__predicts="data",
+        model__clock={"name": "linear"},
+        model__probe=False,
     )
     (tmp_path / "levels.py").write_text(NET)
     save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
