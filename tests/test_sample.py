@@ -271,7 +271,7 @@ def test_sigma_data_is_the_denoiser_s_unless_given():
         ({"members": [2**32]}, r"members = \[4294967296\]; .* from 0 to 4294967295"),
         ({"window": 0}, r"window = 0 has no points"),
         ({"solver": Serial(), "window": 4}, r"window = 4 makes no sense for the serial solver"),
-        ({"time_ranks": 2}, r"time_ranks = 2 does not divide the 1 ranks; choose one of 1"),
+        ({"time_ranks": 2}, r"time_ranks = 2 does not divide the number of ranks, 1; choose one of 1"),
         ({"sigmas": torch.tensor([1.0, 2.0, 0.0])}, r"sigmas\[0\] = 1 is followed by sigmas\[1\] = 2"),
         ({"sigma_data": 0.0}, r"sigma_data = 0.0; .* must be positive"),
         ({"sigma_data": -1.0}, r"sigma_data = -1.0; .* must be positive"),

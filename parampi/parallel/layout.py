@@ -26,7 +26,10 @@ class Layout:
             raise ConfigError(f"members = {self.members}; draw at least one member")
         if self.time_ranks < 1 or self.ranks % self.time_ranks:
             allowed = ", ".join(str(t) for t in range(1, self.ranks + 1) if self.ranks % t == 0)
-            raise ConfigError(f"time_ranks = {self.time_ranks} does not divide the {self.ranks} ranks; choose one of {allowed}")
+            raise ConfigError(
+                f"time_ranks = {self.time_ranks} does not divide the number of ranks, {self.ranks}; choose one of {allowed} "
+                "(parallel.time_ranks of a configuration)"
+            )
         if self.groups > self.members:
             raise ConfigError(
                 f"time_ranks = {self.time_ranks} makes {self.groups} groups of ranks but there are only {self.members} members "

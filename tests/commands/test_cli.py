@@ -37,7 +37,7 @@ def test_run_and_verify(tmp_path: Path) -> None:
     [
         (["sampling.membrs=3"], "sampling.membrs is not a known key"),
         (["model.weights=gone.safetensors"], "there is no file"),
-        (["parallel.time_ranks=3"], "time_ranks = 3 does not divide the 1 ranks"),
+        (["parallel.time_ranks=3"], "time_ranks = 3 does not divide the number of ranks, 1"),
     ],
 )
 def test_a_mistake_is_one_clear_line(tmp_path: Path, arguments: list[str], words: str) -> None:

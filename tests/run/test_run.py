@@ -282,7 +282,7 @@ def test_a_weights_file_of_another_kind_is_refused_and_nothing_in_it_executed(tm
         ({"data__statistics": "net.py"}, DataError, "net.py cannot be read as NetCDF"),
         ({"data__statistics": "gone.nc"}, DataError, "gone.nc"),
         ({"parallel__device": "abacus"}, ConfigError, "parallel.device = 'abacus'"),
-        ({"parallel__time_ranks": 2}, ConfigError, "time_ranks = 2 does not divide the 1 ranks"),
+        ({"parallel__time_ranks": 2}, ConfigError, "time_ranks = 2 does not divide the number of ranks, 1"),
         ({"sampling__solver": {"name": "serial"}, "sampling__window": 4}, ConfigError, "set it to null"),
     ],
 )
