@@ -90,7 +90,7 @@ def test_description_reads_well(layout, text):
         (
             (6, 4, 4),
             "time_ranks = 4 does not divide the number of ranks, 6; choose one of 1, 2, 3, 6 "
-            "(parallel.time_ranks of a configuration)",
+            r"\(parallel.time_ranks of a configuration\)",
         ),
         ((6, 4, 0), "time_ranks = 0 does not divide"),
         ((6, 4, 1), "time_ranks = 1 makes 6 groups of ranks but there are only 4 members"),
