@@ -1,5 +1,7 @@
 """Networks of flow matching, networks that are denoisers themselves, and what networks are told of noise levels."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def test_a_straight_step_of_a_flow_is_one_of_ddim():
     start = sample(FlowDenoiser(network), SHAPE, members=3, sigmas=levels[:2], sampler=DDIM(0.0), solver=Serial(), probe=False)
     drawn = sample(FlowDenoiser(network), SHAPE, members=3, sigmas=levels, sampler=DDIM(0.0), solver=Serial(), probe=False)
     x_t = start.fields * (1 - times[1])
-    for now, then in zip(times[1:-1], times[2:], strict=True):
+    for now, then in itertools.pairwise(times[1:]):
         x_t = x_t + (then - now) * network(x_t, now.expand(3))
     assert torch.allclose(x_t, drawn.fields, rtol=1e-9, atol=1e-9)
 
