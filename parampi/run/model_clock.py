@@ -89,10 +89,11 @@ def check_agreement(name: str, clock: Clock, schedule: str, own: Clock, sigmas: 
     apart = (clock(levels) - own(levels)).abs()
     worst = int(apart.argmax())
     if float(apart[worst]) > SAME:
+        times = f"{float(clock(levels)[worst]):.1f} and {float(own(levels)[worst]):.1f}"
         raise ConfigError(
             f"model.clock.name = {name}, but sampling.sigmas.schedule = {schedule} is made of other training times: at "
-            f"noise level {levels[worst]:.4g} they are {float(clock(levels)[worst]):.1f} and {float(own(levels)[worst]):.1f}; leave the "
-            "clock out if the network was trained on the grid's schedule, or take a grid of the clock's"
+            f"noise level {levels[worst]:.4g} they are {times}; leave the clock out if the network was trained on the grid's "
+            "schedule, or take a grid of the clock's"
         )
 
 
