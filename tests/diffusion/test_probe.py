@@ -295,6 +295,6 @@ def test_the_shipped_networks_pass(monkeypatch):
     from parampi.run.model_loading import load_denoiser, probe_denoiser
 
     examples = Path(parampi.__file__).parent.parent / "examples"
-    for name in ("01_turbulence", "02_downscaling"):
+    for name in ("01_turbulence", "02_downscaling", "04_forecast"):
         inputs = read_inputs(load(examples / name / "run.yaml", ["output.directory=/nonexistent"]))
         assert probe_denoiser(inputs, load_denoiser(inputs, 0), condition_source(inputs, None)) == 9
