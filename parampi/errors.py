@@ -40,11 +40,12 @@ class AfterwardsError(Exception):
 class NonFiniteError(Exception):
     """A NaN or Inf that the network returned. Members that were finished before are kept in `ensemble`."""
 
-    def __init__(self, member: int, point: int, sigma: float, round: int):
-        self.member, self.point, self.sigma, self.round = member, point, sigma, round
+    def __init__(self, member: int, point: int, sigma: float, round: int, lead: int | None = None):
+        self.member, self.point, self.sigma, self.round, self.lead = member, point, sigma, round, lead
         self.ensemble: Any = None
+        place = "" if lead is None else f" of lead time {lead + 1}"
         super().__init__(
-            f"the network returned NaN or Inf for member {member} at point {point} (sigma = {sigma:.6g}) in round {round}; "
+            f"the network returned NaN or Inf for member {member} at point {point}{place} (sigma = {sigma:.6g}) in round {round}; "
             "check the weights, the normalisation of the data and whether the network was trained at this noise level"
         )
 

@@ -14,6 +14,7 @@ called (torch's on CPUs is a vector library's, whose last bit is wrong for one r
 Python number (which some devices turn into a product with a rounded reciprocal).
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from numbers import Integral
@@ -33,6 +34,11 @@ CHUNK = {"cpu": 2**17}
 CHUNK_ELSEWHERE = 2**20
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def lead_seed(seed: int, lead: int) -> int:
+    """Return the seed of a lead time's noise: that of the run for the first, unrelated numbers after it."""
+    return seed if lead == 0 else int.from_bytes(hashlib.sha256(f"{seed}:{lead}".encode()).digest()[:8], "big") >> 1
 
 
 def normal(

@@ -18,13 +18,15 @@ FAIL = 1
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Options of an engine: points swept at once (None for all), relative error of the final field, mode of the scan, and
-    what is called after each round on the rank that drives."""
+    """Options of an engine: points swept at once (None for all), relative error of the final field, mode of the scan, what is
+    called after each round on the rank that drives, and most lead times of a roll-out that are swept at once (None for as many
+    as the window reaches)."""
 
     window: int | None = None
     tolerance: float = 1e-3
     mode: Mode = "fast"
     watch: Watch | None = None
+    flight: int | None = None
 
 
 class Engine(ABC):
@@ -64,7 +66,7 @@ class Engine(ABC):
     @property
     def number(self) -> int:
         """Number of the round to come."""
-        return len(self.history.log) + 1
+        return self.history.made + 1
 
     # ------------------------------------------------------------------ one round
 
@@ -115,13 +117,14 @@ class Engine(ABC):
                 verdict[4:] = self.enter(*self.decide(observed))
         self.group.broadcast(verdict)
         if verdict[0] == FAIL:
-            point, member = int(verdict[1]), int(self.problem.members[verdict[2]])
-            raise NonFiniteError(member, point, float(self.problem.equations.sigmas[point]), int(verdict[3]))
+            lead, point = divmod(int(verdict[1]), self.problem.equations.steps)
+            member, sigma = int(self.problem.members[verdict[2]]), float(self.problem.equations.sigmas[point])
+            raise NonFiniteError(member, point, sigma, int(verdict[3]), lead if self.problem.leads else None)
         return verdict[4:]
 
     def enter(self, entry: Round, error_estimate: Floats) -> Integers:
         """Enter a round into the history and show it; returns by how many points windows slide."""
-        self.history.enter(entry, error_estimate)
+        self.history.enter(entry, error_estimate, keep=bool((entry.first < self.problem.equations.steps).any()))
         if self.options.watch:
             self.options.watch(entry, self.problem.steps)
         return entry.slides

@@ -15,7 +15,8 @@ class Coefficients:
 
     state, denoised_weight, noise        of the step map
     slopes                     of the solver's linear model
-    guess_slopes, guess_noise  of its first guess, and guess_frozen, what it adds of the latest denoised field
+    guess_slopes, guess_noise  of its first guess; guess_frozen and guess_pull, what it adds of the latest denoised field and
+                               of the data's mean
     response                   slope of the denoiser at the step's own point that the linear model assumes
     levels                     noise levels of the points a step reads; the first is its own point's
     scale, scale_made          sqrt(sigma^2 + sigma_data^2) of the step's own point, and of the point it makes
@@ -28,6 +29,7 @@ class Coefficients:
     guess_slopes: Tensor
     guess_noise: Tensor
     guess_frozen: Tensor
+    guess_pull: Tensor
     response: Tensor
     levels: Tensor
     scale: Tensor
@@ -42,15 +44,16 @@ class Coefficients:
         ends = taps_of(equations.sigmas[:-1], equations.taps), scale[:-1], scale[1:]
         if not equations.causal:
             nothing = scale.new_zeros(equations.steps, 0)
-            return cls(*(nothing,) * 8, *ends)
+            return cls(*(nothing,) * 9, *ends)
         step_map = equations.step_map
         model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
-        guesses = guess.slopes, guess.noise, guess.frozen[:, None]
+        guesses = guess.slopes, guess.noise, guess.frozen[:, None], guess.pull[:, None]
         maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
         return cls(*maps, *guesses, model.response[:, None], *ends)
 
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
-        """Return those of the steps (n, m), in the dtype of `like`, on its device, shaped to go with it; 0 unless `active`."""
-        inside, rest = steps.clamp(max=len(self.state) - 1), tuple(1 for _ in like.shape[2:])
+        """Return those of the steps (n, m) of a chain, in the dtype of `like`, on its device, shaped to go with it; 0 unless
+        `active`."""
+        inside, rest = steps % len(self.state), tuple(1 for _ in like.shape[2:])
         numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
         return Coefficients(*(number.to(like).reshape(*number.shape, *rest) for number in numbers))

@@ -12,16 +12,21 @@ from parampi.parallel import PointRanges, Window, halo_points, redistribute
 
 
 class DenoisedFields:
-    """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on."""
+    """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on.
+
+    `read` are the states (K + n, m, *shape) as the slice's steps read them in this round.
+    """
 
     def __init__(self, slice_: Slice):
         self.slice = slice_
         self.rows = torch.zeros_like(slice_.window.x[1:])
+        self.read = slice_.window.x
 
     def batch(self) -> FieldBatch:
         """Return the fields of the slice that the network evaluates."""
         slice_, taps = self.slice, self.slice.window.taps
-        x, where = slice_.window.x[taps - 1 : -1], slice_.evaluated
+        self.read = slice_.read
+        x, where = self.read[taps - 1 : -1], slice_.evaluated
         sigmas, columns = slice_.numbers.levels[0].view(where.shape), where.nonzero()[:, 1]
         if bool(where.all()):
             return FieldBatch(x.flatten(0, 1), sigmas.flatten(), columns)
@@ -53,7 +58,7 @@ class DenoisedFields:
 
     def mapped(self, noise: NoiseCache) -> Tensor:
         """Return the step map's values `F_i` (n, m, *shape) of the states and the denoised fields."""
-        x, numbers, taps = self.slice.window.x, self.slice.numbers, self.slice.window.taps
+        x, numbers, taps = self.read, self.slice.numbers, self.slice.window.taps
         count = len(x)
         value = numbers.state[0] * x[taps - 1 : count - 1]
         value += numbers.denoised_weight[0] * self.rows[taps - 1 :]
@@ -81,8 +86,10 @@ class DenoisedFields:
     def latest(self, old: Window, lengths: Integers) -> Tensor:
         """Return the field (m, *shape) at the last evaluated point of each member's old window, on every rank."""
         slice_ = self.slice
-        evaluated = np.where(slice_.reads_network.numpy(), np.arange(slice_.problem.steps), -1)
-        last = np.maximum.accumulate(evaluated)[np.clip(old.first + lengths - 1, 0, None)]
+        count = slice_.problem.equations.steps
+        evaluated = np.where(slice_.reads_network.numpy(), np.arange(count), -1)
+        lead, place = np.divmod(np.clip(old.first + lengths - 1, 0, None), count)
+        last = lead * count + np.maximum.accumulate(evaluated)[place]
         begin, target = self.begin_of(old), (last, last + 1)
         owned = old.evaluated_points
         return redistribute(slice_.group, self.rows, begin, owned=owned, needed=lambda rank: target, count=1)[0]

@@ -1,12 +1,24 @@
 """First guesses of the points that enter windows, by one scan, without a network call."""
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
+from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.slice import Integers, Slice
 from parampi.parallel import Mode, affine_scan
 from parampi.solvers import GuessContext, Iteration
+
+
+class LeadGuess(TypedDict, total=False):
+    """The part of a `GuessContext` that only roll-outs have."""
+
+    restarts: Tensor
+    starts: Tensor
+    drawn: Tensor
+    expects: Tensor
 
 
 class FirstGuess:
@@ -16,8 +28,8 @@ class FirstGuess:
             (`reads_latest`); before the first round that of Gaussian data
     """
 
-    def __init__(self, slice_: Slice, noise: NoiseCache, iteration: Iteration, mode: Mode):
-        self.slice, self.noise, self.iteration, self.mode = slice_, noise, iteration, mode
+    def __init__(self, slice_: Slice, noise: NoiseCache, iteration: Iteration, mode: Mode, leads: LeadConditions | None = None):
+        self.slice, self.noise, self.iteration, self.mode, self.leads = slice_, noise, iteration, mode, leads
         self.reads_latest = bool((slice_.coefficients.guess_frozen != 0).any())
         start = slice_.problem.start()
         self.latest = start * float(slice_.coefficients.response[0]) if self.reads_latest else torch.zeros_like(start)
@@ -27,8 +39,14 @@ class FirstGuess:
         slice_ = self.slice
         # points that all members know are skipped; but other ranks may wait for what comes before them
         skip = min(int(known.min()), len(slice_.positions)) if slice_.group.size == 1 else 0
-        entry = self.context(skip, known)
-        entry.x[:] = self.iteration.guess(entry)
+        entry, x = self.context(skip, known), slice_.window.x[skip:]
+        guess = self.iteration.guess(entry)
+        if slice_.problem.leads is None:
+            x[:] = guess
+        else:
+            made_by = torch.arange(len(x)) + slice_.positions.start + skip - slice_.window.taps
+            enters = (made_by[:, None] >= torch.from_numpy(known)).to(x.device)
+            x[enters] = guess[enters]
         if self.iteration.passes_on:
             slice_.exchange_halo()
 
@@ -44,7 +62,7 @@ class FirstGuess:
             return affine_scan(group, slopes, values, first, active_ranks, mode)
 
         return GuessContext(
-            x=slice_.window.x[skip:],
+            x=slice_.read[skip:],
             enters=enters.to(slice_.window.x.device).view(numbers.levels[0, skip:].shape),
             steps=slice_.steps[skip:],
             fresh=fresh,
@@ -53,4 +71,20 @@ class FirstGuess:
             denoised_weight=numbers.denoised_weight[:, skip:],
             levels=numbers.levels[:, skip:],
             scan=scan,
+            pull=numbers.guess_pull[0, skip:],
+            **self.between_leads(skip, enters),
         )
+
+    def between_leads(self, skip: int, enters: Tensor) -> LeadGuess:
+        """Return what points (n, m) that enter are guessed from beside the points before them, in a roll-out."""
+        slice_, leads = self.slice, self.leads
+        if leads is None or not bool(enters.any()):
+            return {}
+        between: LeadGuess = {}
+        if slice_.starts is not None:
+            between["restarts"] = slice_.starts.where(slice_.numbers.levels)[:, skip:]
+            between["starts"] = slice_.starts.spread(slice_.steps.shape)[skip:]
+        expected = leads.expected(slice_.steps[skip:], enters & slice_.active[skip:].cpu())
+        if expected is not None:
+            between["drawn"], between["expects"] = expected
+        return between

@@ -38,7 +38,9 @@ class History:
     last, the estimated error of all points accepted so far, and the noise level at which it stood between two outcomes, 0 where
     it did not.
 
-    log             the rounds since this process began
+    log             the rounds since this process began; in a roll-out those in which a member was at its first lead time
+    made            how many rounds this process made
+    batches         in how many of them there was anything to evaluate
     earlier_rounds  how many were made before a checkpoint
 
     Complete on the group's rank 0 only.
@@ -50,6 +52,8 @@ class History:
     error_estimate: Floats
     bistable: Floats
     log: list[Round] = field(default_factory=list)
+    made: int = 0
+    batches: int = 0
     earlier_rounds: int = 0
 
     @classmethod
@@ -60,15 +64,19 @@ class History:
     @property
     def group_rounds(self) -> int:
         """Batched evaluations in a row, those of all members counted once."""
-        return self.earlier_rounds + sum(bool(entry.evaluations.any()) for entry in self.log)
+        return self.earlier_rounds + self.batches
 
-    def enter(self, entry: Round, error_estimate: Floats) -> None:
+    def enter(self, entry: Round, error_estimate: Floats, keep: bool = True) -> None:
+        """Enter a round; `keep`: whether it is kept in the log."""
         self.rounds += entry.evaluations > 0
         self.evaluations += entry.evaluations
         for m in np.flatnonzero(entry.slides):
             self.residual[m] = entry.changes[: entry.slides[m], m].max()
         self.error_estimate = error_estimate
-        self.log.append(entry)
+        self.made += 1
+        self.batches += bool(entry.evaluations.any())
+        if keep:
+            self.log.append(entry)
 
     def state(self) -> dict[str, Tensor]:
         """Return what each member cost so far, (m,) by name."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
-from parampi.diffusion.noise import normal
+from parampi.diffusion.noise import lead_seed, normal
+from parampi.engine.lead_times import LeadTimes
 from parampi.samplers import Equations, StepMap
 
 
@@ -24,7 +25,11 @@ class FieldBatch:
 @dataclass(frozen=True)
 class SamplingProblem:
     """Members that one group of ranks draws. `members` (m,) are their numbers, on which only their noise depends;
-    `conditions` (m, ...) is what the network reads of each beside the state, None where it reads nothing."""
+    `conditions` (m, ...) is what the network reads of each beside the state, None where it reads nothing.
+
+    In a roll-out the chain of a member is that of all `leads`, one after another: point `l N + i` is point i of lead time l, and
+    also the end of lead time l - 1 where i is 0.
+    """
 
     network: BatchedDenoiser
     equations: Equations
@@ -35,6 +40,7 @@ class SamplingProblem:
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     conditions: Tensor | None = None
+    leads: LeadTimes | None = None
 
     @property
     def step_map(self) -> StepMap:
@@ -43,26 +49,39 @@ class SamplingProblem:
 
     @property
     def steps(self) -> int:
-        return self.equations.steps
+        """Steps of a member's chain."""
+        return self.equations.steps * (self.leads.count if self.leads else 1)
 
     def start(self) -> Tensor:
         """Return x at point 0 (m, *shape): N(0, start^2 + sigma_data^2), the marginal of data of variance sigma_data^2.
 
         For sigma_data = 1 this is the standard normal start of a variance-preserving model in EDM coordinates.
         """
+        return self.starts(torch.zeros_like(self.members), torch.arange(len(self.members)))
+
+    def starts(self, leads: Tensor, columns: Tensor) -> Tensor:
+        """Return x (k, *shape) at the first points of lead times, for k pairs of a lead time and a column, both (k,)."""
         scale = math.sqrt(self.equations.start_level**2 + self.sigma_data**2)
-        zero = torch.zeros(1, dtype=torch.int64)
-        return scale * normal(self.seed, self.members, zero, self.shape, dtype=self.dtype, device=self.device)[0]
+        return scale * self.normals(leads, torch.zeros_like(leads), columns)
 
     def noise(self, steps: Tensor, columns: Tensor) -> Tensor:
         """Return xi (k, *shape) for k pairs of a step and a column, both (k,); the noise of step i belongs to point i + 1."""
-        flat = normal(self.seed, self.members[columns], steps[None] + 1, self.shape, dtype=self.dtype, device=self.device)
-        return flat[0]
+        count = self.equations.steps
+        return self.normals(steps // count, steps % count + 1, columns)
+
+    def normals(self, leads: Tensor, points: Tensor, columns: Tensor) -> Tensor:
+        """Return the standard normals (k, *shape) of k lead times, points of theirs, and columns, all (k,)."""
+        fields = torch.empty((len(leads), *self.shape), dtype=self.dtype, device=self.device)
+        for lead in leads.unique().tolist():
+            at = (leads == lead).nonzero()[:, 0]
+            seed, members = lead_seed(self.seed, lead), self.members[columns[at]]
+            rows = normal(seed, members, points[at][None], self.shape, dtype=self.dtype, device=self.device)[0]
+            if len(at) == len(leads):
+                return rows
+            fields[at.to(self.device)] = rows
+        return fields
 
     def conditions_of(self, columns: Tensor) -> BatchConditions | None:
         """Return the conditions of fields of the members `columns` (B,)."""
         return None if self.conditions is None else BatchConditions(self.conditions, columns.to(self.conditions.device))
 
-    def derivative(self, x: Tensor, sigmas: Tensor, directions: Tensor, where: Tensor) -> Tensor:
-        """Return dD/dx times directions, (B, *shape) all, for the fields marked in `where` (n, m)."""
-        return self.network.derivative(x, sigmas, directions, self.conditions_of(where.nonzero()[:, 1]))

@@ -6,8 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.engine.coefficients import Coefficients
+from parampi.engine.lead_starts import LeadStarts
 from parampi.engine.problem import SamplingProblem
 from parampi.engine.state import EngineState, PointRows
+from parampi.engine.window_reach import WindowReach
 from parampi.parallel import Group, PointRanges, Slices, Window, exchange_halo, move, redistribute
 
 Integers = NDArray[np.int64]
@@ -16,15 +18,18 @@ Integers = NDArray[np.int64]
 class Slice:
     """One rank's part of its group's windows. `slide` moves all of them at once.
 
+    In a roll-out a window reaches over the ends of lead times. The row of a point where one ends is the state of that end; the
+    step that goes on from it reads the start of the next lead time, which is noise and does not change (`starts`).
+
     window     states, see `parampi.parallel.Window`
     numbers    coefficients (taps, n, m, 1 ... 1) of the slice's steps
     active     (n, m) which of these belong to a window: members' windows differ in length
     evaluated  (n, m) at which of the steps' own points the network is called
+    starts     the starts of lead times after the first that the slice's steps read
     """
 
-    def __init__(self, problem: SamplingProblem, coefficients: Coefficients, group: Group, *, size: int, ends: Tensor | None):
-        self.problem, self.coefficients, self.group, self.size = problem, coefficients, group, size
-        self.ends = None if ends is None else ends.numpy()
+    def __init__(self, problem: SamplingProblem, coefficients: Coefficients, group: Group, reach: WindowReach):
+        self.problem, self.coefficients, self.group, self.reach = problem, coefficients, group, reach
         self.reads_network = problem.equations.evaluated
         taps, x = problem.equations.taps, problem.start()[None]
         x = torch.cat([torch.zeros_like(x).expand(taps - 1, *x.shape[1:]), x])
@@ -38,11 +43,7 @@ class Slice:
         return self.lengths_at(self.window.first)
 
     def lengths_at(self, first: Integers) -> Integers:
-        room = np.minimum(self.size, self.problem.steps - first)
-        if self.ends is None:
-            return room
-        following = np.searchsorted(self.ends, first, side="right")
-        return np.minimum(room, np.append(self.ends, self.problem.steps)[following] - first)
+        return self.reach.lengths(first)
 
     def slices_at(self, first: Integers) -> Slices:
         """Return how windows that begin at `first` are shared out."""
@@ -54,7 +55,7 @@ class Slice:
 
     @property
     def steps(self) -> Tensor:
-        """Indices (n, m) of the slice's steps; those at or beyond N belong to no window."""
+        """Indices (n, m) of the slice's steps; those at or beyond the chain's end belong to no window."""
         p = torch.arange(self.positions.start, self.positions.stop)
         return p[:, None] + torch.from_numpy(self.window.first)
 
@@ -70,8 +71,23 @@ class Slice:
         active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
         steps = self.steps
         self.numbers = self.coefficients.at(steps, active, window.x)
-        evaluated = active & self.reads_network[steps.clamp(max=self.problem.steps - 1)]
+        evaluated = active & self.reads_network[steps % len(self.reads_network)]
         self.active, self.evaluated = active.to(window.x.device), evaluated.to(window.x.device)
+        self.starts = LeadStarts.of(self.problem, steps, active, window)
+
+    @property
+    def read(self) -> Tensor:
+        """States (K + n, m, *shape) as the slice's steps read them: in the places of ends, the starts of lead times."""
+        return self.window.x if self.starts is None else self.starts.put_into(self.window.x)
+
+    def unless_start(self, numbers: Tensor) -> Tensor:
+        """Return numbers (K, n, m, ...) of the points that steps read, 0 for starts of lead times: these do not change."""
+        return numbers if self.starts is None else numbers.masked_fill(self.starts.where(numbers), 0.0)
+
+    def changes_read(self, change: Tensor) -> Tensor:
+        """Return the changes (n, m, *shape) of the steps' own points, of the changes of all rows."""
+        own = change[self.window.taps - 1 : -1]
+        return own if self.starts is None else own.masked_fill(self.starts.where(own[None])[0], 0.0)
 
     # ------------------------------------------------------------------ rows of other ranks
 

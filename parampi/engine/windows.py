@@ -19,16 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.diffusion.batched import BatchConditions
 from parampi.engine.base import Engine, EngineOptions
 from parampi.engine.coefficients import Coefficients
 from parampi.engine.evaluation import DenoisedFields
 from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
+from parampi.engine.lead_conditions import LeadConditions
+from parampi.engine.lead_log import FinishedLead, LeadLog
+from parampi.engine.lead_rule import LeadRule
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
+from parampi.engine.window_reach import WindowReach
 from parampi.parallel import Group, PointRanges, Window, affine_scan, operator_scan
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
@@ -36,19 +41,28 @@ from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 class WindowEngine(Engine):
     """Windows that slide over the points of each member, and are swept as a whole."""
 
+    leads: LeadConditions | None = None
+    lead_log: LeadLog | None = None
+    conditions: BatchConditions | None = None
+
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
         super().__init__(problem, solver, group, options)
+        self.finished_leads: list[FinishedLead] = []
         equations, sigma_data = problem.equations, problem.sigma_data
         self.rule = self.solver.rule(equations, sigma_data, options.tolerance)
         self.iteration = self.solver.iteration(equations, sigma_data)
         if options.mode == "bitwise":
             self.iteration.make_bitwise()
         self.iteration.learned = torch.zeros(len(problem.members), self.iteration.learns, dtype=torch.float64)
-        size, ends = self.solver.window(options.window, equations), self.solver.ends(options.window, equations)
-        self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, size=size, ends=ends)
+        reach = WindowReach.of(problem, self.solver, options.window, options.flight)
+        self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, reach)
         self.noise = NoiseCache(self.slice)
         self.denoised = DenoisedFields(self.slice)
-        self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode)
+        if problem.leads is not None:
+            self.leads = LeadConditions(problem.leads, self.slice, group)
+            self.lead_log = LeadLog.empty(len(problem.members), reach.leads)
+            self.rule = LeadRule(self.rule, equations.steps, reach.leads, self.iteration.bequeaths, self.iteration.learns)
+        self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
         self.slide(self.first)
         if group.rank == 0:
             self.rule.begin(len(problem.members), int(self.slice.lengths.max()))
@@ -68,10 +82,20 @@ class WindowEngine(Engine):
         window, lengths = self.slice.window, self.slice.lengths
         return torch.stack([window.x[window.taps - 1 + n, m] for m, n in enumerate(lengths)])
 
+    def evaluations(self, points: Integers) -> Integers:
+        """Return the network calls of chains up to points (m,)."""
+        calls, steps = self.cumulative_evaluations, self.problem.equations.steps
+        total: Integers = points // steps * calls[-1] + calls[points % steps]
+        return total
+
     # ------------------------------------------------------------------ one round
 
     def collect(self) -> FieldBatch:
         return self.denoised.batch()
+
+    def evaluate(self, batch: FieldBatch) -> Tensor:
+        self.conditions = self.leads.of_fields() if self.leads else self.problem.conditions_of(batch.columns)
+        return self.problem.network(batch.x, batch.sigmas, self.conditions)
 
     def step(self, denoised: Tensor) -> Floats:
         """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
@@ -84,9 +108,9 @@ class WindowEngine(Engine):
         self.slice.exchange_halo()
         change = x - old
         if taps > 1:
-            self.denoised.correct(self.iteration.response(sweep, change[taps - 1 : -1]))
+            self.denoised.correct(self.iteration.response(sweep, self.slice.changes_read(change)))
         observed = torch.zeros(2, *self.slice.active.shape, dtype=torch.float64)
-        observed[0] = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
+        observed[0] = self.relative_norms(self.slice.changes_read(change), self.slice.numbers.scale)
         if self.iteration.loses:
             loss = new - linear_correction(sweep, sweep.slopes, change)
             observed[1] = self.relative_norms(loss, self.slice.numbers.scale_made)
@@ -112,24 +136,29 @@ class WindowEngine(Engine):
         def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
             return operator_scan(group, apply, values, zeros_before(values, slice_.window.taps), active_ranks)
 
+        def derivative(x: Tensor, sigmas: Tensor, directions: Tensor, where: Tensor) -> Tensor:
+            return self.problem.network.derivative(x, sigmas, directions, self.conditions)
+
         return Sweep(
-            x=slice_.window.x,
+            x=self.denoised.read,
+            old=slice_.window.x[slice_.window.taps :],
             denoised=denoised,
             step_map=partial(self.denoised.mapped, self.noise),
-            state=numbers.state,
-            denoised_weight=numbers.denoised_weight,
-            slopes=numbers.slopes,
+            state=slice_.unless_start(numbers.state),
+            denoised_weight=slice_.unless_start(numbers.denoised_weight),
+            slopes=slice_.unless_start(numbers.slopes),
             response=numbers.response,
             levels=numbers.levels,
             scale=numbers.scale_made[0],
             steps=slice_.steps,
             active=slice_.active,
             evaluated=slice_.evaluated,
+            changes_read=slice_.changes_read,
             scan=scan,
             operators=operators,
             around=slice_.around,
             products=partial(inner_products, mode=mode),
-            derivative=self.problem.derivative,
+            derivative=derivative,
         )
 
     def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:
@@ -146,7 +175,7 @@ class WindowEngine(Engine):
         return (int(bad[0][0] + self.first[bad[0][1]]), int(bad[0][1])) if len(bad) else None
 
     def decide(self, observed: Floats) -> tuple[Round, Floats]:
-        first, lengths, calls = self.first, self.slice.lengths, self.cumulative_evaluations
+        first, lengths = self.first, self.slice.lengths
         verdict = self.rule.judge(
             RoundMeasures(observed[0], observed[1], first, lengths, self.history.error_estimate, observed[2:])
         )
@@ -154,7 +183,9 @@ class WindowEngine(Engine):
             self.iteration.learned.copy_(torch.from_numpy(verdict.learned))
         if verdict.bistable is not None:
             self.history.bistable = np.where(verdict.bistable < 0, 0.0, self.problem.equations.sigmas.numpy()[verdict.bistable])
-        evaluations = calls[first + lengths] - calls[first]
+        evaluations = self.evaluations(first + lengths) - self.evaluations(first)
+        if self.lead_log:
+            self.lead_log.enter(first, lengths, self.cumulative_evaluations)
         entry = Round(
             number=self.number,
             first=first.copy(),
@@ -169,19 +200,51 @@ class WindowEngine(Engine):
         if slides.any():
             if self.iteration.learns:
                 self.group.broadcast(self.iteration.learned.numpy())
-            old = self.slide(self.first + slides)
-            self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
+            self.slide(self.first + slides)
 
-    def slide(self, first: Integers) -> Window:
-        """Let the windows begin at `first`, and guess the points that are new; returns the old windows."""
+    def slide(self, first: Integers) -> None:
+        """Let the windows begin at `first`, and guess the points that are new."""
         lengths = np.minimum(self.slice.lengths, self.slice.window.slices.points)
         old = self.slice.slide(first)
         if old.slices.points and self.guess.reads_latest:
             self.guess.latest = self.denoised.latest(old, lengths)
         self.denoised.slide(old)
         self.noise.update()
+        self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
+        if self.leads:
+            self.follow_leads(self.leads, old, old.first + lengths)
         self.guess.fill(old.first + lengths - first)
-        return old
+
+    def follow_leads(self, leads: LeadConditions, old: Window, known: Integers) -> None:
+        """Finish lead times whose ends are frozen now, and tell points that enter, beyond those `known` (m,), what they
+        inherit."""
+        ended = np.flatnonzero(leads.lead > old.first // leads.steps)
+        if len(ended):
+            fields = leads.close(ended)
+            if self.group.rank == 0:
+                assert self.lead_log is not None
+                for field, column in zip(fields, ended.tolist(), strict=True):
+                    lead = int(leads.lead[column]) - 1
+                    self.finished_leads.append(self.lead_log.finish(column, lead, field, self.history))
+        leads.exchange(known)
+        self.inherit(known)
+
+    def inherit(self, known: Integers) -> None:
+        """Hand on to points that enter, beyond those `known` (m,), what the lead time before has learned; collective."""
+        entering = self.first + self.slice.lengths - known
+        bequeaths = len(self.iteration.bequeaths)
+        if not bequeaths or not (entering > 0).any() or not self.iteration.memory:
+            return
+        points = known + 1 + np.arange(entering.max())[:, None]
+        numbers = np.zeros((*points.shape, bequeaths))
+        if isinstance(self.rule, LeadRule) and self.group.rank == 0:
+            numbers = self.rule.inherited(points - 1)
+        self.group.broadcast(numbers)
+        made = self.slice.steps + 1
+        place = made - torch.from_numpy(known) - 1
+        rows = torch.from_numpy(numbers)[place.clamp(0, len(points) - 1), torch.arange(len(known))]
+        enters = (place >= 0) & self.slice.active.cpu()
+        self.iteration.inherit(torch.where(enters[..., None], rows, 0.0).to(self.slice.window.x.device))
 
     # ------------------------------------------------------------------ state
 
@@ -191,6 +254,8 @@ class WindowEngine(Engine):
         fields |= {"x": self.slice.state(), "denoised": self.denoised.state()}
         numbers = {"first": torch.tensor(self.first, dtype=torch.float64), **self.history.state()}
         numbers |= named("rule", ((name, torch.tensor(values)) for name, values in self.rule.state().items()))
+        if self.leads and self.lead_log:
+            numbers |= named("leads", [*self.leads.state().items(), *self.lead_log.state().items()])
         if self.guess.reads_latest:
             numbers["latest"] = self.guess.latest
         if self.iteration.learns:
@@ -213,6 +278,10 @@ class WindowEngine(Engine):
         if self.iteration.learns:
             self.iteration.learned = state.numbers["learned"].to(self.iteration.learned)
         self.slice.load(state)
+        if self.leads and self.lead_log:
+            numbers = unnamed("leads", state.numbers)
+            self.leads.load(numbers, state.begun)
+            self.lead_log.load(numbers)
         self.denoised.load(state)
         self.noise.forget()
         self.noise.update()

@@ -4,7 +4,7 @@ from parampi.parallel.group import Group, MPIGroup, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Slices, split
 from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
-from parampi.parallel.window import PointRanges, Window, exchange_halo, halo_points, move, redistribute
+from parampi.parallel.window import PlacedPoint, PointRanges, Window, exchange_halo, fetch_points, halo_points, move, redistribute
 
 __all__ = [
     "MODES",
@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "MPIGroup",
     "Mode",
+    "PlacedPoint",
     "PointRanges",
     "SerialGroup",
     "Slices",
@@ -20,6 +21,7 @@ __all__ = [
     "affine_scan",
     "as_group",
     "exchange_halo",
+    "fetch_points",
     "gpu_aware",
     "halo_points",
     "move",

@@ -15,6 +15,8 @@ PointRanges = tuple[Integers, Integers]
 """Begin and end (m,) of absolute indices of points, one range per member."""
 Share = Callable[[int], PointRanges]
 """The points of a rank."""
+PlacedPoint = tuple[int, int]
+"""A member's column, and a point."""
 
 
 @dataclass
@@ -135,3 +137,35 @@ def part(rows: Tensor, begin: Integers, column: int, start: int, stop: int) -> T
 def put(rows: Tensor, begin: Integers, column: int, start: int, fields: Tensor) -> None:
     offset = start - int(begin[column])
     rows[offset : offset + len(fields), column] = fields
+
+
+def fetch_points(group: Group, window: Window, needed: Callable[[int], list[PlacedPoint]]) -> dict[PlacedPoint, Tensor]:
+    """Return copies of the states at single points that this rank needs, by column and point; one message for each pair of
+    ranks. `needed` says of each rank which it needs."""
+    mine, begin = needed(group.rank), window.held_points(group.rank)[0]
+    own = owned_among(window, group.rank, mine)
+    fields = {(column, point): part(window.x, begin, column, point, point + 1)[0].clone() for column, point in own}
+    sends, receives, places = [], [], []
+    for other in range(group.size):
+        if other == group.rank:
+            continue
+        outgoing = owned_among(window, group.rank, needed(other))
+        if outgoing:
+            sends.append((other, cat([part(window.x, begin, column, point, point + 1) for column, point in outgoing])))
+        incoming = owned_among(window, other, mine)
+        if incoming:
+            receives.append((other, window.x.new_empty((len(incoming), *window.x.shape[2:]))))
+            places.append(incoming)
+    if sends or receives:
+        group.exchange(sends, receives)
+    for incoming, (_, buffer) in zip(places, receives, strict=True):
+        fields |= dict(zip(incoming, buffer, strict=True))
+    return fields
+
+
+def owned_among(window: Window, rank: int, places: list[PlacedPoint]) -> list[PlacedPoint]:
+    """Return those of some points whose states a rank makes."""
+    if not places:
+        return []
+    begin, end = window.owned_points(rank)
+    return [(column, point) for column, point in places if begin[column] <= point < end[column]]

@@ -1,6 +1,5 @@
 """The conditions of each member: from files, and in a roll-out from the member's own result of the lead time before."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,11 +16,6 @@ from parampi.run.checkpoint.folder import Folder
 from parampi.run.inputs import Inputs
 
 Floats = NDArray[np.floating[Any]]
-
-
-def lead_seed(seed: int, lead: int) -> int:
-    """Return the seed of a lead time's noise: that of the run for the first, unrelated numbers after it."""
-    return seed if lead == 0 else int.from_bytes(hashlib.sha256(f"{seed}:{lead}".encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)

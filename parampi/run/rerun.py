@@ -20,7 +20,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run import metadata
-from parampi.run.condition_source import ConditionSource, condition_source, lead_seed
+from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig, apply, load, resolved
 from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options

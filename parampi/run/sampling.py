@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from parampi.diffusion.denoisers import Denoiser
+from parampi.diffusion.noise import lead_seed
 from parampi.engine.history import Watch
 from parampi.ensemble import Ensemble, sample
 from parampi.errors import InterruptionError, NonFiniteError
@@ -19,7 +20,7 @@ from parampi.report import MemberReport, Report, count
 from parampi.run.artifacts import attempt, write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
-from parampi.run.condition_source import ConditionSource, lead_seed
+from parampi.run.condition_source import ConditionSource
 from parampi.run.earlier_files import RUN, identities
 from parampi.run.inputs import input_digests, sampling_options
 from parampi.run.metadata import versions

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.samplers import StepMap
+from parampi.samplers.base import taps_of
 
 Named = Literal["gaussian", "identity", "noise", "data"]
 
@@ -30,15 +31,18 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class Guess:
-    """First guess `g[i+1] = sum_l slopes[i,l] g[i-l] + frozen[i] D + sum_q noise[i,q] xi[i-q]` of points that enter a window.
+    """First guess `g[i+1] = sum_l slopes[i,l] g[i-l] + frozen[i] D + pull[i] mean + sum_q noise[i,q] xi[i-q]` of points that
+    enter a window.
 
-    D is the latest denoised field known of the member, that of the last point before those that enter. slopes (N, K),
-    frozen (N,), noise (N, Q), float64 on the CPU.
+    D is the latest denoised field known of the member, that of the last point before those that enter; the mean is that of the
+    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q), pull (N,), float64
+    on the CPU.
     """
 
     slopes: Tensor
     frozen: Tensor
     noise: Tensor
+    pull: Tensor
 
 
 def linear_model(name: Named, step_map: StepMap, sigma_data: float) -> LinearModel:
@@ -78,16 +82,18 @@ def scale_slopes(step_map: StepMap, sigma_data: float) -> Tensor:
 
 def gaussian_guess(step_map: StepMap, sigma_data: float) -> Guess:
     """Return the guess of the sampler's own solution for Gaussian data of variance sigma_data^2, with the true noises."""
-    slopes = step_map.slopes(gaussian_response(step_map, sigma_data))
-    return Guess(slopes, torch.zeros(step_map.steps, dtype=torch.float64), step_map.noise)
+    response = gaussian_response(step_map, sigma_data)
+    pull = (step_map.denoised_weight * (1 - taps_of(response, step_map.taps))).sum(1)
+    return Guess(step_map.slopes(response), torch.zeros_like(pull), step_map.noise, pull)
 
 
 def constant_guess(step_map: StepMap, sigma_data: float) -> Guess:
     """Return the guess that keeps a state in VP coordinates, without noise."""
     nothing = torch.zeros(step_map.steps, dtype=torch.float64)
-    return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise))
+    return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise), nothing)
 
 
 def frozen_guess(step_map: StepMap) -> Guess:
     """Return the guess of the steps themselves with the latest denoised field known, and with the true noises."""
-    return Guess(step_map.state, step_map.denoised_weight.sum(1), step_map.noise)
+    frozen = step_map.denoised_weight.sum(1)
+    return Guess(step_map.state, frozen, step_map.noise, torch.zeros_like(frozen))

@@ -50,6 +50,8 @@ class RoundMeasures:
     lengths          (member,) number of points swept
     error_estimate   (member,) estimate of former rounds
     stop_statistics  (E, position, member) the iteration's own, None where it has none
+    waits            (member,) whose points may not be accepted yet, for what the network reads of the lead time before is no
+                     final state; None for no member
     """
 
     changes: Floats
@@ -58,6 +60,7 @@ class RoundMeasures:
     lengths: Integers
     error_estimate: Floats
     stop_statistics: Floats | None = None
+    waits: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,19 @@ from parampi.basis.row_by_row import row_by_row
 class Sweep:
     """One rank's part of a round. Its n steps make n points; they read K points each.
 
-    x        (K + n, m, *shape) old states, the K that come before the points made first
+    x        (K + n, m, *shape) old states that the steps read, from K points before the first that is made on
+    old      (n, m, *shape) old states of the points that are made: rows of x, but where a lead time of a roll-out ends there
     denoised (n, m, *shape) denoised fields of the steps' own points
     step_map `() -> mapped` (n, m, *shape), the step map's values `F_i(x_old)`; `mapped` computes them once, when they are used
-    denoised_weight    (K, n, m, 1 ... 1) its weights of denoised fields, and `state` of states, of the point itself and of
-    those before
+    denoised_weight    (K, n, m, 1 ... 1) how changes of denoised fields enter a step, and `state` changes of states, of the
+    point itself and of those before: the step map's weights, 0 for the starts of lead times
     slopes   (K, n, m, 1 ... 1) the solver's linear model, and `response` (1, n, m, 1 ... 1) the slope dD/dx that it assumes
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     evaluated  (n, m) where the network was evaluated
+    changes_read  `(change) -> (n, m, *shape)`: the changes of the steps' own points, of those of all rows (K + n, m, *field);
+               0 for the starts of lead times
 
     Equations that are no steps from point to point have no step map, and no taps of all numbers but the noise levels.
 
@@ -41,6 +44,7 @@ class Sweep:
     """
 
     x: Tensor
+    old: Tensor
     denoised: Tensor
     step_map: Callable[[], Tensor]
     state: Tensor
@@ -52,6 +56,7 @@ class Sweep:
     steps: Tensor
     active: Tensor
     evaluated: Tensor
+    changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
@@ -77,11 +82,6 @@ class Sweep:
         """(n, m, 1 ... 1) noise levels of the steps' own points."""
         return self.levels[0]
 
-    @property
-    def old(self) -> Tensor:
-        """Old states (n, m, *shape) of the points that are made."""
-        return self.x[self.taps :]
-
     def before(self, rows: Tensor, tap: int) -> Tensor:
         """Return those of rows (K + n, ...) that steps read at a tap, (n, ...)."""
         stop = len(rows) - 1 - tap
@@ -105,9 +105,13 @@ class GuessContext:
     enters  (n, m, 1 ... 1) which points do
     steps   (n, m) indices of the steps that make the points, on the CPU
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
-    slopes  (K, n, m, 1 ... 1) of the guess
+    slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (n, m, 1 ... 1) what it takes of the data's mean
     state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
+    restarts   (K, n, m, 1 ... 1) where a step reads the start of a lead time after the first; None for nowhere
+    starts  (n, m, *shape) these starts, of each step's lead time
+    drawn   (n, m, *shape) the fields drawn at the lead time before, the mean to expect where they are known, which `expects`
+            (n, m, 1 ... 1) says; None for nowhere
     """
 
     x: Tensor
@@ -119,6 +123,21 @@ class GuessContext:
     denoised_weight: Tensor
     levels: Tensor
     scan: Callable[[Tensor, Tensor, Tensor], Tensor]
+    pull: Tensor
+    restarts: Tensor | None = None
+    starts: Tensor | None = None
+    drawn: Tensor | None = None
+    expects: Tensor | None = None
+
+    def restarted(self, slopes: Tensor, values: Tensor | float, starts: Tensor | None) -> tuple[Tensor, Tensor | float]:
+        """Return slopes (K, n, m, ...) and values (n, m, *field) of steps that take `starts` (n, m, *field) for the states of
+        the points where lead times begin."""
+        if self.restarts is None or starts is None:
+            return slopes, values
+        where = self.restarts.reshape(*self.restarts.shape[:3], *(1 for _ in slopes.shape[3:]))
+        for tap in range(len(slopes)):
+            values = values + torch.where(where[tap], slopes[tap], 0.0) * starts
+        return torch.where(where, 0.0, slopes), values
 
 
 class Iteration(ABC):
@@ -129,6 +148,7 @@ class Iteration(ABC):
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
     stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
+    bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time, where they are positive
     learns     how many numbers per member the iteration takes from the stop rule's verdicts
     learned    (m, learns) float64 on the CPU, these numbers after the last verdict, on all ranks; 0 before the first
     bitwise    whether bits must not depend on the number of rows: library kernels are then called row by row
@@ -137,6 +157,7 @@ class Iteration(ABC):
     memory: dict[str, Tensor]
     stop_statistics: Tensor
     learned: Tensor
+    bequeaths: range = range(0)
     learns: int = 0
     bitwise: bool = False
     loses: bool = False
@@ -155,6 +176,10 @@ class Iteration(ABC):
         """Go on from what `state` returned, its rows moved to the points that this rank makes now."""
         self.memory = dict(state)
 
+    def inherit(self, numbers: Tensor) -> None:
+        """Take what the same points of the lead time before hand on to points that enter: (n, m, B) for `bequeaths` of length
+        B, 0 elsewhere."""
+
     def make_bitwise(self) -> None:
         """Make the bits of a row independent of the rows beside it; the engine calls this first in `bitwise` mode."""
         self.bitwise = True
@@ -170,8 +195,10 @@ class Iteration(ABC):
     def guess(self, entry: GuessContext) -> Tensor:
         """Return all states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
         taps = len(entry.slopes)
-        values = torch.where(entry.enters, entry.fresh, entry.x[taps:])
-        return entry.scan(torch.where(entry.enters, entry.slopes, 0.0), values, entry.x[:taps])
+        fresh = entry.fresh if entry.drawn is None else entry.fresh + entry.pull * entry.drawn
+        slopes, fresh = entry.restarted(entry.slopes, fresh, entry.starts)
+        values = torch.where(entry.enters, fresh, entry.x[taps:])
+        return entry.scan(torch.where(entry.enters, slopes, 0.0), values, entry.x[:taps])
 
     def response(self, sweep: Sweep, change: Tensor) -> Tensor:
         """Return the changes (n, m, *shape) of the denoised fields that the model predicts for changes of the steps' own

@@ -13,7 +13,7 @@ from parampi.__main__ import main
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
-from parampi.run.condition_source import lead_seed
+from parampi.diffusion.noise import lead_seed
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs, sampling_options
 from parampi.run.job import run

@@ -57,9 +57,19 @@ class Acceptance:
         self.accumulator.load(state)
         self.bistability.load(state)
 
-    def accept(self, lost: Floats, size: Floats, first: Integers, *, steps: Integers, inside: NDArray[np.bool_]) -> Integers:
+    def accept(
+        self,
+        lost: Floats,
+        size: Floats,
+        first: Integers,
+        *,
+        steps: Integers,
+        inside: NDArray[np.bool_],
+        waits: NDArray[np.bool_] | None = None,
+    ) -> Integers:
         """Return by how many points (m,) windows slide, and count what these leave: errors (n, m, S) relative to sizes (m,).
-        The first point swept is always accepted."""
+        The first point swept is always accepted, but for members that wait (m,)."""
+        inside = inside if waits is None else inside & ~waits
         spent = self.accumulator.total()
         more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
         within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))

@@ -150,7 +150,7 @@ class SpectralStopRule:
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
         lost = self.losses(measured.stop_statistics[:-1], size, first, inside=inside, steps=steps)
-        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside)
+        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside, waits=measured.waits)
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
         return Verdict(slides, after, self.inherited, self.acceptance.bistability.points())

@@ -73,6 +73,7 @@ class SpectralSweeps(Iteration):
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.variances, self.freedom = model.shells()
         self.learns = model.basis.shells if secants and model.assumed else 0
+        self.bequeaths = range(2 * model.basis.shells, 3 * model.basis.shells) if secants else range(0)
         self.measured = torch.ones(())
         self.local = LocalSecants(model.basis, local)
 
@@ -102,11 +103,15 @@ class SpectralSweeps(Iteration):
         taps, basis = len(entry.state), self.model.basis
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
         response = self.model.response(self.flat(entry.levels), self.inherited(entry.x.device) if self.learns else None)
-        known = basis.forward(entry.x)
-        fresh = sum(denoised_weight * (1 - response)) * self.model.mean
+        known, mean = basis.forward(entry.x), self.model.mean
+        if entry.drawn is not None and entry.expects is not None:
+            mean = torch.where(self.flat(entry.expects), basis.forward(entry.drawn), mean)
+        fresh = sum(denoised_weight * (1 - response)) * mean
         if isinstance(entry.fresh, Tensor):
             fresh = fresh + basis.forward(entry.fresh)
-        slopes = torch.where(enters, self.flat(entry.state) + denoised_weight * response, 0.0)
+        starts = None if entry.starts is None else basis.forward(entry.starts)
+        slopes, fresh = entry.restarted(self.flat(entry.state) + denoised_weight * response, fresh, starts)
+        slopes = torch.where(enters, slopes, 0.0)
         z = entry.scan(slopes, torch.where(enters, fresh, known[taps:]), known[:taps])
         return torch.cat([entry.x[:taps], torch.where(entry.enters, basis.inverse(z[taps:]), entry.x[taps:])])
 
@@ -125,7 +130,7 @@ class SpectralSweeps(Iteration):
         denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
         sizes = self.total(basis.shell_sums(denoised**2))
         learned = torch.where(self.measured > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
-        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned, sizes]
+        statistics = [basis.shell_sums(sweep.changes_read(y) ** 2), residual, learned, sizes]
         self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
 
@@ -183,6 +188,10 @@ class SpectralSweeps(Iteration):
         expected = self.response_at(sweep, 0) * dx
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
         self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
+
+    def inherit(self, numbers: Tensor) -> None:
+        ratio = self.memory["ratio"]
+        self.memory["ratio"] = torch.where(numbers > 0, numbers.to(ratio), ratio)
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""

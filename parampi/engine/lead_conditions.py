@@ -1,0 +1,153 @@
+"""What the network reads at the lead times that windows have points of, as one rank knows it."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.diffusion.batched import BatchConditions
+from parampi.engine.lead_times import LeadTimes
+from parampi.engine.slice import Slice
+from parampi.parallel import Group, PlacedPoint, fetch_points
+
+Integers = NDArray[np.int64]
+
+
+class LeadConditions:
+    """The conditions of lead times in flight. That of a member's current lead time, where its frozen point is, is exact; those
+    of later ones are made of the latest estimates of the ends before them, as states are: they lag by one sweep.
+
+    states  (m, h, *state) before each member's current lead time
+    drawn   (m, *shape) the field drawn at the lead time before the current one, 0 at the first
+    ends    estimates (*shape) of ends in the windows, by member's column and point: those before lead times of this rank
+    """
+
+    def __init__(self, leads: LeadTimes, slice_: Slice, group: Group):
+        self.leads, self.slice, self.group = leads, slice_, group
+        start = slice_.window.x
+        self.states = leads.start.to(start)
+        self.drawn = torch.zeros_like(start[0])
+        self.ends: dict[PlacedPoint, Tensor] = {}
+        self.current: dict[int, tuple[int, Tensor]] = {}
+        self.sent_up_to: Integers | None = None
+
+    @property
+    def steps(self) -> int:
+        return self.slice.problem.equations.steps
+
+    @property
+    def lead(self) -> Integers:
+        """The lead time (m,) that each member's frozen point belongs to; their number where it is at the end."""
+        return self.slice.window.first // self.steps
+
+    # ------------------------------------------------------------------ ends of lead times
+
+    def close(self, ended: Integers) -> Tensor:
+        """Take the ends of members (k,) whose lead time is frozen now, and return them (k, *shape); collective."""
+        window = self.slice.window
+        columns = torch.from_numpy(ended)
+        fields = window.x[window.taps - 1, columns.to(window.x.device)].cpu().contiguous()
+        fields = torch.from_numpy(self.group.broadcast(fields.numpy())).to(window.x)
+        self.drawn[columns] = fields
+        for place, column in enumerate(ended.tolist()):
+            before, lead = self.states[column : column + 1], int(self.lead[column]) - 1
+            self.states[column] = self.leads.after(before, fields[place : place + 1], lead, self.numbers([column]))[0]
+        return fields
+
+    def exchange(self, known: Integers | None = None) -> None:
+        """Fetch the estimates of ends that this rank's points depend on, from the ranks that make them; collective, once before
+        each round. Ends up to the points `known` (m,) may be fetched before the others, which are still to be guessed."""
+        before = self.sent_up_to if known is None else None
+        window, needs = self.slice.window, [self.needs(rank) for rank in range(self.group.size)]
+
+        def needed(rank: int) -> list[PlacedPoint]:
+            return [
+                (column, point)
+                for column, point in needs[rank]
+                if (known is None or point <= known[column]) and (before is None or point > before[column])
+            ]
+
+        kept = self.ends if before is not None else {}
+        self.ends = {**kept, **fetch_points(self.group, window, needed)}
+        self.sent_up_to = known
+
+    def needs(self, rank: int) -> list[PlacedPoint]:
+        """Return the ends of lead times in the windows before the points that a rank evaluates, by column and point."""
+        window, mine = self.slice.window, self.slice.window.slices.of(rank)
+        stop = np.minimum(mine.stop, self.slice.lengths)
+        latest = np.where(stop > mine.start, (window.first + stop - 1) // self.steps, 0)
+        return [
+            (int(column), int(lead) * self.steps)
+            for column in np.flatnonzero(latest > self.lead)
+            for lead in range(self.lead[column] + 1, latest[column] + 1)
+        ]
+
+    # ------------------------------------------------------------------ conditions
+
+    def numbers(self, columns: list[int]) -> list[int]:
+        return [int(self.slice.problem.members[column]) for column in columns]
+
+    def of_fields(self) -> BatchConditions:
+        """Return the conditions of the fields that this rank evaluates in a round."""
+        self.exchange()
+        where, steps = self.slice.evaluated.cpu(), self.slice.steps
+        rows, columns = where.nonzero(as_tuple=True)
+        pairs = torch.stack([columns, steps[rows, columns] // self.steps], dim=1)
+        distinct, index = torch.unique(pairs, dim=0, return_inverse=True)
+        made = self.made([(int(column), int(lead)) for column, lead in distinct])
+        table = torch.stack(made) if made else self.states[:0, 0]
+        return BatchConditions(table, index.to(table.device))
+
+    def made(self, pairs: list[PlacedPoint]) -> list[Tensor]:
+        """Return the conditions of members, by column, at lead times; each but the current one from the states that the latest
+        ends make."""
+        conditions: dict[PlacedPoint, Tensor] = {}
+        for column in sorted({column for column, _ in pairs}):
+            lead, latest = int(self.lead[column]), max(lead for other, lead in pairs if other == column)
+            states, number = self.states[column : column + 1], self.numbers([column])
+            conditions[column, lead] = self.current_condition(column, lead)
+            for later in range(lead + 1, latest + 1):
+                states = self.leads.after(states, self.ends[column, later * self.steps][None], later - 1, number)
+                conditions[column, later] = self.leads.conditions(states, later, number)[0]
+        return [conditions[pair] for pair in pairs]
+
+    def current_condition(self, column: int, lead: int) -> Tensor:
+        """Return the condition of a member's current lead time, made once."""
+        kept = self.current.get(column)
+        if kept is None or kept[0] != lead:
+            made = self.leads.conditions(self.states[column : column + 1], lead, self.numbers([column]))[0]
+            self.current[column] = kept = lead, made.clone()
+        return kept[1]
+
+    def expected(self, steps: Tensor, enters: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the fields (n, m, *shape) drawn at the lead time before that of steps (n, m), or at the last one that is known,
+        and where there is one (n, m, 1 ... 1); None where there is none for any of the points that enter."""
+        fields, known = steps.new_zeros((*steps.shape, *self.drawn.shape[1:]), dtype=self.drawn.dtype), torch.zeros_like(enters)
+        fields = fields.to(self.drawn.device)
+        for row, column in enters.nonzero().tolist():
+            drawn = self.latest(column, int(steps[row, column]) // self.steps)
+            if drawn is not None:
+                fields[row, column], known[row, column] = drawn, True
+        if not bool(known.any()):
+            return None
+        return fields, known.view(*known.shape, *(1 for _ in self.drawn.shape[1:])).to(fields.device)
+
+    def latest(self, column: int, lead: int) -> Tensor | None:
+        """Return the field that is known of the last lead time before one; None where none is."""
+        current = int(self.lead[column])
+        for earlier in range(lead, current, -1):
+            if (column, earlier * self.steps) in self.ends:
+                return self.ends[column, earlier * self.steps]
+        return self.drawn[column] if current else None
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Tensor]:
+        return {"states": self.states, "drawn": self.drawn}
+
+    def load(self, numbers: dict[str, Tensor], begun: NDArray[np.bool_]) -> None:
+        """Go on from what `state` returned of members that have begun."""
+        for column in np.flatnonzero(begun).tolist():
+            self.states[column] = numbers["states"][column].to(self.states)
+            self.drawn[column] = numbers["drawn"][column].to(self.drawn)
+        self.ends, self.current, self.sent_up_to = {}, {}, None

@@ -1,0 +1,154 @@
+"""The stop rule of a roll-out: each lead time in flight is judged as a chain of its own, and only the current one's points are
+accepted."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parampi.solvers import RoundMeasures, Rule, Verdict
+from parampi.solvers.stop_rules import RuleState
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass
+class LeadRule:
+    """Rule for chains of lead times, on the rank that drives.
+
+    A solver's rule judges the parts of windows that belong to one lead time as if they were members of their own: member m at
+    lead time l is its column `m slots + l mod slots`. Lead times after the current one wait: what the network reads there is no
+    final state yet. A column is as new when its lead time has come to its end.
+
+    rule       of single lead times of `steps` steps
+    bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
+    learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
+    legacy     (m, N, B) what the points of the latest lead time have to hand on; 0 where nothing is known
+    new        the rule's state of columns that have not begun
+    """
+
+    rule: Rule
+    steps: int
+    slots: int
+    bequeaths: range = range(0)
+    learns: int = 0
+    legacy: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    new: RuleState = field(default_factory=dict)
+    learned: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def begin(self, members: int, longest: int) -> None:
+        """Get ready for members that have not begun, whose windows are at most `longest` points."""
+        self.rule.begin(members * self.slots, min(longest, self.steps))
+        self.new = {name: values.copy() for name, values in self.rule.state().items()}
+        self.legacy, self.learned = np.zeros((members, self.steps, len(self.bequeaths))), np.zeros((members, self.learns))
+
+    def state(self) -> RuleState:
+        """Return all that is kept of members, the columns of each beside one another."""
+        members = len(self.legacy)
+        kept = {name: values.reshape(members, self.slots, *values.shape[1:]) for name, values in self.rule.state().items()}
+        return {**kept, "legacy": self.legacy, "latest_learned": self.learned}
+
+    def load(self, state: RuleState) -> None:
+        """Go on, after `begin`, from what `state` returned of each member."""
+        own = {name: values for name, values in state.items() if name not in ("legacy", "latest_learned")}
+        self.rule.load({name: values.reshape(-1, *values.shape[2:]).copy() for name, values in own.items()})
+        self.legacy = state["legacy"].copy()
+        self.learned = state["latest_learned"].copy()
+
+    def judge(self, measured: RoundMeasures) -> Verdict:
+        """Return the verdict on a round; windows slide to the end of a lead time at most."""
+        parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
+        verdict = self.rule.judge(parts.measures(measured))
+        now = parts.columns[:, 0]
+        slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
+        estimate = np.where(measured.lengths > 0, verdict.error_estimate[now], measured.error_estimate)
+        if self.bequeaths and measured.stop_statistics is not None:
+            self.hand_on(measured.stop_statistics[self.bequeaths.start : self.bequeaths.stop], parts)
+        if verdict.learned is not None and self.learns:
+            self.learned = np.where(verdict.learned[now] == 0, self.learned, verdict.learned[now])
+        self.renew(now[(slides > 0) & ((measured.first + slides) % self.steps == 0)])
+        bistable = None if verdict.bistable is None else np.where(measured.lengths > 0, verdict.bistable[now], -1)
+        return Verdict(slides, estimate, self.learned, bistable)
+
+    def renew(self, columns: Integers) -> None:
+        """Make columns as new, for other lead times."""
+        if len(columns) and self.new:
+            state = {name: values.copy() for name, values in self.rule.state().items()}
+            for name, values in state.items():
+                values[columns] = self.new[name][columns]
+            self.rule.load(state)
+
+    def hand_on(self, statistics: Floats, parts: "LeadParts") -> None:
+        """Keep what points have to hand on (B, n, m), where it is positive, of the latest lead time that has any."""
+        for k in range(self.slots):
+            places, members = np.nonzero(parts.inside[:, :, k])
+            numbers = statistics[:, parts.position[places, members, k], members].T
+            points = parts.begin[members, k] + places
+            known = (numbers > 0).all(1)
+            self.legacy[members[known], points[known]] = numbers[known]
+
+    def inherited(self, points: Integers) -> Floats:
+        """Return what points (n, m) of chains inherit, (n, m, B)."""
+        inherited: Floats = self.legacy[np.arange(points.shape[1]), points % self.steps]
+        return inherited
+
+
+@dataclass(frozen=True)
+class LeadParts:
+    """The parts of windows that belong to one lead time each: k = 0 is the current one, that of the frozen point.
+
+    begin     (m, k) first point, within the lead time
+    counts    (m, k) points swept
+    position  (n, m, k) positions in the windows, and which of them are `inside` a part
+    columns   (m, k) of the rule
+    """
+
+    begin: Integers
+    counts: Integers
+    position: Integers
+    inside: NDArray[np.bool_]
+    columns: Integers
+
+    @classmethod
+    def of(cls, first: Integers, lengths: Integers, steps: int, slots: int) -> "LeadParts":
+        lead, place = first // steps, first % steps
+        k = np.arange(slots)
+        begin = np.where(k == 0, place[:, None], 0)
+        offset = np.where(k == 0, 0, k * steps - place[:, None])
+        counts = np.clip(np.minimum(lengths[:, None] - offset, steps - begin), 0, None)
+        rows = np.arange(max(int(counts.max(initial=0)), 1))[:, None, None]
+        inside = rows < counts
+        columns = np.arange(len(first))[:, None] * slots + (lead[:, None] + k) % slots
+        return cls(begin, counts, np.where(inside, offset + rows, 0), inside, columns)
+
+    def measures(self, measured: RoundMeasures) -> RoundMeasures:
+        """Return what a rule of single lead times judges from."""
+        members, slots = self.columns.shape
+        waits = np.broadcast_to(np.arange(slots) > 0, self.columns.shape)
+        estimates = np.where(waits, 0.0, measured.error_estimate[:, None])
+        statistics = measured.stop_statistics
+        return replace(
+            measured,
+            changes=self.rows(measured.changes),
+            losses=self.rows(measured.losses),
+            first=self.of_columns(self.begin),
+            lengths=self.of_columns(self.counts),
+            error_estimate=self.of_columns(estimates),
+            stop_statistics=None if statistics is None else self.rows(statistics),
+            waits=self.of_columns(waits),
+        )
+
+    def of_columns(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers (m, k) as those of columns."""
+        ordered = np.empty(numbers.size, numbers.dtype)
+        ordered[self.columns.ravel()] = numbers.ravel()
+        return ordered
+
+    def rows(self, numbers: Floats) -> Floats:
+        """Return numbers (..., position, m) as those of parts (..., n, column), 0 outside."""
+        members = np.arange(self.columns.shape[0])[:, None]
+        parts = np.where(self.inside, numbers[..., self.position, members], 0.0)
+        ordered = np.empty((*parts.shape[:-2], self.columns.size))
+        ordered[..., self.columns.ravel()] = parts.reshape(*parts.shape[:-2], -1)
+        return ordered

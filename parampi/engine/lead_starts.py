@@ -1,0 +1,60 @@
+"""The starts of lead times that the steps of a slice read, in the places of the ends of those before."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from parampi.engine.problem import SamplingProblem
+from parampi.parallel import Window
+
+
+@dataclass(frozen=True)
+class LeadStarts:
+    """Starts of lead times after the first.
+
+    reads   (K, n, m) which steps read one at which tap
+    rows    rows and columns (k,) of a window's states where they belong
+    states  (k, *shape)
+    """
+
+    reads: Tensor
+    rows: tuple[Tensor, Tensor]
+    states: Tensor
+
+    @classmethod
+    def of(cls, problem: SamplingProblem, steps: Tensor, active: Tensor, window: Window) -> "LeadStarts | None":
+        """Return those that steps (n, m) read, where they are active; None for none."""
+        if problem.leads is None or not len(steps):
+            return None
+        count, taps, device = problem.equations.steps, window.taps, window.x.device
+        tap = torch.arange(taps).view(-1, 1, 1)
+        reads = (steps % count == tap) & (steps >= count) & active
+        if not bool(reads.any()):
+            return None
+        at = torch.stack([(j + taps - 1 - t) * steps.shape[1] + c for t, j, c in reads.nonzero()]).unique()
+        rows, columns = at // steps.shape[1], at % steps.shape[1]
+        points = steps[0, columns] + rows - (taps - 1)
+        states = problem.starts(points // count, columns)
+        return cls(reads.to(device), (rows.to(device), columns.to(device)), states)
+
+    def put_into(self, x: Tensor) -> Tensor:
+        """Return a copy of a window's states with the starts in their places."""
+        x = x.clone()
+        x[self.rows] = self.states
+        return x
+
+    def spread(self, shape: tuple[int, ...]) -> Tensor:
+        """Return the starts (n, m, *shape) at the steps of their lead times that read them, 0 elsewhere."""
+        rows, columns = self.rows
+        taps = len(self.reads)
+        spread = self.states.new_zeros((*shape, *self.states.shape[1:]))
+        for tap in range(taps):
+            at = rows + tap - (taps - 1)
+            inside = (at >= 0) & (at < shape[0])
+            spread[at[inside], columns[inside]] = self.states[inside]
+        return spread
+
+    def where(self, like: Tensor) -> Tensor:
+        """Return which steps read a start at which tap, to go with numbers (K, n, m, ...); or (1, n, m, ...) at the first."""
+        return self.reads[: len(like)].view(*self.reads[: len(like)].shape, *(1 for _ in like.shape[3:]))

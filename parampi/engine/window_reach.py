@@ -1,0 +1,67 @@
+"""How far windows reach along the chain of a member, from their frozen point on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parampi.engine.problem import SamplingProblem
+from parampi.errors import ConfigError
+from parampi.solvers import Solver
+
+Integers = NDArray[np.int64]
+FLIGHT = 2
+"""Lead times in flight where neither they nor a window are given: two take half the rounds for no more evaluations."""
+
+
+@dataclass(frozen=True)
+class WindowReach:
+    """Reach of the windows over a chain of lead times.
+
+    size    most points of a window
+    steps   of one lead time, and of the whole `chain`
+    flight  most lead times that a window has points of; None for no limit
+    ends    of the blocks of a lead time, beyond which no window reaches; None where there are none
+    """
+
+    size: int
+    steps: int
+    chain: int
+    flight: int | None = None
+    ends: Integers | None = None
+
+    @classmethod
+    def of(cls, problem: SamplingProblem, solver: Solver, requested: int | None, flight: int | None) -> "WindowReach":
+        """Return the reach of a solver's windows. Raises ConfigError for a flight of no lead time."""
+        equations, chain = problem.equations, problem.steps
+        steps, ends = equations.steps, solver.ends(requested, equations)
+        if flight is not None and flight < 1:
+            raise ConfigError(f"flight = {flight} has no lead times; give at least 1, or leave it out")
+        size = solver.window(requested, equations)
+        if problem.leads is None or stops_at_ends(solver, problem, requested):
+            return cls(size, steps, chain, 1, None if ends is None else ends.numpy())
+        return cls(min(requested or steps * (flight or FLIGHT), chain), steps, chain, flight)
+
+    @property
+    def leads(self) -> int:
+        """Most lead times that a window has points of."""
+        most = min(-(-(self.size - 1) // self.steps) + 1, self.chain // self.steps)
+        return most if self.flight is None else min(most, self.flight)
+
+    def lengths(self, first: Integers) -> Integers:
+        """Return how many points (m,) windows sweep that begin at `first`; none at the chain's end."""
+        room = np.minimum(self.size, self.chain - first)
+        lead, place = np.divmod(first, self.steps)
+        if self.flight is not None:
+            room = np.minimum(room, (lead + self.flight) * self.steps - first)
+        if self.ends is not None:
+            following = np.minimum(np.searchsorted(self.ends, place, side="right"), len(self.ends) - 1)
+            room = np.minimum(room, self.ends[following] - place)
+        return room
+
+
+def stops_at_ends(solver: Solver, problem: SamplingProblem, requested: int | None) -> bool:
+    """Return whether a solver's windows stop at the end of a lead time, so that a roll-out goes from one to the next."""
+    equations = problem.equations
+    return solver.wavefront or not equations.causal or solver.ends(requested, equations) is not None
