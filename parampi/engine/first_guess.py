@@ -71,7 +71,7 @@ class FirstGuess:
             denoised_weight=numbers.denoised_weight[:, skip:],
             levels=numbers.levels[:, skip:],
             scan=scan,
-            pull=numbers.guess_pull[0, skip:],
+            pull=numbers.guess_pull[:, skip:],
             **self.between_leads(skip, enters),
         )
 

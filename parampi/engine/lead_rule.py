@@ -24,7 +24,7 @@ class LeadRule:
     rule       of single lead times of `steps` steps
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
-    legacy     (m, N, B) what the points of the latest lead time have to hand on; 0 where nothing is known
+    legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
     new        the rule's state of columns that have not begun
     """
 
@@ -80,13 +80,11 @@ class LeadRule:
             self.rule.load(state)
 
     def hand_on(self, statistics: Floats, parts: "LeadParts") -> None:
-        """Keep what points have to hand on (B, n, m), where it is positive, of the latest lead time that has any."""
-        for k in range(self.slots):
-            places, members = np.nonzero(parts.inside[:, :, k])
-            numbers = statistics[:, parts.position[places, members, k], members].T
-            points = parts.begin[members, k] + places
-            known = (numbers > 0).all(1)
-            self.legacy[members[known], points[known]] = numbers[known]
+        """Keep what points of current lead times have to hand on (B, n, m), where it is positive."""
+        places, members = np.nonzero(parts.inside[:, :, 0])
+        numbers = statistics[:, parts.position[places, members, 0], members].T
+        points, known = parts.begin[members, 0] + places, (numbers > 0).all(1)
+        self.legacy[members[known], points[known]] = numbers[known]
 
     def inherited(self, points: Integers) -> Floats:
         """Return what points (n, m) of chains inherit, (n, m, B)."""

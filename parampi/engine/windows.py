@@ -154,6 +154,7 @@ class WindowEngine(Engine):
             active=slice_.active,
             evaluated=slice_.evaluated,
             changes_read=slice_.changes_read,
+            waits=self.leads.waits if self.leads else None,
             scan=scan,
             operators=operators,
             around=slice_.around,
@@ -227,24 +228,23 @@ class WindowEngine(Engine):
                     lead = int(leads.lead[column]) - 1
                     self.finished_leads.append(self.lead_log.finish(column, lead, field, self.history))
         leads.exchange(known)
-        self.inherit(known)
+        self.inherit(leads, known)
 
-    def inherit(self, known: Integers) -> None:
-        """Hand on to points that enter, beyond those `known` (m,), what the lead time before has learned; collective."""
-        entering = self.first + self.slice.lengths - known
-        bequeaths = len(self.iteration.bequeaths)
-        if not bequeaths or not (entering > 0).any() or not self.iteration.memory:
+    def inherit(self, leads: LeadConditions, known: Integers) -> None:
+        """Hand on what the current lead time has learned to the points that wait, and to those that enter, beyond the points
+        `known` (m,); collective."""
+        bequeaths, begin = len(self.iteration.bequeaths), np.minimum(known, (leads.lead + 1) * leads.steps)
+        steps = begin + np.arange((self.first + self.slice.lengths - begin).max(initial=0))[:, None]
+        if not bequeaths or not len(steps) or not self.iteration.memory:
             return
-        points = known + 1 + np.arange(entering.max())[:, None]
-        numbers = np.zeros((*points.shape, bequeaths))
+        numbers = np.zeros((*steps.shape, bequeaths))
         if isinstance(self.rule, LeadRule) and self.group.rank == 0:
-            numbers = self.rule.inherited(points - 1)
+            numbers = self.rule.inherited(steps)
         self.group.broadcast(numbers)
-        made = self.slice.steps + 1
-        place = made - torch.from_numpy(known) - 1
-        rows = torch.from_numpy(numbers)[place.clamp(0, len(points) - 1), torch.arange(len(known))]
-        enters = (place >= 0) & self.slice.active.cpu()
-        self.iteration.inherit(torch.where(enters[..., None], rows, 0.0).to(self.slice.window.x.device))
+        place = self.slice.steps - torch.from_numpy(begin)
+        rows = torch.from_numpy(numbers)[place.clamp(0, len(steps) - 1), torch.arange(len(begin))]
+        inherits = (place >= 0) & self.slice.active.cpu()
+        self.iteration.inherit(torch.where(inherits[..., None], rows, 0.0).to(self.slice.window.x.device))
 
     # ------------------------------------------------------------------ state
 

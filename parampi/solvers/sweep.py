@@ -26,6 +26,8 @@ class Sweep:
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     evaluated  (n, m) where the network was evaluated
+    waits      (n, m, 1 ... 1) where what the network reads beside the state is no final state of the lead time before, and so
+               changes from sweep to sweep; None for nowhere
     changes_read  `(change) -> (n, m, *shape)`: the changes of the steps' own points, of those of all rows (K + n, m, *field);
                0 for the starts of lead times
 
@@ -56,6 +58,7 @@ class Sweep:
     steps: Tensor
     active: Tensor
     evaluated: Tensor
+    waits: Tensor | None
     changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
@@ -105,7 +108,7 @@ class GuessContext:
     enters  (n, m, 1 ... 1) which points do
     steps   (n, m) indices of the steps that make the points, on the CPU
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
-    slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (n, m, 1 ... 1) what it takes of the data's mean
+    slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (1, n, m, 1 ... 1) what it takes of the data's mean
     state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
     restarts   (K, n, m, 1 ... 1) where a step reads the start of a lead time after the first; None for nowhere
@@ -177,8 +180,8 @@ class Iteration(ABC):
         self.memory = dict(state)
 
     def inherit(self, numbers: Tensor) -> None:
-        """Take what the same points of the lead time before hand on to points that enter: (n, m, B) for `bequeaths` of length
-        B, 0 elsewhere."""
+        """Take what the same points of the current lead time hand on to points that enter or wait: (n, m, B) for `bequeaths` of
+        length B, 0 elsewhere."""
 
     def make_bitwise(self) -> None:
         """Make the bits of a row independent of the rows beside it; the engine calls this first in `bitwise` mode."""
@@ -195,7 +198,7 @@ class Iteration(ABC):
     def guess(self, entry: GuessContext) -> Tensor:
         """Return all states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
         taps = len(entry.slopes)
-        fresh = entry.fresh if entry.drawn is None else entry.fresh + entry.pull * entry.drawn
+        fresh = entry.fresh if entry.drawn is None else entry.fresh + entry.pull[0] * entry.drawn
         slopes, fresh = entry.restarted(entry.slopes, fresh, entry.starts)
         values = torch.where(entry.enters, fresh, entry.x[taps:])
         return entry.scan(torch.where(entry.enters, slopes, 0.0), values, entry.x[:taps])

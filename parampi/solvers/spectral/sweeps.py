@@ -10,6 +10,8 @@ from parampi.basis.row_by_row import RowByRow
 from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
+HEIRS = 0.2
+"""Weight of ratios that are inherited from the lead time before, relative to the mean of the denominators."""
 LARGEST = 1e3
 """Largest factor by which secants may change the model."""
 GROWN = 1e9
@@ -53,7 +55,7 @@ class SpectralModel:
 class SpectralSweeps(Iteration):
     """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
 
-    Memory per point: whether it was `swept` before; its last `state` and `denoised` field in modes; the `ratio` of the learned
+    Memory per point: whether it was `swept` before, and whether it is an `heir` of the lead time before; its last `state` and `denoised` field in modes; the `ratio` of the learned
     response of each shell to the model's (0 for new points, which stands for 1, or for what they inherit); and the square of
     its last `residual`. `measured` is where a point's ratios are not inherited.
 
@@ -62,7 +64,9 @@ class SpectralSweeps(Iteration):
         ratio_s = (sum dD dx + w ratio_s) / (sum L dx^2 + w)          sums over the shell's modes, changes since the last sweep
 
     where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
-    Where the residual of a point has grown since the last sweep, its ratios return to 1. A response that differs from place to
+    Where the residual of a point has grown since the last sweep, its ratios return to 1. In a roll-out points inherit the ratios
+    of the lead time before, which count more (`HEIRS`), and learn none themselves while the network's condition changes from
+    sweep to sweep: that changes the denoised fields too. A response that differs from place to
     place of a field (`LocalSecants`) is no number per mode; further scans apply it.
     """
 
@@ -174,15 +178,19 @@ class SpectralSweeps(Iteration):
         x, denoised = (kept(basis.forward(fields), fields) for fields in (sweep.before(sweep.x, 0), sweep.denoised))
         if not self.memory:
             ratio = residual.new_zeros((*x.shape[:2], basis.shells))
-            nothing = {"swept": x.new_zeros((*x.shape[:2], 1)), "residual": torch.zeros_like(residual)}
+            zero = x.new_zeros((*x.shape[:2], 1))
+            nothing = {"swept": zero, "heir": zero.clone(), "residual": torch.zeros_like(residual)}
             self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
         last, swept = self.memory, self.memory["swept"]
         self.measured = swept
         inherited = self.heirs(sweep, last["ratio"]) if self.learns else self.ratio(last["ratio"])
+        if sweep.waits is not None:
+            swept = self.measured = torch.where(self.flat(sweep.waits), 0.0, swept)
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, inherited)
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
-        self.memory = {"swept": torch.ones_like(swept), "residual": residual, "state": x, "denoised": denoised, "ratio": ratio}
+        kept = {"swept": torch.ones_like(swept), "heir": last["heir"], "residual": residual}
+        self.memory = {**kept, "state": x, "denoised": denoised, "ratio": ratio}
         if self.local.average is None:
             return
         expected = self.response_at(sweep, 0) * dx
@@ -190,8 +198,9 @@ class SpectralSweeps(Iteration):
         self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
 
     def inherit(self, numbers: Tensor) -> None:
-        ratio = self.memory["ratio"]
-        self.memory["ratio"] = torch.where(numbers > 0, numbers.to(ratio), ratio)
+        ratio, heirs = self.memory["ratio"], numbers.to(self.memory["ratio"]) > 0
+        self.memory["ratio"] = torch.where(heirs, numbers.to(ratio), ratio)
+        self.memory["heir"] = torch.maximum(self.memory["heir"], heirs.any(-1, keepdim=True).to(ratio))
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""
@@ -208,7 +217,8 @@ class SpectralSweeps(Iteration):
         basis = self.model.basis
         above = basis.shell_sums(dd * dx)
         below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
-        weight = self.ridge * self.total(below) / self.freedom.sum() * self.freedom
+        ridge = torch.where(self.memory["heir"] > 0, HEIRS, self.ridge)
+        weight = ridge * self.total(below) / self.freedom.sum() * self.freedom
         moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
         learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
         return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)
