@@ -1,5 +1,6 @@
 """First guesses of the points that enter windows, by one scan, without a network call."""
 
+from collections.abc import Callable
 from typing import TypedDict
 
 import torch
@@ -15,6 +16,7 @@ from parampi.solvers import GuessContext, Iteration
 class LeadGuess(TypedDict, total=False):
     """The part of a `GuessContext` that only roll-outs have."""
 
+    lagged: Callable[[Tensor, int], Tensor]
     restarts: Tensor
     starts: Tensor
     drawn: Tensor
@@ -78,9 +80,11 @@ class FirstGuess:
     def between_leads(self, skip: int, enters: Tensor) -> LeadGuess:
         """Return what points (n, m) that enter are guessed from beside the points before them, in a roll-out."""
         slice_, leads = self.slice, self.leads
-        if leads is None or not bool(enters.any()):
+        if leads is None:
             return {}
-        between: LeadGuess = {}
+        between: LeadGuess = {"lagged": lambda rows, lag: slice_.around(rows, lag, -lag)[skip:]}
+        if not bool(enters.any()):
+            return between
         if slice_.starts is not None:
             between["restarts"] = slice_.starts.where(slice_.numbers.levels)[:, skip:]
             between["starts"] = slice_.starts.spread(slice_.steps.shape)[skip:]

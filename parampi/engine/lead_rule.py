@@ -25,6 +25,7 @@ class LeadRule:
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
     legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
+    lead       (m,) lead time that was the current one in the round before
     new        the rule's state of columns that have not begun
     """
 
@@ -36,30 +37,34 @@ class LeadRule:
     legacy: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     new: RuleState = field(default_factory=dict)
     learned: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    lead: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def begin(self, members: int, longest: int) -> None:
         """Get ready for members that have not begun, whose windows are at most `longest` points."""
         self.rule.begin(members * self.slots, min(longest, self.steps))
         self.new = {name: values.copy() for name, values in self.rule.state().items()}
         self.legacy, self.learned = np.zeros((members, self.steps, len(self.bequeaths))), np.zeros((members, self.learns))
+        self.lead = np.zeros(members, np.int64)
 
     def state(self) -> RuleState:
         """Return all that is kept of members, the columns of each beside one another."""
         members = len(self.legacy)
         kept = {name: values.reshape(members, self.slots, *values.shape[1:]) for name, values in self.rule.state().items()}
-        return {**kept, "legacy": self.legacy, "latest_learned": self.learned}
+        return {**kept, "legacy": self.legacy, "latest_learned": self.learned, "lead": self.lead.astype(np.float64)}
 
     def load(self, state: RuleState) -> None:
         """Go on, after `begin`, from what `state` returned of each member."""
-        own = {name: values for name, values in state.items() if name not in ("legacy", "latest_learned")}
+        own = {name: values for name, values in state.items() if name not in ("legacy", "latest_learned", "lead")}
         self.rule.load({name: values.reshape(-1, *values.shape[2:]).copy() for name, values in own.items()})
         self.legacy = state["legacy"].copy()
-        self.learned = state["latest_learned"].copy()
+        self.learned, self.lead = state["latest_learned"].copy(), state["lead"].astype(np.int64)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round; windows slide to the end of a lead time at most."""
         parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
-        verdict = self.rule.judge(parts.measures(measured))
+        lead = measured.first // self.steps
+        verdict = self.rule.judge(parts.measures(measured, lead != self.lead))
+        self.lead = lead
         now = parts.columns[:, 0]
         slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
         estimate = np.where(measured.lengths > 0, verdict.error_estimate[now], measured.error_estimate)
@@ -120,8 +125,9 @@ class LeadParts:
         columns = np.arange(len(first))[:, None] * slots + (lead[:, None] + k) % slots
         return cls(begin, counts, np.where(inside, offset + rows, 0), inside, columns)
 
-    def measures(self, measured: RoundMeasures) -> RoundMeasures:
-        """Return what a rule of single lead times judges from."""
+    def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_]) -> RoundMeasures:
+        """Return what a rule of single lead times judges from; `follows` (m,): whose current lead time was another one in the
+        round before."""
         members, slots = self.columns.shape
         waits = np.broadcast_to(np.arange(slots) > 0, self.columns.shape)
         estimates = np.where(waits, 0.0, measured.error_estimate[:, None])
@@ -135,6 +141,7 @@ class LeadParts:
             error_estimate=self.of_columns(estimates),
             stop_statistics=None if statistics is None else self.rows(statistics),
             waits=self.of_columns(waits),
+            disturbed=self.of_columns(waits | follows[:, None]),
         )
 
     def of_columns(self, numbers: np.ndarray) -> np.ndarray:

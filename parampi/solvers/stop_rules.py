@@ -52,6 +52,8 @@ class RoundMeasures:
     stop_statistics  (E, position, member) the iteration's own, None where it has none
     waits            (member,) whose points may not be accepted yet, for what the network reads of the lead time before is no
                      final state; None for no member
+    disturbed        (member,) for whom that has changed since the round before, so that residuals do not only show what the
+                     sweep's linear model lacks; None for no member
     """
 
     changes: Floats
@@ -61,6 +63,7 @@ class RoundMeasures:
     error_estimate: Floats
     stop_statistics: Floats | None = None
     waits: NDArray[np.bool_] | None = None
+    disturbed: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

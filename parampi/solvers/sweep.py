@@ -115,6 +115,8 @@ class GuessContext:
     starts  (n, m, *shape) these starts, of each step's lead time
     drawn   (n, m, *shape) the fields drawn at the lead time before, the mean to expect where they are known, which `expects`
             (n, m, 1 ... 1) says; None for nowhere
+    lagged  `(rows, lag) -> (n, m, ...)`: rows (N, m, ...) of all the rank's points, from `lag` points before; collective. None
+            where points inherit nothing
     """
 
     x: Tensor
@@ -131,6 +133,7 @@ class GuessContext:
     starts: Tensor | None = None
     drawn: Tensor | None = None
     expects: Tensor | None = None
+    lagged: Callable[[Tensor, int], Tensor] | None = None
 
     def restarted(self, slopes: Tensor, values: Tensor | float, starts: Tensor | None) -> tuple[Tensor, Tensor | float]:
         """Return slopes (K, n, m, ...) and values (n, m, *field) of steps that take `starts` (n, m, *field) for the states of

@@ -63,10 +63,18 @@ class Bistability:
         self.growth, self.effects = state["growth"].T.copy(), state["effects"].T.copy()
 
     def observe(
-        self, shares: Floats, known: NDArray[np.bool_], effects: Floats, *, steps: Integers, inside: NDArray[np.bool_]
+        self,
+        shares: Floats,
+        known: NDArray[np.bool_],
+        effects: Floats,
+        *,
+        steps: Integers,
+        inside: NDArray[np.bool_],
+        disturbed: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Learn from the shares (n, m) that came true of the worst case, where they are known, and keep the worst cases (n, m)
-        of this sweep's changes for the next one."""
+        """Learn from the shares (n, m) that came true of the worst case, where they are known and members are not `disturbed`
+        (m,), and keep the worst cases (n, m) of this sweep's changes for the next one."""
+        known = known if disturbed is None else known & ~disturbed
         rows, columns = steps[inside], np.broadcast_to(np.arange(inside.shape[1]), inside.shape)[inside]
         before = self.effects[rows, columns]
         small = (before <= SMALL * self.tolerance) & (before > NOTHING * SMALL * self.tolerance)

@@ -149,14 +149,22 @@ class SpectralStopRule:
         inside = np.arange(points)[:, None] < lengths
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
-        lost = self.losses(measured.stop_statistics[:-1], size, first, inside=inside, steps=steps)
+        statistics, disturbed = measured.stop_statistics[:-1], measured.disturbed
+        lost = self.losses(statistics, size, first, inside=inside, steps=steps, disturbed=disturbed)
         slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside, waits=measured.waits)
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
         return Verdict(slides, after, self.inherited, self.acceptance.bistability.points())
 
     def losses(
-        self, statistics: Floats, size: Floats, first: Integers, *, inside: NDArray[np.bool_], steps: Integers
+        self,
+        statistics: Floats,
+        size: Floats,
+        first: Integers,
+        *,
+        inside: NDArray[np.bool_],
+        steps: Integers,
+        disturbed: NDArray[np.bool_] | None,
     ) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen, relative to the
         sizes (m,)."""
@@ -172,7 +180,7 @@ class SpectralStopRule:
         assert self.acceptance is not None
         effects = np.sqrt(over_shells((chain.carried(steps, delta, straight) / size[:, None]) ** 2))
         shown = self.measured(residual, before, 1.0, inside)
-        self.acceptance.bistability.observe(*shown, effects, steps=steps, inside=inside)
+        self.acceptance.bistability.observe(*shown, effects, steps=steps, inside=inside, disturbed=disturbed)
         worst = chain.carried(steps, delta, learned) / size[:, None]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * worst
         return lost

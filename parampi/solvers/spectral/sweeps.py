@@ -106,7 +106,7 @@ class SpectralSweeps(Iteration):
         self.placed(entry.x)
         taps, basis = len(entry.state), self.model.basis
         enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
-        response = self.model.response(self.flat(entry.levels), self.inherited(entry.x.device) if self.learns else None)
+        response = self.guess_response(entry)
         known, mean = basis.forward(entry.x), self.model.mean
         if entry.drawn is not None and entry.expects is not None:
             mean = torch.where(self.flat(entry.expects), basis.forward(entry.drawn), mean)
@@ -118,6 +118,18 @@ class SpectralSweeps(Iteration):
         slopes = torch.where(enters, slopes, 0.0)
         z = entry.scan(slopes, torch.where(enters, fresh, known[taps:]), known[:taps])
         return torch.cat([entry.x[:taps], torch.where(entry.enters, basis.inverse(z[taps:]), entry.x[taps:])])
+
+    def guess_response(self, entry: GuessContext) -> Tensor:
+        """Return the response (K, n, m, M) at the points that the steps read: the model's, and what points inherit."""
+        prior = self.model.response(self.flat(entry.levels), self.inherited(entry.x.device) if self.learns else None)
+        if entry.lagged is None or not self.memory:
+            return prior
+        heir, ratio = self.memory["heir"], self.memory["ratio"]
+        model, responses = self.model.response(self.flat(entry.levels)), []
+        for tap in range(len(prior)):
+            own = self.model.basis.spread(self.ratio(entry.lagged(ratio, tap)).to(prior.dtype))
+            responses.append(torch.where(entry.lagged(heir, tap) > 0, (model[tap] * own).clamp(0, self.most), prior[tap]))
+        return torch.stack(responses)
 
     def sweep(self, sweep: Sweep) -> Tensor:
         self.placed(sweep.x)
