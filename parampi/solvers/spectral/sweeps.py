@@ -201,8 +201,8 @@ class SpectralSweeps(Iteration):
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, inherited)
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
-        kept = {"swept": torch.ones_like(swept), "heir": last["heir"], "residual": residual}
-        self.memory = {**kept, "state": x, "denoised": denoised, "ratio": ratio}
+        flags = {"swept": torch.ones_like(swept), "heir": last["heir"], "residual": residual}
+        self.memory = {**flags, "state": x, "denoised": denoised, "ratio": ratio}
         if self.local.average is None:
             return
         expected = self.response_at(sweep, 0) * dx
