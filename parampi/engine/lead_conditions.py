@@ -25,7 +25,7 @@ class LeadConditions:
     def __init__(self, leads: LeadTimes, slice_: Slice, group: Group):
         self.leads, self.slice, self.group = leads, slice_, group
         start = slice_.window.x
-        self.states = leads.start.to(start)
+        self.states = leads.start.to(start, copy=True)
         self.drawn = torch.zeros_like(start[0])
         self.ends: dict[PlacedPoint, Tensor] = {}
         self.current: dict[int, tuple[int, Tensor]] = {}

@@ -47,7 +47,9 @@ class LeadRule:
         self.lead = np.zeros(members, np.int64)
 
     def state(self) -> RuleState:
-        """Return all that is kept of members, the columns of each beside one another."""
+        """Return all that is kept of members, the columns of each beside one another; empty before `begin`."""
+        if not len(self.lead):
+            return {}
         members = len(self.legacy)
         kept = {name: values.reshape(members, self.slots, *values.shape[1:]) for name, values in self.rule.state().items()}
         return {**kept, "legacy": self.legacy, "latest_learned": self.learned, "lead": self.lead.astype(np.float64)}
@@ -155,5 +157,5 @@ class LeadParts:
         members = np.arange(self.columns.shape[0])[:, None]
         parts = np.where(self.inside, numbers[..., self.position, members], 0.0)
         ordered = np.empty((*parts.shape[:-2], self.columns.size))
-        ordered[..., self.columns.ravel()] = parts.reshape(*parts.shape[:-2], -1)
+        ordered[..., self.columns.ravel()] = parts.reshape(*parts.shape[:-2], self.columns.size)
         return ordered

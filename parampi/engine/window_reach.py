@@ -41,7 +41,9 @@ class WindowReach:
         size = solver.window(requested, equations)
         if problem.leads is None or stops_at_ends(solver, problem, requested):
             return cls(size, steps, chain, 1, None if ends is None else ends.numpy())
-        return cls(min(requested or steps * (flight or FLIGHT), chain), steps, chain, flight)
+        if size == min(requested or steps, steps):  # else the solver has its own size, such as one point
+            size = requested or steps * (flight or FLIGHT)
+        return cls(min(size, chain), steps, chain, flight)
 
     @property
     def leads(self) -> int:
