@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
     from parampi.report import MemberReport, Report
+    from parampi.rollouts import rollout
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
 
 __version__ = "0.1.0"
@@ -31,13 +32,14 @@ __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
     "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel",
-    "posterior", "registry", "report", "sample", "samplers", "sigmas", "solvers", "verify",
+    "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
 OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "report", "samplers", "solvers", "verify"
 """Modules that are found under their own names."""
 PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
+    "rollout": "rollouts:rollout",
     "sample": "ensemble:sample",
     "check_denoiser": "diffusion.probe:check_denoiser",
     "MemberReport": "report:MemberReport",

@@ -1,7 +1,7 @@
 """Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from parampi.diffusion.probe import probe as probe_denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
 from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction, checked
 from parampi.engine.delivery import Failure, MemberSink
+from parampi.engine.lead_times import LeadTimes
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import MODES, Layout, Mode, as_group
 from parampi.parallel.agree import on_all
@@ -34,7 +35,8 @@ DTYPES = (torch.float64, torch.float32)
 
 @dataclass
 class Ensemble:
-    """An ensemble: `fields` (members, *shape) on the CPU and `members`, their numbers, on rank 0, None elsewhere; `report`."""
+    """An ensemble: `fields` (members, *shape), or (lead time, member, *shape) of a roll-out, on the CPU and `members`, their
+    numbers, on rank 0, None elsewhere; `report`."""
 
     fields: Tensor | None
     members: list[int] | None
@@ -123,12 +125,15 @@ def plan_batches(
     comm: "Comm | None",
     time_ranks: int | None,
     batch: int | None,
+    *,
+    leads: Callable[[list[int]], LeadTimes] | None = None,
+    count: int = 1,
 ) -> BatchPlan:
     """Return who draws which members. Raise ConfigError for a solver that cannot be bound to these fields."""
     numbers = member_numbers(members)
     layout = Layout.plan(as_group(comm).size, len(numbers), time_ranks)
     on_all(comm, lambda: check_bound(solver, problem.shape, problem.sigma_data))
-    return BatchPlan(numbers, layout, problem, solver, options, batch)
+    return BatchPlan(numbers, layout, problem, solver, options, batch, leads, count)
 
 
 def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunction | None, known: bool) -> int:

@@ -43,9 +43,9 @@ class NonFiniteError(Exception):
     def __init__(self, member: int, point: int, sigma: float, round: int, lead: int | None = None):
         self.member, self.point, self.sigma, self.round, self.lead = member, point, sigma, round, lead
         self.ensemble: Any = None
-        place = "" if lead is None else f" of lead time {lead + 1}"
+        place = f"point {point}" if lead is None else f"point {point} of lead time {lead + 1}"
         super().__init__(
-            f"the network returned NaN or Inf for member {member} at point {point}{place} (sigma = {sigma:.6g}) in round {round}; "
+            f"the network returned NaN or Inf for member {member} at {place} (sigma = {sigma:.6g}) in round {round}; "
             "check the weights, the normalisation of the data and whether the network was trained at this noise level"
         )
 

@@ -14,6 +14,7 @@ from parampi.samplers import DDIM, DDPM, DPMpp2M, Heun  # noqa: F401 (for tests)
 
 SHAPE = (1, 3, 4)
 SPREAD = 0.3
+ANCESTRAL = DDPM()
 GRID = sigmas.karras(10, 0.05, 5.0)
 
 
@@ -43,7 +44,7 @@ def update(state, drawn, lead, numbers):
     return 0.6 * state + drawn
 
 
-def chain(sampler=DDPM(), members=3, count=4, history=1, mode="bitwise", denoiser=denoise, seed=0):
+def chain(sampler=ANCESTRAL, members=3, count=4, history=1, mode="bitwise", denoiser=denoise, seed=0):
     leads = LeadTimes(count, starts(members, history), condition, update)
     network = BatchedDenoiser(denoiser, padded=mode == "bitwise")
     return SamplingProblem(network, sampler.steps(GRID), torch.arange(members), SHAPE, seed, leads=leads)

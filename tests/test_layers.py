@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},
     "ensemble": ADVANCING - {"fields"},
+    "rollouts": ADVANCING - {"fields"} | {"ensemble"},
     "verify": {"errors", "fields"},
-    "": ADVANCING | {"ensemble", "verify"},  # parampi/__init__.py
-    "run": ADVANCING | {"", "ensemble", "verify"},
-    "bench": ADVANCING | {"ensemble"},
+    "": ADVANCING | {"ensemble", "rollouts", "verify"},  # parampi/__init__.py
+    "run": ADVANCING | {"", "ensemble", "rollouts", "verify"},
+    "bench": ADVANCING | {"ensemble", "rollouts"},
     "commands": ADVANCING | {"", "ensemble", "verify", "run", "bench"},
     "__main__": {"", "run", "commands"},
 }

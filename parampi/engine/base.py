@@ -1,39 +1,28 @@
 """The shell that all engines share: one round, its verdict, the history, and the state between two rounds."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from parampi.engine.history import Floats, History, Integers, Round, Watch
+from parampi.engine.history import Floats, History, Integers, Round
+from parampi.engine.lead_log import FinishedLead
+from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.state import EngineState
 from parampi.errors import NonFiniteError
-from parampi.parallel import Group, Mode, PointRanges
+from parampi.parallel import Group, PointRanges
 from parampi.solvers import Solver, check_solver
 
 FAIL = 1
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Options of an engine: points swept at once (None for all), relative error of the final field, mode of the scan, what is
-    called after each round on the rank that drives, and most lead times of a roll-out that are swept at once (None for as many
-    as the window reaches)."""
-
-    window: int | None = None
-    tolerance: float = 1e-3
-    mode: Mode = "fast"
-    watch: Watch | None = None
-    flight: int | None = None
 
 
 class Engine(ABC):
     """Rounds of one group of ranks: they advance its members until the solver has accepted their final fields.
 
     A round is the same for every engine: evaluate a batch of fields, step, sum up on rank 0 what the step showed, let rank 0
-    decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0.
+    decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0. In a roll-out
+    `finished_leads` are, on rank 0, the lead times that were finished and not yet taken from there.
     """
 
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
@@ -41,6 +30,7 @@ class Engine(ABC):
         self.problem, self.group, self.options = problem, group, options
         self.solver = solver.bind(problem.shape, problem.sigma_data)
         self.history = History.empty(len(problem.members))
+        self.finished_leads: list[FinishedLead] = []
 
     # ------------------------------------------------------------------ where members are
 

@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.engine.base import Engine, EngineOptions
+from parampi.engine.base import Engine
 from parampi.engine.choice import engine_for
-from parampi.engine.delivery import NOT_STORED, Delivery, Failure, GroupResult, MemberSink
+from parampi.engine.delivery import NOT_STORED, STORING, Delivery, Failure, FirstError, GroupResult, MemberSink
 from parampi.engine.hook import RoundHook
+from parampi.engine.lead_delivery import LeadDelivery
+from parampi.engine.lead_times import LeadTimes
+from parampi.engine.options import EngineOptions
 from parampi.engine.problem import SamplingProblem
+from parampi.engine.window_reach import WindowReach
 from parampi.errors import ConfigError, InterruptionError, NonFiniteError, UserError
-from parampi.parallel import Group, Layout, SerialGroup, as_group
+from parampi.parallel import Group, Layout, MPIPost, SerialGroup, as_group
 from parampi.parallel.agree import on_all
 from parampi.report import MemberReport, Report, residual_history
 from parampi.solvers import Solver, check_solver
@@ -34,6 +38,7 @@ class BatchPlan:
 
     problem  the steps and the network, still without members
     batch    most members that one group advances at once, None for its whole share
+    leads    makes the `count` lead times of a roll-out for members, by their numbers; None where there is no roll-out
     """
 
     numbers: list[int]
@@ -42,6 +47,8 @@ class BatchPlan:
     solver: Solver
     options: EngineOptions
     batch: int | None
+    leads: Callable[[list[int]], LeadTimes] | None = None
+    count: int = 1
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a solver or a window that is not defined for the problem."""
@@ -58,9 +65,11 @@ class BatchPlan:
     def report(self) -> Report:
         """Return a report of what is to come."""
         equations, layout = self.problem.equations, self.layout
-        window = self.solver.window(self.options.window, equations)
-        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": window}
-        serial, batches = equations.evaluations, len(self.batches())
+        reach = WindowReach.over(equations, self.solver, self.options, None if self.leads is None else self.count)
+        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": reach.size}
+        if self.leads is not None:
+            places |= {"lead_times": self.count, "flight": reach.leads}
+        serial, batches = equations.evaluations * self.count, len(self.batches())
         return Report(equations.steps, self.options.tolerance, serial * batches, serial * len(self.numbers), layout=places)
 
 
@@ -93,16 +102,46 @@ class BatchDrawing:
         with self.own_group() as group:
             for batch in self.plan.batches():
                 engine = self.engine(batch[layout.group(self.everyone.rank)], group)
-                after = self.hook.after if self.hook else None
-                result = GroupResult.run(engine, after) if engine else GroupResult.nothing()
+                result, stored = self.advance(engine)
                 self.record_residuals(engine)
                 group_rounds, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
-                rounds += group_rounds
+                failure, rounds = stored or failure, rounds + group_rounds
                 if failure is not None:
                     break
         failure = self.explain(failure)
         self.close_report(group, int(rounds.max()), failure, time.perf_counter() - begin)
         return failure
+
+    def advance(self, engine: Engine | None) -> tuple[GroupResult, UserError | None]:
+        """Advance an engine to its end; returns what is left to deliver, and why a lead time could not be stored."""
+        after = self.hook.after if self.hook else None
+        if self.plan.leads is None:
+            return (GroupResult.run(engine, after) if engine else GroupResult.nothing()), None
+        several, post = self.plan.layout.groups > 1, None
+        if several and self.comm is not None:
+            post = MPIPost(self.comm)
+        like = torch.empty(self.plan.problem.shape, dtype=self.plan.problem.dtype, device=self.plan.problem.device)
+        leads = LeadDelivery(
+            self.everyone,
+            self.plan.layout,
+            like,
+            FirstError(self.take),
+            self.report.members.append,
+            post,
+            self.delivery.on_groups,
+        )
+
+        def after_round(engine: Engine) -> None:
+            for lead in engine.finished_leads:
+                leads.deliver(lead, int(engine.problem.members[lead.column]))
+            engine.finished_leads.clear()
+            leads.collect()
+
+        result = GroupResult.run(engine, after, after_round) if engine else GroupResult.nothing()
+        leads.close()
+        if leads.error:
+            result.header[0] = STORING
+        return result, leads.error
 
     @contextmanager
     def own_group(self) -> Iterator[Group]:
@@ -119,7 +158,8 @@ class BatchDrawing:
             return None
         plan = self.plan
         conditions = None if self.condition is None else checked(self.condition(numbers), len(numbers)).to(plan.problem.device)
-        problem = replace(plan.problem, members=torch.tensor(numbers), conditions=conditions)
+        leads = None if plan.leads is None else plan.leads(numbers)
+        problem = replace(plan.problem, members=torch.tensor(numbers), conditions=conditions, leads=leads)
         engine = engine_for(problem, plan.solver, group, plan.options)
         if self.hook:
             self.hook.restore(engine, numbers)
@@ -169,11 +209,20 @@ class BatchDrawing:
             return None, None
         order = {number: k for k, number in enumerate(self.plan.numbers)}
         members = self.report.members
-        ranked = sorted(range(len(members)), key=lambda k: order[members[k].member])
+        ranked = sorted(range(len(members)), key=lambda k: (members[k].lead, order[members[k].member]))
         self.report.members = [members[k] for k in ranked]
         self.report.evaluations = sum(member.evaluations for member in members)
         fields = torch.stack([self.fields[k] for k in ranked]) if self.sink is None and ranked else None
+        if self.plan.leads is not None:
+            return self.whole_leads(fields), self.plan.numbers
         return fields, [member.member for member in self.report.members]
+
+    def whole_leads(self, fields: Tensor | None) -> Tensor | None:
+        """Return fields (lead time, member, *shape) of the lead times that all members have."""
+        count = len(self.plan.numbers)
+        leads = np.bincount([member.lead for member in self.report.members], minlength=1)
+        whole = int(np.cumprod(leads == count).sum())
+        return None if fields is None else fields[: whole * count].reshape(whole, count, *fields.shape[1:])
 
 
 def checked(conditions: Tensor, members: int) -> Tensor:

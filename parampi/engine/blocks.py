@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.engine.base import Engine, EngineOptions
+from parampi.engine.base import Engine
 from parampi.engine.cohort import Cohort, Mail, key_of
 from parampi.engine.history import Floats, Integers, Round
+from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import norms
 from parampi.engine.state import EngineState, PointRows

@@ -16,7 +16,7 @@ MemberSink = Callable[[Tensor, MemberReport], None]
 """Receives a finished member: its field (*shape) and its report."""
 Failure = NonFiniteError | InterruptionError | UserError
 FACTS = 6  # finished, rounds, evaluations, residual, error, bistable
-HEADER = 6  # what failed, member, point, sigma, round; rounds of the group
+HEADER = 7  # what failed, member, point, sigma, round, lead time + 1 or 0; rounds of the group
 NOT_STORED = "a member could not be kept"
 NOTHING, NETWORK, STORING, STOPPED = 0, 1, 2, 3
 
@@ -34,20 +34,26 @@ class GroupResult:
         return cls(torch.zeros(HEADER, dtype=torch.float64), torch.zeros(0, FACTS, dtype=torch.float64), torch.zeros(0))
 
     @classmethod
-    def run(cls, engine: Engine, stops_after: Callable[[Engine], bool] | None) -> "GroupResult":
+    def run(
+        cls, engine: Engine, stops_after: Callable[[Engine], bool] | None, after_round: Callable[[Engine], None] | None = None
+    ) -> "GroupResult":
         """Advance an engine to the end, to the first NaN, or until `stops_after`, called after each round, says so. Members
-        that are finished by then count."""
+        that are finished by then count, unless `after_round` has delivered them already, lead time by lead time."""
         header = torch.zeros(HEADER, dtype=torch.float64)
         try:
             while not engine.finished:
                 engine.advance()
+                if after_round:
+                    after_round(engine)
                 if stops_after and stops_after(engine):
                     header[0] = STOPPED
                     break
         except NonFiniteError as error:
-            header[:5] = torch.tensor([NETWORK, error.member, error.point, error.sigma, error.round], dtype=torch.float64)
-        history, finished = engine.history, engine.first == engine.problem.steps
-        header[5] = history.group_rounds
+            lead = 0 if error.lead is None else error.lead + 1
+            numbers = NETWORK, error.member, error.point, error.sigma, error.round, lead
+            header[:6] = torch.tensor(numbers, dtype=torch.float64)
+        history, finished = engine.history, (engine.first == engine.problem.steps) & (after_round is None)
+        header[6] = history.group_rounds
         costs = history.rounds, history.evaluations, history.residual, history.error_estimate, history.bistable
         facts = np.stack([finished, *costs], axis=1)
         return cls(header, torch.from_numpy(facts.astype(np.float64)), engine.result)
@@ -61,7 +67,8 @@ def failure_of(header: np.ndarray) -> NonFiniteError | InterruptionError | Outpu
         return InterruptionError("stopped between two rounds")
     if header[0] == STORING:
         return OutputError(NOT_STORED)
-    return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]))
+    lead = int(header[5]) - 1 if header[5] else None
+    return NonFiniteError(int(header[1]), int(header[2]), float(header[3]), int(header[4]), lead)
 
 
 def member_report(member: int, facts: Tensor) -> MemberReport:
@@ -115,7 +122,7 @@ class Delivery:
             for other, members in enumerate(batch):
                 leader = self.layout.leader(other)
                 header = self.receive(leader, result, members, sink=storing.take, record=record)
-                rounds[other] = header[5]
+                rounds[other] = header[6]
                 if header[0] == STORING or (header[0] and not verdict[0]):
                     verdict[:] = header
             if storing.error:

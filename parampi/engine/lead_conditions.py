@@ -128,8 +128,8 @@ class LeadConditions:
         return kept[1]
 
     def expected(self, steps: Tensor, enters: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the fields (n, m, *shape) drawn at the lead time before that of steps (n, m), or at the last one that is known,
-        and where there is one (n, m, 1 ... 1); None where there is none for any of the points that enter."""
+        """Return the fields (n, m, *shape) drawn at the lead time before that of steps (n, m), or at the last one known, and
+        where there is one (n, m, 1 ... 1); None where there is none for any of the points that enter."""
         fields, known = steps.new_zeros((*steps.shape, *self.drawn.shape[1:]), dtype=self.drawn.dtype), torch.zeros_like(enters)
         fields = fields.to(self.drawn.device)
         for row, column in enters.nonzero().tolist():

@@ -130,8 +130,7 @@ class LeadParts:
     def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_]) -> RoundMeasures:
         """Return what a rule of single lead times judges from; `follows` (m,): whose current lead time was another one in the
         round before."""
-        members, slots = self.columns.shape
-        waits = np.broadcast_to(np.arange(slots) > 0, self.columns.shape)
+        waits = np.broadcast_to(np.arange(self.columns.shape[1]) > 0, self.columns.shape)
         estimates = np.where(waits, 0.0, measured.error_estimate[:, None])
         statistics = measured.stop_statistics
         return replace(

@@ -32,8 +32,8 @@ class LeadStarts:
         reads = (steps % count == tap) & (steps >= count) & active
         if not bool(reads.any()):
             return None
-        at = torch.stack([(j + taps - 1 - t) * steps.shape[1] + c for t, j, c in reads.nonzero()]).unique()
-        rows, columns = at // steps.shape[1], at % steps.shape[1]
+        places = sorted({(j + taps - 1 - t, column) for t, j, column in reads.nonzero().tolist()})
+        rows, columns = torch.tensor(places).T
         points = steps[0, columns] + rows - (taps - 1)
         states = problem.starts(points // count, columns)
         return cls(reads.to(device), (rows.to(device), columns.to(device)), states)

@@ -1,4 +1,4 @@
-"""Lead times in a row: what the network reads at each, made of the states before, and how a drawn field makes the next state."""
+"""Lead times in a row: what the network reads at each, and how a drawn field makes the next state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +57,4 @@ class LeadTimes:
     def require(self, fits: bool, name: str, result: Tensor, lead: int, expected: str) -> None:
         """Raise ConfigError for a function's result that does not fit."""
         if not fits:
-            raise ConfigError(
-                f"{name} returned shape {tuple(result.shape)} at lead time {lead + 1}; it must return {expected}"
-            )
+            raise ConfigError(f"{name} returned shape {tuple(result.shape)} at lead time {lead + 1}; it must return {expected}")

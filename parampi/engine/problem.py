@@ -27,8 +27,8 @@ class SamplingProblem:
     """Members that one group of ranks draws. `members` (m,) are their numbers, on which only their noise depends;
     `conditions` (m, ...) is what the network reads of each beside the state, None where it reads nothing.
 
-    In a roll-out the chain of a member is that of all `leads`, one after another: point `l N + i` is point i of lead time l, and
-    also the end of lead time l - 1 where i is 0.
+    In a roll-out the chain of a member is that of all `leads`, one after another: point `l N + i` is point i of lead time l,
+    and where i is 0 also the end of lead time l - 1.
     """
 
     network: BatchedDenoiser
@@ -72,7 +72,7 @@ class SamplingProblem:
     def normals(self, leads: Tensor, points: Tensor, columns: Tensor) -> Tensor:
         """Return the standard normals (k, *shape) of k lead times, points of theirs, and columns, all (k,)."""
         fields = torch.empty((len(leads), *self.shape), dtype=self.dtype, device=self.device)
-        for lead in leads.unique().tolist():
+        for lead in sorted(set(leads.tolist())):
             at = (leads == lead).nonzero()[:, 0]
             seed, members = lead_seed(self.seed, lead), self.members[columns[at]]
             rows = normal(seed, members, points[at][None], self.shape, dtype=self.dtype, device=self.device)[0]
@@ -84,4 +84,3 @@ class SamplingProblem:
     def conditions_of(self, columns: Tensor) -> BatchConditions | None:
         """Return the conditions of fields of the members `columns` (B,)."""
         return None if self.conditions is None else BatchConditions(self.conditions, columns.to(self.conditions.device))
-

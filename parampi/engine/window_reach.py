@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from parampi.engine.problem import SamplingProblem
+from parampi.engine.options import EngineOptions
 from parampi.errors import ConfigError
+from parampi.samplers import Equations
 from parampi.solvers import Solver
 
 Integers = NDArray[np.int64]
@@ -32,14 +32,15 @@ class WindowReach:
     ends: Integers | None = None
 
     @classmethod
-    def of(cls, problem: SamplingProblem, solver: Solver, requested: int | None, flight: int | None) -> "WindowReach":
-        """Return the reach of a solver's windows. Raises ConfigError for a flight of no lead time."""
-        equations, chain = problem.equations, problem.steps
-        steps, ends = equations.steps, solver.ends(requested, equations)
+    def over(cls, equations: Equations, solver: Solver, options: EngineOptions, count: int | None) -> "WindowReach":
+        """Return the reach of a solver's windows over so many lead times, None where there is no roll-out. Raises ConfigError
+        for a flight of no lead time."""
+        requested, flight, steps = options.window, options.flight, equations.steps
+        chain, ends = steps * (count or 1), solver.ends(requested, equations)
         if flight is not None and flight < 1:
             raise ConfigError(f"flight = {flight} has no lead times; give at least 1, or leave it out")
         size = solver.window(requested, equations)
-        if problem.leads is None or stops_at_ends(solver, problem, requested):
+        if count is None or solver.wavefront or not equations.causal or ends is not None:
             return cls(size, steps, chain, 1, None if ends is None else ends.numpy())
         if size == min(requested or steps, steps):  # else the solver has its own size, such as one point
             size = requested or steps * (flight or FLIGHT)
@@ -61,9 +62,3 @@ class WindowReach:
             following = np.minimum(np.searchsorted(self.ends, place, side="right"), len(self.ends) - 1)
             room = np.minimum(room, self.ends[following] - place)
         return room
-
-
-def stops_at_ends(solver: Solver, problem: SamplingProblem, requested: int | None) -> bool:
-    """Return whether a solver's windows stop at the end of a lead time, so that a roll-out goes from one to the next."""
-    equations = problem.equations
-    return solver.wavefront or not equations.causal or solver.ends(requested, equations) is not None

@@ -20,15 +20,16 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions
-from parampi.engine.base import Engine, EngineOptions
+from parampi.engine.base import Engine
 from parampi.engine.coefficients import Coefficients
 from parampi.engine.evaluation import DenoisedFields
 from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.lead_conditions import LeadConditions
-from parampi.engine.lead_log import FinishedLead, LeadLog
+from parampi.engine.lead_log import LeadLog
 from parampi.engine.lead_rule import LeadRule
 from parampi.engine.noise_cache import NoiseCache
+from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
@@ -47,14 +48,13 @@ class WindowEngine(Engine):
 
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
         super().__init__(problem, solver, group, options)
-        self.finished_leads: list[FinishedLead] = []
         equations, sigma_data = problem.equations, problem.sigma_data
         self.rule = self.solver.rule(equations, sigma_data, options.tolerance)
         self.iteration = self.solver.iteration(equations, sigma_data)
         if options.mode == "bitwise":
             self.iteration.make_bitwise()
         self.iteration.learned = torch.zeros(len(problem.members), self.iteration.learns, dtype=torch.float64)
-        reach = WindowReach.of(problem, self.solver, options.window, options.flight)
+        reach = WindowReach.over(equations, self.solver, options, problem.leads.count if problem.leads else None)
         self.slice = Slice(problem, Coefficients.of(problem, self.solver), group, reach)
         self.noise = NoiseCache(self.slice)
         self.denoised = DenoisedFields(self.slice)

@@ -1,19 +1,30 @@
 """Ranks: who owns what, the scan over them, and how they start and stop. The only package that imports mpi4py."""
 
-from parampi.parallel.group import Group, MPIGroup, SerialGroup, as_group
+from parampi.parallel.group import Group, MPIGroup, MPIPost, Post, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Slices, split
 from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
-from parampi.parallel.window import PlacedPoint, PointRanges, Window, exchange_halo, fetch_points, halo_points, move, redistribute
+from parampi.parallel.window import (
+    PlacedPoint,
+    PointRanges,
+    Window,
+    exchange_halo,
+    fetch_points,
+    halo_points,
+    move,
+    redistribute,
+)
 
 __all__ = [
     "MODES",
     "Group",
     "Layout",
     "MPIGroup",
+    "MPIPost",
     "Mode",
     "PlacedPoint",
     "PointRanges",
+    "Post",
     "SerialGroup",
     "Slices",
     "Transport",

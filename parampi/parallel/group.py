@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from parampi.parallel.transport import Transport
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm as Comm
 
+POSTED = 7
+"""Tag of posted messages."""
+MOST_POSTED = 8
+"""Most messages of a rank that are on their way."""
 Message = tuple[int, Tensor]
 """The other rank, and the contiguous tensor to send to it or to receive from it."""
 
@@ -35,6 +39,26 @@ class Group(Protocol):
 
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         """Return rank 0's numbers, on every rank; in place."""
+        ...
+
+
+class Post(Protocol):
+    """Messages that one rank sends at any time and another takes when it gets to them, in the order they were sent."""
+
+    def send(self, rank: int, tensor: Tensor) -> None:
+        """Send a contiguous tensor. Waits only where too many are on their way."""
+        ...
+
+    def waiting(self, block: bool) -> int | None:
+        """Return a rank of which a message waits, None where none does; `block`: wait for one."""
+        ...
+
+    def take(self, rank: int, tensor: Tensor) -> None:
+        """Receive the next message of a rank into a contiguous tensor."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all that was sent has been taken."""
         ...
 
 
@@ -97,3 +121,36 @@ def as_group(comm: "Comm | None") -> Group:
 def empty_like_message(shape: Sequence[int], like: Tensor) -> Tensor:
     """Return a contiguous buffer to receive a tensor of this shape."""
     return torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
+
+
+class MPIPost:
+    """A post over an MPI communicator, beside the messages of its groups."""
+
+    def __init__(self, comm: "Comm", transport: Transport | None = None):
+        self.comm, self.transport = comm, transport or Transport.detect()
+        self.sent: list[tuple[Any, Tensor]] = []
+
+    def send(self, rank: int, tensor: Tensor) -> None:
+        leaving = self.transport.leaving(tensor.clone())
+        self.sent.append((self.comm.Isend(self.transport.buffer(leaving), dest=rank, tag=POSTED), leaving))
+        while len(self.sent) > MOST_POSTED:
+            self.sent.pop(0)[0].Wait()
+
+    def waiting(self, block: bool) -> int | None:
+        from mpi4py import MPI
+
+        status = MPI.Status()
+        if block:
+            self.comm.Probe(MPI.ANY_SOURCE, POSTED, status)
+        elif not self.comm.Iprobe(MPI.ANY_SOURCE, POSTED, status):
+            return None
+        return int(status.Get_source())
+
+    def take(self, rank: int, tensor: Tensor) -> None:
+        landing = self.transport.landing(tensor)
+        self.comm.Recv(self.transport.buffer(landing), source=rank, tag=POSTED)
+        self.transport.land(landing, tensor)
+
+    def finish(self) -> None:
+        while self.sent:
+            self.sent.pop(0)[0].Wait()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from parampi.diffusion.noise import lead_seed
 from parampi.ensemble import sample
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, open_ensemble

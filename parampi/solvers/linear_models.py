@@ -35,8 +35,8 @@ class Guess:
     enter a window.
 
     D is the latest denoised field known of the member, that of the last point before those that enter; the mean is that of the
-    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q), pull (N,), float64
-    on the CPU.
+    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q) and pull (N,) are
+    float64 on the CPU.
     """
 
     slopes: Tensor

@@ -184,7 +184,8 @@ class Iteration(ABC):
 
     def inherit(self, numbers: Tensor) -> None:
         """Take what the same points of the current lead time hand on to points that enter or wait: (n, m, B) for `bequeaths` of
-        length B, 0 elsewhere."""
+        length B, 0 elsewhere. None by default."""
+        assert not self.bequeaths, f"{type(self).__name__} hands numbers on, but does not take them"
 
     def make_bitwise(self) -> None:
         """Make the bits of a row independent of the rows beside it; the engine calls this first in `bitwise` mode."""

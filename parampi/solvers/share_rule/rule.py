@@ -155,9 +155,7 @@ class ShareRule:
         self.sweeps[rows, columns] += 1
         worst = (self.worst.weight[steps] * changes + self.worst.passed[steps] * losses) / size
         assert self.acceptance is not None
-        self.acceptance.bistability.observe(
-            shares, known, worst, steps=steps, inside=inside, disturbed=measured.disturbed
-        )
+        self.acceptance.bistability.observe(shares, known, worst, steps=steps, inside=inside, disturbed=measured.disturbed)
         lost: Floats = np.clip(share, LEAST, MOST) * worst
         return lost
 

@@ -55,19 +55,21 @@ class SpectralModel:
 class SpectralSweeps(Iteration):
     """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
 
-    Memory per point: whether it was `swept` before, and whether it is an `heir` of the lead time before; its last `state` and `denoised` field in modes; the `ratio` of the learned
-    response of each shell to the model's (0 for new points, which stands for 1, or for what they inherit); and the square of
-    its last `residual`. `measured` is where a point's ratios are not inherited.
+    Memory per point: whether it was `swept` before, and whether it is an `heir` of the lead time before; its last `state` and
+    `denoised` field in modes; the `ratio` of the learned response of each shell to the model's (0 for new points, which stands
+    for 1, or for what they inherit); and the square of its last `residual`. `measured` is where a point's ratios are not
+    inherited.
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
         ratio_s = (sum dD dx + w ratio_s) / (sum L dx^2 + w)          sums over the shell's modes, changes since the last sweep
 
     where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
-    Where the residual of a point has grown since the last sweep, its ratios return to 1. In a roll-out points inherit the ratios
-    of the lead time before, which count more (`HEIRS`), and learn none themselves while the network's condition changes from
-    sweep to sweep: that changes the denoised fields too. A response that differs from place to
+    Where the residual of a point has grown since the last sweep, its ratios return to 1. A response that differs from place to
     place of a field (`LocalSecants`) is no number per mode; further scans apply it.
+
+    In a roll-out points inherit the ratios of the lead time before, which count more (`HEIRS`), and learn none themselves while
+    the network's condition changes from sweep to sweep, for that changes the denoised fields too.
     """
 
     passes_on = True
@@ -114,9 +116,8 @@ class SpectralSweeps(Iteration):
         if isinstance(entry.fresh, Tensor):
             fresh = fresh + basis.forward(entry.fresh)
         starts = None if entry.starts is None else basis.forward(entry.starts)
-        slopes, fresh = entry.restarted(self.flat(entry.state) + denoised_weight * response, fresh, starts)
-        slopes = torch.where(enters, slopes, 0.0)
-        z = entry.scan(slopes, torch.where(enters, fresh, known[taps:]), known[:taps])
+        slopes, values = entry.restarted(self.flat(entry.state) + denoised_weight * response, fresh, starts)
+        z = entry.scan(torch.where(enters, slopes, 0.0), torch.where(enters, values, known[taps:]), known[:taps])
         return torch.cat([entry.x[:taps], torch.where(entry.enters, basis.inverse(z[taps:]), entry.x[taps:])])
 
     def guess_response(self, entry: GuessContext) -> Tensor:

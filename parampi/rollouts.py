@@ -1,0 +1,162 @@
+"""Roll-outs: a member's lead times, each conditioned on the one before, as one chain that is swept together."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import ConditionalDenoiser, scale_of
+from parampi.engine import EngineOptions, RoundHook, Watch
+from parampi.engine.batches import BatchDrawing
+from parampi.engine.delivery import MemberSink
+from parampi.engine.lead_times import ConditionOfStates, LeadTimes, UpdateOfState
+from parampi.ensemble import (
+    Ensemble,
+    check,
+    check_counts,
+    check_kinds,
+    is_whole,
+    member_numbers,
+    memberless,
+    plan_batches,
+    probed_alike,
+    raise_or_return,
+    real,
+    usual_solver,
+)
+from parampi.errors import ConfigError
+from parampi.parallel import Mode, as_group
+from parampi.parallel.launch import abort_on_error
+from parampi.samplers import DDIM, Sampler, equations_of
+from parampi.solvers import Solver
+
+if TYPE_CHECKING:
+    from parampi.parallel.group import Comm
+
+StartFunction = Callable[[list[int]], Tensor]
+"""Returns the states (m, *state) of m members before the first lead time, by their numbers; (m, h, *state) for a history of
+h > 1, the newest last."""
+
+
+def rollout(
+    denoiser: ConditionalDenoiser,
+    start: Tensor | StartFunction,
+    shape: Sequence[int],
+    lead_times: int,
+    *,
+    sigmas: Tensor | Sequence[float],
+    members: int | Sequence[int] | None = None,
+    sampler: Sampler | None = None,
+    solver: Solver | None = None,
+    window: int | None = None,
+    flight: int | None = None,
+    tol: float = 1e-3,
+    seed: int = 0,
+    comm: "Comm | None" = None,
+    condition: ConditionOfStates | None = None,
+    update: UpdateOfState | None = None,
+    history: int = 1,
+    sigma_data: float | None = None,
+    time_ranks: int | None = None,
+    mode: Mode = "fast",
+    dtype: torch.dtype = torch.float64,
+    network_batch: int | None = None,
+    batch: int | None = None,
+    keep: MemberSink | None = None,
+    keep_on: Literal["root", "groups"] = "root",
+    watch: Watch | None = None,
+    safeguard: RoundHook | None = None,
+    probe: bool = True,
+) -> Ensemble:
+    """Draw lead times in a row, each conditioned on those before, in fewer dependent network calls than one after another.
+
+    denoiser    D(x, sigma, condition) -> E[x0 | x0 + sigma n = x]
+    start       states (m, *state) before the first lead time, of the members in their order, or a function that returns those
+                of members by their numbers. With a `history` of h > 1 lead times (m, h, *state), the newest last
+    shape       of one member's drawn field
+    lead_times  how many
+    sigmas      strictly decreasing noise levels (N + 1,), the same at all lead times
+    members     how many, or their numbers; as many as `start` has by default
+    window      points swept together, of all lead times in flight; None for whole lead times
+    flight      most lead times that are swept together; 1 goes from one to the next. None for as many as the window reaches,
+                and for two where no window is given
+    tol         relative L2 error of each lead time's field against the serial sampler's from the same condition
+    condition   `condition(states, lead, numbers)` -> (m, ...): what the network reads at lead time `lead` = 0, 1, ..., of the
+                states before it, of members by their numbers. The states themselves by default
+    update      `update(states, drawn, lead, numbers)` -> (m, *state): the states after a lead time, of those before it and of
+                the drawn fields. The drawn fields by default
+    history     how many states the condition is made of
+    keep        receives each field as it is finished, with a report that has its `lead`; then only what is in flight is in
+                memory
+
+    All else is as in `parampi.sample`, whose members are those of one lead time. `Ensemble.fields` are (lead time, member,
+    *shape). `condition` and `update` are called for one member at a time, on every rank of its group, often with estimates
+    that change from round to round: they must depend on their arguments alone.
+    """
+    with abort_on_error(comm):
+        check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
+        check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch, flight=flight)
+        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, update=update)
+        check_rollout(start, lead_times, history)
+        numbers = member_numbers(members_of(start) if members is None else members)
+        network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
+        equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
+        problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
+        options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None, flight)
+        states = StartStates(start, numbers, history)
+
+        def leads(chosen: list[int]) -> LeadTimes:
+            return LeadTimes(lead_times, states.of(chosen).to(network.device, dtype), condition, update)
+
+        def first(chosen: list[int]) -> Tensor:
+            made = leads(chosen)
+            return torch.cat([made.conditions(made.start[k : k + 1], 0, [number]) for k, number in enumerate(chosen)])
+
+        solver = solver or usual_solver(equations)
+        plan = plan_batches(problem, solver, options, numbers, comm, time_ranks, batch, leads=leads, count=lead_times)
+        probed = probed_alike(plan, comm, first, sigma_data is not None) if probe else 0
+    with abort_on_error(comm, alike=False):
+        drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=None)
+        failure = drawing.run()
+        drawing.report.probe_evaluations = probed
+    return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+class StartStates:
+    """States before the first lead time, of members by their numbers."""
+
+    def __init__(self, start: Tensor | StartFunction, numbers: list[int], history: int):
+        self.start, self.history = start, history
+        self.rows = {number: row for row, number in enumerate(numbers)}
+        if isinstance(start, Tensor) and len(start) != len(numbers):
+            raise ConfigError(f"start has {len(start)} states for {len(numbers)} members; give one for each")
+
+    def of(self, numbers: list[int]) -> Tensor:
+        """Return the states (m, h, *state) of members. Raises ConfigError unless there are `history` of each."""
+        rows = [self.rows[number] for number in numbers]
+        states = self.start[rows] if isinstance(self.start, Tensor) else torch.as_tensor(self.start(numbers))
+        states = states[:, None] if self.history == 1 else states
+        if len(states) != len(numbers) or states.ndim < 2 or states.shape[1] != self.history:
+            wanted = f"({len(numbers)}, {self.history}, *state)" if self.history > 1 else f"({len(numbers)}, *state)"
+            raise ConfigError(f"start gave states of shape {tuple(states.shape)}; give {wanted} for {len(numbers)} members")
+        return states
+
+
+def members_of(start: Tensor | StartFunction) -> int:
+    """Return how many members a roll-out has that names none. Raises ConfigError where `start` does not tell."""
+    if not isinstance(start, Tensor):
+        raise ConfigError("members is missing: a start that is a function does not tell how many there are; give how many")
+    return len(start)
+
+
+def check_rollout(start: object, lead_times: object, history: object) -> None:
+    """Raise ConfigError for an argument of `rollout` that makes no sense."""
+    if not isinstance(start, Tensor) and not callable(start):
+        raise ConfigError(f"start = {start!r}; give states (m, *state), or a function that returns those of member numbers")
+    if isinstance(start, Tensor) and (start.ndim < 2 or not start.is_floating_point()):
+        raise ConfigError(f"start has shape {tuple(start.shape)} of {start.dtype}; give states (m, *state) as real numbers")
+    for name, number in (("lead_times", lead_times), ("history", history)):
+        if not is_whole(number) or int(number) < 1:  # type: ignore[call-overload]
+            raise ConfigError(f"{name} = {number!r}; give a whole number, at least 1")

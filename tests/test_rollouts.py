@@ -1,0 +1,107 @@
+"""`parampi.rollout`: fields of lead times, their reports, streaming, and what is refused."""
+
+import pytest
+import torch
+
+import parampi
+from parampi import ConfigError, NonFiniteError, OutputError
+from parampi.samplers import DDPM
+from parampi.solvers import Parareal, Picard, Spectral
+from tests.engines import relative_errors
+from tests.forecasts import GRID, SHAPE, chain, condition, denoise, serial_from_used, starts, update
+
+OPTIONS = {"sigmas": GRID, "sampler": DDPM(), "tol": 1e-3, "condition": condition, "update": update}
+
+
+def test_fields_of_all_lead_times_and_what_they_cost():
+    drawn = parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 4, solver=Spectral(), **OPTIONS)
+    assert drawn.fields.shape == (4, 2, *SHAPE) and drawn.members == [0, 1]
+    errors = relative_errors(drawn.fields.flatten(0, 1), serial_from_used(chain(members=2), drawn.fields).flatten(0, 1))
+    assert errors.max() < 1e-3
+    report = drawn.report
+    assert [(member.lead, member.member) for member in report.members] == [(lead, m) for lead in range(4) for m in (0, 1)]
+    assert report.layout["window"] == 20 and report.layout["flight"] == 3 and report.layout["lead_times"] == 4
+    per_member = [sum(member.rounds for member in report.members if member.member == m) for m in (0, 1)]
+    assert report.serial_rounds == 40 and report.rounds == max(per_member) < 40
+    assert report.evaluations == sum(member.evaluations for member in report.members)
+
+
+def test_sample_is_the_case_of_one_lead_time():
+    before = starts(2)[:, 0]
+    one = parampi.rollout(denoise, before, SHAPE, 1, mode="bitwise", **OPTIONS)
+    given = parampi.sample(
+        denoise,
+        SHAPE,
+        2,
+        GRID,
+        DDPM(),
+        tol=1e-3,
+        mode="bitwise",
+        condition=lambda numbers: condition(before[numbers], 0, numbers),
+    )
+    assert torch.equal(one.fields[0], given.fields)
+    assert [vars(a) for a in one.report.members] == [vars(b) for b in given.report.members]
+
+
+def test_lead_times_come_as_they_are_finished_and_members_by_number():
+    whole = parampi.rollout(denoise, starts(4)[:, 0], SHAPE, 5, mode="bitwise", solver=Picard(), **OPTIONS)
+    came, rounds = [], []
+    parampi.rollout(
+        denoise, lambda numbers: starts(4)[numbers, 0], SHAPE, 5, members=[3, 1], batch=1, mode="bitwise", solver=Picard(),
+        keep=lambda field, member: came.append((member.member, member.lead, len(rounds), field.clone())),
+        watch=lambda entry, steps: rounds.append(steps), **OPTIONS,
+    )  # fmt: skip
+    assert [(member, lead) for member, lead, *_ in came] == [(m, lead) for m in (3, 1) for lead in range(5)]
+    assert all(torch.equal(field, whole.fields[lead, member]) for member, lead, _, field in came)
+    assert len({number for *_, number, _ in came}) > 5 and set(rounds) == {50}
+
+
+def test_a_history_of_two_states():
+    drawn = parampi.rollout(denoise, starts(2, 2), SHAPE, 3, history=2, **OPTIONS)
+    reference = serial_from_used(chain(members=2, history=2), drawn.fields)
+    assert relative_errors(drawn.fields.flatten(0, 1), reference.flatten(0, 1)).max() < 1e-3
+
+
+def test_a_sink_that_fails_and_a_network_that_does():
+    def full(field, member):
+        if member.lead == 2:
+            raise OutputError("no space left")
+
+    with pytest.raises(OutputError, match="no space left"):
+        parampi.rollout(denoise, starts(1)[:, 0], SHAPE, 4, keep=full, **OPTIONS)
+
+    def broken(x, sigma, given):
+        return torch.where(given[:, :1, :1, :1] < -0.8, torch.nan, denoise(x, sigma, given))
+
+    with pytest.raises(NonFiniteError, match="of lead time 4") as failure:
+        parampi.rollout(broken, starts(1)[:, 0], SHAPE, 8, flight=1, **OPTIONS)
+    assert failure.value.ensemble.fields.shape == (3, 1, *SHAPE)
+
+
+REFUSED = {
+    "lead_times = 0; give a whole number": {"lead_times": 0},
+    "flight = 0 has no lead times": {"flight": 0},
+    "history = 1.5; give a whole number": {"history": 1.5},
+    "start has 2 states for 3 members": {"members": 3},
+    "members is missing": {"start": lambda numbers: None},
+    "start = 'zero'; give states": {"start": "zero"},
+    r"start gave states of shape \(1, 1, 3, 4\); give \(1, 2, \*state\)": {"history": 2},
+    r"condition returned shape \(2, 1, 3, 4\) at lead time 1": {"condition": lambda s, lead, numbers: torch.cat([s, s])},
+    r"update returned shape \(3, 4\) at lead time 1": {"update": lambda state, drawn, lead, numbers: drawn[0, 0]},
+    "update = 3 cannot be called": {"update": 3},
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_makes_no_sense_is_refused(message):
+    arguments = {"start": starts(2)[:, 0], "lead_times": 2, **OPTIONS, **REFUSED[message]}
+    start, lead_times = arguments.pop("start"), arguments.pop("lead_times")
+    with pytest.raises(ConfigError, match=message):
+        parampi.rollout(denoise, start, SHAPE, lead_times, **arguments)
+
+
+def test_solvers_that_step_through_blocks_go_from_one_lead_time_to_the_next():
+    drawn = parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 3, solver=Parareal(), **OPTIONS)
+    reference = serial_from_used(chain(members=2), drawn.fields)
+    assert relative_errors(drawn.fields.flatten(0, 1), reference.flatten(0, 1)).max() < 1e-3
+    assert drawn.report.layout["flight"] == 1
