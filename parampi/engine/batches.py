@@ -102,46 +102,35 @@ class BatchDrawing:
         with self.own_group() as group:
             for batch in self.plan.batches():
                 engine = self.engine(batch[layout.group(self.everyone.rank)], group)
-                result, stored = self.advance(engine)
+                after, leads = self.hook.after if self.hook else None, self.lead_delivery()
+                result = (
+                    GroupResult.run(engine, after, leads.after_round if leads else None) if engine else GroupResult.nothing()
+                )
+                if leads and leads.close():
+                    result.header[0] = STORING
                 self.record_residuals(engine)
                 group_rounds, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
-                failure, rounds = stored or failure, rounds + group_rounds
+                failure, rounds = (leads and leads.error) or failure, rounds + group_rounds
                 if failure is not None:
                     break
         failure = self.explain(failure)
         self.close_report(group, int(rounds.max()), failure, time.perf_counter() - begin)
         return failure
 
-    def advance(self, engine: Engine | None) -> tuple[GroupResult, UserError | None]:
-        """Advance an engine to its end; returns what is left to deliver, and why a lead time could not be stored."""
-        after = self.hook.after if self.hook else None
+    def lead_delivery(self) -> LeadDelivery | None:
+        """Return the way of the finished lead times of a batch; None where there is no roll-out."""
         if self.plan.leads is None:
-            return (GroupResult.run(engine, after) if engine else GroupResult.nothing()), None
-        several, post = self.plan.layout.groups > 1, None
-        if several and self.comm is not None:
-            post = MPIPost(self.comm)
-        like = torch.empty(self.plan.problem.shape, dtype=self.plan.problem.dtype, device=self.plan.problem.device)
-        leads = LeadDelivery(
-            self.everyone,
-            self.plan.layout,
-            like,
-            FirstError(self.take),
-            self.report.members.append,
-            post,
-            self.delivery.on_groups,
+            return None
+        problem, layout = self.plan.problem, self.plan.layout
+        return LeadDelivery(
+            everyone=self.everyone,
+            layout=layout,
+            like=torch.empty(problem.shape, dtype=problem.dtype, device=problem.device),
+            storing=FirstError(self.take),
+            record=self.report.members.append,
+            post=MPIPost(self.comm) if self.comm is not None and layout.groups > 1 else None,
+            on_groups=self.delivery.on_groups,
         )
-
-        def after_round(engine: Engine) -> None:
-            for lead in engine.finished_leads:
-                leads.deliver(lead, int(engine.problem.members[lead.column]))
-            engine.finished_leads.clear()
-            leads.collect()
-
-        result = GroupResult.run(engine, after, after_round) if engine else GroupResult.nothing()
-        leads.close()
-        if leads.error:
-            result.header[0] = STORING
-        return result, leads.error
 
     @contextmanager
     def own_group(self) -> Iterator[Group]:

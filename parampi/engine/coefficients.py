@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 from parampi.engine.problem import SamplingProblem
@@ -47,7 +48,8 @@ class Coefficients:
             return cls(*(nothing,) * 9, *ends)
         step_map = equations.step_map
         model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
-        guesses = guess.slopes, guess.noise, guess.frozen[:, None], guess.pull[:, None]
+        pull = torch.zeros_like(guess.frozen) if guess.pull is None else guess.pull
+        guesses = guess.slopes, guess.noise, guess.frozen[:, None], pull[:, None]
         maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
         return cls(*maps, *guesses, model.response[:, None], *ends)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from parampi.engine.base import Engine
 from parampi.engine.delivery import FirstError
 from parampi.engine.lead_log import FinishedLead
 from parampi.errors import UserError
@@ -50,6 +51,13 @@ class LeadDelivery:
     def error(self) -> UserError | None:
         return self.storing.error
 
+    def after_round(self, engine: Engine) -> None:
+        """Hand on the lead times that an engine has finished, and take those of other groups."""
+        for lead in engine.finished_leads:
+            self.deliver(lead, int(engine.problem.members[lead.column]))
+        engine.finished_leads.clear()
+        self.collect()
+
     def deliver(self, lead: FinishedLead, member: int) -> None:
         """Hand on a lead time that this rank's group has finished, on the rank that drives it."""
         costs = lead.rounds, lead.evaluations, lead.residual, lead.error_estimate, lead.bistable
@@ -86,18 +94,18 @@ class LeadDelivery:
             self.storing.take(drawn, lead_report(facts))
         self.record(lead_report(facts))
 
-    def close(self) -> None:
-        """Send all that is left, and on rank 0 take all that the others send; every rank that drives a group calls it."""
-        if self.post is None or not self.drives:
-            return
-        if self.everyone.rank > 0:
+    def close(self) -> bool:
+        """Send all that is left, and on rank 0 take all that the others send; returns whether a lead time could not be stored
+        on this rank."""
+        if self.post is not None and self.drives and self.everyone.rank > 0:
             self.send(torch.full((FACTS,), END, dtype=torch.float64))
             self.post.finish()
-            return
-        while len(self.ended) < self.layout.groups - 1:
-            rank = self.post.waiting(block=True)
-            assert rank is not None
-            self.take(rank)
+        elif self.post is not None and self.everyone.rank == 0:
+            while len(self.ended) < self.layout.groups - 1:
+                rank = self.post.waiting(block=True)
+                assert rank is not None
+                self.take(rank)
+        return self.error is not None
 
 
 def lead_report(facts: Tensor) -> MemberReport:

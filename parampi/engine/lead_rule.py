@@ -11,6 +11,10 @@ from parampi.solvers.stop_rules import RuleState
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+TRIED = 2
+"""Sweeps that the points of a lead time count as having been in before, once one lead time has shown how they converge."""
+EARLY = 0.4
+"""Share of the tolerance that points spend before the end of their lead time is accepted, where the window has it."""
 
 
 @dataclass
@@ -24,6 +28,7 @@ class LeadRule:
     rule       of single lead times of `steps` steps
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
+    early      share of the tolerance that points spend before the end of their lead time is accepted
     legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
     lead       (m,) lead time that was the current one in the round before
     new        the rule's state of columns that have not begun
@@ -34,6 +39,7 @@ class LeadRule:
     slots: int
     bequeaths: range = range(0)
     learns: int = 0
+    early: float = EARLY
     legacy: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     new: RuleState = field(default_factory=dict)
     learned: Floats = field(default_factory=lambda: np.zeros((0, 0)))
@@ -65,7 +71,7 @@ class LeadRule:
         """Return the verdict on a round; windows slide to the end of a lead time at most."""
         parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
         lead = measured.first // self.steps
-        verdict = self.rule.judge(parts.measures(measured, lead != self.lead))
+        verdict = self.rule.judge(parts.measures(measured, lead != self.lead, self.early))
         self.lead = lead
         now = parts.columns[:, 0]
         slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
@@ -74,17 +80,23 @@ class LeadRule:
             self.hand_on(measured.stop_statistics[self.bequeaths.start : self.bequeaths.stop], parts)
         if verdict.learned is not None and self.learns:
             self.learned = np.where(verdict.learned[now] == 0, self.learned, verdict.learned[now])
-        self.renew(now[(slides > 0) & ((measured.first + slides) % self.steps == 0)])
+        self.renew(parts, (slides > 0) & ((measured.first + slides) % self.steps == 0), lead)
         bistable = None if verdict.bistable is None else np.where(measured.lengths > 0, verdict.bistable[now], -1)
         return Verdict(slides, estimate, self.learned, bistable)
 
-    def renew(self, columns: Integers) -> None:
-        """Make columns as new, for other lead times."""
-        if len(columns) and self.new:
-            state = {name: values.copy() for name, values in self.rule.state().items()}
-            for name, values in state.items():
-                values[columns] = self.new[name][columns]
-            self.rule.load(state)
+    def renew(self, parts: "LeadParts", ended: NDArray[np.bool_], lead: Integers) -> None:
+        """Make the columns of lead times that have ended as new, for others: these, and all that follow a member's first lead
+        time, have its points' experience."""
+        columns = parts.columns[ended, 0]
+        if not len(columns) or not self.new:
+            return
+        state = {name: values.copy() for name, values in self.rule.state().items()}
+        for name, values in state.items():
+            values[columns] = self.new[name][columns]
+        if "sweeps" in state:
+            state["sweeps"][columns] = TRIED
+            state["sweeps"][parts.columns[ended & (lead == 0), 1:].ravel()] += TRIED
+        self.rule.load(state)
 
     def hand_on(self, statistics: Floats, parts: "LeadParts") -> None:
         """Keep what points of current lead times have to hand on (B, n, m), where it is positive."""
@@ -127,7 +139,7 @@ class LeadParts:
         columns = np.arange(len(first))[:, None] * slots + (lead[:, None] + k) % slots
         return cls(begin, counts, np.where(inside, offset + rows, 0), inside, columns)
 
-    def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_]) -> RoundMeasures:
+    def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_], early: float) -> RoundMeasures:
         """Return what a rule of single lead times judges from; `follows` (m,): whose current lead time was another one in the
         round before."""
         waits = np.broadcast_to(np.arange(self.columns.shape[1]) > 0, self.columns.shape)
@@ -143,6 +155,7 @@ class LeadParts:
             stop_statistics=None if statistics is None else self.rows(statistics),
             waits=self.of_columns(waits),
             disturbed=self.of_columns(waits | follows[:, None]),
+            early=early,
         )
 
     def of_columns(self, numbers: np.ndarray) -> np.ndarray:

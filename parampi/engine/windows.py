@@ -27,7 +27,7 @@ from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.lead_log import LeadLog
-from parampi.engine.lead_rule import LeadRule
+from parampi.engine.lead_rule import EARLY, LeadRule
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
@@ -62,6 +62,7 @@ class WindowEngine(Engine):
             self.leads = LeadConditions(problem.leads, self.slice, group)
             self.lead_log = LeadLog.empty(len(problem.members), reach.leads)
             self.rule = LeadRule(self.rule, equations.steps, reach.leads, self.iteration.bequeaths, self.iteration.learns)
+            self.rule.early = EARLY if problem.leads.count > 1 else 1.0
         self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
         self.slide(self.first)
         if group.rank == 0:

@@ -35,14 +35,14 @@ class Guess:
     enter a window.
 
     D is the latest denoised field known of the member, that of the last point before those that enter; the mean is that of the
-    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q) and pull (N,) are
-    float64 on the CPU.
+    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q), pull (N,) or None
+    for 0; all float64 on the CPU.
     """
 
     slopes: Tensor
     frozen: Tensor
     noise: Tensor
-    pull: Tensor
+    pull: Tensor | None = None
 
 
 def linear_model(name: Named, step_map: StepMap, sigma_data: float) -> LinearModel:
@@ -90,10 +90,9 @@ def gaussian_guess(step_map: StepMap, sigma_data: float) -> Guess:
 def constant_guess(step_map: StepMap, sigma_data: float) -> Guess:
     """Return the guess that keeps a state in VP coordinates, without noise."""
     nothing = torch.zeros(step_map.steps, dtype=torch.float64)
-    return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise), nothing)
+    return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise))
 
 
 def frozen_guess(step_map: StepMap) -> Guess:
     """Return the guess of the steps themselves with the latest denoised field known, and with the true noises."""
-    frozen = step_map.denoised_weight.sum(1)
-    return Guess(step_map.state, frozen, step_map.noise, torch.zeros_like(frozen))
+    return Guess(step_map.state, step_map.denoised_weight.sum(1), step_map.noise)

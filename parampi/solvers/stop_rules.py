@@ -54,6 +54,8 @@ class RoundMeasures:
                      final state; None for no member
     disturbed        (member,) for whom that has changed since the round before, so that residuals do not only show what the
                      sweep's linear model lacks; None for no member
+    early            share of the tolerance up to each point that is spent before the last point is accepted, where the window
+                     has it
     """
 
     changes: Floats
@@ -64,6 +66,7 @@ class RoundMeasures:
     stop_statistics: Floats | None = None
     waits: NDArray[np.bool_] | None = None
     disturbed: NDArray[np.bool_] | None = None
+    early: float = 1.0
 
 
 @dataclass(frozen=True)

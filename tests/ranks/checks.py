@@ -2,9 +2,9 @@
 
 import time
 
-from tests.ranks import check_parallel, check_sample, check_stencils
+from tests.ranks import check_parallel, check_rollout, check_sample, check_stencils
 
-MODULES = {"parallel": check_parallel, "stencils": check_stencils, "sample": check_sample}
+MODULES = {"parallel": check_parallel, "stencils": check_stencils, "sample": check_sample, "rollout": check_rollout}
 NAMES = [(room, check.__name__) for room, module in MODULES.items() for check in module.CHECKS]
 
 

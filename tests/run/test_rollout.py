@@ -10,10 +10,10 @@ import xarray
 
 import parampi
 from parampi.__main__ import main
+from parampi.diffusion.noise import lead_seed
 from parampi.errors import ConfigError, DataError, InterruptionError
 from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.run.checkpoint.hook import CheckpointHook
-from parampi.diffusion.noise import lead_seed
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs, sampling_options
 from parampi.run.job import run

@@ -66,13 +66,21 @@ class Acceptance:
         steps: Integers,
         inside: NDArray[np.bool_],
         waits: NDArray[np.bool_] | None = None,
+        early: float = 1.0,
     ) -> Integers:
         """Return by how many points (m,) windows slide, and count what these leave: errors (n, m, S) relative to sizes (m,).
-        The first point swept is always accepted, but for members that wait (m,)."""
+        The first point swept is always accepted, but for members that wait (m,). Where a window has the last point and it is
+        not accepted, points before it spend no more than `early` of their shares: they save evaluations, not rounds."""
         inside = inside if waits is None else inside & ~waits
         spent = self.accumulator.total()
         more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
         within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))
+        if early < 1:
+            last = inside & (steps == len(self.budget) - 2)
+            reserved = last.any(0) & ~(within & last).any(0)
+            within &= ~reserved | (
+                self.safety * (spent + more) <= np.maximum(early * self.budget[steps + 1], self.safety * spent)
+            )
         within[:1] |= inside[:1]
         slides: Integers = np.cumprod(within, axis=0).sum(0).astype(np.int64)
         self.accumulator.enter(lost, size, first, slides)

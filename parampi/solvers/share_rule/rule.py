@@ -133,7 +133,9 @@ class ShareRule:
         residual, denoised = measured.stop_statistics / self.sigma_data**2
         size = self.sizes(denoised, first, lengths)
         lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
-        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside, waits=measured.waits)
+        slides = self.acceptance.accept(
+            lost, size, first, steps=steps, inside=inside, waits=measured.waits, early=measured.early
+        )
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
         return Verdict(slides, after, bistable=self.acceptance.bistability.points())
 

@@ -151,7 +151,9 @@ class SpectralStopRule:
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
         statistics, disturbed = measured.stop_statistics[:-1], measured.disturbed
         lost = self.losses(statistics, size, first, inside=inside, steps=steps, disturbed=disturbed)
-        slides = self.acceptance.accept(lost, size, first, steps=steps, inside=inside, waits=measured.waits)
+        slides = self.acceptance.accept(
+            lost, size, first, steps=steps, inside=inside, waits=measured.waits, early=measured.early
+        )
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
         return Verdict(slides, after, self.inherited, self.acceptance.bistability.points())

@@ -10,7 +10,7 @@ from parampi.basis.row_by_row import RowByRow
 from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
-HEIRS = 0.2
+HEIRS = 0.7
 """Weight of ratios that are inherited from the lead time before, relative to the mean of the denominators."""
 LARGEST = 1e3
 """Largest factor by which secants may change the model."""
