@@ -22,7 +22,7 @@ import long_run  # noqa: E402
 import parampi  # noqa: E402
 from parampi.bench.lorenz96 import lorenz96, simulate  # noqa: E402
 from parampi.samplers import DDIM  # noqa: E402
-from parampi.solvers import Picard, Serial  # noqa: E402
+from parampi.solvers import Serial, Spectral  # noqa: E402
 
 SIGMAS = parampi.sigmas.karras(24, sigma_min=0.01, sigma_max=20.0)
 SPIN_UP = 40  # lead times that are left out: the start is a state of the simulator
@@ -32,16 +32,14 @@ FEWEST = SPIN_UP + 10 * long_run.BLOCK
 
 def roll_out(problem, solver, lead_times, seed):
     """States (lead_time, 40) of one member, and the rounds per lead time; the same noise for every solver."""
-    state, states, rounds = problem.starts[:1], [], 0
-    for lead in range(lead_times):
-        condition = problem.condition(state)
-        drawn = parampi.sample(
-            problem.network, problem.network.shape, 1, SIGMAS, DDIM(), solver, tol=1e-2, seed=seed + lead,
-            condition=lambda numbers, condition=condition: condition, probe=lead == 0,
-        )  # fmt: skip
-        state, rounds = problem.update(state, drawn.fields), rounds + drawn.report.rounds
-        states.append(state)
-    return torch.cat(states).numpy(), rounds / lead_times
+    drawn = parampi.rollout(
+        problem.network, problem.starts[:1], problem.network.shape, lead_times, sigmas=SIGMAS, sampler=DDIM(), solver=solver,
+        tol=1e-2, seed=seed, condition=problem.condition, update=problem.update,
+    )  # fmt: skip
+    states = [problem.starts[:1]]
+    for change in drawn.fields:
+        states.append(problem.update(states[-1], change))
+    return torch.cat(states[1:])[:, 0].numpy(), drawn.report.rounds / lead_times
 
 
 def table(estimates):
@@ -68,7 +66,7 @@ def main():
         )
     torch.set_num_threads(1)
     problem, estimates = lorenz96(0.1), {}
-    for name, solver in (("swept", Picard()), ("serial", Serial())):
+    for name, solver in (("swept", Spectral()), ("serial", Serial())):
         begin = time.monotonic()
         states, rounds = roll_out(problem, solver, options.lead_times, options.seed)
         estimates[name] = long_run.estimate(states[None, SPIN_UP:])

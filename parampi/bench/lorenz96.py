@@ -95,10 +95,10 @@ def ring(inputs: int, outputs: int) -> nn.Conv1d:
 
 
 class Lorenz96Network(nn.Module):
-    """Denoiser of normalised changes (B, 40) over a lead time, given normalised states (B, 40) before it; preconditioned as by
-    Karras et al. (arXiv 2206.00364)."""
+    """Denoiser of normalised changes (B, 1, 40) over a lead time, given normalised states (B, 1, 40) before it; preconditioned
+    as by Karras et al. (arXiv 2206.00364)."""
 
-    shape: tuple[int, ...] = (VARIABLES,)
+    shape: tuple[int, ...] = (1, VARIABLES)
     sigma_data = 1.0
 
     def __init__(self, channels: int = CHANNELS, blocks: int = 3) -> None:
@@ -108,23 +108,23 @@ class Lorenz96Network(nn.Module):
         self.blocks = nn.ModuleList(RingBlock(channels, WIDTH) for _ in range(blocks))
 
     def residual(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """Return the network's own output (B, 40) at noise levels (B,), all in its dtype."""
+        """Return the network's own output (B, 1, 40) at noise levels (B,), all in its dtype."""
         frequencies = torch.exp(torch.linspace(0.0, 4.0, FREQUENCIES, dtype=x.dtype))
         angles = sigma.log()[:, None] / 4 * frequencies
         level = self.level(torch.cat([angles.sin(), angles.cos()], 1))
-        scale = (sigma**2 + self.sigma_data**2).sqrt()[:, None]
-        h = self.first(torch.stack([x / scale, condition], 1))
+        scale = (sigma**2 + self.sigma_data**2).sqrt()[:, None, None]
+        h = self.first(torch.cat([x / scale, condition], 1))
         for block in self.blocks:
             h = block(h, level)
-        out: Tensor = self.last(h)[:, 0]
+        out: Tensor = self.last(h)
         return out
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """Return denoised changes (B, 40)."""
+        """Return denoised changes (B, 1, 40)."""
         dtype = self.last.weight.dtype
-        s = sigma.to(dtype)[:, None]
+        s = sigma.to(dtype)[:, None, None]
         scale = (s**2 + self.sigma_data**2).sqrt()
-        residual = self.residual(x.to(dtype), s[:, 0], condition.to(dtype))
+        residual = self.residual(x.to(dtype), s[:, 0, 0], condition.to(dtype))
         denoised = x.to(dtype) * (self.sigma_data / scale) ** 2 + s * self.sigma_data / scale * residual
         return denoised.to(x.dtype)
 
@@ -137,7 +137,7 @@ class Lorenz96:
     lead                       units of time from one state to the next
     mean, deviation            of a variable, which normalise the network's condition
     change_mean, change_deviation    of a variable's change over the lead time
-    starts                     states (8, 40) that the network was not trained on
+    starts                     states (8, 1, 40) that the network was not trained on
     """
 
     network: Lorenz96Network
@@ -174,7 +174,7 @@ def lorenz96(lead: float = LEADS[0]) -> Lorenz96:
     with safe_open(weights_path(lead), "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         numbers = {name: float(json.loads(value)) for name, value in file.metadata().items()}
-    starts = tensors.pop("starts").double()
+    starts = tensors.pop("starts").double()[:, None]
     network = Lorenz96Network()
     network.load_state_dict(tensors)
     return Lorenz96(network.double().eval().requires_grad_(False), starts=starts, **numbers)

@@ -27,7 +27,7 @@ SIMULATIONS, LEAD_TIMES = 400, 60
 
 
 def pairs(lead: float, seed: int) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Return normalised states (S, 40), normalised changes (S, 40), both float32, and the numbers that normalise them."""
+    """Return normalised states (S, 1, 40), normalised changes (S, 1, 40), both float32, and the numbers that normalise them."""
     states = simulate(SIMULATIONS, LEAD_TIMES, lead, seed)
     before, change = states[:, :-1].flatten(0, 1), (states[:, 1:] - states[:, :-1]).flatten(0, 1)
     numbers = {
@@ -39,14 +39,15 @@ def pairs(lead: float, seed: int) -> tuple[Tensor, Tensor, dict[str, float]]:
     }
     condition = (before - numbers["mean"]) / numbers["deviation"]
     drawn = (change - numbers["change_mean"]) / numbers["change_deviation"]
-    return condition.float(), drawn.float(), numbers
+    return condition.float()[:, None], drawn.float()[:, None], numbers
 
 
 def loss(network: Lorenz96Network, x0: Tensor, condition: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
     """Return the mean square error of the network's own output, whose target has unit variance."""
-    scale = (sigma**2 + 1).sqrt()[:, None]
-    x = x0 + sigma[:, None] * noise
-    target = (x0 - x / scale**2) * scale / sigma[:, None]
+    level = sigma[:, None, None]
+    scale = (level**2 + 1).sqrt()
+    x = x0 + level * noise
+    target = (x0 - x / scale**2) * scale / level
     return (network.residual(x, sigma, condition) - target).square().mean()
 
 
@@ -63,7 +64,7 @@ def fit(condition: Tensor, drawn: Tensor, steps: int, batch: int, rate: float, s
             group["lr"] = rate * min(1.0, step / 100) * math.sin(math.pi / 2 * (1 - step / (steps + 1))) ** 2
         at = torch.randint(len(drawn), (batch,), generator=generator)
         sigma = torch.exp(LOG_SIGMA[0] + LOG_SIGMA[1] * torch.randn(batch, generator=generator))
-        noise = torch.randn(batch, drawn.shape[1], generator=generator)
+        noise = torch.randn(batch, *drawn.shape[1:], generator=generator)
         value = loss(network, drawn[at], condition[at], sigma, noise)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]

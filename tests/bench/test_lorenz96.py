@@ -29,7 +29,7 @@ from parampi.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def states():
-    return attractor(16, seed=100)
+    return attractor(16, seed=100)[:, None]
 
 
 def test_advection_conserves_the_sum_of_squares(states):
@@ -72,7 +72,7 @@ def test_simulations_are_independent_of_how_many_lead_times_follow():
 def test_weights_are_small_and_of_their_lead_time(lead):
     problem = lorenz96(lead)
     assert weights_path(lead).stat().st_size < 150_000
-    assert problem.lead == lead and problem.starts.shape == (8, 40) and problem.starts.dtype == torch.float64
+    assert problem.lead == lead and problem.starts.shape == (8, 1, 40) and problem.starts.dtype == torch.float64
     assert all(parameter.dtype == torch.float64 for parameter in problem.network.parameters())
     assert problem is lorenz96(lead)
 
@@ -105,7 +105,7 @@ def test_the_change_undoes_the_update(states):
 def test_the_network_commutes_with_turns_of_the_ring(states):
     network, condition = lorenz96(0.1).network, lorenz96(0.1).condition(states)
     sigma = torch.logspace(-2, 1, 16, dtype=torch.float64)
-    x = sigma[:, None] * torch.randn(16, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x = sigma[:, None, None] * torch.randn(16, 1, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     turned = network(x.roll(7, -1), sigma, condition.roll(7, -1))
     torch.testing.assert_close(turned, network(x, sigma, condition).roll(7, -1))
 
@@ -115,10 +115,10 @@ def test_training_aims_at_the_denoiser(states):
     generator = torch.Generator().manual_seed(3)
     torch.manual_seed(0)
     network = Lorenz96Network().double()
-    x0, noise = (torch.randn(16, 40, generator=generator, dtype=torch.float64) for _ in range(2))
+    x0, noise = (torch.randn(16, 1, 40, generator=generator, dtype=torch.float64) for _ in range(2))
     sigma, condition = torch.logspace(-2, 1, 16, dtype=torch.float64), states / 4
-    denoised = network(x0 + sigma[:, None] * noise, sigma, condition)
-    weight = (1 + 1 / sigma**2)[:, None]
+    denoised = network(x0 + sigma[:, None, None] * noise, sigma, condition)
+    weight = (1 + 1 / sigma**2)[:, None, None]
     expected = (weight * (denoised - x0).square()).mean()
     torch.testing.assert_close(lorenz96_training.loss(network, x0, condition, sigma, noise), expected)
 
