@@ -33,7 +33,9 @@ VARIANTS = [
 MOST = (1, 3, 12)
 """Kills of one run, before it is left alone: one of these."""
 PATIENCE = 60.0
-"""Seconds in which a job that lost a rank must end, and a run that is left alone."""
+"""Seconds in which a job that lost a rank must end."""
+ALONE = 240.0
+"""Seconds in which a run that is left alone must end, on cores that it shares with other tests too."""
 
 
 def campaign(folder: Path, count: int, seed: int) -> Tally:
@@ -72,10 +74,14 @@ def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: T
             pids = ranks_of(job)
             victims = {"job": [*pids, job.pid], "launcher": [job.pid], "rank": [chance.choice(pids or [job.pid])]}
             kill(victims[chance.choice(["job", "launcher", "rank"])])
-        if not stopped_within(job, PATIENCE):
-            tally.troubles.append(f"{home.name}: a job of {ranks} ranks hung")
+        patience = PATIENCE if pids else ALONE
+        hung = not stopped_within(job, patience)
+        if hung:
             kill([*ranks_of(job), job.pid])
         output = job.communicate()[0]
+        if hung:
+            lines = output.strip().splitlines()[-3:]
+            tally.troubles.append(f"{home.name}: a job of {ranks} ranks had not ended after {patience:g} s; it said {lines}")
         kill(pids)  # ranks outlive a launcher that was killed, and hold the lock
         if job.returncode == 0 and (out / "ensemble.nc").is_file() and not any(out.glob(".parampi-*/run.json")):
             return
