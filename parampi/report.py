@@ -82,10 +82,11 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)
 
-    def add_earlier(self, members: list[MemberReport], serial: int) -> None:
+    def add_earlier(self, members: list[MemberReport], serial: int, swept: bool = False) -> None:
         """Add members that a run before this one finished, for each of which the serial sampler takes `serial` evaluations.
 
-        Rounds of lead times of which all members were finished before follow those that are counted already.
+        Rounds of lead times of which all members were finished before follow those that are counted already; where lead times
+        are `swept` together, members count all their rounds since the first themselves.
         """
         if not members:
             return
@@ -93,6 +94,13 @@ class Report:
         self.members = sorted([*members, *self.members], key=lambda member: (member.lead, member.member))
         self.evaluations = sum(member.evaluations for member in self.members)
         self.serial_evaluations = serial * len(self.members)
+        if swept:
+            rounds: dict[int, int] = {}
+            for member in self.members:
+                rounds[member.member] = rounds.get(member.member, 0) + member.rounds
+            self.rounds = max(self.rounds, *rounds.values())
+            self.serial_rounds = max(self.serial_rounds, serial * len({member.lead for member in self.members}))
+            return
         longest: dict[int, int] = {}
         for member in self.members:
             longest[member.lead] = max(longest.get(member.lead, 0), member.rounds)

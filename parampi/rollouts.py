@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
-from parampi.diffusion.denoisers import ConditionalDenoiser, scale_of
+from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.engine import EngineOptions, RoundHook, Watch
 from parampi.engine.batches import BatchDrawing
 from parampi.engine.delivery import MemberSink
@@ -41,7 +41,7 @@ h > 1, the newest last."""
 
 
 def rollout(
-    denoiser: ConditionalDenoiser,
+    denoiser: Denoiser | ConditionalDenoiser,
     start: Tensor | StartFunction,
     shape: Sequence[int],
     lead_times: int,

@@ -41,6 +41,15 @@ class ConditionSource:
         earlier = self.earlier(numbers) if self.lead else None
         return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], self.lead, earlier))
 
+    def of_states(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
+        """Return the conditions (m, ...) at a lead time, of the normalised results (m, C, y, x) of the one before it."""
+        earlier = np.stack([self.statistics.restore(state.cpu().double().numpy()) for state in states]) if lead else None
+        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], lead, earlier))
+
+    def nothing_before(self, numbers: list[int]) -> Tensor:
+        """Return the states (m, C, y, x) before the first lead time, whose condition is read from the files."""
+        return torch.zeros((len(numbers), *self.statistics.shape), dtype=torch.float64)
+
     def earlier(self, numbers: Sequence[int]) -> Floats:
         """Return the results (m, C, y, x) of the lead time before, in physical units."""
         fields = np.empty((len(numbers), *self.statistics.shape))

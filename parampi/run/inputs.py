@@ -12,6 +12,8 @@ from torch import Tensor
 
 import parampi
 from parampi.diffusion.denoisers import Denoiser
+from parampi.engine import EngineOptions
+from parampi.engine.window_reach import WindowReach
 from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics, Rollout
@@ -43,6 +45,7 @@ class Inputs:
     """The inputs of a run, the same on all ranks.
 
     sigmas, sampler, solver, equations, window   what is computed
+    swept        whether the lead times of a roll-out are one chain, swept together; else they are drawn one after another
     statistics   of the data, with the network's channels in the network's order
     conditions   None where there are none
     cells        what the output takes over of a grid file
@@ -61,6 +64,10 @@ class Inputs:
     cells: GridMetadata
     members: list[int]
     leads: int
+
+    @property
+    def swept(self) -> bool:
+        return self.leads > 1 and not self.solver.wavefront
 
 
 class SamplingOptions(TypedDict):
@@ -96,6 +103,12 @@ def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
     )
 
 
+def engine_options(config: RunConfig) -> EngineOptions:
+    """Return how far windows reach by a configuration, and how exact they are."""
+    sampling = config.sampling
+    return EngineOptions(sampling.window, sampling.tolerance, config.parallel.mode, flight=sampling.flight)
+
+
 def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     """Read what a configuration names. All ranks of `comm` make the same call; a mistake is a UserError on all of them."""
     sigmas, sampler, solver = build(config, "sigmas"), build(config, "sampler"), build(config, "solver")
@@ -113,6 +126,8 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     if conditions is not None:
         members = numbered(members, conditions.cases.indices)
         leads = len(conditions.leads.values) if conditions.leads else 1
+    if leads > 1 and not solver.wavefront:
+        window = WindowReach.over(equations, solver, engine_options(config), leads).size
     solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics)))
     return Inputs(
         config=config,

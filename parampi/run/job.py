@@ -125,7 +125,7 @@ def finish(plan: Plan, result: Result) -> list[str]:
     The ensemble is complete and in its place: nothing that fails now takes it back.
     """
     report, files = result.ensemble.report, plan.config.output.files()
-    report.add_earlier(result.earlier, plan.inputs.equations.evaluations)
+    report.add_earlier(result.earlier, plan.inputs.equations.evaluations, plan.inputs.swept)
     failures, omitted = [], ""
     if failure := attempt(lambda: write_report(plan.config, plan.attributes, result.ensemble))[1]:
         failures.append(f"its report {files.pop('report')} could not be written: {failure}")

@@ -33,8 +33,8 @@ class Plan:
     """The plan of a run, the same on all ranks. Lists over lead times have one entry where there is no roll-out.
 
     finished     members that an earlier run finished, for each lead time
-    missing      members left to draw, for each lead time
-    layouts      members and points over ranks, for each lead time
+    missing      members left to draw, for each lead time; once where these are swept together
+    layouts      members and points over ranks, for each entry of `missing`
     unfinished   where members that were begun were left, by their numbers as text
     replaces     whether an ensemble file that exists is replaced
     resumes      whether an earlier run goes on
@@ -88,7 +88,7 @@ def make_plan(inputs: Inputs, folder: Folder, comm: "Comm | None", *, overwrite:
     on_root(comm, lambda: protect_inputs(config, inputs.conditions.paths if inputs.conditions else []))
     on_root(comm, lambda: inputs.conditions and inputs.conditions.digest())  # looks at all of them
     finished, unfinished, run = on_root(comm, lambda: take_up(inputs, folder, overwrite, resume))
-    missing = [unfinished_of(inputs.members, members) for members in finished]
+    missing = [unfinished_of(inputs.members, members) for members in (whole(finished) if inputs.swept else finished)]
     layouts = [layout_of(config, ranks, len(members), resume) for members in missing]
     mode = choose_mode(config.output.mode, layouts, file_bytes(inputs, "gather"))
     on_root(comm, lambda: check_files(inputs, layouts, mode, replaces=overwrite or resume, comm=comm))
@@ -130,12 +130,37 @@ def take_up(inputs: Inputs, folder: Folder, overwrite: bool, resume: bool) -> tu
     if not overwrite:
         require_own_files(config.output.files(), about)
     finished = [folder.finished(inputs.members, lead, config.model.shape) for lead in range(inputs.leads)]
-    lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
-    folder.prune_rounds(finished[lead], lead)
-    unfinished = folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
+    if inputs.swept:
+        done = whole(finished)[0]
+        folder.prune_rounds(done)
+        unfinished = folder.locations(unfinished_of(inputs.members, done))
+        finished, unfinished = before_rounds(finished, unfinished)
+    else:
+        lead = next((lead for lead, members in enumerate(finished) if len(members) < len(inputs.members)), 0)
+        folder.prune_rounds(finished[lead], lead)
+        unfinished = folder.locations(unfinished_of(inputs.members, finished[lead]), lead)
     for line in [*folder.damaged, *other_versions(about.versions.model_dump())]:
         print(f"parampi: {line}", file=sys.stderr, flush=True)
     return finished, unfinished, about.run
+
+
+def whole(finished: list[list[int]]) -> list[list[int]]:
+    """Return, as one list, the members that are finished at all lead times."""
+    return [[member for member in finished[0] if all(member in members for members in finished[1:])]]
+
+
+def before_rounds(finished: list[list[int]], unfinished: dict[str, list[Any]]) -> tuple[list[list[int]], dict[str, list[Any]]]:
+    """Return what counts as finished, for each lead time of a chain, and the locations of members that go on: a member goes on
+    from its last round that was kept, and draws again what it finished after that. Where a lead time before that round is not
+    whole, it begins anew."""
+    done, sets = set(whole(finished)[0]), [set(members) for members in finished]
+    begun = {int(member): int(location[3]) for member, location in unfinished.items()}
+    usable = {member: lead for member, lead in begun.items() if all(member in sets[earlier] for earlier in range(lead))}
+    counted = [
+        [member for member in members if member in done or lead < usable.get(member, 0)]
+        for lead, members in enumerate(finished)
+    ]
+    return counted, {str(member): unfinished[str(member)] for member in usable}
 
 
 def with_sources(plan: Plan, comm: "Comm | None") -> Plan:
@@ -189,7 +214,8 @@ def check_files(inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: b
         check_target(path, replaces)
     content(output, mode).chosen(inputs.statistics.names)
     store, keeps_checkpoints = store_class(mode), config.checkpoint.every is not None
-    if inputs.leads > 1 and store.writers == "root" and layouts[0].groups > 1 and not keeps_checkpoints:
+    one_by_one = inputs.leads > 1 and not inputs.swept
+    if one_by_one and store.writers == "root" and layouts[0].groups > 1 and not keeps_checkpoints:
         raise ConfigError(
             f"checkpoint.every = null and output.mode = {mode}: results would be with rank 0 alone, and other ranks could "
             f"not start the next lead time from them; use output.mode = virtual, or keep checkpoints"

@@ -27,6 +27,7 @@ from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
+from parampi.run.swept import drawn_together
 from parampi.run.threads import as_many_threads
 from parampi.run.trust import code_of, require_trust
 from parampi.run.user_sources import forget_networks
@@ -217,6 +218,9 @@ def draw_member(
     on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
     on_all(comm, lambda: same_sources(config, digests))
     states: list[Floats] = []
+    if inputs.swept:
+        states = drawn_together(inputs, number, denoiser, comm)
+        return by_variable(inputs, states) if states else {}
     for lead in range(inputs.leads):
         lead_source = source.at(lead, as_group(comm)) if source else None
 

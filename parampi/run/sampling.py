@@ -1,4 +1,4 @@
-"""Sampling: members by `sample`, for one lead time after another, each written as it is finished."""
+"""Sampling: members by `sample`, or all lead times of a roll-out by `rollout`, each field written as it is finished."""
 
 import sys
 from collections.abc import Iterator
@@ -17,12 +17,13 @@ from parampi.fields import MemberFacts
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.report import MemberReport, Report, count
+from parampi.rollouts import rollout
 from parampi.run.artifacts import attempt, write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
 from parampi.run.condition_source import ConditionSource
 from parampi.run.earlier_files import RUN, identities
-from parampi.run.inputs import input_digests, sampling_options
+from parampi.run.inputs import SamplingOptions, input_digests, sampling_options
 from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
@@ -52,7 +53,7 @@ class MemberWriter:
     lead: int = 0
 
     def keep(self, state: Tensor, member: MemberReport) -> None:
-        member = replace(member, lead=self.lead)
+        member = replace(member, lead=self.lead) if self.lead else member
         if self.plan.keeps_checkpoints:
             self.plan.folder.keep(state, member)
         if self.source:
@@ -83,6 +84,13 @@ def draw(
     with open_output(plan, comm) as output:
         on_root(comm, lambda: begin(plan))
         earlier = put_back(plan, output, comm)
+        if plan.inputs.swept:
+            total, failure = draw_swept(plan, options, output, comm=comm, source=source, watchdog=watchdog, style=progress)
+            if total is not None:
+                total.report.probe_evaluations = probed
+            if failure is not None:
+                raise salvaged(plan, failure, comm, earlier)
+            return Result(total or nothing_left(plan, comm), earlier)
         for lead, members in enumerate(plan.missing):
             if not members:
                 continue
@@ -106,6 +114,35 @@ def draw(
                 failure.ensemble = total
                 raise salvaged(plan, failure, comm, earlier)
     return Result(total or nothing_left(plan, comm), earlier)
+
+
+def draw_swept(
+    plan: Plan,
+    options: SamplingOptions,
+    output: EnsembleOutput,
+    *,
+    comm: "Comm | None",
+    source: ConditionSource | None,
+    watchdog: Watchdog,
+    style: str,
+) -> tuple[Ensemble | None, NonFiniteError | InterruptionError | None]:
+    """Draw the missing members of a roll-out, all their lead times together; returns them, None for none, and what ended the
+    run early."""
+    members, inputs, config = plan.missing[0], plan.inputs, plan.config
+    assert source is not None
+    if not members:
+        return None, None
+    with shown(plan, 0, comm, style) as watch:
+        try:
+            return rollout(
+                start=source.nothing_before, lead_times=inputs.leads, members=members, seed=config.sampling.seed, comm=comm,
+                flight=config.sampling.flight, condition=source.of_states, time_ranks=plan.layouts[0].time_ranks,
+                batch=config.parallel.batch, keep=MemberWriter(plan, output, None).keep,
+                keep_on="groups" if output.everywhere else "root", watch=watch,
+                safeguard=checkpoint_hook(plan, 0, watchdog, resumes=True), probe=False, **options,
+            ), None  # fmt: skip
+        except (NonFiniteError, InterruptionError) as error:
+            return error.ensemble, error
 
 
 def begin(plan: Plan) -> None:
@@ -151,6 +188,10 @@ def shown(plan: Plan, lead: int, comm: "Comm | None", style: str) -> Iterator[Wa
         yield None
         return
     leads = inputs.conditions.leads if inputs.conditions else None
+    if inputs.swept:
+        with Progress(inputs.equations.steps * inputs.leads, inputs.equations.steps, "lead time", style) as progress:
+            yield progress.show
+        return
     if leads:
         print(f"lead time {lead + 1} of {inputs.leads}: {leads.values[lead]:g} {leads.units}", flush=True)
     kind = "window" if inputs.solver.ends(plan.config.sampling.window, inputs.equations) is None else "block"
@@ -198,7 +239,7 @@ def salvaged(
         plan.folder.clear()
     report = error.ensemble.report if error.ensemble else None
     if report:
-        report.add_earlier(earlier, plan.inputs.equations.evaluations)
+        report.add_earlier(earlier, plan.inputs.equations.evaluations, plan.inputs.swept)
     if report and report.members:
         _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
         if failure:

@@ -56,10 +56,12 @@ class RunRecord(Stored):
 
 
 class RoundRecord(Stored):
-    """The record of a round, in `done.json`: who is in it, how far each is, and the files' digests."""
+    """The record of a round, in `done.json`: who is in it, how far each is, and the files' digests. `leads` are the members'
+    lead times where those of a roll-out are swept together."""
 
     members: list[Count] = Field(min_length=1)
     lead: Count
+    leads: list[Count] | None = None
     rounds: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     ranks: int = Field(ge=1)
     sha256_of_ranks: list[Digest]
@@ -68,6 +70,8 @@ class RoundRecord(Stored):
     def fits_together(self) -> Self:
         if len(self.rounds) != len(self.members) or len(set(self.members)) != len(self.members):
             raise ValueError(f"rounds has {len(self.rounds)} numbers for {len(self.members)} members, which must be different")
+        if self.leads is not None and len(self.leads) != len(self.members):
+            raise ValueError(f"leads has {len(self.leads)} numbers for {len(self.members)} members")
         if len(self.sha256_of_ranks) != self.ranks:
             raise ValueError(f"sha256_of_ranks has {len(self.sha256_of_ranks)} digests for {self.ranks} ranks")
         return self

@@ -51,7 +51,7 @@ def test_damaged_records_are_noticed(tmp_path):
     path, chance = tmp_path / "done.json", random.Random(2)
     write_record(path, RECORD)
     whole, record = path.read_bytes(), read_record(path, RoundRecord)
-    assert record.model_dump() == RECORD
+    assert record.model_dump() == {**RECORD, "leads": None}
     for _ in range(DAMAGES):
         path.write_bytes(damaged(whole, chance))
         try:

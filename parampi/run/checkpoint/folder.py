@@ -41,7 +41,8 @@ ELSEWHERE = ("parallel", "checkpoint")
 """Sections that do not decide what is drawn and where it is written."""
 REMEDY = "start anew with parampi run and --overwrite"
 SnapshotLocation = Sequence[Any]
-"""Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote."""
+"""Where a member of a round is: the round's folder, the member's column, the number of ranks that wrote, and in a roll-out that
+is swept together its lead time."""
 
 
 def deciding(config: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +188,8 @@ class Folder:
                 continue
             for column, (member, rounds) in enumerate(zip(done.members, done.rounds, strict=True)):
                 if member in members and rounds > furthest.get(member, 0.0):
-                    furthest[member], locations[str(member)] = rounds, [str(folder), column, done.ranks]
+                    lead_of = [] if done.leads is None else [done.leads[column]]
+                    furthest[member], locations[str(member)] = rounds, [str(folder), column, done.ranks, *lead_of]
         return locations
 
     def prune_rounds(self, finished: Sequence[int], lead: int = 0) -> None:

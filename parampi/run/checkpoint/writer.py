@@ -129,6 +129,8 @@ class CheckpointWriter:
         digests = [bytes(row[:32].astype(np.uint8)).hex() for row in hashes]
         rounds = engine.history.rounds.tolist()
         done = {"members": members, "lead": self.lead, "rounds": rounds, "ranks": len(digests), "sha256_of_ranks": digests}
+        if engine.problem.leads is not None:
+            done["leads"] = (engine.first // engine.problem.equations.steps).tolist()
         try:
             write_record(path / "done.json", done)
         except OutputError as error:

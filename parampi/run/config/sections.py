@@ -126,6 +126,7 @@ class Sampling(Strict):
     sampler: Annotated[Any, PlainValidator(chosen("sampler"))]
     solver: Annotated[Any, PlainValidator(chosen("solver"))]
     window: int | None = Field(None, ge=1)
+    flight: int | None = Field(None, ge=1)
     tolerance: float = Field(1e-3, gt=0, allow_inf_nan=False)
 
 
