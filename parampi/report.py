@@ -149,10 +149,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def residual_history(rounds: list[Any], column: int) -> list[Residuals]:
-    """Return one member's history out of the engine's rounds."""
-    taken = [r for r in rounds if r.lengths[column] > 0]
+def residual_history(rounds: list[Any], column: int, steps: int) -> list[Residuals]:
+    """Return one member's history out of the engine's rounds, at points of the first `steps` of its chain."""
+    taken = [r for r in rounds if r.lengths[column] > 0 and r.first[column] < steps]
     return [
-        Residuals(k + 1, int(r.first[column]), [float(f"{v:.3e}") for v in np.asarray(r.changes[: r.lengths[column], column])])
+        Residuals(k + 1, int(r.first[column]), [float(f"{v:.3e}") for v in swept_changes(r, column, steps)])
         for k, r in enumerate(taken)
     ]
+
+
+def swept_changes(entry: Any, column: int, steps: int) -> Any:
+    return np.asarray(entry.changes[: min(entry.lengths[column], steps - entry.first[column]), column])

@@ -24,6 +24,7 @@ def test_fields_of_all_lead_times_and_what_they_cost():
     per_member = [sum(member.rounds for member in report.members if member.member == m) for m in (0, 1)]
     assert report.serial_rounds == 40 and report.rounds == max(per_member) < 40
     assert report.evaluations == sum(member.evaluations for member in report.members)
+    assert all(entry.first + len(entry.changes) <= 10 for history in report.residuals.values() for entry in history)
 
 
 def test_sample_is_the_case_of_one_lead_time():

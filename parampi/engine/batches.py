@@ -157,7 +157,8 @@ class BatchDrawing:
     def record_residuals(self, engine: Engine | None) -> None:
         if engine and self.everyone.rank == 0:
             log, numbers = engine.history.log, engine.problem.members.tolist()
-            self.report.residuals |= {number: residual_history(log, column) for column, number in enumerate(numbers)}
+            steps = engine.problem.equations.steps
+            self.report.residuals |= {number: residual_history(log, column, steps) for column, number in enumerate(numbers)}
 
     def take(self, field: Tensor, member: MemberReport) -> None:
         """Hand a finished member on, or keep its field."""

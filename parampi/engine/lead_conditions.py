@@ -40,14 +40,6 @@ class LeadConditions:
         """The lead time (m,) that each member's frozen point belongs to; their number where it is at the end."""
         return self.slice.window.first // self.steps
 
-    @property
-    def waits(self) -> Tensor | None:
-        """Which of the slice's steps (n, m, 1 ... 1) belong to lead times after the current one; None for none."""
-        waits = (self.slice.steps // self.steps > torch.from_numpy(self.lead)) & self.slice.active.cpu()
-        if not bool(waits.any()):
-            return None
-        return waits.view(*waits.shape, *(1 for _ in self.drawn.shape[1:])).to(self.drawn.device)
-
     # ------------------------------------------------------------------ ends of lead times
 
     def close(self, ended: Integers) -> Tensor:

@@ -29,8 +29,10 @@ class LeadRule:
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
     early      share of the tolerance that points spend before the end of their lead time is accepted
+    disturbs   rows that tell at the first step of a lead time how the end of the one before has changed
     legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
     lead       (m,) lead time that was the current one in the round before
+    changes    (m, k, D) how the ends before the lead times of the last round have changed in it
     new        the rule's state of columns that have not begun
     """
 
@@ -40,17 +42,19 @@ class LeadRule:
     bequeaths: range = range(0)
     learns: int = 0
     early: float = EARLY
+    disturbs: range = range(0)
     legacy: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     new: RuleState = field(default_factory=dict)
     learned: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     lead: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
+    changes: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     def begin(self, members: int, longest: int) -> None:
         """Get ready for members that have not begun, whose windows are at most `longest` points."""
         self.rule.begin(members * self.slots, min(longest, self.steps))
         self.new = {name: values.copy() for name, values in self.rule.state().items()}
         self.legacy, self.learned = np.zeros((members, self.steps, len(self.bequeaths))), np.zeros((members, self.learns))
-        self.lead = np.zeros(members, np.int64)
+        self.lead, self.changes = np.zeros(members, np.int64), np.zeros((members, self.slots, len(self.disturbs)))
 
     def state(self) -> RuleState:
         """Return all that is kept of members, the columns of each beside one another; empty before `begin`."""
@@ -58,7 +62,8 @@ class LeadRule:
             return {}
         members = len(self.legacy)
         kept = {name: values.reshape(members, self.slots, *values.shape[1:]) for name, values in self.rule.state().items()}
-        return {**kept, "legacy": self.legacy, "latest_learned": self.learned, "lead": self.lead.astype(np.float64)}
+        own = {"legacy": self.legacy, "latest_learned": self.learned}
+        return {**kept, **own, "lead": self.lead.astype(np.float64)}
 
     def load(self, state: RuleState) -> None:
         """Go on, after `begin`, from what `state` returned of each member."""
@@ -71,7 +76,12 @@ class LeadRule:
         """Return the verdict on a round; windows slide to the end of a lead time at most."""
         parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
         lead = measured.first // self.steps
-        verdict = self.rule.judge(parts.measures(measured, lead != self.lead, self.early))
+        parted = parts.measures(measured, lead != self.lead, self.early)
+        if self.disturbs and parted.stop_statistics is not None:
+            changes = parted.stop_statistics[self.disturbs.start : self.disturbs.stop, 0]
+            self.changes = changes[:, parts.columns].transpose(1, 2, 0).copy()
+            changes[:, parted.waits] = 0.0
+        verdict = self.rule.judge(parted)
         self.lead = lead
         now = parts.columns[:, 0]
         slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
@@ -105,10 +115,14 @@ class LeadRule:
         points, known = parts.begin[members, 0] + places, (numbers > 0).all(1)
         self.legacy[members[known], points[known]] = numbers[known]
 
-    def inherited(self, points: Integers) -> Floats:
-        """Return what points (n, m) of chains inherit, (n, m, B)."""
-        inherited: Floats = self.legacy[np.arange(points.shape[1]), points % self.steps]
-        return inherited
+    def inherited(self, points: Integers, heirs: NDArray[np.bool_]) -> Floats:
+        """Return what points (n, m) of chains inherit where they are `heirs`, and how the ends before their lead times have
+        changed in the last round, (n, m, B + D)."""
+        members, k = np.arange(points.shape[1]), points // self.steps - self.lead
+        legacy = np.where(heirs[..., None], self.legacy[members, points % self.steps], 0.0)
+        inside = (k > 0) & (k < self.slots)
+        changes = np.where(inside[..., None], self.changes[members, np.clip(k, 0, self.slots - 1)], 0.0)
+        return np.concatenate([legacy, changes], axis=2)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class WindowEngine(Engine):
             self.leads = LeadConditions(problem.leads, self.slice, group)
             self.lead_log = LeadLog.empty(len(problem.members), reach.leads)
             self.rule = LeadRule(self.rule, equations.steps, reach.leads, self.iteration.bequeaths, self.iteration.learns)
-            self.rule.early = EARLY if problem.leads.count > 1 else 1.0
+            self.rule.early, self.rule.disturbs = EARLY if problem.leads.count > 1 else 1.0, self.iteration.disturbs
         self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
         self.slide(self.first)
         if group.rank == 0:
@@ -155,7 +155,6 @@ class WindowEngine(Engine):
             active=slice_.active,
             evaluated=slice_.evaluated,
             changes_read=slice_.changes_read,
-            waits=self.leads.waits if self.leads else None,
             scan=scan,
             operators=operators,
             around=slice_.around,
@@ -234,18 +233,19 @@ class WindowEngine(Engine):
     def inherit(self, leads: LeadConditions, known: Integers) -> None:
         """Hand on what the current lead time has learned to the points that wait, and to those that enter, beyond the points
         `known` (m,); collective."""
-        bequeaths, begin = len(self.iteration.bequeaths), np.minimum(known, (leads.lead + 1) * leads.steps)
+        bequeaths, disturbs = len(self.iteration.bequeaths), len(self.iteration.disturbs)
+        begin = np.minimum(known, np.maximum(leads.lead * leads.steps, self.first))
         steps = begin + np.arange((self.first + self.slice.lengths - begin).max(initial=0))[:, None]
         if not bequeaths or not len(steps) or not self.iteration.memory:
             return
-        numbers = np.zeros((*steps.shape, bequeaths))
+        numbers = np.zeros((*steps.shape, bequeaths + disturbs))
         if isinstance(self.rule, LeadRule) and self.group.rank == 0:
-            numbers = self.rule.inherited(steps)
+            numbers = self.rule.inherited(steps, (steps >= known) | (steps // leads.steps > self.rule.lead))
         self.group.broadcast(numbers)
         place = self.slice.steps - torch.from_numpy(begin)
         rows = torch.from_numpy(numbers)[place.clamp(0, len(steps) - 1), torch.arange(len(begin))]
-        inherits = (place >= 0) & self.slice.active.cpu()
-        self.iteration.inherit(torch.where(inherits[..., None], rows, 0.0).to(self.slice.window.x.device))
+        told = torch.where(((place >= 0) & self.slice.active.cpu())[..., None], rows, 0.0).to(self.slice.window.x.device)
+        self.iteration.inherit(told[..., :bequeaths], told[..., bequeaths:])
 
     # ------------------------------------------------------------------ state
 

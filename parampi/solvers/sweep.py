@@ -26,8 +26,6 @@ class Sweep:
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     evaluated  (n, m) where the network was evaluated
-    waits      (n, m, 1 ... 1) where what the network reads beside the state is no final state of the lead time before, and so
-               changes from sweep to sweep; None for nowhere
     changes_read  `(change) -> (n, m, *shape)`: the changes of the steps' own points, of those of all rows (K + n, m, *field);
                0 for the starts of lead times
 
@@ -58,7 +56,6 @@ class Sweep:
     steps: Tensor
     active: Tensor
     evaluated: Tensor
-    waits: Tensor | None
     changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
@@ -155,6 +152,8 @@ class Iteration(ABC):
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
     stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time, where they are positive
+    disturbs   rows that tell at the first step of a lead time how the end of the one before has changed: all points of the lead
+               time are told
     learns     how many numbers per member the iteration takes from the stop rule's verdicts
     learned    (m, learns) float64 on the CPU, these numbers after the last verdict, on all ranks; 0 before the first
     bitwise    whether bits must not depend on the number of rows: library kernels are then called row by row
@@ -164,6 +163,7 @@ class Iteration(ABC):
     stop_statistics: Tensor
     learned: Tensor
     bequeaths: range = range(0)
+    disturbs: range = range(0)
     learns: int = 0
     bitwise: bool = False
     loses: bool = False
@@ -182,9 +182,9 @@ class Iteration(ABC):
         """Go on from what `state` returned, its rows moved to the points that this rank makes now."""
         self.memory = dict(state)
 
-    def inherit(self, numbers: Tensor) -> None:
-        """Take what the same points of the current lead time hand on to points that enter or wait: (n, m, B) for `bequeaths` of
-        length B, 0 elsewhere. None by default."""
+    def inherit(self, handed_on: Tensor, disturbances: Tensor) -> None:
+        """Take what the same points of the current lead time hand on to points that enter or wait, (n, m, B) for `bequeaths` of
+        length B, and how the ends before them have changed, (n, m, D); 0 elsewhere. None by default."""
         assert not self.bequeaths, f"{type(self).__name__} hands numbers on, but does not take them"
 
     def make_bitwise(self) -> None:

@@ -34,13 +34,16 @@ class LocalSecants:
     def known(self) -> bool:
         return self.beyond is not None
 
-    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor) -> None:
+    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor) -> None:
         """Learn from changes (n, m, M) of the denoised fields, in modes: those that the model predicts, and those observed.
 
-        `square` (n, m, 1) is the squared norm of those predicted, and `flat` (n, m, 1) what of it is rounding.
+        `square` (n, m, 1) is the squared norm of those predicted, `flat` (n, m, 1) what of it is rounding, and `disturbed`
+        (n, m, 1) the square of what other causes may have changed.
         """
         basis = self.basis
-        weight = self.fieldwise(torch.where(square > flat, RIDGE * square / self.points, torch.inf)).to(expected.dtype)
+        weight = self.fieldwise(torch.where(square > flat, (RIDGE * square + disturbed) / self.points, torch.inf)).to(
+            expected.dtype
+        )
         a, b = basis.inverse(expected), basis.inverse(observed)
         share = (self.averaged(a * b) + weight) / (self.averaged(a * a).clamp(min=0) + weight)
         self.beyond = torch.where(weight < torch.inf, share.clamp(0, MOST) - 1, 0.0)

@@ -10,6 +10,8 @@ from parampi.basis.row_by_row import RowByRow
 from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
+DISTURBED = 4.0
+"""Weight of the squares of changes of the end before a lead time, which change the network's condition."""
 HEIRS = 0.7
 """Weight of ratios that are inherited from the lead time before, relative to the mean of the denominators."""
 LARGEST = 1e3
@@ -79,7 +81,8 @@ class SpectralSweeps(Iteration):
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.variances, self.freedom = model.shells()
         self.learns = model.basis.shells if secants and model.assumed else 0
-        self.bequeaths = range(2 * model.basis.shells, 3 * model.basis.shells) if secants else range(0)
+        shells = model.basis.shells if secants else 0
+        self.bequeaths, self.disturbs = range(2 * shells, 3 * shells), range(shells)
         self.measured = torch.ones(())
         self.local = LocalSecants(model.basis, local)
 
@@ -147,7 +150,7 @@ class SpectralSweeps(Iteration):
         denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
         sizes = self.total(basis.shell_sums(denoised**2))
         learned = torch.where(self.measured > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
-        statistics = [basis.shell_sums(sweep.changes_read(y) ** 2), residual, learned, sizes]
+        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned, sizes]
         self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
         return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
 
@@ -193,27 +196,29 @@ class SpectralSweeps(Iteration):
             ratio = residual.new_zeros((*x.shape[:2], basis.shells))
             zero = x.new_zeros((*x.shape[:2], 1))
             nothing = {"swept": zero, "heir": zero.clone(), "residual": torch.zeros_like(residual)}
+            nothing["disturbed"] = torch.zeros_like(ratio)
             self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
         last, swept = self.memory, self.memory["swept"]
         self.measured = swept
         inherited = self.heirs(sweep, last["ratio"]) if self.learns else self.ratio(last["ratio"])
-        if sweep.waits is not None:
-            swept = self.measured = torch.where(self.flat(sweep.waits), 0.0, swept)
         dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
         ratio = self.secant(sweep, dx, dd, inherited)
         ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
         flags = {"swept": torch.ones_like(swept), "heir": last["heir"], "residual": residual}
+        flags["disturbed"] = torch.zeros_like(ratio)
         self.memory = {**flags, "state": x, "denoised": denoised, "ratio": ratio}
         if self.local.average is None:
             return
         expected = self.response_at(sweep, 0) * dx
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
-        self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding)
+        disturbed = DISTURBED * self.total(last["disturbed"])
+        self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding, disturbed)
 
-    def inherit(self, numbers: Tensor) -> None:
-        ratio, heirs = self.memory["ratio"], numbers.to(self.memory["ratio"]) > 0
-        self.memory["ratio"] = torch.where(heirs, numbers.to(ratio), ratio)
+    def inherit(self, handed_on: Tensor, disturbances: Tensor) -> None:
+        ratio, heirs = self.memory["ratio"], handed_on > 0
+        self.memory["ratio"] = torch.where(heirs, handed_on.to(ratio), ratio)
         self.memory["heir"] = torch.maximum(self.memory["heir"], heirs.any(-1, keepdim=True).to(ratio))
+        self.memory["disturbed"] = disturbances.to(ratio)
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""
@@ -232,6 +237,10 @@ class SpectralSweeps(Iteration):
         below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
         ridge = torch.where(self.memory["heir"] > 0, HEIRS, self.ridge)
         weight = ridge * self.total(below) / self.freedom.sum() * self.freedom
+        # what the condition may have changed of dd, but no more than is unexplained
+        model = self.model.response(self.flat(sweep.levels[0])) * basis.spread(ratio.to(dx.dtype))
+        unexplained = torch.minimum(self.memory["disturbed"], basis.shell_sums((dd - model * dx) ** 2))
+        weight = weight + DISTURBED * unexplained * basis.shell_sums(dx * dx) / below.clamp(min=1e-300)
         moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
         learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
         return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)
