@@ -34,7 +34,7 @@ class LocalSecants:
     def known(self) -> bool:
         return self.beyond is not None
 
-    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor) -> None:
+    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor | float = 0.0) -> None:
         """Learn from changes (n, m, M) of the denoised fields, in modes: those that the model predicts, and those observed.
 
         `square` (n, m, 1) is the squared norm of those predicted, `flat` (n, m, 1) what of it is rounding, and `disturbed`
