@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parampi.commands.bench_rollout import rollout
+
 if TYPE_CHECKING:
     import torch
 
@@ -203,22 +205,4 @@ def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path 
         accuracy_figure(figure, rows)
 
 
-@bench.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--lead-times", default=24, show_default=True, type=click.IntRange(min=1), help="Lead times in a row.")
-@click.option("--members", default=4, show_default=True, type=click.IntRange(min=1), help="Medians over them are shown.")
-@click.option("--problem", "problems", multiple=True, help="Only these lead times: 'half a day' or 'a day' (repeatable).")
-@click.option("--equations", multiple=True, help="Only ODE or SDE (repeatable).")
-@of_solvers
-def rollout(
-    as_json: bool,
-    lead_times: int,
-    members: int,
-    problems: tuple[str, ...],
-    equations: tuple[str, ...],
-    solvers: tuple[str, ...],
-) -> None:
-    """Measure rounds and evaluations per lead time of roll-outs, lead by lead and swept together."""
-    from parampi.bench import rollout as measurement
-
-    show(measurement, measurement.measure(lead_times, members, problems, equations, solvers), as_json)
+bench.add_command(rollout)
