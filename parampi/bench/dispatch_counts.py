@@ -5,20 +5,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 FREE = {
-    "alias", "as_strided", "detach", "expand", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
-    "permute", "select", "set_", "slice", "split", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view", "view_as_complex",
-    "view_as_real", "_reshape_alias", "_unsafe_view", "real", "imag", "diagonal", "unfold", "lift_fresh", "is_pinned",
+    "alias", "as_strided", "detach", "diagonal", "empty", "empty_like", "empty_strided", "expand", "imag", "is_pinned",
+    "lift_fresh", "new_empty", "new_empty_strided", "permute", "real", "_reshape_alias", "select", "set_", "slice", "split",
+    "squeeze", "t", "transpose", "unbind", "unfold", "_unsafe_view", "unsqueeze", "view", "view_as_complex", "view_as_real",
 }  # fmt: skip
 """Operators that move no numbers."""
 
 
-class DispatchCounts(TorchDispatchMode):
+class DispatchCounts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts of the operators that are dispatched while this is the mode and not `paused`.
 
     kernels  operators that read or write numbers
@@ -28,7 +27,7 @@ class DispatchCounts(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive, self.paused = 0, False
         self.known: set[int] = set()
         self.forget()
@@ -64,7 +63,9 @@ class DispatchCounts(TorchDispatchMode):
         self.known.discard(number)
         self.alive -= size
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         if self.paused:
             return result
@@ -89,5 +90,3 @@ def size_of(tensor: Any) -> int:
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         count *= size if stride else 1
     return count * tensor.element_size()
-
-

@@ -111,9 +111,8 @@ def measure(
     rounds: int = TIMED,
 ) -> list[EngineRow]:
     """Return rows of one thread and one rank. Raises ConfigError for names that are none, and where there is no such device."""
-    for name, known in [*((s, SOLVERS) for s in solvers), *((s, SAMPLERS) for s in samplers)]:
-        if name not in known:
-            raise ConfigError(f"{name!r} is not measured; choose one of {', '.join(known)}")
+    check_names("solver", solvers, list(SOLVERS))
+    check_names("sampler", samplers, list(SAMPLERS))
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = 'cuda', but there is no GPU that PyTorch can use; take 'cpu'")
     sizes = sizes_of(shapes, points)
@@ -133,9 +132,14 @@ def measure(
         torch.set_num_threads(threads)
 
 
-def sizes_of(
-    shapes: Sequence[tuple[int, ...]], points: Sequence[int]
-) -> Iterable[tuple[tuple[int, ...], Sequence[int]]]:
+def check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise ConfigError for a name that is none of those known."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"the {what} {name!r} is not measured; choose one of {', '.join(known)}")
+
+
+def sizes_of(shapes: Sequence[tuple[int, ...]], points: Sequence[int]) -> Iterable[tuple[tuple[int, ...], Sequence[int]]]:
     """Return shapes and the numbers of points that are measured of each."""
     if not shapes:
         return [(shape, points or usual) for shape, usual in SMALL]
@@ -216,11 +220,10 @@ HEADER = (
 
 
 def to_markdown(rows: Sequence[EngineRow]) -> str:
-    cells = [
-        [
-            r.solver, r.sampler, r.shape, r.points, f"{r.dtype} {r.device}", r.milliseconds, f"{r.forward:g}, {r.inverse:g}", r.passes,
-            r.megabytes, r.kernels, r.states, r.setup,
-        ]
-        for r in rows
-    ]  # fmt: skip
+    cells = []
+    for r in rows:
+        subject = r.solver, r.sampler, r.shape, r.points, f"{r.dtype} {r.device}"
+        cells.append(
+            [*subject, r.milliseconds, f"{r.forward:g}, {r.inverse:g}", r.passes, r.megabytes, r.kernels, r.states, r.setup]
+        )
     return markdown(HEADER, cells)

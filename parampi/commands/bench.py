@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from parampi.bench.subject import Subject
     from parampi.diffusion.denoisers import Denoiser
+    from parampi.parallel import Mode
     from parampi.run.config import RunConfig
 
 
@@ -101,11 +102,44 @@ def rounds(
 
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def overhead(as_json: bool) -> None:
-    """Measure time per round that is not the network's, at window 64 with 64x64 float64 fields on one rank."""
-    from parampi.bench import overhead as measurement
+@of_solvers
+@click.option("--sampler", "samplers", multiple=True, help="ddim or ddpm (repeatable); both are measured otherwise.")
+@click.option("--shape", "shapes", multiple=True, help="Of the fields, such as 8x721x1440 (repeatable).")
+@click.option("--points", multiple=True, type=click.IntRange(min=1), help="On the rank (repeatable).")
+@click.option(
+    "--dtype", "dtypes", multiple=True, type=click.Choice(["float32", "float64"]), default=["float64"], show_default=True
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--mode", type=click.Choice(["fast", "bitwise"]), default="fast", show_default=True)
+def engine(
+    as_json: bool,
+    solvers: tuple[str, ...],
+    samplers: tuple[str, ...],
+    shapes: tuple[str, ...],
+    points: tuple[int, ...],
+    dtypes: tuple[str, ...],
+    device: str,
+    mode: "Mode",
+) -> None:
+    """Measure what a round costs besides the network, and what it does, on one rank and one core."""
+    import torch
 
-    show(measurement, measurement.measure(), as_json)
+    from parampi.bench import engine as measurement
+
+    numbers = [getattr(torch, name) for name in dtypes]
+    sizes = [shape_of(shape) for shape in shapes]
+    rows = measurement.measure(
+        solvers=solvers, samplers=samplers, shapes=sizes, points=points, dtypes=numbers, device=device, mode=mode
+    )
+    show(measurement, rows, as_json)
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """Return the shape that a text such as 8x721x1440 names. Raises a usage error for another text."""
+    sizes = text.split("x")
+    if len(sizes) < 2 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise click.BadParameter(f"{text!r} is no shape of fields; give channels and axes of space, such as 8x721x1440")
+    return tuple(int(size) for size in sizes)
 
 
 @bench.command()

@@ -15,22 +15,33 @@ Python number (which some devices turn into a product with a rounded reciprocal)
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from math import prod
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from parampi.diffusion import noise_on_cpu
+from parampi.diffusion.noise_constants import (
+    ATANH,
+    CENTRE,
+    FAR_TAIL,
+    KEY_STEPS,
+    LOG2_HIGH,
+    LOG2_LOW,
+    MASK,
+    MULTIPLIERS,
+    PHILOX_ROUNDS,
+    TAIL,
+    Ratio,
+)  # fmt: skip
 from parampi.errors import ConfigError
 
 F64, I64 = torch.float64, torch.int64
-MASK = 0xFFFFFFFF
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-PHILOX_ROUNDS = 10
 # Numbers made at a time: a CPU is fastest while all intermediate tensors stay in its cache, a GPU when there are many.
-CHUNK = {"cpu": 2**17}
+CHUNK = {"cpu": 2**16}
 CHUNK_ELSEWHERE = 2**20
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -57,7 +68,7 @@ def normal(
     seed: in [0, 2^64). stream: in [0, 2^16), another independent sequence of the same seed. Numbers are computed in float64
     and rounded to `dtype`. Raises ConfigError outside these ranges.
     """
-    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, transform=inverse_normal_cdf)
+    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, gaussian=True)
 
 
 def centred_uniform(
@@ -72,7 +83,7 @@ def centred_uniform(
 ) -> Tensor:
     """Return independent uniforms on (-1/2, 1/2), symmetric and never 0; arguments as for `normal`, which is their inverse
     cdf."""
-    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, transform=lambda q: q)
+    return _fill(seed, members, points, shape, dtype=dtype, device=device, stream=stream, gaussian=False)
 
 
 def _fill(
@@ -84,9 +95,9 @@ def _fill(
     dtype: torch.dtype,
     device: torch.device | str,
     stream: int,
-    transform: Callable[[Tensor], Tensor],
+    gaussian: bool,
 ) -> Tensor:
-    """Return transformed uniforms (n, m, *shape), made chunk by chunk from counters of member, point and place."""
+    """Return normals or uniforms (n, m, *shape), made chunk by chunk from counters of member, point and place."""
     seed = _in_range("seed", seed, 64)
     key = (seed & MASK, seed >> 32)
     member, point = _rows(members, points, device)
@@ -94,14 +105,26 @@ def _fill(
     out = torch.empty(member.numel(), size, dtype=dtype, device=device)
     member, point = member.reshape(-1, 1), point.reshape(-1, 1)
     stream = _in_range("stream", stream, 16)
-    for rows, blocks in _chunks(member.numel(), -(-size // 2), out.device.type):
-        block = torch.arange(blocks.start, blocks.stop, dtype=I64, device=device)[None]
-        counter = (block & MASK, point[rows], member[rows], stream | (block >> 32) << 16)
-        numbers = transform(_uniforms(philox(counter, key)).flatten())
-        numbers = numbers.reshape(-1, 2 * block.numel())[:, : size - 2 * blocks.start]
-        # By way of float32, so that half precision is rounded alike on every device.
-        out[rows, 2 * blocks.start : 2 * blocks.stop] = numbers if dtype == F64 else numbers.to(torch.float32)
+    limit = CHUNK.get(out.device.type, CHUNK_ELSEWHERE) // 2
+    count, make = -(-size // 2), pairs
+    if out.device.type == "cpu":
+        make = partial(noise_on_cpu.pairs, scratch=noise_on_cpu.Scratch(min(limit, len(out) * count)))
+    for rows, blocks in _chunks(len(out), count, limit):
+        numbers = make(member[rows], point[rows], range(blocks.start, blocks.stop), stream, key=key, gaussian=gaussian)
+        place = out[rows, 2 * blocks.start : 2 * blocks.stop]
+        for odd in (0, 1):
+            part = place[:, odd::2]
+            # By way of float32, so that half precision is rounded alike on every device.
+            part.copy_((numbers[odd] if dtype == F64 else numbers[odd].to(torch.float32))[:, : part.shape[1]])
     return out.reshape(out_shape)
+
+
+def pairs(member: Tensor, point: Tensor, blocks: range, stream: int, *, key: tuple[int, int], gaussian: bool) -> Tensor:
+    """Return the pairs of numbers (2, h, b) of blocks, in rows of members and points (h, 1)."""
+    block = torch.arange(blocks.start, blocks.stop, dtype=I64, device=member.device)[None]
+    counter = (block & MASK, point, member, stream | (block >> 32) << 16)
+    uniforms = _uniforms(philox(counter, key))
+    return inverse_normal_cdf(uniforms.flatten()).view(uniforms.shape) if gaussian else uniforms
 
 
 def philox(counter: Words, key: tuple[int, int]) -> Words:
@@ -119,32 +142,11 @@ def philox(counter: Words, key: tuple[int, int]) -> Words:
 
 
 def _uniforms(words: Words) -> Tensor:
-    """Return two numbers `(j + 1/2) 2^-53`, j in [-2^52, 2^52), from each four words: (..., 2), float64, all operations
+    """Return two numbers `(j + 1/2) 2^-53`, j in [-2^52, 2^52), from each four words: (2, ...), float64, all operations
     exact."""
     c0, c1, c2, c3 = words
-    whole = torch.stack([(c0 << 32 | c1 & MASK) >> 11, (c2 << 32 | c3 & MASK) >> 11], dim=-1)
+    whole = torch.stack([(c0 << 32 | c1 & MASK) >> 11, (c2 << 32 | c3 & MASK) >> 11])
     return whole.to(F64).add_(0.5).mul_(2.0**-53)
-
-
-# Coefficients of AS241 (PPND16), highest power first: the centre |q| <= 0.425, the tail to 5 standard deviations, and beyond.
-CENTRE = (
-    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
-     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
-    (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
-     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
-)  # fmt: skip
-TAIL = (
-    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
-     3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
-    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
-     0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
-)  # fmt: skip
-FAR_TAIL = (
-    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
-     0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
-    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
-     0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
-)  # fmt: skip
 
 
 def inverse_normal_cdf(q: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ def _tail(probability: Tensor) -> Tensor:
     return z
 
 
-def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: Tensor) -> Tensor:
+def _ratio(coefficients: Ratio, r: Tensor) -> Tensor:
     return _polynomial(coefficients[0], r).div_(_polynomial(coefficients[1], r))
 
 
@@ -178,12 +180,6 @@ def _polynomial(coefficients: tuple[float, ...], r: Tensor) -> Tensor:
     for coefficient in coefficients[2:]:
         total.mul_(r).add_(coefficient)
     return total
-
-
-# log 2 in two parts; the first has 20 trailing zero bits, so that its product with an exponent is exact.
-LOG2_HIGH, LOG2_LOW = 0x162E42FEE00000 * 2.0**-53, 1.90821492927058770002e-10
-# 2 atanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...), highest power first; s^2 < 0.0295 leaves a remainder below 1e-18.
-ATANH = tuple(1.0 / (2 * k + 1) for k in range(11, -1, -1))
 
 
 def _log(p: Tensor) -> Tensor:
@@ -207,9 +203,8 @@ def _sqrt(x: Tensor) -> Tensor:
     return root
 
 
-def _chunks(rows: int, blocks: int, device: str) -> Iterator[tuple[slice, slice]]:
+def _chunks(rows: int, blocks: int, limit: int) -> Iterator[tuple[slice, slice]]:
     """Return rectangles of rows and blocks that cover everything and hold a bounded count of numbers each."""
-    limit = CHUNK.get(device, CHUNK_ELSEWHERE) // 2
     width = max(1, min(blocks, limit))
     height = max(1, limit // width)
     for row in range(0, rows, height):

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 
 import parampi
 from parampi import __version__
-from parampi.bench import overhead
 from tests.small import parampi_command, write_project
 
 pytestmark = pytest.mark.slow
@@ -83,10 +82,14 @@ def test_bench_tables_come_as_text_and_json() -> None:
     assert "choose one of" in call("bench", "rounds", "--case", "nothing").stderr
 
 
-def test_the_overhead_of_a_round_is_measured_without_the_network() -> None:
-    row = overhead.measure_one("fast", 0.0, members=1)
-    assert row.milliseconds > 0 and row.points_per_round >= 1
-    assert "ms per round" in overhead.to_markdown([row])
+def test_the_cost_of_a_round_is_measured_without_the_network() -> None:
+    answer = call("bench", "engine", "--json", "--shape", "1x8x8", "--points", "6")
+    rows = {(row["solver"], row["sampler"]): row for row in json.loads(answer.stdout)}
+    assert len(rows) == 7 and all(row["milliseconds"] > 0 and row["kernels"] > 0 for row in rows.values())
+    assert all(row["forward"] == row["inverse"] == 0 for (solver, _), row in rows.items() if solver in ("Picard", "ParaTAA"))
+    assert rows["Spectral", "ddim"]["forward"] > 0 and rows["collocation", "ode"]["inverse"] > 0
+    assert "choose one of" in call("bench", "engine", "--solver", "nothing").stderr
+    assert "is no shape of fields" in call("bench", "engine", "--shape", "8x0").stderr
 
 
 def test_weights_that_hold_nan_are_met_before_sampling_or_end_with_their_own_exit_code(tmp_path: Path) -> None:
