@@ -1,11 +1,9 @@
 """Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,24 +11,22 @@ from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.diffusion.probe import probe as probe_denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
-from parampi.engine.batches import BatchDrawing, BatchPlan, ConditionFunction, checked
+from parampi.engine.arguments import check, check_counts, check_kinds, member_numbers, real
+from parampi.engine.batches import BatchDrawing, BatchPlan
+from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hooks
+from parampi.engine.cases import CaseFunction, ConditionFunction
 from parampi.engine.delivery import Failure, MemberSink
 from parampi.engine.lead_times import LeadTimes
-from parampi.errors import ConfigError, InterruptionError, NonFiniteError
-from parampi.parallel import MODES, Layout, Mode, as_group
+from parampi.errors import InterruptionError, NonFiniteError
+from parampi.parallel import Layout, Mode, as_group
 from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
 from parampi.report import Report
 from parampi.samplers import DDIM, Equations, Sampler, equations_of
-from parampi.solvers import Picard, Solver, Spectral, check_bound, check_solver_type
+from parampi.solvers import Picard, Solver, Spectral, check_bound
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
-
-MAX_MEMBERS = 2**32
-PLACES = ("root", "groups")
-"""Where members are kept: `keep_on`."""
-DTYPES = (torch.float64, torch.float32)
 
 
 @dataclass
@@ -65,7 +61,10 @@ def sample(
     keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
     safeguard: RoundHook | None = None,
-    condition: ConditionFunction | None = None,
+    condition: ConditionFunction | Tensor | None = None,
+    case_of: CaseFunction | None = None,
+    prepare: PrepareFunction | None = None,
+    finish: FinishFunction | None = None,
     probe: bool = True,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
@@ -89,8 +88,14 @@ def sample(
     keep_on        where: rank 0, to which all fields then travel, or the rank that drives a group, for its own members
     watch          called on rank 0 after each round of its group
     condition      what the network reads of each member beside its state: `condition(numbers)` -> (m, ...) for a list of m
-                   member numbers, called by each group of ranks for its own members only. Then `denoiser` is
-                   D(x, sigma, condition)
+                   member numbers, called by each group of ranks for its own members only; or a tensor (...), the same for
+                   all. Then `denoiser` is D(x, sigma, condition)
+    case_of        the case that a member is of, by its number: members of a case have one condition. Every member is a case of
+                   its own by default; where `condition` is a tensor all are one case
+    prepare        `prepare(condition)`, called once per case on one of the ranks: what the network reads in the place of the
+                   condition (1, ...). Of a tuple it reads the first
+    finish         `finish(field, prepared)` of a drawn field (1, *shape) and of what `prepare` returned (the condition where
+                   there is none): the field that is kept, of the same shape. `tol` is that of the drawn one
     safeguard      a hook, called before the first round of members and after each: keeps checkpoints, goes on with members from
                    them, and stops the run in good order
     probe          whether the denoiser is first called for a few fields, at most twelve, to see whether it is one
@@ -103,15 +108,22 @@ def sample(
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch)
-        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition)
+        if isinstance(condition, Tensor):
+            condition, case_of = the_same(condition), the_same_case
+        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, case_of=case_of)
+        hooks = check_hooks(prepare, finish, condition is not None)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None)
         plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)
-        probed = probed_alike(plan, comm, condition, sigma_data is not None) if probe else 0
+        drawing = BatchDrawing(
+            plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition, hooks=hooks, case_of=case_of
+        )
+        if probe:
+            drawing.enter_first()
+        probed = probed_alike(plan, comm, drawing.cases, sigma_data is not None) if probe else 0
     with abort_on_error(comm, alike=False):  # from here on one rank's mistake (of its network, of `keep`) is its own
-        drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition)
         failure = drawing.run()
         drawing.report.probe_evaluations = probed
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
@@ -136,10 +148,31 @@ def plan_batches(
     return BatchPlan(numbers, layout, problem, solver, options, batch, leads, count)
 
 
-def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunction | None, known: bool) -> int:
+def the_same(condition: Tensor) -> ConditionFunction:
+    """Return the function of one condition (...) for all members."""
+    return lambda numbers: condition.expand(len(numbers), *condition.shape)
+
+
+def the_same_case(number: int) -> int:
+    return 0
+
+
+class FirstConditions(Protocol):
+    """Conditions of the first members to be drawn, and what becomes of their fields."""
+
+    def conditions(self, numbers: list[int], /) -> Tensor | None:
+        """Return what the network reads of members (m, ...), None for nothing."""
+        ...
+
+    def finished(self, fields: Tensor, numbers: list[int], done: list[bool], /) -> Tensor:
+        """Return fields (m, *shape) of members as they are kept."""
+        ...
+
+
+def probed_alike(plan: BatchPlan, comm: "Comm | None", cases: FirstConditions, known: bool) -> int:
     """Return how many evaluations the probe of this rank's denoiser took; `known`: whether sigma_data was given.
 
-    Raises ConfigError on all ranks for the denoiser of any."""
+    Raises ConfigError on all ranks for the denoiser of any, and for its `finish`."""
     problem, layout = plan.problem, plan.layout
 
     def probed() -> int:
@@ -147,7 +180,8 @@ def probed_alike(plan: BatchPlan, comm: "Comm | None", condition: ConditionFunct
         if not first:
             return 0
         numbers = [plan.numbers[k] for k in first]
-        conditions = None if condition is None else checked(condition(numbers), 1).to(problem.device)
+        conditions = cases.conditions(numbers)
+        cases.finished(torch.zeros((1, *problem.shape), dtype=problem.dtype, device=problem.device), numbers, [True])
         return probe_denoiser(
             problem.network,
             problem.equations.sigmas[:-1][problem.equations.evaluated],
@@ -189,104 +223,3 @@ def raise_or_return(failure: Failure | None, ensemble: Ensemble) -> Ensemble:
     if failure is not None:
         raise failure
     return ensemble
-
-
-def check_sink(keep: MemberSink | None, keep_on: str) -> None:
-    """Raise ConfigError where it is said where to keep members, but not how, or where it is no place."""
-    if keep_on not in PLACES:
-        raise ConfigError(f"keep_on = {keep_on!r} is not one of {', '.join(map(repr, PLACES))}")
-    if keep_on == "groups" and keep is None:
-        raise ConfigError("keep_on = 'groups' says where members are kept, but there is no keep; give one")
-
-
-def member_numbers(members: int | Iterable[int]) -> list[int]:
-    """Return the numbers of so many members, or these numbers. Raises ConfigError unless they can be drawn."""
-    if isinstance(members, int | np.integer) and not isinstance(members, bool):
-        members = int(members)
-        if not 1 <= members <= MAX_MEMBERS:
-            raise ConfigError(
-                f"members = {members}; between 1 and {MAX_MEMBERS} members can be drawn (they are numbered by 32 bits)"
-            )
-        return list(range(members))
-    try:
-        numbers = [whole(member) for member in list(members)]  # type: ignore[arg-type]
-    except TypeError:
-        raise ConfigError(f"members = {members!r}; give how many, or a list of member numbers, as whole numbers") from None
-    if not numbers or len(set(numbers)) < len(numbers) or min(numbers) < 0 or max(numbers) >= MAX_MEMBERS:
-        raise ConfigError(f"members = {numbers}; give different numbers from 0 to {MAX_MEMBERS - 1}, at least one")
-    return numbers
-
-
-def whole(value: Any) -> int:
-    """Return a whole number, of Python, NumPy or torch. Raises TypeError for anything else, True and 2.0 included."""
-    if isinstance(value, bool | np.bool_) or (isinstance(value, Tensor) and value.dtype == torch.bool):
-        raise TypeError(f"{value} is no whole number")
-    return operator.index(value)
-
-
-def real(value: Any) -> float:
-    """Return a real number, of Python, NumPy or torch. Raises TypeError for anything else, texts included."""
-    if isinstance(value, bool | np.bool_ | str | bytes):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def check_counts(**counts: int | None) -> None:
-    """Raise ConfigError for a count that is no whole number; None leaves it open."""
-    for name, count in counts.items():
-        try:
-            whole(0 if count is None else count)
-        except TypeError:
-            raise ConfigError(f"{name} = {count!r} is no whole number; give one, or leave it out") from None
-
-
-def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> None:
-    """Raise ConfigError for a denoiser, a solver or a function of another kind; None leaves solver and functions out."""
-    check_sink(functions["keep"], keep_on)
-    if isinstance(denoiser, type) or not callable(denoiser):
-        shown = f"{denoiser.__name__} is a class" if isinstance(denoiser, type) else f"{denoiser!r} cannot be called"
-        raise ConfigError(f"denoiser = {shown}; give a function D(x, sigma), such as a wrapper of parampi.denoisers")
-    if solver is not None:
-        check_solver_type(solver)
-    for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise ConfigError(f"{name} = {function!r} cannot be called; give a function, or leave it out")
-
-
-def check(
-    tol: float, mode: str, seed: int, shape: Sequence[int], *, batch: int | None, sigma_data: float | None, dtype: torch.dtype
-) -> None:
-    """Raise ConfigError for an argument of `sample` that makes no sense."""
-    check_counts(batch=batch)
-    if not is_positive(tol):
-        raise ConfigError(
-            f"tol = {tol!r}; the relative error must be positive and finite, 1e-3 is usual (Serial gives the exact result)"
-        )
-    if mode not in MODES:
-        raise ConfigError(f"mode = {mode!r} is not one of {', '.join(map(repr, MODES))}")
-    if not is_whole(seed) or not 0 <= seed < 2**64:
-        raise ConfigError(f"seed = {seed} is not between 0 and 2^64 - 1; give a whole number")
-    if not isinstance(shape, Sequence) or not shape or not all(is_whole(n) and n >= 1 for n in shape):
-        raise ConfigError(f"shape = {shape!r}; give the shape of one member's field, such as (channels, y, x)")
-    if batch is not None and batch < 1:
-        raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
-    if sigma_data is not None and not is_positive(sigma_data):
-        raise ConfigError(f"sigma_data = {sigma_data!r}; the standard deviation of the data must be positive and finite")
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype = {dtype!r} is not one of {', '.join(map(str, DTYPES))}; the network keeps its own")
-
-
-def is_whole(value: Any) -> bool:
-    try:
-        whole(value)
-    except TypeError:
-        return False
-    return True
-
-
-def is_positive(value: Any) -> bool:
-    """Return whether a value is a number above 0, and finite."""
-    try:
-        return 0 < real(value) < float("inf")
-    except (TypeError, ValueError, RuntimeError):
-        return False

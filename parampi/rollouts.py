@@ -9,23 +9,12 @@ from torch import Tensor
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.engine import EngineOptions, RoundHook, Watch
+from parampi.engine.arguments import check, check_counts, check_kinds, is_whole, member_numbers, real
 from parampi.engine.batches import BatchDrawing
+from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hooks
 from parampi.engine.delivery import MemberSink
 from parampi.engine.lead_times import ConditionOfStates, LeadTimes, UpdateOfState
-from parampi.ensemble import (
-    Ensemble,
-    check,
-    check_counts,
-    check_kinds,
-    is_whole,
-    member_numbers,
-    memberless,
-    plan_batches,
-    probed_alike,
-    raise_or_return,
-    real,
-    usual_solver,
-)
+from parampi.ensemble import Ensemble, memberless, plan_batches, probed_alike, raise_or_return, usual_solver
 from parampi.errors import ConfigError
 from parampi.parallel import Mode, as_group
 from parampi.parallel.launch import abort_on_error
@@ -57,6 +46,8 @@ def rollout(
     comm: "Comm | None" = None,
     condition: ConditionOfStates | None = None,
     update: UpdateOfState | None = None,
+    prepare: PrepareFunction | None = None,
+    finish: FinishFunction | None = None,
     history: int = 1,
     sigma_data: float | None = None,
     time_ranks: int | None = None,
@@ -86,20 +77,24 @@ def rollout(
     condition   `condition(states, lead, numbers)` -> (m, ...): what the network reads at lead time `lead` = 0, 1, ..., of the
                 states before it, of members by their numbers. The states themselves by default
     update      `update(states, drawn, lead, numbers)` -> (m, *state): the states after a lead time, of those before it and of
-                the drawn fields. The drawn fields by default
+                the drawn fields, as `finish` leaves them. These fields by default
+    prepare     `prepare(condition)`: what the network reads in the place of the condition (1, ...) of a member; of a tuple it
+                reads the first. Called once for a lead time whose condition is certain, and before for each of its estimates
+    finish      `finish(field, prepared)` of a drawn field (1, *shape) and of what `prepare` returned: the field that is kept
     history     how many states the condition is made of
     keep        receives each field as it is finished, with a report that has its `lead`; then only what is in flight is in
                 memory
 
     All else is as in `parampi.sample`, whose members are those of one lead time. `Ensemble.fields` are (lead time, member,
-    *shape). `condition` and `update` are called for one member at a time, on every rank of its group, often with estimates
-    that change from round to round: they must depend on their arguments alone.
+    *shape). `condition`, `prepare`, `finish` and `update` are called for one member at a time, on every rank of its group,
+    often with estimates that change from round to round: they must depend on their arguments alone.
     """
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch, flight=flight)
         check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, update=update)
         check_rollout(start, lead_times, history)
+        hooks = check_hooks(prepare, finish, conditional=True)
         numbers = member_numbers(members_of(start) if members is None else members)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
@@ -108,20 +103,34 @@ def rollout(
         states = StartStates(start, numbers, history)
 
         def leads(chosen: list[int]) -> LeadTimes:
-            return LeadTimes(lead_times, states.of(chosen).to(network.device, dtype), condition, update)
-
-        def first(chosen: list[int]) -> Tensor:
-            made = leads(chosen)
-            return torch.cat([made.conditions(made.start[k : k + 1], 0, [number]) for k, number in enumerate(chosen)])
+            return LeadTimes(lead_times, states.of(chosen).to(network.device, dtype), condition, update, hooks)
 
         solver = solver or usual_solver(equations)
         plan = plan_batches(problem, solver, options, numbers, comm, time_ranks, batch, leads=leads, count=lead_times)
-        probed = probed_alike(plan, comm, first, sigma_data is not None) if probe else 0
+        probed = probed_alike(plan, comm, FirstLead(leads), sigma_data is not None) if probe else 0
     with abort_on_error(comm, alike=False):
-        drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=None)
+        drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard)
         failure = drawing.run()
         drawing.report.probe_evaluations = probed
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))
+
+
+class FirstLead:
+    """The first lead time of members, for a probe."""
+
+    def __init__(self, leads: Callable[[list[int]], LeadTimes]):
+        self.leads = leads
+        self.made: dict[int, LeadTimes] = {}
+
+    def of(self, number: int) -> LeadTimes:
+        return self.made.setdefault(number, self.leads([number]))
+
+    def conditions(self, numbers: list[int]) -> Tensor:
+        return torch.cat([self.of(number).conditions(self.of(number).start, 0, [number]) for number in numbers])
+
+    def finished(self, fields: Tensor, numbers: list[int], done: list[bool]) -> Tensor:
+        rows = zip(fields, numbers, strict=True)
+        return torch.cat([self.of(number).finished(self.of(number).start, x[None], 0, [number]) for x, number in rows])
 
 
 class StartStates:

@@ -70,6 +70,7 @@ def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
     import torch
 
     from parampi.bench.subject import OneCase
+    from parampi.errors import ConfigError
     from parampi.run import inputs, model_loading
     from parampi.run.config import build
 
@@ -80,6 +81,8 @@ def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
     conditions = inputs.open_conditions(run, card, inputs.read_statistics(run, card))
     if conditions is None:
         return denoiser
+    if run.model.prepare is not None:
+        raise ConfigError("model.prepare: a bench reads conditions as the files have them; measure a run without prepare")
     first = conditions(conditions.cases.indices[:1])[0]
     return OneCase(denoiser, torch.from_numpy(first).to(dtype))
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from parampi.engine.base import Engine
+from parampi.engine.case_hooks import CaseHooks
+from parampi.engine.cases import CaseFunction, Cases, ConditionFunction
 from parampi.engine.choice import engine_for
 from parampi.engine.delivery import NOT_STORED, STORING, Delivery, Failure, FirstError, GroupResult, MemberSink
 from parampi.engine.hook import RoundHook
@@ -19,7 +21,7 @@ from parampi.engine.lead_times import LeadTimes
 from parampi.engine.options import EngineOptions
 from parampi.engine.problem import SamplingProblem
 from parampi.engine.window_reach import WindowReach
-from parampi.errors import ConfigError, InterruptionError, NonFiniteError, UserError
+from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.parallel import Group, Layout, MPIPost, SerialGroup, as_group
 from parampi.parallel.agree import on_all
 from parampi.report import MemberReport, Report, residual_history
@@ -28,8 +30,7 @@ from parampi.solvers import Solver, check_solver
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-ConditionFunction = Callable[[list[int]], Tensor]
-"""Returns the conditions (m, ...) of m members, by their numbers."""
+NO_HOOKS = CaseHooks()
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,14 @@ class BatchDrawing:
         *,
         on_groups: bool,
         hook: RoundHook | None,
-        condition: ConditionFunction | None,
+        condition: ConditionFunction | None = None,
+        hooks: CaseHooks = NO_HOOKS,
+        case_of: CaseFunction | None = None,
     ):
-        self.plan, self.comm, self.sink, self.hook, self.condition = plan, comm, sink, hook, condition
-        self.everyone, problem = as_group(comm), plan.problem
+        self.plan, self.comm, self.sink, self.hook = plan, comm, sink, hook
+        self.everyone, problem, device = as_group(comm), plan.problem, plan.problem.device
+        batches, layout = plan.batches(), plan.layout
+        self.cases = Cases(hooks, condition, case_of, batches=batches, layout=layout, comm=comm, device=device)
         self.delivery = Delivery(self.everyone, plan.layout, problem.shape, problem.dtype, problem.device, on_groups)
         self.report, self.fields, self.seconds = plan.report(), list[Tensor](), 0.0
 
@@ -100,12 +105,16 @@ class BatchDrawing:
         begin, layout = time.perf_counter(), self.plan.layout
         rounds, failure = np.zeros(layout.groups), None
         with self.own_group() as group:
-            for batch in self.plan.batches():
-                engine = self.engine(batch[layout.group(self.everyone.rank)], group)
+            for k, batch in enumerate(self.plan.batches()):
+                self.cases.enter(k, group)
+                numbers = batch[layout.group(self.everyone.rank)]
+                engine = self.engine(numbers, group)
                 after, leads = self.hook.after if self.hook else None, self.lead_delivery()
                 result = (
                     GroupResult.run(engine, after, leads.after_round if leads else None) if engine else GroupResult.nothing()
                 )
+                if group.rank == 0:
+                    result = self.finish(result, numbers)
                 if leads and leads.close():
                     result.header[0] = STORING
                 self.record_residuals(engine)
@@ -116,6 +125,18 @@ class BatchDrawing:
         failure = self.explain(failure)
         self.close_report(group, int(rounds.max()), failure, time.perf_counter() - begin)
         return failure
+
+    def enter_first(self) -> None:
+        """Read and prepare the conditions of the first batch. Raises ConfigError on all ranks for those of any."""
+        on_all(self.comm, lambda: self.cases.read(0))
+        with self.own_group() as group:
+            self.cases.enter(0, group)
+
+    def finish(self, result: GroupResult, numbers: list[int]) -> GroupResult:
+        """Return a group's part with its finished fields as they are kept, on the rank that drives it."""
+        if self.plan.leads is not None or not numbers:
+            return result
+        return replace(result, fields=self.cases.finished(result.fields, numbers, result.facts[:, 0].bool().tolist()))
 
     def lead_delivery(self) -> LeadDelivery | None:
         """Return the way of the finished lead times of a batch; None where there is no roll-out."""
@@ -145,8 +166,7 @@ class BatchDrawing:
         """Return an engine for members of this rank's group, where they were left; None for no members."""
         if not numbers:
             return None
-        plan = self.plan
-        conditions = None if self.condition is None else checked(self.condition(numbers), len(numbers)).to(plan.problem.device)
+        plan, conditions = self.plan, self.cases.conditions(numbers)
         leads = None if plan.leads is None else plan.leads(numbers)
         problem = replace(plan.problem, members=torch.tensor(numbers), conditions=conditions, leads=leads)
         engine = engine_for(problem, plan.solver, group, plan.options)
@@ -213,15 +233,6 @@ class BatchDrawing:
         leads = np.bincount([member.lead for member in self.report.members], minlength=1)
         whole = int(np.cumprod(leads == count).sum())
         return None if fields is None else fields[: whole * count].reshape(whole, count, *fields.shape[1:])
-
-
-def checked(conditions: Tensor, members: int) -> Tensor:
-    """Return the conditions. Raises ConfigError unless there is one for each member."""
-    if len(conditions) != members:
-        raise ConfigError(
-            f"condition gave {len(conditions)} conditions for {members} member{'s' * (members > 1)}; it must give one for each"
-        )
-    return conditions
 
 
 def raise_first(reasons: list[UserError]) -> None:

@@ -43,16 +43,21 @@ class LeadConditions:
     # ------------------------------------------------------------------ ends of lead times
 
     def close(self, ended: Integers) -> Tensor:
-        """Take the ends of members (k,) whose lead time is frozen now, and return them (k, *shape); collective."""
+        """Take the ends of members (k,) whose lead time is frozen now; return the fields (k, *shape) that are kept of them;
+        collective."""
         window = self.slice.window
         columns = torch.from_numpy(ended)
         fields = window.x[window.taps - 1, columns.to(window.x.device)].cpu().contiguous()
         fields = torch.from_numpy(self.group.broadcast(fields.numpy())).to(window.x)
         self.drawn[columns] = fields
+        finished = fields.clone()
         for place, column in enumerate(ended.tolist()):
-            before, lead = self.states[column : column + 1], int(self.lead[column]) - 1
-            self.states[column] = self.leads.after(before, fields[place : place + 1], lead, self.numbers([column]))[0]
-        return fields
+            before, lead, number = self.states[column : column + 1], int(self.lead[column]) - 1, self.numbers([column])
+            kept = self.leads.finished(before, fields[place : place + 1], lead, number)
+            finished[place] = kept[0]
+            self.states[column] = self.leads.after(before, kept, lead, number)[0]
+            self.leads.forget(lead, *number)
+        return finished
 
     def exchange(self, known: Integers | None = None) -> None:
         """Fetch the estimates of ends that this rank's points depend on, from the ranks that make them; collective, once before
@@ -107,7 +112,8 @@ class LeadConditions:
             states, number = self.states[column : column + 1], self.numbers([column])
             conditions[column, lead] = self.current_condition(column, lead)
             for later in range(lead + 1, latest + 1):
-                states = self.leads.after(states, self.ends[column, later * self.steps][None], later - 1, number)
+                kept = self.leads.finished(states, self.ends[column, later * self.steps][None], later - 1, number)
+                states = self.leads.after(states, kept, later - 1, number)
                 conditions[column, later] = self.leads.conditions(states, later, number)[0]
         return [conditions[pair] for pair in pairs]
 

@@ -97,10 +97,12 @@ class LeadRelay(Engine):
         drawn = torch.from_numpy(self.group.broadcast(fields.numpy())).to(self.states.device)
         for column, number in enumerate(self.numbers):
             before = self.states[column : column + 1]
-            self.states[column] = self.leads.after(before, drawn[column : column + 1], self.lead, [number])[0]
+            kept = self.leads.finished(before, drawn[column : column + 1], self.lead, [number])
+            self.states[column] = self.leads.after(before, kept, self.lead, [number])[0]
+            self.leads.forget(self.lead, number)
             costs = (getattr(inner, name)[column] for name in COUNTS)
             if self.group.rank == 0:
-                self.finished_leads.append(FinishedLead(column, self.lead, drawn[column], *costs))
+                self.finished_leads.append(FinishedLead(column, self.lead, kept[0], *costs))
         self.history.rounds += inner.rounds
         self.history.evaluations += inner.evaluations
         self.rounds += inner.made

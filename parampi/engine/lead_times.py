@@ -1,45 +1,58 @@
 """Lead times in a row: what the network reads at each, and how a drawn field makes the next state."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from parampi.engine.case_hooks import CaseHooks
 from parampi.errors import ConfigError
 
 ConditionOfStates = Callable[[Tensor, int, list[int]], Tensor]
 """`condition(states, lead, numbers)` returns the conditions (m, ...) at a lead time, of the states (m, *state) before it, or
 (m, h, *state) of h > 1 lead times, the newest last, of members by their numbers."""
 UpdateOfState = Callable[[Tensor, Tensor, int, list[int]], Tensor]
-"""`update(state, drawn, lead, numbers)` returns the states (m, *state) after a lead time, of those before it and of the drawn
-fields (m, *shape)."""
+"""`update(state, kept, lead, numbers)` returns the states (m, *state) after a lead time, of those before it and of the fields
+(m, *shape) that are kept of it: the drawn ones, as they are finished."""
 
 
 @dataclass(frozen=True)
 class LeadTimes:
     """The lead times of a roll-out, whose points make one chain per member. At lead time l the network reads
 
-        condition([s[l-h], ..., s[l-1]], l, numbers),        s[l] = update(s[l-1], drawn[l], l, numbers).
+        p[l] = prepare(condition([s[l-h], ..., s[l-1]], l, numbers)),        s[l] = update(s[l-1], y[l], l, numbers),
+
+    with y[l] = finish(drawn[l], p[l]), the field that is kept.
 
     count      how many
     start      (m, h, *state) the states before the first, the newest last
     condition  None for the state before
-    update     None where the drawn field is the state
+    update     None where the field is the state
+    hooks      `prepare` and `finish`
+    made       by number and lead time, the last states for which a condition was prepared, and what was made of it
     """
 
     count: int
     start: Tensor
     condition: ConditionOfStates | None = None
     update: UpdateOfState | None = None
+    hooks: CaseHooks = field(default_factory=CaseHooks)
+    made: dict[tuple[int, int], tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
 
     @property
     def history(self) -> int:
         return int(self.start.shape[1])
 
     def conditions(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
-        """Return the conditions (m, ...) of states (m, h, *state) before a lead time. Raises ConfigError unless there is one
-        for each member."""
+        """Return what the network reads (m, ...) after states (m, h, *state) before a lead time. Raises ConfigError unless
+        there is a condition for each member."""
+        if self.hooks.prepare is None:
+            return self.read(states, lead, numbers)
+        return torch.cat([self.prepared(states[k : k + 1], lead, number)[0] for k, number in enumerate(numbers)])
+
+    def read(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
+        """Return the conditions (m, ...) as they are before they are prepared."""
         given = states[:, 0] if self.history == 1 else states
         if self.condition is None:
             return given
@@ -47,9 +60,30 @@ class LeadTimes:
         self.require(len(conditions) == len(numbers), "condition", conditions, lead, f"one for each of {len(numbers)} members")
         return conditions
 
-    def after(self, states: Tensor, drawn: Tensor, lead: int, numbers: list[int]) -> Tensor:
-        """Return the states (m, h, *state) after a lead time, of those before it and of the drawn fields (m, *shape)."""
-        new = drawn if self.update is None else torch.as_tensor(self.update(states[:, -1], drawn, lead, numbers))
+    def prepared(self, states: Tensor, lead: int, number: int) -> tuple[Tensor, ...]:
+        """Return what is made of one member's condition at a lead time: anew where the states (1, h, *state) are others than
+        the last time."""
+        last = self.made.get((number, lead))
+        if last is None or not torch.equal(last[0], states):
+            parts = self.hooks.prepared(self.read(states, lead, [number]))
+            last = self.made[number, lead] = states.clone(), tuple(part.to(states.device) for part in parts)
+        return last[1]
+
+    def finished(self, states: Tensor, drawn: Tensor, lead: int, numbers: list[int]) -> Tensor:
+        """Return the fields (m, *shape) that are kept of a lead time, of the drawn ones and of the states before it."""
+        if self.hooks.finish is None:
+            return drawn
+        rows = [states[k : k + 1] for k in range(len(states))]
+        fields = zip(rows, drawn, numbers, strict=True)
+        return torch.stack([self.hooks.finished(x, self.prepared(row, lead, number)) for row, x, number in fields])
+
+    def forget(self, lead: int, number: int) -> None:
+        """Forget what was made of a member's condition at a lead time that is over."""
+        self.made.pop((number, lead), None)
+
+    def after(self, states: Tensor, kept: Tensor, lead: int, numbers: list[int]) -> Tensor:
+        """Return the states (m, h, *state) after a lead time, of those before it and of the fields (m, *shape) kept of it."""
+        new = kept if self.update is None else torch.as_tensor(self.update(states[:, -1], kept, lead, numbers))
         shape = tuple(states[:, -1].shape)
         self.require(tuple(new.shape) == shape, "update", new, lead, f"{shape}, the shape of the states before")
         return torch.cat([states[:, 1:], new.to(states)[:, None]], dim=1)

@@ -37,6 +37,10 @@ class ConditionSource:
         """Return the same at another lead time, whose members other ranks may share."""
         return replace(self, lead=lead, group=group)
 
+    def case_of(self, number: int) -> int:
+        """Return the case that a member is of: the time of its condition; itself where that is made of its own results."""
+        return number if self.lead else number // PER_CASE
+
     def __call__(self, numbers: list[int]) -> Tensor:
         earlier = self.earlier(numbers) if self.lead else None
         return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], self.lead, earlier))

@@ -8,7 +8,7 @@ from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES, choices_of
 from parampi.run.plugins import imported, plugin_files, source
 from parampi.run.trust import Code, code_file, code_of
-from parampi.run.user_files import is_file, sha256
+from parampi.run.user_files import HOOK_KEYS, is_file, sha256
 from parampi.run.user_sources import imported_sources, recorded_sources
 
 
@@ -21,6 +21,7 @@ def deciding_files(config: RunConfig) -> dict[str, Path]:
         "data.statistics": config.data.statistics,
         **option_files(config),
         **argument_files(model.arguments),
+        **hook_files(config),
     }
     if condition is not None:
         named |= {"condition.statistics": condition.statistics, "condition.static": condition.static}
@@ -36,6 +37,16 @@ def network_file(reference: str) -> Path | None:
     return Path(place) if place.endswith(".py") else code_file(place)
 
 
+def hook_files(config: RunConfig) -> dict[str, str | Path | None]:
+    """Return the files of `prepare` and `finish`, and those that their arguments name."""
+    hooks = zip(HOOK_KEYS, (config.model.prepare, config.model.finish), strict=True)
+    files: dict[str, str | Path | None] = {}
+    for key, hook in hooks:
+        if hook is not None:
+            files |= {key: network_file(hook.function), **argument_files(hook.arguments or {}, key)}
+    return files
+
+
 def option_files(config: RunConfig) -> dict[str, str]:
     """Return the files that options of schedule, sampler, solver and clock name, such as a solver's statistics."""
     options = {f"{CHOICES[name].section}.{name}": made.model_dump() for name, made in choices_of(config).items()}
@@ -47,9 +58,9 @@ def option_files(config: RunConfig) -> dict[str, str]:
     }
 
 
-def argument_files(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files that arguments of the network name, as absolute paths: `!path` makes them such."""
-    return {f"model.arguments.{key}": value for key, value in arguments.items() if isinstance(value, str) and value[:1] == "/"}
+def argument_files(arguments: Mapping[str, Any], key: str = "model") -> dict[str, str]:
+    """Return the files that arguments of the network, or of a hook, name, as absolute paths: `!path` makes them such."""
+    return {f"{key}.arguments.{name}": path for name, path in arguments.items() if isinstance(path, str) and path[:1] == "/"}
 
 
 def file_digests(config: RunConfig, recorded: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -76,7 +87,7 @@ def source_digests(config: RunConfig) -> dict[str, str]:
 
 
 def code(config: RunConfig) -> Code:
-    return code_of({"model": {"network": config.model.network, "plugins": config.model.plugins}})
+    return code_of({"model": config.model.model_dump(include={"network", "plugins", "prepare", "finish"})})
 
 
 def protect_inputs(config: RunConfig, conditions: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -13,8 +13,9 @@ from torch import Tensor
 import parampi
 from parampi.diffusion.denoisers import Denoiser
 from parampi.engine import EngineOptions
+from parampi.engine.arguments import member_numbers
+from parampi.engine.case_hooks import CaseHooks, FinishFunction, PrepareFunction
 from parampi.engine.window_reach import WindowReach
-from parampi.ensemble import member_numbers
 from parampi.errors import ConfigError, DataError
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics, Rollout
 from parampi.fields.inputs.grid_files import read_grid
@@ -51,6 +52,7 @@ class Inputs:
     cells        what the output takes over of a grid file
     members      numbers, those of all cases where there are conditions
     leads        how many lead times; 1 where there is no roll-out
+    hooks        functions that go round the network, which are loaded after it
     """
 
     config: RunConfig
@@ -64,6 +66,7 @@ class Inputs:
     cells: GridMetadata
     members: list[int]
     leads: int
+    hooks: CaseHooks = field(default_factory=CaseHooks)
 
     @property
     def swept(self) -> bool:
@@ -84,6 +87,8 @@ class SamplingOptions(TypedDict):
     mode: Mode
     dtype: torch.dtype
     network_batch: int | None
+    prepare: PrepareFunction | None
+    finish: FinishFunction | None
 
 
 def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
@@ -100,6 +105,8 @@ def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
         mode=config.parallel.mode,
         dtype=getattr(torch, config.parallel.dtype),
         network_batch=config.parallel.network_batch,
+        prepare=inputs.hooks.prepare,
+        finish=inputs.hooks.finish,
     )
 
 
@@ -128,7 +135,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
         leads = len(conditions.leads.values) if conditions.leads else 1
     if leads > 1 and not solver.wavefront:
         window = WindowReach.over(equations, solver, engine_options(config), leads).size
-    solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics)))
+    solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics, config)))
     return Inputs(
         config=config,
         sigmas=sigmas,
@@ -231,10 +238,11 @@ def checked_solver(config: RunConfig, solver: Solver) -> Solver:
     return solver
 
 
-def with_default_prior(solver: Solver, statistics: DatasetStatistics) -> Solver:
-    """Return the solver; a spectral one in Fourier modes that names no statistics gets those of the data."""
+def with_default_prior(solver: Solver, statistics: DatasetStatistics, config: RunConfig) -> Solver:
+    """Return the solver; a spectral one in Fourier modes that names no statistics gets those of the data, unless what is drawn
+    are no data before they are finished."""
     fourier = isinstance(solver, Spectral) and solver.basis in (None, "fourier")
-    if not isinstance(solver, Spectral) or not fourier or solver.statistics is not None:
+    if not isinstance(solver, Spectral) or not fourier or solver.statistics is not None or config.model.finish is not None:
         return solver
     return replace(solver, statistics=parampi.Statistics.of_data(statistics))
 

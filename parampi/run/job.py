@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import condition_source
 from parampi.run.config import RunConfig
 from parampi.run.earlier_files import identities
+from parampi.run.hooks import with_hooks
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser, probe_denoiser
@@ -58,8 +60,9 @@ def run(
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
             source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
-            probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
-            plan = with_sources(plan, comm)
+            inputs, case = with_hooks(inputs, denoiser, source, comm)
+            probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source, case))
+            plan = with_sources(replace(plan, inputs=inputs), comm)
             if rank == 0:
                 print(announcement(plan, denoiser, ranks_here), flush=True)
             with explain_interruption(plan, stop, comm):

@@ -165,10 +165,15 @@ def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:
     return build_denoiser(network, inputs.config, inputs.sigmas, device)
 
 
-def probe_denoiser(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> int:
-    """Return how many evaluations the probe of a denoiser took. Raises ConfigError. Where it is switched off, the denoiser is
+def probe_denoiser(
+    inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None, case: tuple[Tensor, ...] | None = None
+) -> int:
+    """Return how many evaluations the probe of a denoiser took; `case` is what was made of the first member's condition. Raises
+    ConfigError, also where `finish` does not return a field. Where it is switched off, the denoiser is
     called once all the same, with which it imports what it needs, and nothing but the shape is judged."""
     model, options = inputs.config.model, sampling_options(inputs, denoiser)
+    case = case or (None if source is None else (source(inputs.members[:1]),))
+    inputs.hooks.finished(torch.zeros(options["shape"], dtype=options["dtype"]), case)
     try:
         return (check_denoiser if model.probe else call_once)(
             denoiser,
@@ -178,8 +183,8 @@ def probe_denoiser(inputs: Inputs, denoiser: Denoiser, source: ConditionSource |
             dtype=options["dtype"],
             network_batch=options["network_batch"],
             mode=options["mode"],
-            condition=source(inputs.members[:1])[0] if source else None,
-            example=None if source else example_of(inputs.statistics),
+            condition=None if case is None else case[0][0],
+            example=None if source or inputs.hooks.finish else example_of(inputs.statistics),
         )
     except ConfigError as error:
         keys = f"check model.network, model.arguments, model.weights, model.shape and model.predicts = {model.predicts}"

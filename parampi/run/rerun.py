@@ -23,6 +23,7 @@ from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run import metadata
 from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig, apply, load, resolved
+from parampi.run.hooks import with_hooks
 from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser, probe_denoiser
@@ -215,7 +216,8 @@ def draw_member(
     source, statistics = condition_source(inputs, None), inputs.statistics
     local_rank, _ = place_on_node(comm)
     denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
-    on_all(comm, lambda: probe_denoiser(inputs, denoiser, source))
+    inputs, first = with_hooks(inputs, denoiser, source, comm)
+    on_all(comm, lambda: probe_denoiser(inputs, denoiser, source, first))
     on_all(comm, lambda: same_sources(config, digests))
     states: list[Floats] = []
     if inputs.swept:
@@ -230,14 +232,9 @@ def draw_member(
             states.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
 
         sample(
-            members=[number],
-            seed=lead_seed(config.sampling.seed, lead),
-            comm=comm,
-            keep=keep,
-            condition=lead_source,
-            probe=False,
-            **sampling_options(inputs, denoiser),
-        )
+            members=[number], seed=lead_seed(config.sampling.seed, lead), comm=comm, keep=keep, condition=lead_source,
+            case_of=lead_source.case_of if lead_source else None, probe=False, **sampling_options(inputs, denoiser),
+        )  # fmt: skip
     return by_variable(inputs, states) if states else {}
 
 

@@ -104,7 +104,8 @@ def draw(
                         time_ranks=layout.time_ranks, batch=plan.config.parallel.batch,
                         keep=MemberWriter(plan, output, lead_source, lead).keep,
                         keep_on="groups" if output.everywhere else "root", watch=watch, safeguard=hook,
-                        condition=lead_source, probe=False, **options,
+                        condition=lead_source, case_of=lead_source.case_of if lead_source else None,
+                        probe=False, **options,
                     )  # fmt: skip
                 except (NonFiniteError, InterruptionError) as error:
                     ensemble, failure = error.ensemble, error

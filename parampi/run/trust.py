@@ -10,7 +10,7 @@ from typing import Any
 
 from parampi.errors import ConfigError
 from parampi.registry import PLUGIN_KEY
-from parampi.run.user_files import NETWORK_KEY, is_file, sha256
+from parampi.run.user_files import HOOK_KEYS, NETWORK_KEY, is_file, sha256
 from parampi.run.user_sources import found_by_others, is_installed, recorded_sources
 
 Code = dict[str, str]
@@ -24,8 +24,14 @@ def code_of(tree: Mapping[str, Any]) -> Code:
         return {}
     plugins = model.get("plugins")
     code = {f"{PLUGIN_KEY}: {name}": str(name) for name in (plugins if isinstance(plugins, list) else [])}
-    network = str(model.get("network", "")).rpartition(":")[0]
-    return code | ({NETWORK_KEY: network} if network else {})
+    places = {key: place_of(model.get(key.partition(".")[2])) for key in (NETWORK_KEY, *HOOK_KEYS)}
+    return code | {key: place for key, place in places.items() if place}
+
+
+def place_of(named: Any) -> str:
+    """Return the file or module of a reference, or of a section that holds one; "" for none."""
+    reference = named.get("function") if isinstance(named, dict) else named
+    return reference.rpartition(":")[0] if isinstance(reference, str) else ""
 
 
 def require_trust(code: Code, digests: Mapping[str, str], own: Code, source: Path) -> None:

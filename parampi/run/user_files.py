@@ -10,10 +10,12 @@ from pathlib import Path
 from types import ModuleType
 
 from parampi.errors import ConfigError, DataError
-from parampi.run.user_sources import USER_MODULE, watching
+from parampi.run.user_sources import USER_MODULE, WATCHED, key_of, watching
 
 NETWORK_KEY = "model.network"
 """Key of a configuration that names the network."""
+HOOK_KEYS = ("model.prepare", "model.finish")
+"""Keys that name functions which go round the network; their files are read anew with the network's."""
 
 
 def sha256(path: Path) -> str:
@@ -37,20 +39,31 @@ def import_file(path: Path, key: str) -> ModuleType:
     """Run a file as a module. Raises DataError where there is none, ConfigError where it fails; `key` is who names it."""
     if not is_file(path):
         raise DataError(f"{key}: there is no file {path}")
-    place = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[
-        :8
-    ]  # there may be others of this name
-    spec = importlib.util.spec_from_file_location(f"{USER_MODULE}{path.stem}_{place}", path)
+    spec = importlib.util.spec_from_file_location(module_name(path), path)
     assert spec
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        with watching(str(path), replaced=key == NETWORK_KEY), neighbours(path.resolve().parent):
+        with (
+            watching(str(path), replaced=key in (NETWORK_KEY, *HOOK_KEYS), first=key == NETWORK_KEY),
+            neighbours(path.resolve().parent),
+        ):
             # not by the loader, which may run a cache of another source than the one whose digest is kept
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{key}: {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def module_name(path: Path) -> str:
+    """Return the name under which a file is imported: there may be others of its own name."""
+    place = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{USER_MODULE}{path.stem}_{place}"
+
+
+def loaded_file(path: Path) -> ModuleType | None:
+    """Return the module of a file that the network or another hook has imported; None where none has."""
+    return sys.modules.get(module_name(path)) if key_of(str(path)) in WATCHED else None
 
 
 @contextmanager

@@ -91,13 +91,14 @@ def found_by_others(name: str, path: Any = None) -> ModuleSpec | None:
 
 
 @contextmanager
-def watching(reference: str, *, replaced: bool) -> Iterator[None]:
-    """Watch the folder of a file or module that is about to be imported. `replaced`: whether it is a network, whose sources
-    are read anew when it is loaded again; what an earlier network imported from its folder is forgotten."""
+def watching(reference: str, *, replaced: bool, first: bool = True) -> Iterator[None]:
+    """Watch the folder of a file or module that is about to be imported. `replaced`: whether it is a network or goes with one,
+    whose sources are read anew when a network is loaded again; `first`: whether it is the network itself, with which what an
+    earlier one imported is forgotten."""
     if FINDER not in sys.meta_path:
         sys.meta_path.insert(0, FINDER)
     folder, name = home_of(reference), key_of(reference)
-    if replaced and reference.endswith(".py"):
+    if replaced and first and reference.endswith(".py"):
         forget_networks()
     if folder is not None and (name not in WATCHED or reference.endswith(".py")):
         WATCHED.pop(name, None)

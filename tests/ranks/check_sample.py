@@ -96,6 +96,34 @@ def some_ranks_in_reverse_order(comm):
     mine.Free()
 
 
+def a_case_is_prepared_once_and_its_mean_added(comm):
+    """Whichever ranks draw its members, in whichever batches."""
+    calls = []
+
+    def denoiser(x, sigma, condition):
+        centre = condition[:, :, None]
+        return centre + 0.3 * (x - centre) / (0.3 + sigma[:, None, None] ** 2)
+
+    def prepare(condition):
+        calls.append(float(condition))
+        return condition, 10 * condition
+
+    def draw(comm, **options):
+        return sample(
+            denoiser, (2, 3), 7, GRID, DDIM(), Picard(), tol=1e-6, mode="bitwise", comm=comm, prepare=prepare,
+            case_of=lambda n: n // 3,
+            condition=lambda numbers: torch.tensor([[float(n // 3)] for n in numbers], dtype=torch.float64),
+            finish=lambda field, prepared: field + prepared[1][:, :, None], **options,
+        )  # fmt: skip
+
+    wanted = draw(None)
+    for options in ({}, {"batch": 1}, {"time_ranks": comm.Get_size()}, {"time_ranks": comm.Get_size(), "batch": 2}):
+        calls.clear()
+        drawn = draw(comm, **options)
+        assert sorted(itertools.chain(*comm.allgather(calls))) == [0.0, 1.0, 2.0]
+        assert comm.Get_rank() or drawn.fields.equal(wanted.fields)
+
+
 def members_are_kept_on_rank_0_as_they_are_finished(comm):
     case, kept = CASES["batches"], []
     drawn = case.draw("bitwise", comm, keep=lambda field, member: kept.append((member.member, field.clone())))
@@ -248,6 +276,7 @@ CHECKS = [
     *(check_of(name) for name in CASES), every_window_by_every_advance, every_solver,
     samplers_that_read_several_points, two_ranks_along_time, every_message_staged,
     some_ranks_in_reverse_order,
+    a_case_is_prepared_once_and_its_mean_added,
     members_are_kept_on_rank_0_as_they_are_finished, members_are_kept_by_the_ranks_that_drive_their_groups,
     a_member_that_one_group_cannot_keep_is_everybodys_trouble, a_member_that_cannot_be_kept_is_everybodys_trouble,
     rank_0_watches_every_round_of_its_group, mistakes_are_everybodys,

@@ -23,6 +23,10 @@ PATHS = (
     ("model", "network"),
     ("model", "weights"),
     ("model", "plugins"),
+    ("model", "prepare"),
+    ("model", "prepare", "function"),
+    ("model", "finish"),
+    ("model", "finish", "function"),
     ("model", "clock", "file"),
     ("data", "statistics"),
     ("condition", "files"),
@@ -32,7 +36,7 @@ PATHS = (
     ("output", "directory"),
     ("output", "grid"),
 )
-MODULES = ("network", "plugins")
+MODULES = ("network", "plugins", "prepare", "finish", "function")
 """Keys whose values are files of Python, or names of modules."""
 SHOWN = 200
 """Characters of an override that are shown."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from parampi.ensemble import MAX_MEMBERS, member_numbers
+from parampi.engine.arguments import MAX_MEMBERS, member_numbers
 from parampi.errors import ConfigError
 from parampi.fields import STORES
 from parampi.fields.atomic_files import PARTIAL
@@ -28,11 +28,25 @@ def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
 
+class Hook(Strict):
+    """A function of a user's, or with `arguments` the class or function that makes it of them."""
+
+    function: PathName
+    arguments: dict[str, Any] | None = None
+
+
+def as_hook(value: Any) -> Any:
+    """Return the section that a reference alone stands for."""
+    return {"function": value} if isinstance(value, str) else value
+
+
 class Model(Strict):
     """The network and what it predicts. `clock`: what the network is told of noise levels, None for the training times of
     `sampling.sigmas`, EDM's log(sigma) / 4, or sigma. `scaled_input`: whether networks with training times see alpha x or x.
     `plugins`: files (`my_module.py`) and modules that register samplers, solvers, schedules, clocks, bases or stores, which
-    other keys may then name. `probe`: whether the network is first called for a few fields, to see whether it denoises."""
+    other keys may then name. `prepare`: a function that is called once per case, and makes of its condition what the network
+    reads; `finish`: one that makes the field that is kept, of the drawn one and of what `prepare` returned. `probe`: whether
+    the network is first called for a few fields, to see whether it denoises."""
 
     network: PathName
     arguments: dict[str, Any] = {}
@@ -43,6 +57,8 @@ class Model(Strict):
     sigma_data: float = Field(1.0, gt=0, allow_inf_nan=False)
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
     plugins: list[PathName] = []
+    prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None
+    finish: Annotated[Hook | None, BeforeValidator(as_hook)] = None
     probe: bool = True
 
 
