@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "report": {"errors"},
     "diffusion": {"errors", "registry"},
     "samplers": {"errors", "registry", "diffusion"},
+    "networks": {"errors", "registry", "diffusion"},
     "basis": {"errors", "registry"},
     "fields": {"errors", "registry"},
     "solvers": SAMPLING | {"basis", "fields"},
@@ -32,9 +33,9 @@ MAY_IMPORT = {
     "rollouts": ADVANCING - {"fields"} | {"ensemble"},
     "verify": {"errors", "fields"},
     "": ADVANCING | {"ensemble", "rollouts", "verify"},  # parampi/__init__.py
-    "run": ADVANCING | {"", "ensemble", "rollouts", "verify"},
+    "run": ADVANCING | {"", "ensemble", "rollouts", "verify", "networks"},
     "bench": ADVANCING | {"ensemble", "rollouts"},
-    "commands": ADVANCING | {"", "ensemble", "verify", "run", "bench"},
+    "commands": ADVANCING | {"", "ensemble", "verify", "run", "bench", "networks"},
     "__main__": {"", "run", "commands"},
 }
 ONLY_IN = {"mpi4py": {"parallel"}, "h5py": {"fields"}, "netCDF4": {"fields"}, "xarray": {"fields"}, "matplotlib": {"verify"}}

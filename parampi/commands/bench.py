@@ -74,9 +74,8 @@ def denoiser_of(run: "RunConfig", dtype: "torch.dtype") -> "Denoiser":
     from parampi.run import inputs, model_loading
     from parampi.run.config import build
 
-    network = model_loading.build_network(run.model.network, run.model.arguments)
-    model_loading.load_weights(network, Path(run.model.weights))
-    denoiser = model_loading.build_denoiser(network.to(dtype), run, build(run, "sigmas"), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    denoiser = model_loading.build_denoiser(model_loading.load_network(run, cpu).to(dtype), run, build(run, "sigmas"), cpu)
     card = inputs.read_card(run)
     conditions = inputs.open_conditions(run, card, inputs.read_statistics(run, card))
     if conditions is None:

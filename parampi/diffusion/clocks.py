@@ -5,9 +5,7 @@ schedule; grids of the same family (`FAMILY`) are made of the same times.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,14 +15,14 @@ from parampi.diffusion.sigmas import (
     vp_linear_alphas_cumprod,
     vp_scaled_linear_alphas_cumprod,
 )
-from parampi.errors import ConfigError, DataError
+from parampi.diffusion.training_tables import read_table
+from parampi.errors import ConfigError
 from parampi.registry import Registry
 
 Clock = Callable[[Tensor], Tensor]
-FAMILY = {"vp_linear": "linear", "vp_scaled_linear": "scaled_linear", "vp_cosine": "cosine", "flow": "flow"}
+FAMILY = {"vp_linear": "linear", "vp_scaled_linear": "scaled_linear", "vp_cosine": "cosine", "vp_table": "alphas_cumprod",
+          "flow": "flow"}  # fmt: skip
 """Clocks by the schedules of noise levels that are made of the same times."""
-LEAST = 2.0**-24
-"""alphas_cumprod of a schedule that ends in noise alone, where it is 0: diffusers gives it this value too."""
 
 
 def linear(train_steps: int = 1000, beta_first: float = 1e-4, beta_last: float = 0.02) -> Clock:
@@ -43,18 +41,10 @@ def cosine(train_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.9
 
 
 def alphas_cumprod(file: str) -> Clock:
-    """Return the training times of any schedule, whose `alphas_cumprod` (train_steps,) a NumPy file (.npy) holds. A last value
-    of 0 (zero terminal SNR) counts as 2^-24. Raises DataError for a file that holds something else."""
-    try:
-        values = np.load(Path(file), allow_pickle=False)
-        kept = torch.from_numpy(np.asarray(values, dtype=np.float64))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(
-            f"model.clock: {file} is no NumPy file of numbers ({error}); write one with numpy.save(file, alphas_cumprod)"
-        ) from None
-    if kept.ndim == 1 and len(kept) and kept[-1] == 0:
-        kept = torch.cat([kept[:-1], torch.full((1,), LEAST, dtype=kept.dtype)])
-    return VPTimes(kept)
+    """Return the training times of any schedule. The file holds its `alphas_cumprod` (train_steps,), as NumPy's (.npy), or is
+    the configuration of a scheduler of diffusers (scheduler_config.json). A last value of 0 (zero terminal SNR) counts as
+    2^-24. Raises DataError for a file that holds something else."""
+    return VPTimes(read_table(file))
 
 
 def log_sigma(scale: float = 1.0) -> Clock:

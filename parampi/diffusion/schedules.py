@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from parampi.diffusion import sigmas
+from parampi.diffusion.training_tables import vp_table
 from parampi.registry import Registry
 
 
@@ -18,6 +19,7 @@ SCHEDULES = Registry(
     vp_linear=sigmas.vp_linear,
     vp_scaled_linear=sigmas.vp_scaled_linear,
     vp_cosine=sigmas.vp_cosine,
+    vp_table=vp_table,
     flow=sigmas.flow,
     piadm=sigmas.piadm,
     explicit=explicit,

@@ -76,7 +76,7 @@ def vp_linear(
     Raises ConfigError if the times are impossible.
     """
     times = training_times(steps, train_steps, spacing, steps_offset)
-    return _at_times(vp_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
+    return at_times(vp_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
 
 
 def vp_scaled_linear(
@@ -92,7 +92,7 @@ def vp_scaled_linear(
     """Return the schedule of Rombach et al. 2022 (arXiv 2112.10752), whose betas' square roots grow linearly; the rest as in
     `vp_linear`."""
     times = training_times(steps, train_steps, spacing, steps_offset)
-    return _at_times(vp_scaled_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
+    return at_times(vp_scaled_linear_alphas_cumprod(train_steps, beta_first, beta_last), times, final_zero)
 
 
 def vp_cosine(
@@ -107,7 +107,7 @@ def vp_cosine(
 ) -> Tensor:
     """Return the cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672, equation 17); the rest as in `vp_linear`."""
     times = training_times(steps, train_steps, spacing, steps_offset)
-    return _at_times(vp_cosine_alphas_cumprod(train_steps, offset, max_beta), times, final_zero)
+    return at_times(vp_cosine_alphas_cumprod(train_steps, offset, max_beta), times, final_zero)
 
 
 def flow(steps: int, *, first: float = 0.999, shift: float = 1.0, final_zero: bool = True, last: float = 1e-3) -> Tensor:
@@ -220,7 +220,7 @@ class VPTimes:
         return self._tables[device]
 
 
-def _at_times(alphas_cumprod: Tensor, times: list[int], final_zero: bool) -> Tensor:
+def at_times(alphas_cumprod: Tensor, times: list[int], final_zero: bool) -> Tensor:
     """Return sigmas of the training times, then 0 or the sigma of training time 0."""
     if not final_zero and times[-1] == 0:
         raise ConfigError(

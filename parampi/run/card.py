@@ -1,15 +1,18 @@
-"""A model's card: what its weights file says of the network's channels, by name. Kept in the metadata of safetensors."""
+"""A model's card: what its weights file says of the network's channels, by name. Kept in the metadata of safetensors. Files and
+folders of frameworks say some of it in their own way."""
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from parampi.errors import ConfigError, DataError
+from parampi.networks import kind_of
+from parampi.networks.loading import stated
 
-LISTS, NUMBERS = ("channels", "condition"), ("sigma_data",)
+LISTS, NUMBERS, MAPPINGS = ("channels", "condition"), ("sigma_data",), ("clock",)
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Card:
     condition   names of its conditions, in its order
     predicts    as `model.predicts`
     sigma_data  standard deviation of the normalised data it was trained on
+    clock       as `model.clock`
     """
 
     channels: tuple[str, ...] | None = None
     condition: tuple[str, ...] | None = None
     predicts: str | None = None
     sigma_data: float | None = None
+    clock: Mapping[str, Any] | None = None
 
     def order(self, names: Sequence[str], source: str) -> tuple[str, ...]:
         """Return the network's channels, in its order. Raises ConfigError unless all are among `names`."""
@@ -48,15 +53,26 @@ class Card:
             )
         return [list(names).index(name) for name in self.condition]
 
-    def agree(self, predicts: str, sigma_data: float) -> None:
+    def agree(self, predicts: str, sigma_data: float, source: str = "the card in the network's weights") -> None:
         """Raise ConfigError where a configuration says otherwise."""
-        for name, stated, value in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
-            if stated is not None and stated != value:
-                raise ConfigError(f"model.{name} = {value}, but the card in the network's weights says {stated}; put it right")
+        for name, value, configured in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
+            if value is not None and value != configured:
+                raise ConfigError(f"model.{name} = {configured}, but {source} says {value}; put it right")
 
 
 def read(path: str | Path) -> Card:
-    """Return the card of a weights file, an empty one where there is none. Raises DataError for a damaged card."""
+    """Return the card of a weights file, or what a framework's file says of its network; an empty one where there is none.
+    Raises DataError for a damaged card."""
+    if not Path(path).exists():
+        return Card()  # loading the weights says what is wrong
+    if not kind_of(Path(path)).whole:
+        return of_safetensors(path)
+    said = stated(Path(path))
+    return Card(predicts=said.predicts, sigma_data=said.sigma_data if said.fixed else None, clock=said.clock)
+
+
+def of_safetensors(path: str | Path) -> Card:
+    """Return the card of a safetensors file. Raises DataError for a damaged one."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -64,7 +80,7 @@ def read(path: str | Path) -> Card:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError):
         return Card()  # loading the weights says what is wrong
-    names = (*LISTS, "predicts", *NUMBERS)
+    names = (*LISTS, "predicts", *NUMBERS, *MAPPINGS)
     return Card(**{name: parse_entry(path, name, metadata[name]) for name in names if name in metadata})
 
 
@@ -78,7 +94,7 @@ def parse_entry(path: str | Path, name: str, text: str) -> Any:
         return tuple(value)
     if name in NUMBERS and isinstance(value, int | float):
         return float(value)
-    if name == "predicts" and isinstance(value, str):
+    if (name == "predicts" and isinstance(value, str)) or (name in MAPPINGS and isinstance(value, dict)):
         return value
     raise DataError(f"{path}: its card has {name} = {text}; write it anew with parampi card")
 

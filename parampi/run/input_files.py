@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parampi.networks import files_of
 from parampi.run.config import RunConfig, registered
 from parampi.run.config.choices import CHOICES, choices_of
 from parampi.run.plugins import imported, plugin_files, source
@@ -16,8 +17,8 @@ def deciding_files(config: RunConfig) -> dict[str, Path]:
     """Return the files that decide the fields of members, but for those of conditions, which may be large and many."""
     model, condition = config.model, config.condition
     named: dict[str, str | Path | None] = {
-        "model.weights": model.weights,
-        "model.network": network_file(model.network),
+        **files_below("model.weights", model.weights),
+        "model.network": network_file(model.network) if model.network else None,
         "data.statistics": config.data.statistics,
         **option_files(config),
         **argument_files(model.arguments),
@@ -27,6 +28,12 @@ def deciding_files(config: RunConfig) -> dict[str, Path]:
         named |= {"condition.statistics": condition.statistics, "condition.static": condition.static}
     files = {key: Path(path) for key, path in named.items() if path} | plugin_files(model.plugins, registered(config))
     return {key: path for key, path in files.items() if is_file(path)}
+
+
+def files_below(key: str, path: str | None) -> dict[str, Path]:
+    """Return the file of a key, or the files of the network in its folder, by the key and their names in the folder."""
+    inside = files_of(Path(path)) if path else {}
+    return {f"{key}: {name}" if name else key: file for name, file in inside.items()}
 
 
 def network_file(reference: str) -> Path | None:
@@ -59,8 +66,11 @@ def option_files(config: RunConfig) -> dict[str, str]:
 
 
 def argument_files(arguments: Mapping[str, Any], key: str = "model") -> dict[str, str]:
-    """Return the files that arguments of the network, or of a hook, name, as absolute paths: `!path` makes them such."""
-    return {f"{key}.arguments.{name}": path for name, path in arguments.items() if isinstance(path, str) and path[:1] == "/"}
+    """Return the files that arguments of the network, or of a hook, name, as absolute paths: `!path` makes them such; of a folder
+    those in it that networks are kept in."""
+    named = {name: value for name, value in arguments.items() if isinstance(value, str) and value[:1] == "/"}
+    inside = [files_below(f"{key}.arguments.{name}", value) for name, value in named.items()]
+    return {name: str(path) for files in inside for name, path in files.items()}
 
 
 def file_digests(config: RunConfig, recorded: Mapping[str, str] | None = None) -> dict[str, str]:

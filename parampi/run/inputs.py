@@ -28,7 +28,7 @@ from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.sections import MOST_MEMBERS
 from parampi.run.input_files import file_digests
-from parampi.run.model_clock import check_stability, clock_of
+from parampi.run.model_clock import check_stability, check_stated, clock_of
 from parampi.run.user_files import sha256
 from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_bound, check_solver
@@ -126,6 +126,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     check_stability(config, equations)
     window = solver.window(config.sampling.window, equations)
     card = on_all(comm, lambda: read_card(config))
+    on_all(comm, lambda: check_stated(config, card.clock, sigmas))
     statistics = on_all(comm, lambda: read_statistics(config, card))
     conditions = on_all(comm, lambda: open_conditions(config, card, statistics))
     cells = on_all(comm, lambda: read_cells(config, statistics))
@@ -153,8 +154,10 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
 
 def read_card(config: RunConfig) -> Card:
     """Return what the weights say of their network. Raises ConfigError where the configuration says otherwise."""
-    card = cards.read(config.model.weights)
-    card.agree(config.model.predicts, config.model.sigma_data)
+    weights = config.model.weights
+    card = cards.read(weights) if weights else Card()
+    source = "the card in the network's weights" if config.model.network else f"model.weights = {weights}"
+    card.agree(config.model.predicts, config.model.sigma_data, source)
     if config.condition is None and card.condition:
         card.condition_order([])
     return card

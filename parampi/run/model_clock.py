@@ -1,5 +1,6 @@
 """The clock of a run's network, and whether prediction, clock, noise levels and sampler fit together."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,8 @@ TRAINING_TIMES = ("linear", "scaled_linear", "cosine", "alphas_cumprod")
 """Clocks that are the training times of a variance-preserving schedule."""
 SAME = 0.5
 """Largest difference of two clocks of training times that is rounding of times to whole numbers."""
+ROUNDING = 1e-6
+"""The same of other clocks, in units of their largest time."""
 DIVERGES = 4.0
 """Spread of what a sampler draws of Gaussian data, relative to theirs, from which it is of no use."""
 COARSE = 2.0
@@ -56,7 +59,7 @@ def clock_of_grid(config: RunConfig) -> Clock | None:
     if name is None or name == "flow":
         return None
     options: dict[str, Any] = grid.model_dump()
-    known = ("train_steps", "beta_first", "beta_last", "offset", "max_beta")
+    known = ("train_steps", "beta_first", "beta_last", "offset", "max_beta", "file")
     clock: Clock = CLOCKS[name](**{key: options[key] for key in known if key in options})
     return clock
 
@@ -94,6 +97,24 @@ def check_agreement(name: str, clock: Clock, schedule: str, own: Clock, sigmas: 
             f"model.clock.name = {name}, but sampling.sigmas.schedule = {schedule} is made of other training times: at "
             f"noise level {levels[worst]:.4g} they are {times}; leave the clock out if the network was trained on the grid's "
             "schedule, or take a grid of the clock's"
+        )
+
+
+def check_stated(config: RunConfig, clock: Mapping[str, Any] | None, sigmas: Tensor) -> None:
+    """Raise ConfigError where the configured clock is another one than the network's own file says."""
+    model = config.model
+    if clock is None or model.clock is None:
+        return
+    options = {key: value for key, value in clock.items() if key != "name"}
+    own, configured = CLOCKS[clock["name"]](**options), build(config, "clock")
+    levels = sigmas[sigmas > 0]
+    apart = (own(levels) - configured(levels)).abs()
+    worst = int(apart.argmax())
+    if float(apart[worst]) > (SAME if isinstance(own, VPTimes) else ROUNDING * float(own(levels).abs().max())):
+        raise ConfigError(
+            f"model.clock = {model.clock.model_dump()}, but model.weights = {model.weights} says {dict(clock)}: at noise level "
+            f"{float(levels[worst]):.4g} they tell the network {float(configured(levels)[worst]):.4g} and "
+            f"{float(own(levels)[worst]):.4g}; leave the clock out"
         )
 
 

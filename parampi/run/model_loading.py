@@ -23,6 +23,8 @@ from parampi.diffusion.denoisers import (
 from parampi.diffusion.probe import check_denoiser
 from parampi.errors import ConfigError, DataError, UserError
 from parampi.fields import DatasetStatistics
+from parampi.networks.loading import load
+from parampi.networks.weights import read_state
 from parampi.run.condition_source import ConditionSource
 from parampi.run.config import RunConfig
 from parampi.run.inputs import Inputs, sampling_options
@@ -95,18 +97,21 @@ def wrong_kind(named: Any) -> str:
     return "a function that does not say what it returns" if made is inspect.Signature.empty else f"a function of {made}"
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file, a format that holds numbers only: nothing in the file is executed."""
-    import safetensors.torch
+def load_network(config: RunConfig, device: torch.device) -> nn.Module:
+    """Return the network of a configuration, with its weights: its class's, or that in a file or folder of a framework."""
+    model = config.model
+    if model.network is None:
+        assert model.weights is not None
+        return load(Path(model.weights), device)
+    network = build_network(model.network, model.arguments)
+    if model.weights is not None:
+        load_weights(network, Path(model.weights), model.key, model.strip_prefix)
+    return network
 
-    if not path.is_file():
-        raise DataError(f"model.weights: there is no file {path}")
-    try:
-        state = safetensors.torch.load_file(path)
-    except Exception as error:
-        raise DataError(
-            f"model.weights: {path} is no safetensors file ({error}); write one with safetensors.torch.save_file"
-        ) from None
+
+def load_weights(network: nn.Module, path: Path, key: str | None = None, prefix: str = "") -> None:
+    """Fill a network from a file of weights; nothing in the file is executed. Raises DataError where it does not fit."""
+    state = read_state(path, key, prefix)
     problems = mismatches(network.state_dict(), state)
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -158,11 +163,8 @@ def build_denoiser(network: nn.Module, config: RunConfig, sigmas: Tensor, device
 
 def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:
     """Return the denoiser on this rank's device."""
-    model, parallel = inputs.config.model, inputs.config.parallel
-    device = choose_device(parallel.device, local_rank)
-    network = build_network(model.network, model.arguments)
-    load_weights(network, Path(model.weights))
-    return build_denoiser(network, inputs.config, inputs.sigmas, device)
+    device = choose_device(inputs.config.parallel.device, local_rank)
+    return build_denoiser(load_network(inputs.config, device), inputs.config, inputs.sigmas, device)
 
 
 def probe_denoiser(

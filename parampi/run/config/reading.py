@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from parampi.errors import ConfigError
 from parampi.parallel.agree import on_all, on_root
 from parampi.run.config.choices import CHOICES
+from parampi.run.config.completion import complete
 from parampi.run.config.messages import explain
 from parampi.run.config.sections import RunConfig
 from parampi.run.config.yaml_file import PathText, parse
@@ -32,6 +33,7 @@ PATHS = (
     ("condition", "files"),
     ("condition", "statistics"),
     ("condition", "static"),
+    ("sampling", "sigmas", "file"),
     ("sampling", "solver", "statistics"),
     ("output", "directory"),
     ("output", "grid"),
@@ -55,6 +57,7 @@ def resolved(tree: dict[str, Any], overrides: Sequence[str], source: str | Path)
     for override in overrides:
         apply(tree, override)
     load_plugins(plugins_of(tree))
+    complete(tree)
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:

@@ -46,11 +46,15 @@ class Model(Strict):
     `plugins`: files (`my_module.py`) and modules that register samplers, solvers, schedules, clocks, bases or stores, which
     other keys may then name. `prepare`: a function that is called once per case, and makes of its condition what the network
     reads; `finish`: one that makes the field that is kept, of the drawn one and of what `prepare` returned. `probe`: whether
-    the network is first called for a few fields, to see whether it denoises."""
+    the network is first called for a few fields, to see whether it denoises. `network` None: `weights` hold the network too;
+    `weights` None: the network brings its own. `key` and `strip_prefix`: where the tensors are in a checkpoint, and what their
+    names begin with."""
 
-    network: PathName
+    network: PathName | None = None
     arguments: dict[str, Any] = {}
-    weights: PathName
+    weights: PathName | None = None
+    key: str | None = Field(None, min_length=1)
+    strip_prefix: str = ""
     predicts: Literal["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
     clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
     scaled_input: bool = True
@@ -60,6 +64,16 @@ class Model(Strict):
     prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None
     finish: Annotated[Hook | None, BeforeValidator(as_hook)] = None
     probe: bool = True
+
+    @model_validator(mode="after")
+    def has_a_network(self) -> "Model":
+        if self.network is None and self.weights is None:
+            raise ValueError("give network, the class of the network, or weights, a file that holds the whole network, or both")
+        if self.network is None and self.arguments:
+            raise ValueError("arguments are of the class that network names; give network too")
+        if self.weights is None and (self.key or self.strip_prefix):
+            raise ValueError("key and strip_prefix are of a file of weights; give weights too")
+        return self
 
 
 class Data(Strict):
