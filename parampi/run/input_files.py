@@ -66,8 +66,8 @@ def option_files(config: RunConfig) -> dict[str, str]:
 
 
 def argument_files(arguments: Mapping[str, Any], key: str = "model") -> dict[str, str]:
-    """Return the files that arguments of the network, or of a hook, name, as absolute paths: `!path` makes them such; of a folder
-    those in it that networks are kept in."""
+    """Return the files that arguments of the network, or of a hook, name, as absolute paths: `!path` makes them such; of a
+    folder those in it that networks are kept in."""
     named = {name: value for name, value in arguments.items() if isinstance(value, str) and value[:1] == "/"}
     inside = [files_below(f"{key}.arguments.{name}", value) for name, value in named.items()]
     return {name: str(path) for files in inside for name, path in files.items()}

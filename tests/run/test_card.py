@@ -108,7 +108,11 @@ def test_conditions_are_matched_by_name(tmp_path, project, names):
             r"data.statistics = .*statistics\.nc has no v: it has u, T, and the network draws T, v \(the",
         ),
         (Card(predicts="edm"), {}, r"model.predicts = data, but the card in the network's weights says edm; put it right"),
-        (Card(sigma_data=0.5), {}, r"model.sigma_data = 1.0, but the card in the network's weights says 0.5; put it right"),
+        (
+            Card(sigma_data=0.5),
+            {"model__sigma_data": 1.0},
+            r"model.sigma_data = 1.0, but the card in the network's weights says 0.5; put it right",
+        ),
         (Card(condition=("u",)), {}, r"the network is given u \(the card in its weights\), but condition names nothing"),
         (
             Card(condition=("u", "q")),

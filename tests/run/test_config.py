@@ -66,8 +66,8 @@ def in_ranks(config: RunConfig) -> RunConfig:
 @pytest.mark.parametrize(("option", "name"), [(option, name) for option, choice in CHOICES.items() for name in choice.registry])
 def test_every_registered_choice_can_be_configured_and_reaches_all_ranks(path: Path, option: str, name: str) -> None:
     choice = CHOICES[option]
-    arguments: dict[str, Any] = REQUIRED.get(name, {"steps": 8}) if option == "sigmas" else {}
-    if name == "alphas_cumprod":
+    arguments: dict[str, Any] = dict(REQUIRED.get(name, {"steps": 8})) if option == "sigmas" else {}
+    if name in ("alphas_cumprod", "vp_table"):
         np.save(path.parent / "alphas.npy", sigmas.vp_cosine_alphas_cumprod(10).numpy())
         arguments["file"] = str(path.parent / "alphas.npy")
     config = load(path, [f"{choice.section}.{option}={ {choice.key: name, **arguments} }"])
