@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "samplers": {"errors", "registry", "diffusion"},
     "networks": {"errors", "registry", "diffusion"},
     "basis": {"errors", "registry"},
-    "fields": {"errors", "registry"},
+    "fields": {"errors", "registry", "basis"},
     "solvers": SAMPLING | {"basis", "fields"},
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},

@@ -129,5 +129,6 @@ def load_library() -> Any:
         return importlib.import_module("ducc0").sht
     except ImportError as error:
         raise ConfigError(
-            f"spherical harmonics need ducc0, which cannot be imported ({error}); install it: pip install 'parampi[sphere]'"
+            f"spherical harmonics need ducc0, which cannot be imported ({error}); install it: pip install 'parampi[sphere]'; "
+            f"or take latitude and longitude for a plane (parampi stats --plane)"
         ) from error

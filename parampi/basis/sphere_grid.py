@@ -15,21 +15,47 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Family:
     """Family of grids. `geometry`: ducc0's name; `colatitudes` (H,) of H rings in radians; `degree`: highest one that is exact
-    for H rings."""
+    for H rings; `weights` (H,) of the quadrature along them, whose sum is 2."""
 
     geometry: str
     colatitudes: Callable[[int], Floats]
     degree: Callable[[int], int]
+    weights: Callable[[int], Floats]
+
+
+def fejer(rings: int) -> Floats:
+    """Return the weights of Fejer's first rule."""
+    theta, k = (np.arange(rings) + 0.5) * np.pi / rings, np.arange(1, rings // 2 + 1)[:, None]
+    return np.asarray(2 / rings * (1 - 2 * (np.cos(2 * k * theta) / (4 * k**2 - 1)).sum(0)))
+
+
+def clenshaw_curtis(rings: int) -> Floats:
+    """Return the weights of the rule of Clenshaw and Curtis, which has both poles."""
+    spaces = max(rings - 1, 1)
+    theta, k = np.arange(rings) * np.pi / spaces, np.arange(1, spaces // 2 + 1)[:, None]
+    ends = np.where(np.arange(rings) % spaces == 0, 1, 2)
+    return np.asarray(ends / spaces * (1 - (np.where(2 * k == spaces, 1, 2) * np.cos(2 * k * theta) / (4 * k**2 - 1)).sum(0)))
+
+
+def driscoll_healy(rings: int) -> Floats:
+    """Return the weights of Fejer's second rule, 0 at the pole."""
+    theta, k = np.arange(rings) * np.pi / rings, np.arange(1, rings // 2 + 1)[:, None]
+    return np.asarray(4 * np.sin(theta) / rings * (np.sin((2 * k - 1) * theta) / (2 * k - 1)).sum(0))
+
+
+def gauss(rings: int) -> Floats:
+    """Return the weights of Gauss and Legendre."""
+    return np.asarray(np.polynomial.legendre.leggauss(rings)[1])
 
 
 FAMILIES = {
     # rings in the middle of equal cells of latitude, none on a pole
-    "equiangular": Family("F1", lambda h: (np.arange(h) + 0.5) * np.pi / h, lambda h: h - 1),
+    "equiangular": Family("F1", lambda h: (np.arange(h) + 0.5) * np.pi / h, lambda h: h - 1, fejer),
     # the first and the last ring on the poles
-    "equiangular-poles": Family("CC", lambda h: np.arange(h) * np.pi / max(h - 1, 1), lambda h: h - 2),
+    "equiangular-poles": Family("CC", lambda h: np.arange(h) * np.pi / max(h - 1, 1), lambda h: h - 2, clenshaw_curtis),
     # the first ring on the north pole, the last one spacing from the south pole
-    "driscoll-healy": Family("DH", lambda h: np.arange(h) * np.pi / h, lambda h: (h - 2) // 2),
-    "gauss-legendre": Family("GL", lambda h: np.arccos(np.polynomial.legendre.leggauss(h)[0][::-1]), lambda h: h - 1),
+    "driscoll-healy": Family("DH", lambda h: np.arange(h) * np.pi / h, lambda h: (h - 2) // 2, driscoll_healy),
+    "gauss-legendre": Family("GL", lambda h: np.arccos(np.polynomial.legendre.leggauss(h)[0][::-1]), lambda h: h - 1, gauss),
 }
 TOLERANCE = 0.02  # of the spacing of rings, for latitudes that files give with few digits
 
@@ -84,6 +110,11 @@ class SphereGrid:
     def latitudes(self) -> Floats:
         """Return latitudes of the rings as they are stored, in degrees."""
         return latitudes(self.family, self.rings)[:: -1 if self.ascending else 1]
+
+    def areas(self) -> Floats:
+        """Return the area (rings,) that a point of each ring stands for, in units of the mean."""
+        weights = FAMILIES[self.family].weights(self.rings)[:: -1 if self.ascending else 1]
+        return np.asarray(weights / weights.mean())
 
     def numbers(self) -> tuple[Floats, Floats]:
         """Return the degree l and order m >= 0 of the coefficients as the library stores them: by order, then by degree."""

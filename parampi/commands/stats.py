@@ -25,8 +25,13 @@ if TYPE_CHECKING:
     help="Missing values: refuse them, or leave them out, with the mean in their place for the spectrum.",
 )
 @click.option("--axes", default="", help="Names of the axes in the order of storage, such as sample,time,x,y,channel.")
+@click.option(
+    "--plane", is_flag=True, help="Take latitude and longitude for a plane: no weights by area, no spherical harmonics."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, axes: str, overwrite: bool) -> None:
+def stats(
+    data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, axes: str, plane: bool, overwrite: bool
+) -> None:
     """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
     from parampi.fields import FileSamples, check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
@@ -38,10 +43,12 @@ def stats(data: tuple[Path, ...], output: Path, variables: tuple[str, ...], miss
         with on_all(
             comm, lambda: FileSamples(data, variables, axes=[axis.strip() for axis in axes.split(",") if axis.strip()])
         ) as samples:
-            statistics = samples.statistics(Reducer(comm), missing)
+            statistics = samples.statistics(Reducer(comm), missing, plane)
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:
-            print(*(f"note: {line}" for line in samples.notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
+            words = statistics.geometry.words()
+            notes = [*samples.notes, *([f"the grid is {words}"] if words else [])]
+            print(*(f"note: {line}" for line in notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
 
 
 def table(statistics: "DatasetStatistics") -> str:

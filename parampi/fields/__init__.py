@@ -2,6 +2,7 @@
 
 from parampi.fields.atomic_files import check_target, replacing
 from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
+from parampi.fields.geometry import Geometry, geometry_of
 from parampi.fields.inputs.conditions import Conditions
 from parampi.fields.inputs.grids import GridMetadata
 from parampi.fields.inputs.rollout import Rollout
@@ -28,6 +29,7 @@ __all__ = [
     "EnsembleAxes",
     "EnsembleSchema",
     "FileSamples",
+    "Geometry",
     "GridMetadata",
     "Leads",
     "MemberFacts",
@@ -38,6 +40,7 @@ __all__ = [
     "Store",
     "StoreTarget",
     "check_target",
+    "geometry_of",
     "lookup",
     "moments",
     "open_ensemble",

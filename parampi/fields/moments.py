@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.spectra import radial_spectrum, wavenumbers
+from parampi.fields.geometry import Geometry
 
 Floats = NDArray[np.floating[Any]]
 Missing = Literal["refuse", "mean"]
@@ -44,13 +44,13 @@ class StoredSamples(Samples, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Moments of fields (N, C, H, W), float64, in powers of their units.
+    """Moments of fields (N, C, H, W), float64, in powers of their units. Points count by the area that they stand for.
 
     means     (N, C) mean of each sample
     second    (N, C) mean square of the distance from `mean`, the mean over all samples, of each sample
     fourth    (N, C) mean fourth power of it
-    spectra   (N, C, K) `radial_spectrum` of each sample, or of some, its mean included
-    present   (N, C) share of each sample's points that have values, by which it counts
+    spectra   (N, C, K) spectrum (`Geometry.spectrum`) of each sample, or of some, its mean included
+    present   (N, C) share of each sample's area that has values, by which it counts
     """
 
     means: Floats
@@ -101,8 +101,16 @@ class SingleProcess:
         return work()
 
 
-def moments(fields: Samples, team: Team | None = None, missing: Missing = "refuse", most_spectra: int | None = None) -> Moments:
+def moments(
+    fields: Samples,
+    team: Team | None = None,
+    missing: Missing = "refuse",
+    most_spectra: int | None = None,
+    geometry: Geometry | None = None,
+) -> Moments:
     """Return the moments of fields (N, C, H, W), read once, with the same bits for any `team` that shares the reading.
+
+    `geometry`: where their points are; a plane by default, of points that all count alike.
 
     `missing` values are refused, or left out of the moments and replaced by the mean for the spectrum (then fields with gaps
     are read twice). Spectra are taken of `most_spectra` samples, evenly spread; of all by default. Raises DataError for other
@@ -110,16 +118,18 @@ def moments(fields: Samples, team: Team | None = None, missing: Missing = "refus
     """
     if len(fields.shape) != 4 or 0 in fields.shape:
         raise DataError(f"fields have shape {tuple(fields.shape)}; expected (samples, channels, y, x), at least one of each")
-    team = team or SingleProcess()
+    team, geometry = team or SingleProcess(), geometry or Geometry((fields.shape[2], fields.shape[3]))
     shift, chosen = first_mean(fields, missing), evenly_spread(fields.shape[0], most_spectra)
-    measured = per_sample(
-        fields, team, lambda start, block: measured_block(shift, block, chosen[start : start + len(block)], start, missing)
-    )
+
+    def measure(start: int, block: Floats) -> list[Floats]:
+        return measured_block(shift, block, chosen[start : start + len(block)], start, missing, geometry)
+
+    measured = per_sample(fields, team, measure)
     means, first, second, third, fourth, present, spectra = measured
     distance = weighted(first, present)  # of the mean from the shift
     if (present < 1.0).any():  # now that the mean is known, which stands in the place of gaps
         mean = shift + distance
-        (spectra,) = per_sample(fields, team, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)])])
+        (spectra,) = per_sample(fields, team, lambda k, block: [spectra_of(mean, block, chosen[k : k + len(block)], geometry)])
     return Moments(
         means,
         second - 2 * distance * first + distance**2,
@@ -236,44 +246,52 @@ def ratio(numerator: Floats, denominator: Floats) -> Floats:
     return quotient
 
 
-def measured_block(shift: Floats, block: Floats, chosen: NDArray[np.bool_], start: int, missing: Missing) -> list[Floats]:
+def measured_block(
+    shift: Floats, block: Floats, chosen: NDArray[np.bool_], start: int, missing: Missing, geometry: Geometry
+) -> list[Floats]:
     """Return means (n, C), those of four powers of the distance from `shift` (C,), the share of points with values, and
     spectra. Raise DataError for values that are missing, as `require_values` does; only sums that are not finite are a reason
     to look at each value."""
-    count = block.shape[2] * block.shape[3]
+    count, areas = block.shape[2] * block.shape[3], geometry.point_areas()
     powers, present = np.empty((5, *block.shape[:2])), np.ones(block.shape[:2])
     for sample, channel in np.ndindex(*block.shape[:2]):
-        powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), float(shift[channel])) / count
+        powers[:, sample, channel] = power_sums(block[sample, channel].ravel(), float(shift[channel]), areas) / count
     gaps = np.argwhere(~np.isfinite(powers[1])).tolist()
     if gaps:
         require_values(block, start, missing)
     for sample, channel in gaps:
-        field = block[sample, channel][np.isfinite(block[sample, channel])]
-        powers[:, sample, channel] = power_sums(field, float(shift[channel])) / field.size
-        present[sample, channel] = field.size / count
-    return [*powers, present, spectra_of(shift, block, chosen)]
+        finite = np.isfinite(block[sample, channel])
+        field, parts = block[sample, channel][finite], None if areas is None else areas[finite.ravel()]
+        covered = field.size if parts is None else float(parts.sum())
+        powers[:, sample, channel] = power_sums(field, float(shift[channel]), parts) / covered
+        present[sample, channel] = covered / count
+    return [*powers, present, spectra_of(shift, block, chosen, geometry)]
 
 
-def power_sums(field: Floats, shift: float) -> Floats:
-    """Return the sums (5,) of values (n,), and of four powers of their distance from `shift`; scalar products are sums
-    of products. A mean near 0 has more digits in the sum of the values than in that of distances."""
+def power_sums(field: Floats, shift: float, areas: Floats | None = None) -> Floats:
+    """Return the sums (5,) of values (n,), and of four powers of their distance from `shift`, each times its area (n,); scalar
+    products are sums of products. A mean near 0 has more digits in the sum of the values than in that of distances."""
     starts = range(0, field.size, POINTS)
     sums, distances, squares = np.empty((len(starts), 5)), np.empty(POINTS), np.empty(POINTS)
     for row, start in zip(sums, starts, strict=True):
         part = field[start : start + POINTS]
         distance = np.subtract(part, shift, out=distances[: part.size], dtype=np.float64)
         square = np.multiply(distance, distance, out=squares[: part.size])
-        total = part.sum(dtype=np.float64)
-        row[:] = total, distance.sum(), distance @ distance, square @ distance, square @ square
+        if areas is None:
+            row[:] = part.sum(dtype=np.float64), distance.sum(), distance @ distance, square @ distance, square @ square
+        else:
+            area = areas[start : start + POINTS]
+            once, twice = area * distance, area * square
+            row[:] = area @ part.astype(np.float64), once.sum(), once @ distance, twice @ distance, twice @ square
     return np.asarray(sums.sum(0))
 
 
-def spectra_of(mean: Floats, block: Floats, chosen: NDArray[np.bool_]) -> Floats:
-    """Return the radial spectra (n, C, K) of chosen samples, with the mean (C,) in the place of gaps; 0 for others."""
-    spectra = np.zeros((*block.shape[:2], len(wavenumbers(*block.shape[2:]))))
+def spectra_of(mean: Floats, block: Floats, chosen: NDArray[np.bool_], geometry: Geometry) -> Floats:
+    """Return the spectra (n, C, K) of chosen samples, with the mean (C,) in the place of gaps; 0 for others."""
+    spectra = np.zeros((*block.shape[:2], len(geometry.shells)))
     for sample, channel in np.ndindex(*block.shape[:2]):  # one by one, as what stays in the processor's cache costs less
         if chosen[sample]:
             field = block[sample, channel].astype(np.float64)
             finite = np.isfinite(field)
-            spectra[sample, channel] = radial_spectrum(field if finite.all() else np.where(finite, field, mean[channel]))
+            spectra[sample, channel] = geometry.spectrum(field if finite.all() else np.where(finite, field, mean[channel]))
     return spectra

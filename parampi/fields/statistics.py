@@ -1,6 +1,5 @@
 """Statistics of a data set, by which fields are normalised and ensembles judged, and a few samples to look at."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,40 +14,19 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.failures import reason_of
+from parampi.fields.geometry import Geometry, geometry_of
 from parampi.fields.kept_samples import KeptSamples, KeptStoredSamples
 from parampi.fields.moments import Missing, Samples, SingleProcess, StoredSamples, Team, moments
-from parampi.fields.netcdf_files import CONVENTIONS, reading, require, write_axis
+from parampi.fields.netcdf_files import reading, require
 from parampi.fields.prior_files import BASIS
-from parampi.fields.spectra import wavenumbers
+from parampi.fields.statistics_files import ALL_TEXTS, AXES, TEXTS, read, write
 
 Floats = NDArray[np.floating[Any]]
-AXES = {
-    "reference": ("sample", "channel", "y", "x"),
-    "mean": ("channel",),
-    "standard_deviation": ("channel",),
-    "kurtosis": ("channel",),
-    "spectrum": ("channel", "wavenumber"),
-    "wavenumber": ("wavenumber",),
-    "y": ("y",),
-    "x": ("x",),
-}
-LONG_NAMES = {
-    "mean": "mean over samples and points",
-    "standard_deviation": "standard deviation over samples and points",
-    "kurtosis": "kurtosis about the mean over samples and points, 3 if normal",
-    "spectrum": "mean square per shell of radial wavenumbers, mean over samples",
-    "reference": "some of the samples",
-    "wavenumber": "radial wavenumber in cycles per domain, to the nearest integer",
-}
+PLANE = Geometry((0, 0))
+"""A plane of any grid."""
 SPECTRA, SPECTRAL_POINTS = 256, 1 << 24
 """Spectra are taken of all samples up to so many points, else of so many samples or more, evenly spread."""
 PER_CHANNEL = ("mean", "standard_deviation", "kurtosis", "spectrum")
-TEXTS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
-"""Texts per channel by their variables in a file."""
-OPTIONAL_TEXTS = {"channel_standard_name": "standard_names"}
-ALL_TEXTS = TEXTS | OPTIONAL_TEXTS
-PLACES = {"latitude": "degrees_north", "longitude": "degrees_east"}
-"""Variables of where points are, and their units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +34,10 @@ class DatasetStatistics:
     """Statistics of fields (samples, C, H, W), in the fields' units: they normalise fields, and ensembles are judged by them.
 
     names, units, long_names   one of each per channel; units as UDUNITS reads them, "1" if there is none
-    mean, standard_deviation   (C,) over samples and points: one number each per channel
+    mean, standard_deviation   (C,) over samples and points, by area: one number each per channel
     kurtosis                   (C,) E[x^4] / E[x^2]^2 about the mean
-    spectrum, wavenumber       (C, K) mean over samples of `radial_spectrum`, and its shells (K,) in cycles per domain
+    spectrum, wavenumber       (C, K) mean over samples of the mean square per shell, and its shells (K,): cycles per domain
+                               of a plane (`radial_spectrum`), degrees of a sphere
     reference                  (S, C, H, W) float32, some of the samples
     y, x                       (H,) and (W,), evenly spaced, in y_units and x_units
     samples                    how many there were
@@ -67,6 +46,7 @@ class DatasetStatistics:
     level_axes                 per variable of channels such as t@500, the axis of levels in the files
     places                     latitudes and longitudes (2, H, W) in degrees, where the files have these
     projection                 attributes of the map projection, as CF has them
+    geometry                   where the points are: a plane, where it is not said
 
     Raises DataError where shapes do not fit or a channel cannot be normalised.
     """
@@ -90,11 +70,14 @@ class DatasetStatistics:
     level_axes: Mapping[str, LevelAxis] = field(default_factory=dict)
     places: Floats | None = None
     projection: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Geometry = PLANE
 
     def __post_init__(self) -> None:
+        if self.geometry is PLANE:
+            object.__setattr__(self, "geometry", Geometry(self.grid))
         if not self.standard_names:
             object.__setattr__(self, "standard_names", ("",) * len(self.names))
-        sizes = {"channel": len(self.names), "wavenumber": len(wavenumbers(*self.grid)), "sample": len(self.reference)}
+        sizes = {"channel": len(self.names), "wavenumber": len(self.geometry.shells), "sample": len(self.reference)}
         sizes |= {"y": len(self.y), "x": len(self.x)}
         for name, axes in AXES.items():
             require_shape(name, np.shape(getattr(self, name)), tuple(sizes[axis] for axis in axes), axes)
@@ -142,23 +125,34 @@ class DatasetStatistics:
         axes: tuple[str, str] = ("y", "x"),
         level_axes: Mapping[str, LevelAxis] | None = None,
         missing: Missing = "refuse",
+        plane: bool = False,
     ) -> "DatasetStatistics":
         """Return the statistics of fields (N, C, H, W), read in blocks; `references` of them, evenly spread, are kept.
 
+        Where y and x are latitude and longitude (by their units, or their names in `axes`), means are weighted by area, and the
+        spectrum is that of spherical harmonics, or of cosine modes in a region.
+
         team     processes that share the reading
+        plane    take latitude and longitude for a plane: points count alike, the spectrum is Fourier's
         missing  "refuse" missing values, or leave them out ("mean": the spectrum and the kept samples have the mean instead)
 
-        Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit.
+        Raises DataError for fields that are not finite, a channel that does not vary, or names and coordinates that do not fit,
+        and ConfigError where the library of spherical harmonics is missing.
         """
+        y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
+        geometry = Geometry((len(y), len(x))) if plane else geometry_of(y, x, units=(y_units, x_units), names=axes)
+        if geometry.grid != tuple(fields.shape[2:]):  # which is said below
+            geometry = Geometry((fields.shape[-2], fields.shape[-1]))
         kept = (KeptStoredSamples if isinstance(fields, StoredSamples) else KeptSamples)(fields, references)
-        measured = moments(kept, team, missing, max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(fields.shape[2:]))))
+        measured = moments(kept, team, missing, most_spectra(fields.shape), geometry)
         return cls(
             *(tuple(names), tuple(units), tuple(long_names)),
             **{name: getattr(measured, name) for name in PER_CHANNEL},
-            wavenumber=wavenumbers(*fields.shape[2:]),
+            wavenumber=geometry.shells,
             reference=kept.filled(measured.mean, team or SingleProcess()),
-            y=np.asarray(y, np.float64),
-            x=np.asarray(x, np.float64),
+            y=y,
+            x=x,
+            geometry=geometry,
             y_units=y_units,
             x_units=x_units,
             samples=fields.shape[0],
@@ -224,64 +218,12 @@ class DatasetStatistics:
                 ) from error
 
 
+def most_spectra(shape: Sequence[int]) -> int:
+    """Return of how many samples (N, C, H, W) spectra are taken."""
+    return max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(shape[2:])))
+
+
 def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
     """Raise DataError for a shape other than the expected one."""
     if shape != expected:
         raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")
-
-
-def read(file: netCDF4.Dataset) -> dict[str, Any]:
-    """Read the arguments of `DatasetStatistics` from an open file."""
-    values: dict[str, Any] = {name: file[name][:] for name in AXES}
-    values |= {text: tuple(map(str, file[name][:])) for name, text in ALL_TEXTS.items() if name in file.variables}
-    values["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
-    values |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
-    level_axes = json.loads(getattr(file, "level_axes", "{}"))
-    values["level_axes"] = {
-        variable: LevelAxis(axis, tuple(map(tuple, attributes))) for variable, (axis, attributes) in level_axes.items()
-    }
-    if set(PLACES) <= set(file.variables):
-        values["places"] = np.stack([file[name][:] for name in PLACES])
-    values["projection"] = dict(json.loads(getattr(file, "projection", "{}")))
-    return values | {"samples": int(getattr(file, "samples", 0))}
-
-
-def write(file: netCDF4.Dataset, statistics: DatasetStatistics) -> None:
-    """Write all statistics into an empty file."""
-    file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
-    file.setncattr("samples", np.int64(statistics.samples))
-    if statistics.level_axes:
-        file.setncattr("level_axes", json.dumps({name: [a.name, a.attributes] for name, a in statistics.level_axes.items()}))
-    for name, size in (("channel", len(statistics.names)), ("sample", len(statistics.reference))):
-        file.createDimension(name, size)
-    file.createDimension("wavenumber", len(statistics.wavenumber))
-    write_axis(file, "y", statistics.y, statistics.y_units)
-    write_axis(file, "x", statistics.x, statistics.x_units)
-    for axis, name in zip(("y", "x"), statistics.axes, strict=True):
-        file[axis].setncattr("input_name", name)
-    if statistics.projection:
-        file.setncattr("projection", json.dumps(dict(statistics.projection)))
-    for place, (name, units) in zip(() if statistics.places is None else statistics.places, PLACES.items(), strict=False):
-        variable = file.createVariable(name, "f8", ("y", "x"), compression="zlib")
-        variable.setncatts({"standard_name": name, "units": units})
-        variable[:] = place
-    for name, text in ALL_TEXTS.items():
-        variable = file.createVariable(name, str, ("channel",))
-        variable.long_name = name.replace("_", " ")
-        variable[:] = np.array(getattr(statistics, text), object)
-    for name, long_name in LONG_NAMES.items():
-        kind = {"reference": "f4", "wavenumber": "i4"}.get(name, "f8")
-        variable = file.createVariable(name, kind, AXES[name], compression="zlib" if name == "reference" else None)
-        variable.setncatts({"long_name": long_name, **units_of(name, statistics.units)})
-        variable[:] = getattr(statistics, name)
-
-
-def units_of(name: str, units: tuple[str, ...]) -> dict[str, str]:
-    """Return the attribute `units`; where channels have different ones, no single one is true and a comment says where they
-    are."""
-    if name in ("kurtosis", "wavenumber"):
-        return {"units": "1"}
-    power = 2 if name == "spectrum" else 1
-    if len(set(units)) > 1:
-        return {"comment": "in units of channel_units" + (" squared" if power == 2 else "")}
-    return {"units": units[0] if power == 1 or units[0] == "1" else f"({units[0]})2"}

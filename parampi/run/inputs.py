@@ -32,6 +32,7 @@ from parampi.run.model_clock import check_stability, check_stated, clock_of
 from parampi.run.user_files import sha256
 from parampi.samplers import Equations, Sampler, equations_of
 from parampi.solvers import Solver, Spectral, check_bound, check_solver
+from parampi.solvers.spectral.solver import basis_choice
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -242,12 +243,18 @@ def checked_solver(config: RunConfig, solver: Solver) -> Solver:
 
 
 def with_default_prior(solver: Solver, statistics: DatasetStatistics, config: RunConfig) -> Solver:
-    """Return the solver; a spectral one in Fourier modes that names no statistics gets those of the data, unless what is drawn
-    are no data before they are finished."""
-    fourier = isinstance(solver, Spectral) and solver.basis in (None, "fourier")
-    if not isinstance(solver, Spectral) or not fourier or solver.statistics is not None or config.model.finish is not None:
+    """Return the solver; a spectral one that names no statistics, and no other basis, gets those of the data in the modes of
+    their spectrum, unless what is drawn are no data before they are finished. Raises ConfigError for options of a basis that do
+    not fit them."""
+    if not isinstance(solver, Spectral) or solver.statistics is not None or config.model.finish is not None:
         return solver
-    return replace(solver, statistics=parampi.Statistics.of_data(statistics))
+    name, options = basis_choice(solver.basis)
+    if name not in (None, statistics.geometry.basis):
+        return solver
+    try:
+        return replace(solver, basis=None, statistics=parampi.Statistics.of_data(statistics, **options))
+    except ConfigError as error:
+        raise ConfigError(f"sampling.solver: {error}") from error
 
 
 def input_digests(inputs: Inputs, recorded: Mapping[str, str] | None = None) -> dict[str, str]:

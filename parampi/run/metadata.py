@@ -83,6 +83,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
         size(plan),
+        f"note: the grid is {words}" if (words := inputs.statistics.geometry.words()) else "",
         *(f"note: {line}" for line in (inputs.conditions.notes if inputs.conditions else ())),
         f"no figure: {plan.figure_obstacle}" if plan.figure_obstacle else "",
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.fields import DatasetStatistics, radial_spectrum
+from parampi.fields import DatasetStatistics
 from parampi.fields.atomic_files import replacing
 from parampi.verify.drawing import drawing
-from parampi.verify.scores import quarter_of, shorter_side
+from parampi.verify.scores import quarter_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,12 @@ SPECTRA: Box = (1.0, 0.7, 4.1, 2.45)
 RESIDUALS: Box = (6.5, 0.7, 4.1, 2.45)
 ARRANGED = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
 """Rows and columns by the number of panels."""
+SPECTRUM_LABELS = {
+    "fourier": ("Radial spectrum", "wavenumber (cycles per domain)", "a quarter of the grid"),
+    "spherical_harmonics": ("Spectrum on the sphere", "degree of spherical harmonics", "half of the degrees"),
+    "region": ("Radial spectrum", "wavenumber (lowest of the region = 1)", "half of the wavenumbers"),
+}
+"""Title, label of the axis and name of the highest shell that is compared, by the basis of the spectrum."""
 
 INK, ACCENT, FAINT = "#222222", "#c8553d", "#d9d9d9"
 STYLE: dict[Any, Any] = {
@@ -178,17 +184,22 @@ def edges(centres: Floats) -> tuple[float, float]:
 
 
 def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, channel: int, label: str) -> None:
-    """Draw the ensemble's mean spectrum and its members' band over the data's, up to the shorter side's Nyquist wavenumber."""
-    shown = slice(1, max(2, shorter_side(statistics) // 2) + 1)
+    """Draw the ensemble's mean spectrum and its members' band over the data's, up to the highest shell that the grid holds in
+    all directions."""
+    geometry = statistics.geometry
+    shown = slice(1, geometry.highest + 1)
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
-    spectra, last = radial_spectrum(members)[:, shown], quarter_of(statistics)
+    spectra, last = geometry.spectrum(members)[:, shown], quarter_of(statistics)
+    title, along, limit = SPECTRUM_LABELS.get(geometry.basis, SPECTRUM_LABELS["region"])
     low, high = np.quantile(spectra, (0.1, 0.9), axis=0)
     axis.fill_between(k, low, high, color=ACCENT, alpha=0.25, linewidth=0, label="80 % of members")
     axis.plot(k, data, color=INK, linewidth=2.5, label=label.lower())
     axis.plot(k, spectra.mean(0), color=ACCENT, linewidth=1.8, linestyle=(0, (4, 1.5)), label="ensemble mean")
-    axis.axvline(last, color="#888888", linewidth=1.2, linestyle=":", label=f"a quarter of the grid ({last})")
-    axis.set(xscale="log", yscale="log", xlabel="wavenumber (cycles per domain)", title="Radial spectrum", xlim=(k[0], k[-1]))
-    axis.set_ylabel(f"mean square per shell ({pretty(statistics.units[channel], squared=True)})")
+    axis.axvline(last, color="#888888", linewidth=1.2, linestyle=":", label=f"{limit} ({last})")
+    axis.set(xscale="log", yscale="log", xlabel=along, title=title, xlim=(k[0], k[-1]))
+    axis.set_ylabel(
+        f"mean square per {'degree' if geometry.spherical else 'shell'} ({pretty(statistics.units[channel], squared=True)})"
+    )
     axis.set_ylim(bottom=max(min(data.min(), spectra.min()), 1e-8 * data.max()) / 2)
     ticks = [2**i for i in range(16) if 2**i <= k[-1]]
     axis.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -21,23 +21,20 @@ EMPTY = 1e-12
 
 
 def kurtosis(fields: Samples) -> Floats:
-    """Return E[x^4] / E[x^2]^2 (C,) of fields (N, C, H, W) about the mean over all samples and points; 3 if normal."""
+    """Return E[x^4] / E[x^2]^2 (C,) of fields (N, C, H, W) about the mean over all samples and points, which all count alike; 3
+    if normal."""
     return moments(fields).kurtosis
 
 
 def spectrum_ratio(fields: Samples, statistics: DatasetStatistics) -> Floats:
-    """Return the mean `radial_spectrum` of fields (N, C, H, W) over the data's, (C, K); NaN for shells the data has not."""
-    return ratio(moments(fields).spectrum, filled_shells(statistics))
+    """Return the mean spectrum of fields (N, C, H, W) over the data's, (C, K); NaN for shells the data has not."""
+    return ratio(moments(fields, geometry=statistics.geometry).spectrum, filled_shells(statistics))
 
 
 def quarter_of(statistics: DatasetStatistics) -> int:
-    """Return the highest shell compared: a quarter of the grid's points per side, which is half of what the grid can hold."""
-    return max(1, shorter_side(statistics) // 4)
-
-
-def shorter_side(statistics: DatasetStatistics) -> int:
-    """Return the points along the shorter side of the grid; along the only one of fields with one dimension."""
-    return min((points for points in statistics.grid if points > 1), default=1)
+    """Return the highest shell compared: half of the highest that the grid holds in all directions. In a plane this is a
+    quarter of its points per side."""
+    return statistics.geometry.highest // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +63,14 @@ class EnsembleScores:
     mean, standard_deviation, kurtosis   (C,) over all members and points
     spectrum, shells                     (C, K') mean square per shell of wavenumbers, and the shells (K',) 1 ... quarter
     members, samples                     fields in the ensemble, and in the data (0 if unknown)
+    geometry                             how means and spectra are taken, in words; "" for a plane
     """
 
     names: tuple[str, ...]
     units: tuple[str, ...]
     members: int
     samples: int
+    geometry: str
     mean: Score
     standard_deviation: Score
     kurtosis: Score
@@ -98,6 +97,7 @@ class EnsembleScores:
         members = f"{self.members} member{'s' * (self.members != 1)}"
         samples = f"{self.samples} sample{'s' * (self.samples != 1)}" if self.samples else "samples"
         lines = [f"{members} against {samples} of the data; +- is one standard error of {members}"]
+        lines += [f"the grid is {self.geometry}"] if self.geometry else []
         for c in range(len(self.names)):
             lines += ["", *self.channel(c)]
         return "\n".join(lines)
@@ -116,7 +116,7 @@ class EnsembleScores:
 
 
 def compare(ensemble: str | Path, statistics: str | Path, quarter: int | None = None) -> EnsembleScores:
-    """Score an ensemble file by a statistics file, shells 1 to `quarter` (by default a quarter of the grid's points per side).
+    """Score an ensemble file by a statistics file, shells 1 to `quarter` (by default half of those that the grid holds).
 
     Members that were not finished are left out. Raises DataError for files of different grids.
     """
@@ -139,17 +139,19 @@ def compare_fields(fields: Samples, statistics: DatasetStatistics, quarter: int 
     """Score fields (M, C, H, W) in physical units by the data's statistics, as `compare` does. Points that a mask takes from
     all members alike are left out."""
     last = quarter_of(statistics) if quarter is None else quarter
-    if not 1 <= last < len(statistics.wavenumber):
-        raise ConfigError(f"quarter = {last}; give the last shell to compare, from 1 to {len(statistics.wavenumber) - 1}")
+    most = int((statistics.wavenumber >= 0).sum()) - 1
+    if not 1 <= last <= most:
+        raise ConfigError(f"quarter = {last}; give the last shell to compare, from 1 to {most}")
     if tuple(fields.shape[1:]) != statistics.shape:
         raise DataError(f"members have shape {tuple(fields.shape[1:])}, the data of the statistics {statistics.shape}")
-    measured = moments(fields, missing="mean" if masked(fields) else "refuse")
+    measured = moments(fields, missing="mean" if masked(fields) else "refuse", geometry=statistics.geometry)
     shells = slice(1, last + 1)
     return EnsembleScores(
         names=statistics.names,
         units=statistics.units,
         members=fields.shape[0],
         samples=statistics.samples,
+        geometry=statistics.geometry.words(),
         **moment_scores(measured, statistics),
         spectrum=spectrum_score(measured, statistics, shells),
         shells=statistics.wavenumber[shells],

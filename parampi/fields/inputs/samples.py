@@ -177,8 +177,9 @@ class FileSamples:
         in_order = int(np.argmin(np.append(np.diff(stored) == 1, False))) + 1
         return (number, *outer, start, stop), along - start, in_order
 
-    def statistics(self, team: Team | None = None, missing: Missing = "refuse") -> DatasetStatistics:
-        """Return statistics of all samples, with names, units and coordinates of the first file. Raise DataError."""
+    def statistics(self, team: Team | None = None, missing: Missing = "refuse", plane: bool = False) -> DatasetStatistics:
+        """Return statistics of all samples, with names, units and coordinates of the first file; `plane`: also where these are
+        latitude and longitude. Raise DataError."""
         dataset, file, grid = self.dataset(0), self.files[0], self.grid
         variables = {row: dataset[part.variable] for part in file.parts for row in part.channels}
         attributes = [variables[row].attrs for row in range(len(self.names))]
@@ -193,6 +194,7 @@ class FileSamples:
             y_units=grid.y.units,
             team=team,
             missing=missing,
+            plane=plane,
             standard_names=[str(one.get("standard_name", "")) for one in attributes],
             axes=(grid.y.name, grid.x.name),
             level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},

@@ -104,6 +104,7 @@ def basis_name(config: "RunConfig") -> str | None:
             basis = SpectralPrior.from_file(statistics).basis
         except UserError:  # which is said when the solver reads the file
             return None
+    basis = basis.get("name") if isinstance(basis, dict) else basis
     return basis if isinstance(basis, str) else None
 
 

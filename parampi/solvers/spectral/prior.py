@@ -98,16 +98,23 @@ class SpectralPrior:
         return basis.spread(spectrum)
 
     @classmethod
-    def of_data(cls, described: "DatasetStatistics") -> "SpectralPrior":
-        """Return the prior of a data set's fields, normalised by its mean and standard deviation: a variance per radial
-        shell and channel of Fourier modes."""
-        basis = make_basis("fourier", described.shape)
+    def of_data(cls, described: "DatasetStatistics", **options: Any) -> "SpectralPrior":
+        """Return the prior of a data set's fields, normalised by its mean and standard deviation: a variance per shell and
+        channel of the modes of its spectrum. `options` are more of those of their basis.
+
+        Raises ConfigError for options whose shells are not those of the data's spectrum.
+        """
+        geometry = described.geometry
+        basis = make_basis(geometry.basis, described.shape, **{**geometry.options, **options})
+        require_shells(geometry.basis, {"channels": "own", "shells": "radial", **geometry.options}, options)
         power = torch.from_numpy(described.spectrum).to(F64).clone()
         power[:, 0] -= torch.from_numpy(described.mean) ** 2
         power /= torch.from_numpy(described.standard_deviation)[:, None] ** 2
+        power = lowered(power, basis.shells // len(power))
         freedom = basis.shell_sums(basis.noise).reshape(power.shape)
         height, width = described.grid
-        return cls(0.0, (power.clamp(min=0) * (height * width) / freedom).flatten(), shape=described.shape)
+        variances = torch.where(freedom > 0, power.clamp(min=0) * (height * width) / freedom, 0.0)
+        return cls(0.0, variances.flatten(), geometry.basis, {**geometry.options, **options}, shape=described.shape)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "SpectralPrior":
@@ -140,6 +147,25 @@ class SpectralPrior:
         spectrum = None if self.spectrum is None else self.spectrum.numpy()
         basis = json.dumps({"basis": self.basis, "options": listed(self.options), "shape": self.shape})
         write_spectrum(path, self.mean.numpy(), spectrum, basis)
+
+
+def require_shells(basis: str, usual: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for options of a basis that change which shells it has: the data's spectrum has one for each channel
+    and wavenumber."""
+    free = ("degree", "transform") if basis == "spherical_harmonics" else ()
+    changed = {name: value for name, value in options.items() if name not in free and usual.get(name) != value}
+    if changed:
+        raise ConfigError(
+            f"the statistics of the data have a variance for each channel and wavenumber, not for the shells of the basis "
+            f"{basis!r} with {changed}; leave that out, or give statistics of these shells: parampi.Statistics.from_samples"
+        )
+
+
+def lowered(power: Tensor, shells: int) -> Tensor:
+    """Return mean squares per channel and shell (C, K) for fewer shells: harmonics above the highest degree are of the rest."""
+    if shells == power.shape[1]:
+        return power
+    return torch.cat([power[:, : shells - 1], power[:, shells - 1 :].sum(1, keepdim=True)], dim=1)
 
 
 def require_shape(own: Sequence[int], shape: Sequence[int]) -> None:

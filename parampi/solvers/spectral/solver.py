@@ -1,6 +1,7 @@
 """The spectral solver: a linear model from the spectrum of the data, corrected by secants from sweep to sweep."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,8 +25,9 @@ from parampi.solvers.sweep import Iteration
 class Spectral(Solver):
     """Sweeps whose linear model of the denoiser is diagonal in a basis, `D = mean + L (x - mean)`, `L_f = c_f / (c_f + s^2)`.
 
-    basis       modes in which the fields are nearly uncorrelated: a name, for `parampi.basis.make_basis`, or a basis. None:
-                that of the statistics, else Fourier modes, or the points themselves where fields have no axes of space
+    basis       modes in which the fields are nearly uncorrelated: a name, for `parampi.basis.make_basis`, a mapping of `name`
+                and its options, or a basis. None: that of the statistics, else Fourier modes, or the points themselves where
+                fields have no axes of space
     statistics  `parampi.Statistics` of the normalised data, or the path of a file of them; None: variance sigma_data^2 for all
                 modes and no mean. `parampi run` takes those of `data.statistics`
     secants     learn the model anew after every sweep, for each shell of modes and point, from what the sweep has changed; no
@@ -52,6 +54,7 @@ class Spectral(Solver):
     def __post_init__(self) -> None:
         if not 1 <= self.safety < math.inf:
             raise ConfigError(f"Spectral's safety = {self.safety} is below 1 or not finite; give 1 or more")
+        basis_choice(self.basis)
         if self.statistics is not None and not isinstance(self.statistics, SpectralPrior | str | Path):
             raise ConfigError(f"Spectral's statistics are {type(self.statistics).__name__}; give parampi.Statistics or a path")
 
@@ -74,16 +77,17 @@ class Spectral(Solver):
                 return replace(self, statistics=prior).known(shape, sigma_data)
             except ConfigError as error:
                 raise ConfigError(f"{self.statistics}: {error}") from None
-        prior = self.statistics
+        prior, (basis, options) = self.statistics, basis_choice(self.basis)
         usual = "fourier" if 2 <= len(shape) <= 4 else "identity"
         if prior is None:
-            prior = SpectralPrior(basis=self.basis or usual)
-        elif self.basis is not None and (prior.spectrum is None or prior.spectrum.ndim == 0):
-            prior = replace(prior, basis=self.basis, options={})
-        elif self.basis is not None and not same(self.basis, prior.basis):
+            prior = SpectralPrior(basis=basis or usual, options=options)
+        elif basis is not None and (prior.spectrum is None or prior.spectrum.ndim == 0):
+            prior = replace(prior, basis=basis, options=options)
+        elif basis is not None and not (same(basis, prior.basis) and options.items() <= dict(prior.options).items()):
             raise ConfigError(
-                f"Spectral's basis = {named(self.basis)} is not the one of its statistics, {named(prior.basis)}; leave it out, "
-                f"or take statistics in that basis: SpectralPrior.from_samples(fields, basis={named(self.basis)})"
+                f"Spectral's basis = {named(basis)}{with_options(options)} is not the one of its statistics, "
+                f"{named(prior.basis)}{with_options(prior.options)}; leave it out, or take statistics in that basis: "
+                f"SpectralPrior.from_samples(fields, basis={named(basis)})"
             )
         return SpectralModel(*prior.known(shape, sigma_data), assumed=prior.spectrum is None)
 
@@ -134,3 +138,16 @@ def same(basis: str | Basis, other: str | Basis) -> bool:
 
 def named(basis: str | Basis) -> str:
     return repr(basis) if isinstance(basis, str) else type(basis).__name__
+
+
+def basis_choice(basis: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the name of a basis, or a basis, and options. Raises ConfigError for a mapping without a name."""
+    if not isinstance(basis, Mapping):
+        return basis, {}
+    if not isinstance(basis.get("name"), str):
+        raise ConfigError(f"Spectral's basis = {dict(basis)} has no name; give such as {{name: fourier, shells: axes}}")
+    return basis["name"], {str(key): value for key, value in basis.items() if key != "name"}
+
+
+def with_options(options: Mapping[str, Any]) -> str:
+    return f" with {dict(options)}" if options else ""
