@@ -2,6 +2,7 @@
 
 from parampi.fields.atomic_files import check_target, replacing
 from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
+from parampi.fields.forecasts import Channel, Forecasts, Truth, read_forecasts
 from parampi.fields.geometry import Geometry, geometry_of
 from parampi.fields.inputs.conditions import Conditions
 from parampi.fields.inputs.grids import GridMetadata
@@ -23,12 +24,14 @@ __all__ = [
     "STORES",
     "BaseStore",
     "Cases",
+    "Channel",
     "Conditions",
     "Content",
     "DatasetStatistics",
     "EnsembleAxes",
     "EnsembleSchema",
     "FileSamples",
+    "Forecasts",
     "Geometry",
     "GridMetadata",
     "Leads",
@@ -39,12 +42,14 @@ __all__ = [
     "Rollout",
     "Store",
     "StoreTarget",
+    "Truth",
     "check_target",
     "geometry_of",
     "lookup",
     "moments",
     "open_ensemble",
     "radial_spectrum",
+    "read_forecasts",
     "read_members",
     "read_spectrum",
     "register",
