@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.channel_scales import SigmaData, check_channels
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.diffusion.probe import probe as probe_denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
@@ -51,7 +52,7 @@ def sample(
     seed: int = 0,
     comm: "Comm | None" = None,
     *,
-    sigma_data: float | None = None,
+    sigma_data: SigmaData | None = None,
     time_ranks: int | None = None,
     mode: Mode = "fast",
     dtype: torch.dtype = torch.float64,
@@ -78,7 +79,7 @@ def sample(
     window         points swept together; None for all at once
     tol            relative L2 error of the final field against the serial sampler's, estimated per member in the report
     comm           an mpi4py communicator, every rank of which makes the same call; None is this process alone
-    sigma_data     standard deviation of the data; the denoiser's own, or 1
+    sigma_data     standard deviation of the data, or a list of one for each channel; the denoiser's own, or 1
     time_ranks     ranks that share one group of members; None gives members first: as few as leave no rank without work
     mode           "fast", or "bitwise": the same bits for any number of ranks and any batches of members
     dtype          of states and scan, torch.float64 or torch.float32; the network keeps its own
@@ -114,6 +115,7 @@ def sample(
         hooks = check_hooks(prepare, finish, condition is not None)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
+        check_channels(scale, shape)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None)
         plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)

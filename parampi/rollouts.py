@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.channel_scales import SigmaData, check_channels
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.engine import EngineOptions, RoundHook, Watch
 from parampi.engine.arguments import check, check_counts, check_kinds, is_whole, member_numbers, real
@@ -49,7 +50,7 @@ def rollout(
     prepare: PrepareFunction | None = None,
     finish: FinishFunction | None = None,
     history: int = 1,
-    sigma_data: float | None = None,
+    sigma_data: SigmaData | None = None,
     time_ranks: int | None = None,
     mode: Mode = "fast",
     dtype: torch.dtype = torch.float64,
@@ -98,6 +99,7 @@ def rollout(
         numbers = member_numbers(members_of(start) if members is None else members)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
+        check_channels(scale, shape)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None, flight)
         states = StartStates(start, numbers, history)

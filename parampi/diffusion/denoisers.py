@@ -6,7 +6,6 @@ runs in its own dtype; D is put together in x's dtype. Where sigma is 0, D is x 
 Variance-preserving (VP) networks see `y = alpha x = alpha x0 + alpha sigma n` with `alpha = 1/sqrt(1 + sigma^2)`.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from parampi.diffusion import clocks
+from parampi.diffusion.channel_scales import SigmaData, along, as_scale
 from parampi.diffusion.sigmas import VPTimes
 from parampi.errors import ConfigError
 
@@ -43,17 +43,13 @@ class _Wrapper(nn.Module, ABC):
     any_dtype = True
     """Takes x of any dtype, whatever the network's own."""
 
-    def __init__(self, network: Network, network_dtype: torch.dtype | None, sigma_data: float):
+    def __init__(self, network: Network, network_dtype: torch.dtype | None, sigma_data: SigmaData):
         super().__init__()
         if not callable(network):
             raise ConfigError(f"a network must be callable as network(x, time); got {type(network).__name__}")
         self.network: Any = network
-        if not 0 < sigma_data < math.inf:
-            raise ConfigError(
-                f"sigma_data = {sigma_data} must be positive and finite: the standard deviation of the training data"
-            )
         self.network_dtype = network_dtype
-        self.sigma_data = float(sigma_data)
+        self.sigma_data = as_scale(sigma_data)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return D(x, sigma), or D(x, sigma, condition): x (B, *shape), sigma (B,), condition (B, ...)."""
@@ -97,13 +93,14 @@ class EDMDenoiser(_Wrapper):
     """EDM preconditioning: `D = c_skip x + c_out F(c_in x, time)`, where the time is log(sigma)/4 if it is not another.
 
     `c_skip = s^2/(sigma^2 + s^2)`, `c_out = sigma s/sqrt(sigma^2 + s^2)`, `c_in = 1/sqrt(sigma^2 + s^2)` with s = `sigma_data`.
-    Karras, Aittala, Aila and Laine 2022 (arXiv 2206.00364), table 1. `sigma_data` must be the value used in training.
+    Karras, Aittala, Aila and Laine 2022 (arXiv 2206.00364), table 1. `sigma_data` must be the value used in training; it
+    may be one for each channel.
     """
 
     def __init__(
         self,
         network: Network,
-        sigma_data: float = 0.5,
+        sigma_data: SigmaData = 0.5,
         network_dtype: torch.dtype | None = None,
         time: Callable[[Tensor], Tensor] | None = None,
     ):
@@ -112,11 +109,13 @@ class EDMDenoiser(_Wrapper):
         self.time = time
 
     def _inputs(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        return x / (level**2 + self.sigma_data**2).sqrt(), level.log() / 4 if self.time is None else self.time(level.flatten())
+        scale = (level**2 + along(self.sigma_data, x) ** 2).sqrt()
+        return x / scale, level.log() / 4 if self.time is None else self.time(level.flatten())
 
     def _denoised(self, x: Tensor, level: Tensor, output: Tensor) -> Tensor:
-        scale = (level**2 + self.sigma_data**2).sqrt()
-        return (self.sigma_data / scale) ** 2 * x + level * self.sigma_data / scale * output
+        spread = along(self.sigma_data, x)
+        scale = (level**2 + spread**2).sqrt()
+        return (spread / scale) ** 2 * x + level * spread / scale * output
 
 
 class _TimeConditioned(_Wrapper):
@@ -129,7 +128,7 @@ class _TimeConditioned(_Wrapper):
         *,
         scaled_input: bool = True,
         network_dtype: torch.dtype | None = None,
-        sigma_data: float = 1.0,
+        sigma_data: SigmaData = 1.0,
     ):
         """network(inputs, t): (B, *shape) and (B,) to (B, *shape).
 
@@ -194,7 +193,7 @@ class PreconditionedDenoiser(_TimeConditioned):
         time: Callable[[Tensor], Tensor] | None = None,
         *,
         network_dtype: torch.dtype | None = None,
-        sigma_data: float = 1.0,
+        sigma_data: SigmaData = 1.0,
     ):
         """network(x, sigma): (B, *shape) and (B,) to (B, *shape)."""
         own = clocks.sigma() if time is None else time
@@ -219,7 +218,7 @@ class FlowDenoiser(_TimeConditioned):
         *,
         data_at: int = 0,
         network_dtype: torch.dtype | None = None,
-        sigma_data: float = 1.0,
+        sigma_data: SigmaData = 1.0,
     ):
         """network(x_t, t): (B, *shape) and (B,) to (B, *shape). time: what the network is told of a noise level, t if None."""
         if data_at not in (0, 1):
@@ -250,9 +249,11 @@ def placement(denoiser: object) -> tuple[torch.device, torch.dtype | None]:
     return place, dtype if isinstance(dtype, torch.dtype) else None
 
 
-def scale_of(denoiser: object, sigma_data: float | None) -> float:
-    """Return the standard deviation of the data: the one given, the denoiser's own, or 1."""
-    return float(sigma_data or getattr(denoiser, "sigma_data", None) or 1.0)
+def scale_of(denoiser: object, sigma_data: SigmaData | None) -> float:
+    """Return the standard deviation of the data: the one given, the denoiser's own, or 1; of several channels as one number
+    that knows them. Raises ConfigError unless it is positive and finite."""
+    own = getattr(denoiser, "sigma_data", None) if sigma_data is None else sigma_data
+    return 1.0 if own is None else as_scale(own)
 
 
 def _alpha(level: Tensor) -> Tensor:

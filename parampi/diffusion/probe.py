@@ -14,6 +14,7 @@ from torch import Tensor
 
 from parampi.diffusion.asking import SWITCH, Asking
 from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.channel_scales import SigmaData, along
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.errors import ConfigError, UserError
 
@@ -42,7 +43,7 @@ def check_denoiser(
     shape: Sequence[int],
     sigmas: Tensor | Sequence[float],
     *,
-    sigma_data: float | None = None,
+    sigma_data: SigmaData | None = None,
     dtype: torch.dtype = torch.float64,
     network_batch: int | None = None,
     mode: Literal["fast", "bitwise"] = "fast",
@@ -105,7 +106,7 @@ def probe(
     asking = Asking(network, condition)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(3, *shape, generator=generator, dtype=torch.float64).to(network.device, dtype)
-    starts = noise[:2] * math.hypot(sigmas[0], sigma_data)
+    starts = noise[:2] * (sigmas[0] ** 2 + along(sigma_data, noise) ** 2) ** 0.5
     states, denoised = descend(asking, starts[:1], sigmas, noise, example)
     if example is None and sigmas[0] > sigma_data:
         check_walk(asking, states[2], denoised[2], sigmas, noise)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.diffusion.channel_scales import SigmaData, as_scale
 from parampi.engine.delivery import MemberSink
 from parampi.errors import ConfigError
 from parampi.parallel import MODES
@@ -82,7 +83,14 @@ def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> N
 
 
 def check(
-    tol: float, mode: str, seed: int, shape: Sequence[int], *, batch: int | None, sigma_data: float | None, dtype: torch.dtype
+    tol: float,
+    mode: str,
+    seed: int,
+    shape: Sequence[int],
+    *,
+    batch: int | None,
+    sigma_data: SigmaData | None,
+    dtype: torch.dtype,
 ) -> None:
     """Raise ConfigError for an argument of `sample` that makes no sense."""
     check_counts(batch=batch)
@@ -98,8 +106,8 @@ def check(
         raise ConfigError(f"shape = {shape!r}; give the shape of one member's field, such as (channels, y, x)")
     if batch is not None and batch < 1:
         raise ConfigError(f"batch = {batch}; sweep at least one member at a time, or leave it out")
-    if sigma_data is not None and not is_positive(sigma_data):
-        raise ConfigError(f"sigma_data = {sigma_data!r}; the standard deviation of the data must be positive and finite")
+    if sigma_data is not None:
+        as_scale(sigma_data)
     if dtype not in DTYPES:
         raise ConfigError(f"dtype = {dtype!r} is not one of {', '.join(map(str, DTYPES))}; the network keeps its own")
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.channel_scales import ChannelScales, along
 from parampi.diffusion.noise import lead_seed, normal
 from parampi.engine.lead_times import LeadTimes
 from parampi.samplers import Equations, StepMap
@@ -61,8 +62,10 @@ class SamplingProblem:
 
     def starts(self, leads: Tensor, columns: Tensor) -> Tensor:
         """Return x (k, *shape) at the first points of lead times, for k pairs of a lead time and a column, both (k,)."""
-        scale = math.sqrt(self.equations.start_level**2 + self.sigma_data**2)
-        return scale * self.normals(leads, torch.zeros_like(leads), columns)
+        normals = self.normals(leads, torch.zeros_like(leads), columns)
+        if isinstance(self.sigma_data, ChannelScales):
+            return (self.equations.start_level**2 + along(self.sigma_data, normals) ** 2) ** 0.5 * normals
+        return math.sqrt(self.equations.start_level**2 + self.sigma_data**2) * normals
 
     def noise(self, steps: Tensor, columns: Tensor) -> Tensor:
         """Return xi (k, *shape) for k pairs of a step and a column, both (k,); the noise of step i belongs to point i + 1."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import parampi
+from parampi.diffusion.channel_scales import as_scale, check_channels
 from parampi.diffusion.denoisers import Denoiser
 from parampi.engine import EngineOptions
 from parampi.engine.arguments import member_numbers
@@ -84,7 +85,7 @@ class SamplingOptions(TypedDict):
     solver: Solver
     window: int | None
     tol: float
-    sigma_data: float
+    sigma_data: float | list[float]
     mode: Mode
     dtype: torch.dtype
     network_batch: int | None
@@ -119,6 +120,7 @@ def engine_options(config: RunConfig) -> EngineOptions:
 
 def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     """Read what a configuration names. All ranks of `comm` make the same call; a mistake is a UserError on all of them."""
+    blamed_channels(config)
     sigmas, sampler, solver = build(config, "sigmas"), build(config, "sampler"), build(config, "solver")
     members = member_numbers(config.sampling.members)
     equations = equations_of(sampler, sigmas)
@@ -151,6 +153,14 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
         members=members,
         leads=leads,
     )
+
+
+def blamed_channels(config: RunConfig) -> None:
+    """Raise ConfigError unless there is a standard deviation for each channel, or one for all."""
+    try:
+        check_channels(as_scale(config.model.sigma_data), config.model.shape)
+    except ConfigError as error:
+        raise ConfigError(f"model.{error}") from None
 
 
 def read_card(config: RunConfig) -> Card:
@@ -236,7 +246,7 @@ def numbered(members: list[int], cases: list[int]) -> list[int]:
 def checked_solver(config: RunConfig, solver: Solver) -> Solver:
     """Return the solver. Raises ConfigError where its basis or its files do not fit fields of this shape."""
     try:
-        check_bound(solver, tuple(config.model.shape), config.model.sigma_data)
+        check_bound(solver, tuple(config.model.shape), as_scale(config.model.sigma_data))
     except ConfigError as error:
         raise ConfigError(f"sampling.solver: {error}") from error
     return solver

@@ -1,10 +1,12 @@
 """The clock of a run's network, and whether prediction, clock, noise levels and sampler fit together."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from parampi.diffusion.channel_scales import as_scale, each
 from parampi.diffusion.clocks import CLOCKS, FAMILY, Clock
 from parampi.diffusion.sigmas import VPTimes
 from parampi.errors import ConfigError
@@ -135,7 +137,8 @@ def check_stability(config: RunConfig, equations: Equations) -> str:
     """Return a note about a sampler that is too coarse on its noise levels, or "". Raises ConfigError where it diverges."""
     if not equations.causal:
         return ""
-    spread = drawn_spread(equations, config.model.sigma_data)
+    spreads = [drawn_spread(equations, scale) for scale in each(as_scale(config.model.sigma_data))]
+    spread = max(spreads, key=lambda one: abs(math.log(max(one, 1e-300))))
     sampler, schedule = config.sampling.sampler.name, config.sampling.sigmas.schedule
     told = f"sampling.sampler.name = {sampler} on {equations.steps} points of sampling.sigmas.schedule = {schedule}"
     draws = f"draws Gaussian data with {spread:.3g} times their standard deviation"

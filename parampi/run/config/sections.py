@@ -28,6 +28,10 @@ def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
 
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A standard deviation of the data."""
+
+
 class Hook(Strict):
     """A function of a user's, or with `arguments` the class or function that makes it of them."""
 
@@ -58,7 +62,7 @@ class Model(Strict):
     predicts: Literal["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
     clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
     scaled_input: bool = True
-    sigma_data: float = Field(1.0, gt=0, allow_inf_nan=False)
+    sigma_data: Scale | Annotated[list[Scale], Field(min_length=1)] = 1.0
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
     plugins: list[PathName] = []
     prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None

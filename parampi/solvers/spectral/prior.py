@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from parampi.basis import Basis, make_basis, mode_variance, variance
+from parampi.diffusion.channel_scales import ChannelScales, check_channels
 from parampi.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class SpectralPrior:
 
     def spread(self, basis: Basis, sigma_data: float) -> Tensor:
         """Return the variances (M,) of all modes."""
+        if self.spectrum is None and isinstance(sigma_data, ChannelScales):
+            return variances_of_channels(basis, sigma_data)
         spectrum = torch.tensor(sigma_data**2, dtype=F64) if self.spectrum is None else self.spectrum
         if spectrum.ndim == 0:
             return spectrum.expand(basis.modes).clone()
@@ -189,3 +192,18 @@ def chosen(basis: str | Basis, shape: Sequence[int], options: Mapping[str, Any])
 def listed(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as JSON has them."""
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
+
+
+def variances_of_channels(basis: Basis, scales: ChannelScales) -> Tensor:
+    """Return the variances (M,) of the modes of white noise whose channels have these standard deviations: that of a mode's
+    channel, and of a mode that several channels have a part in, the mean of its shell by their parts."""
+    check_channels(scales, basis.shape)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(basis.shape, generator=generator, dtype=F64)
+    count = len(scales.channels)
+    squares = basis.forward(torch.eye(count, dtype=F64).view(count, count, *(1 for _ in basis.shape[1:])) * noise) ** 2
+    total = squares.sum(0)
+    variance = torch.tensor(scales.channels, dtype=F64) ** 2
+    alone = bool((squares.amax(0) > (1 - 1e-9) * total).all())
+    parts = squares / total if alone else basis.spread(basis.shell_sums(squares) / basis.shell_sums(total))
+    return torch.where(total > 0, torch.tensordot(variance, parts.nan_to_num(), dims=1), float(scales) ** 2)
