@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parampi import basis, diffusion, errors, fields, parallel, registry, report, samplers, solvers, verify
-    from parampi.diffusion import clocks, denoisers, exact, guidance, noise, posterior, sigmas
+    from parampi.diffusion import clocks, exact, guidance, noise, posterior, sigmas
+    from parampi.diffusion import public_denoisers as denoisers
     from parampi.diffusion.probe import check_denoiser
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
@@ -53,7 +54,7 @@ PUBLIC = {
     "OutputError": "errors:OutputError",
     "UserError": "errors:UserError",
     "clocks": "diffusion.clocks",
-    "denoisers": "diffusion.denoisers",
+    "denoisers": "diffusion.public_denoisers",
     "exact": "diffusion.exact",
     "guidance": "diffusion.guidance",
     "noise": "diffusion.noise",

@@ -1,2 +1,2 @@
-# For type checkers; at run time `parampi.denoisers` is `parampi.diffusion.denoisers` itself.
-from parampi.diffusion.denoisers import *
+# For type checkers; at run time `parampi.denoisers` is `parampi.diffusion.public_denoisers` itself.
+from parampi.diffusion.public_denoisers import *

@@ -1,7 +1,7 @@
 """Drawing an ensemble: members over groups of ranks, batches of members within a group, results to rank 0 as they come."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hoo
 from parampi.engine.cases import CaseFunction, ConditionFunction
 from parampi.engine.delivery import Failure, MemberSink
 from parampi.engine.lead_times import LeadTimes
+from parampi.engine.outside_noise import NoiseFunction, OutsideNoise, StartStates
 from parampi.errors import InterruptionError, NonFiniteError
 from parampi.parallel import Layout, Mode, as_group
 from parampi.parallel.agree import on_all
@@ -64,6 +65,8 @@ def sample(
     safeguard: RoundHook | None = None,
     condition: ConditionFunction | Tensor | None = None,
     case_of: CaseFunction | None = None,
+    start: StartStates | Tensor | None = None,
+    noise: NoiseFunction | None = None,
     prepare: PrepareFunction | None = None,
     finish: FinishFunction | None = None,
     probe: bool = True,
@@ -93,6 +96,10 @@ def sample(
                    all. Then `denoiser` is D(x, sigma, condition)
     case_of        the case that a member is of, by its number: members of a case have one condition. Every member is a case of
                    its own by default; where `condition` is a tensor all are one case
+    start          states (m, *shape) at the first point in EDM coordinates, x0 + sigma n, or a function that returns those of
+                   members by their numbers; drawn from `seed` by default
+    noise          `noise(member, point)` -> (*shape): standard normals from outside, to compare with another sampler; point 0
+                   is the start, i + 1 the noise of step i
     prepare        `prepare(condition)`, called once per case on one of the ranks: what the network reads in the place of the
                    condition (1, ...). Of a tuple it reads the first
     finish         `finish(field, prepared)` of a drawn field (1, *shape) and of what `prepare` returned (the condition where
@@ -116,7 +123,9 @@ def sample(
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         check_channels(scale, shape)
+        outside = OutsideNoise.of(start, noise, member_numbers(members))
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
+        problem = replace(problem, outside=outside)
         options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None)
         plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)
         drawing = BatchDrawing(

@@ -75,11 +75,23 @@ def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> N
     if isinstance(denoiser, type) or not callable(denoiser):
         shown = f"{denoiser.__name__} is a class" if isinstance(denoiser, type) else f"{denoiser!r} cannot be called"
         raise ConfigError(f"denoiser = {shown}; give a function D(x, sigma), such as a wrapper of parampi.denoisers")
+    check_right_hand_side(denoiser)
     if solver is not None:
         check_solver_type(solver)
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise ConfigError(f"{name} = {function!r} cannot be called; give a function, or leave it out")
+
+
+def check_right_hand_side(denoiser: Any) -> None:
+    """Raise ConfigError for what physicsnemo calls a denoiser, by its origin."""
+    module, name = (str(getattr(denoiser, key, "")) for key in ("__module__", "__qualname__"))
+    if module.partition(".")[0] == "physicsnemo" and ".get_denoiser." in name:
+        raise ConfigError(
+            f"denoiser = {name} of {module} is the right-hand side of an equation, which physicsnemo calls a denoiser; give "
+            "the predictor that get_denoiser was given: parampi.denoisers.PreconditionedDenoiser(model) for one of x0, "
+            "ScoreDenoiser(model, ...) for a score"
+        )
 
 
 def check(

@@ -10,6 +10,7 @@ from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
 from parampi.diffusion.channel_scales import ChannelScales, along
 from parampi.diffusion.noise import lead_seed, normal
 from parampi.engine.lead_times import LeadTimes
+from parampi.engine.outside_noise import OutsideNoise
 from parampi.samplers import Equations, StepMap
 
 
@@ -42,6 +43,7 @@ class SamplingProblem:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     conditions: Tensor | None = None
     leads: LeadTimes | None = None
+    outside: OutsideNoise = field(default_factory=OutsideNoise)
 
     @property
     def step_map(self) -> StepMap:
@@ -62,6 +64,8 @@ class SamplingProblem:
 
     def starts(self, leads: Tensor, columns: Tensor) -> Tensor:
         """Return x (k, *shape) at the first points of lead times, for k pairs of a lead time and a column, both (k,)."""
+        if self.outside.start is not None:
+            return self.outside.starts(self.members[columns], self.shape).to(self.device, self.dtype)
         normals = self.normals(leads, torch.zeros_like(leads), columns)
         if isinstance(self.sigma_data, ChannelScales):
             return (self.equations.start_level**2 + along(self.sigma_data, normals) ** 2) ** 0.5 * normals
@@ -74,6 +78,9 @@ class SamplingProblem:
 
     def normals(self, leads: Tensor, points: Tensor, columns: Tensor) -> Tensor:
         """Return the standard normals (k, *shape) of k lead times, points of theirs, and columns, all (k,)."""
+        if self.outside.noise is not None:
+            made = self.outside.normals(self.members[columns], points, self.shape)
+            return made.to(self.device, self.dtype)
         fields = torch.empty((len(leads), *self.shape), dtype=self.dtype, device=self.device)
         for lead in sorted(set(leads.tolist())):
             at = (leads == lead).nonzero()[:, 0]

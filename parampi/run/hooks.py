@@ -16,7 +16,7 @@ from parampi.errors import ConfigError, UserError
 from parampi.fields import DatasetStatistics
 from parampi.parallel.agree import on_all, on_root
 from parampi.run.condition_source import ConditionSource
-from parampi.run.config.sections import Hook
+from parampi.run.config.model_parts import Hook
 from parampi.run.inputs import Inputs
 from parampi.run.plugins import imported
 from parampi.run.user_files import import_file, import_module, loaded_file

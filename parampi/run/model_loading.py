@@ -31,6 +31,7 @@ from parampi.run.inputs import Inputs, sampling_options
 from parampi.run.model_clock import TRAINED, clock_of
 from parampi.run.plugins import imported
 from parampi.run.user_files import import_file, import_module
+from parampi.run.wrapping import wrapped
 
 WRAPPERS: dict[str, Any] = {
     "edm": EDMDenoiser,
@@ -158,7 +159,7 @@ def build_denoiser(network: nn.Module, config: RunConfig, sigmas: Tensor, device
         options["data_at"] = getattr(model.clock, "data_at", 0)
     clock = clock_of(config, sigmas)
     denoiser: Denoiser = WRAPPERS[model.predicts](network, sigma_data=model.sigma_data, time=clock, **options).to(device)
-    return denoiser
+    return wrapped(denoiser, model)
 
 
 def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:

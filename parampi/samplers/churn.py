@@ -16,6 +16,8 @@ class Churn:
         that_i = t_i + gamma_i t_i,   gamma_i = min(s_churn / N, sqrt(2) - 1) where s_tmin <= t_i <= s_tmax, else 0,
         xhat_i = x_i + s_noise sqrt(that_i^2 - t_i^2) xi.
 
+    Without `capped`, gamma_i = s_churn / N however large, as physicsnemo's `stochastic_sampler` has it.
+
     The noise is that of the step that makes xhat_i, so that x_i is no point and churn costs no evaluation.
     """
 
@@ -23,6 +25,7 @@ class Churn:
     s_tmin: float = 0.0
     s_tmax: float = math.inf
     s_noise: float = 1.0
+    capped: bool = True
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.s_churn) and math.isfinite(self.s_noise) and math.isfinite(self.s_tmin)
@@ -41,7 +44,8 @@ class Churn:
 
     def gamma(self, levels: Tensor) -> Tensor:
         """Return gamma (N + 1,), 0 at the last level."""
-        most = min(self.s_churn / (len(levels) - 1), math.sqrt(2) - 1)
+        most = self.s_churn / (len(levels) - 1)
+        most = min(most, math.sqrt(2) - 1) if self.capped else most
         inside = (levels >= self.s_tmin) & (levels <= self.s_tmax)
         inside[-1] = False
         return most * inside.to(levels)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from parampi.engine.arguments import MAX_MEMBERS, member_numbers
 from parampi.errors import ConfigError
@@ -14,13 +14,8 @@ from parampi.fields.atomic_files import PARTIAL
 from parampi.fields.stores.parts import parts_folder
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
+from parampi.run.config.model_parts import Hook, Patches, Scale, Strict, Threshold, as_hook
 from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
-
-
-class Strict(BaseModel):
-    """A section: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
 def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -28,31 +23,15 @@ def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
 
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A standard deviation of the data."""
-
-
-class Hook(Strict):
-    """A function of a user's, or with `arguments` the class or function that makes it of them."""
-
-    function: PathName
-    arguments: dict[str, Any] | None = None
-
-
-def as_hook(value: Any) -> Any:
-    """Return the section that a reference alone stands for."""
-    return {"function": value} if isinstance(value, str) else value
-
-
 class Model(Strict):
     """The network and what it predicts. `clock`: what the network is told of noise levels, None for the training times of
     `sampling.sigmas`, EDM's log(sigma) / 4, or sigma. `scaled_input`: whether networks with training times see alpha x or x.
     `plugins`: files (`my_module.py`) and modules that register samplers, solvers, schedules, clocks, bases or stores, which
     other keys may then name. `prepare`: a function that is called once per case, and makes of its condition what the network
-    reads; `finish`: one that makes the field that is kept, of the drawn one and of what `prepare` returned. `probe`: whether
-    the network is first called for a few fields, to see whether it denoises. `network` None: `weights` hold the network too;
-    `weights` None: the network brings its own. `key` and `strip_prefix`: where the tensors are in a checkpoint, and what their
-    names begin with."""
+    reads; `finish`: one that makes the field that is kept, of the drawn one and of what `prepare` returned. `clip` and
+    `threshold`: denoised fields are cut off, at a number or a quantile. `probe`: whether the network is first called for a few
+    fields, to see whether it denoises. `network` None: `weights` hold the network too; `weights` None: the network brings its
+    own. `key` and `strip_prefix`: where the tensors are in a checkpoint, and what their names begin with."""
 
     network: PathName | None = None
     arguments: dict[str, Any] = {}
@@ -67,16 +46,15 @@ class Model(Strict):
     plugins: list[PathName] = []
     prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None
     finish: Annotated[Hook | None, BeforeValidator(as_hook)] = None
+    patches: Patches | None = None
+    clip: float | None = Field(None, gt=0, allow_inf_nan=False)
+    threshold: Threshold | None = None
     probe: bool = True
 
     @model_validator(mode="after")
-    def has_a_network(self) -> "Model":
-        if self.network is None and self.weights is None:
-            raise ValueError("give network, the class of the network, or weights, a file that holds the whole network, or both")
-        if self.network is None and self.arguments:
-            raise ValueError("arguments are of the class that network names; give network too")
-        if self.weights is None and (self.key or self.strip_prefix):
-            raise ValueError("key and strip_prefix are of a file of weights; give weights too")
+    def cut_off_once(self) -> "Model":
+        if self.clip is not None and self.threshold is not None:
+            raise ValueError("clip and threshold both cut fields off; give one of them")
         return self
 
 

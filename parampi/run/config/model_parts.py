@@ -1,0 +1,47 @@
+"""Parts of the section `model`: hooks, patches and what cuts fields off."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from parampi.run.config.path_names import PathName
+
+
+class Strict(BaseModel):
+    """A section: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
+
+
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A standard deviation of the data."""
+
+
+class Hook(Strict):
+    """A function of a user's, or with `arguments` the class or function that makes it of them."""
+
+    function: PathName
+    arguments: dict[str, Any] | None = None
+
+
+def as_hook(value: Any) -> Any:
+    """Return the section that a reference alone stands for."""
+    return {"function": value} if isinstance(value, str) else value
+
+
+class Threshold(Strict):
+    """Dynamic thresholding: fields are cut off at a quantile of their sizes, `largest` at most, and divided by it."""
+
+    quantile: float = Field(0.995, gt=0, le=1)
+    largest: float = Field(1.0, ge=1, allow_inf_nan=False)
+
+
+class Patches(Strict):
+    """Patches of fields that the network sees in the place of whole ones, averaged where they overlap. `positions`: whether it
+    is given the indices of their points, as two channels after those of the condition; `batch`: most patches in one call."""
+
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=2)
+    overlap: int = Field(0, ge=0)
+    boundary: int = Field(0, ge=0)
+    positions: Literal["index"] | None = None
+    batch: int | None = Field(None, ge=1)
