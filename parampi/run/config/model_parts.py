@@ -6,19 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parampi.run.config.path_names import PathName
 
-
-class Strict(BaseModel):
-    """A section: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
-
-
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
+"""Of all sections: unknown keys and wrong types are refused."""
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A standard deviation of the data."""
 
 
-class Hook(Strict):
+class Hook(BaseModel):
     """A function of a user's, or with `arguments` the class or function that makes it of them."""
+
+    model_config = STRICT
 
     function: PathName
     arguments: dict[str, Any] | None = None
@@ -29,16 +26,20 @@ def as_hook(value: Any) -> Any:
     return {"function": value} if isinstance(value, str) else value
 
 
-class Threshold(Strict):
+class Threshold(BaseModel):
     """Dynamic thresholding: fields are cut off at a quantile of their sizes, `largest` at most, and divided by it."""
+
+    model_config = STRICT
 
     quantile: float = Field(0.995, gt=0, le=1)
     largest: float = Field(1.0, ge=1, allow_inf_nan=False)
 
 
-class Patches(Strict):
+class Patches(BaseModel):
     """Patches of fields that the network sees in the place of whole ones, averaged where they overlap. `positions`: whether it
     is given the indices of their points, as two channels after those of the condition; `batch`: most patches in one call."""
+
+    model_config = STRICT
 
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=2)
     overlap: int = Field(0, ge=0)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, model_validator
 
 from parampi.engine.arguments import MAX_MEMBERS, member_numbers
 from parampi.errors import ConfigError
@@ -14,8 +14,14 @@ from parampi.fields.atomic_files import PARTIAL
 from parampi.fields.stores.parts import parts_folder
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
-from parampi.run.config.model_parts import Hook, Patches, Scale, Strict, Threshold, as_hook
+from parampi.run.config.model_parts import STRICT, Hook, Patches, Scale, Threshold, as_hook
 from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
+
+
+class Strict(BaseModel):
+    """A section: unknown keys and wrong types are refused."""
+
+    model_config = STRICT
 
 
 def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
