@@ -61,7 +61,7 @@ def test_the_start_is_that_of_each_channel():
     for c, s in enumerate(SCALES):
         # normal data of this spread: the product of the steps' slopes
         slopes = [b / a + (1 - b / a) * s**2 / (s**2 + a**2) for a, b in itertools.pairwise(GRID.tolist())]
-        end = start[c] * (80.0**2 + s**2) ** 0.5 * torch.tensor(slopes).prod()
+        end = start[c] * (80.0**2 + s**2) ** 0.5 * torch.tensor(slopes, dtype=F64).prod()
         torch.testing.assert_close(drawn.fields[0, c], end, rtol=1e-9, atol=0)
 
 
