@@ -53,9 +53,7 @@ class Card:
             )
         return [list(names).index(name) for name in self.condition]
 
-    def agree(
-        self, predicts: str, sigma_data: float | list[float], source: str = "the card in the network's weights"
-    ) -> None:
+    def agree(self, predicts: str, sigma_data: float | list[float], source: str = "the card in the network's weights") -> None:
         """Raise ConfigError where a configuration says otherwise."""
         for name, value, configured in (("predicts", self.predicts, predicts), ("sigma_data", self.sigma_data, sigma_data)):
             if value is not None and value != configured:
