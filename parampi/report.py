@@ -39,6 +39,65 @@ class Residuals:
     changes: list[float]
 
 
+@dataclass(frozen=True)
+class Timing:
+    """When and where an ensemble was drawn, and what the serial sampler would have taken for it.
+
+    began, ended  of the whole run, as ISO 8601
+    hosts         name of each rank's host
+    seconds       of the slowest rank, for drawing and writing
+    call          of one network call for one field, median; None where it was not timed
+    serial        seconds of the serial sampler on one rank, for all members in a row; None where nothing tells
+    alone         the same on all ranks, each with members of its own
+    measured      whether the serial sampler was run, rather than calls of the network multiplied
+    sweeps        whether the run was parallel in time
+    remedy        overrides that make it serial
+    """
+
+    began: str
+    ended: str
+    hosts: list[str]
+    seconds: float
+    call: float | None = None
+    serial: float | None = None
+    alone: float | None = None
+    measured: bool = False
+    sweeps: bool = True
+    remedy: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as fast as the serial sampler on one rank."""
+        return self.serial / self.seconds if self.serial and self.seconds else None
+
+    @property
+    def paid(self) -> bool | None:
+        """Whether the run took less time than members alone would have on the same ranks; None where nothing tells."""
+        return self.seconds <= self.alone if self.sweeps and self.alone is not None else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio, "paid": self.paid}
+
+    def line(self) -> str:
+        """Return one line: seconds, those of the serial sampler, and where sweeping did not pay what would."""
+        ranks = count(len(self.hosts), "rank")
+        if self.serial is None or self.ratio is None:
+            return f"{in_seconds(self.seconds)} on {ranks}"
+        took = "took" if self.measured else "would take about"
+        line = (
+            f"{in_seconds(self.seconds)} on {ranks}; the serial sampler {took} {in_seconds(self.serial)} on one rank: "
+            f"{self.ratio:.2f} times as fast"
+        )
+        if self.paid is False and self.alone is not None:
+            instead = f": {self.remedy}" if self.remedy else ""
+            line += f". Sweeping did not pay: members alone would take about {in_seconds(self.alone)} on these ranks{instead}"
+        return line
+
+
+def in_seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
+
+
 @dataclass
 class Report:
     """Costs of an ensemble; complete on rank 0.
@@ -51,6 +110,7 @@ class Report:
     seconds             per rank: {"network", "communication", "output", "total"}
     probe_evaluations   calls for single fields by which each rank's denoiser was checked before; not among the evaluations
     residuals           per member: what each of its rounds showed (members of rank 0's group)
+    timing              of `parampi run`: when and where, and what the serial sampler would have taken
     """
 
     steps: int
@@ -65,6 +125,7 @@ class Report:
     members: list[MemberReport] = field(default_factory=list)
     residuals: dict[int, list[Residuals]] = field(default_factory=dict)
     seconds: list[dict[str, float]] = field(default_factory=list)
+    timing: Timing | None = None
 
     @property
     def speedup(self) -> float:
@@ -77,7 +138,8 @@ class Report:
         return self.evaluations / self.serial_evaluations if self.serial_evaluations else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "speedup": self.speedup, "redundancy": self.redundancy}
+        timing = self.timing.as_dict() if self.timing else None
+        return {**asdict(self), "timing": timing, "speedup": self.speedup, "redundancy": self.redundancy}
 
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)

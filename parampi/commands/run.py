@@ -18,8 +18,16 @@ from parampi.run.stop_request import StopRequest
     show_default=True,
     help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.",
 )
+@click.option("--measure-serial", is_flag=True, help="Draw the first member with the serial sampler too, for its seconds.")
 @click.pass_obj
-def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], overwrite: bool, progress: str) -> None:
+def run(
+    stop: StopRequest | None,
+    config: Path,
+    overrides: tuple[str, ...],
+    overwrite: bool,
+    progress: str,
+    measure_serial: bool,
+) -> None:
     """Draw the ensemble that CONFIG describes, with OVERRIDES such as sampling.members=4 on top."""
     from parampi.parallel.launch import abort_on_error, world
     from parampi.run.config import agreed, load
@@ -28,4 +36,4 @@ def run(stop: StopRequest | None, config: Path, overrides: tuple[str, ...], over
     comm = world()
     with abort_on_error(comm):
         resolved = agreed(comm, config, lambda: load(config, overrides))
-        draw(resolved, comm, overwrite=overwrite, progress=progress, stop=stop)
+        draw(resolved, comm, overwrite=overwrite, progress=progress, measure_serial=measure_serial, stop=stop)

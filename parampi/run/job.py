@@ -24,6 +24,7 @@ from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
+from parampi.run.stopwatch import Stopwatch, require_serial
 from parampi.run.watchdog import watched
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run(
     overwrite: bool = False,
     progress: str = "auto",
     resume: bool = False,
+    measure_serial: bool = False,
     stop: StopRequest | None = None,
 ) -> Ensemble:
     """Draw the ensemble a configuration describes and write its files. Every rank of `comm` makes the same call.
@@ -45,7 +47,7 @@ def run(
     finished members in the ensemble file, when the network returns NaN or Inf, and InterruptionError when time is up or a
     signal came; with `resume` such a run goes on from its checkpoint. AfterwardsError tells that the ensemble is complete, and
     its report or figure is not. Signals are heard until this returns, or by `stop`,
-    which listens already.
+    which listens already. `measure_serial` draws the first member once more with the serial sampler, for its seconds.
     """
     with (
         listen_for_stop(stop, config) as stop,
@@ -56,17 +58,24 @@ def run(
             torch.set_num_threads(threads)
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
-            inputs = read_inputs(config, comm)
+            stopwatch, inputs = Stopwatch.start(comm, ranks_here), read_inputs(config, comm)
+            require_serial(inputs, measure_serial)
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
             source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
             inputs, case = with_hooks(inputs, denoiser, source, comm)
             probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source, case))
             plan = with_sources(replace(plan, inputs=inputs), comm)
+            stopwatch.time_calls(inputs, denoiser, source)
             if rank == 0:
                 print(announcement(plan, denoiser, ranks_here), flush=True)
             with explain_interruption(plan, stop, comm):
-                result = draw(plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed)
+                result = draw(
+                    plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed,
+                    stopwatch=stopwatch,
+                )  # fmt: skip
+            report = result.ensemble.report
+            stopwatch.end(report, inputs, denoiser, source, whole=not resume, serial=measure_serial)
             failures = on_root(comm, lambda: finish(plan, result))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")
@@ -139,5 +148,6 @@ def finish(plan: Plan, result: Result) -> list[str]:
             omitted = f"\nno {figure}: {obstacle}" if obstacle else ""
             failures += [f"its figure {figure} could not be drawn: {failure}"] if failure else []
     plan.folder.clear()
-    print(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}", flush=True)
+    timing = f"\n{report.timing.line()}" if report.timing else ""
+    print(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}{timing}", flush=True)
     return failures

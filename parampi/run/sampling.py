@@ -28,6 +28,7 @@ from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import Progress
+from parampi.run.stopwatch import Stopwatch
 from parampi.run.stored_records import RunRecord, Versions
 from parampi.run.watchdog import Watchdog
 
@@ -77,6 +78,7 @@ def draw(
     watchdog: Watchdog,
     progress: str,
     probed: int = 0,
+    stopwatch: Stopwatch,
 ) -> Result:
     """Draw the members that are missing, after `probed` evaluations. When the run ends early, what is finished is kept."""
     total: Ensemble | None = None
@@ -89,7 +91,7 @@ def draw(
             if total is not None:
                 total.report.probe_evaluations = probed
             if failure is not None:
-                raise salvaged(plan, failure, comm, earlier)
+                raise salvaged(plan, failure, comm, earlier, stopwatch)
             return Result(total or nothing_left(plan, comm), earlier)
         for lead, members in enumerate(plan.missing):
             if not members:
@@ -113,7 +115,7 @@ def draw(
             total.report.probe_evaluations = probed
             if failure is not None:
                 failure.ensemble = total
-                raise salvaged(plan, failure, comm, earlier)
+                raise salvaged(plan, failure, comm, earlier, stopwatch)
     return Result(total or nothing_left(plan, comm), earlier)
 
 
@@ -230,7 +232,11 @@ def nothing_left(plan: Plan, comm: "Comm | None") -> Ensemble:
 
 
 def salvaged(
-    plan: Plan, error: NonFiniteError | InterruptionError, comm: "Comm | None", earlier: list[MemberReport]
+    plan: Plan,
+    error: NonFiniteError | InterruptionError,
+    comm: "Comm | None",
+    earlier: list[MemberReport],
+    stopwatch: Stopwatch,
 ) -> NonFiniteError | InterruptionError:
     """Return the error, after rank 0 has written the report of what was finished, by runs before this one too; after a
     network's failure from the start nothing is left behind."""
@@ -240,6 +246,7 @@ def salvaged(
         plan.folder.clear()
     report = error.ensemble.report if error.ensemble else None
     if report:
+        report.timing = stopwatch.read(report, plan.inputs, whole=False)
         report.add_earlier(earlier, plan.inputs.equations.evaluations, plan.inputs.swept)
     if report and report.members:
         _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
