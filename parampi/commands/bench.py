@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parampi.commands.bench_machine import COMMANDS
 from parampi.commands.bench_rollout import rollout
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ of_solvers = click.option(
 @click.group()
 def bench() -> None:
     """Measure rounds, evaluations and errors on closed-form problems, and the engine's own cost."""
+
+
+for command in COMMANDS:
+    bench.add_command(command)
 
 
 def show(measurement: ModuleType, rows: Any, as_json: bool) -> None:

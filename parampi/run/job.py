@@ -22,6 +22,7 @@ from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.plan import Plan, make_plan, with_sources
+from parampi.run.planning.auto import with_layout
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
 from parampi.run.stopwatch import Stopwatch, require_serial
@@ -58,6 +59,7 @@ def run(
             torch.set_num_threads(threads)
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
+            config = with_layout(config, comm, local_rank=local_rank, ranks_here=ranks_here)
             stopwatch, inputs = Stopwatch.start(comm, ranks_here), read_inputs(config, comm)
             require_serial(inputs, measure_serial)
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)

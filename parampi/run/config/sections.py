@@ -154,9 +154,11 @@ def timeout(time: Any) -> Any:
 
 
 class Parallel(Strict):
-    """The ranks and devices of a run. `hang_timeout`: seconds or H:MM:SS that a round may take before the job is ended, None
-    for no limit; `auto` is by the longest round so far."""
+    """The ranks and devices of a run. `layout`: members first, or as a plan for so many ranks chooses, and with it
+    `time_ranks`, `network_batch` and `sampling.window`. `hang_timeout`: seconds or H:MM:SS that a round may take before the job
+    is ended, None for no limit; `auto` is by the longest round so far."""
 
+    layout: Literal["members", "auto"] = "members"
     time_ranks: int | None = Field(None, ge=1)
     mode: Literal["fast", "bitwise"] = "fast"
     device: str = "auto"
@@ -164,6 +166,17 @@ class Parallel(Strict):
     network_batch: int | None = Field(None, ge=1)
     batch: int | None = Field(None, ge=1)
     hang_timeout: Annotated[float | Literal["auto"] | None, BeforeValidator(timeout)] = "auto"
+
+    @model_validator(mode="after")
+    def belongs_together(self) -> "Parallel":
+        if self.layout == "auto" and self.time_ranks is not None:
+            raise ValueError(f"time_ranks = {self.time_ranks} and layout: auto, which chooses it; give one of the two")
+        return self
+
+
+def parallel_section(value: Any) -> Any:
+    """Return the section that `parallel: auto` is short for, and every other value as it is."""
+    return {"layout": "auto"} if value == "auto" else value
 
 
 class Checkpoint(Strict):
@@ -268,7 +281,9 @@ class RunConfig(Strict):
     data: Data
     condition: Condition | None = None
     sampling: Sampling
-    parallel: Parallel = Field(default_factory=lambda: Parallel.model_validate({}))
+    parallel: Annotated[Parallel, BeforeValidator(parallel_section)] = Field(
+        default_factory=lambda: Parallel.model_validate({})
+    )
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
     output: Output
 

@@ -1,0 +1,98 @@
+"""What rounds cost on one rank: calls of the network, the engine, and messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parampi.engine.driven import Messages
+from parampi.run.planning.sweeps import Chain
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds, or bytes, that grow in a line with a number of points: so much at all, so much for each."""
+
+    fixed: float
+    each: float
+
+    def at(self, points: float) -> float:
+        return self.fixed + self.each * points
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What things cost.
+
+    calls      fields, seconds and bytes of a network call, the fewest fields first
+    engine     seconds of a round by the points of all members on a rank
+    serial     the same of the serial sampler
+    setup      seconds before the first round by the same
+    scans      scans over ranks in a round
+    field      numbers of a field, and `item` bytes of each
+    states     fields that are kept for a point
+    ranks_here ranks that share a node of `cores`, where the network runs on these; 1 for a GPU of a rank's own
+    """
+
+    calls: Sequence[tuple[int, float, int]]
+    engine: Line
+    serial: Line
+    setup: Line
+    messages: Messages = Messages()  # noqa: RUF009 (frozen)
+    scans: int = 1
+    field: int = 1
+    item: int = 8
+    states: int = 8
+    ranks_here: int = 1
+    cores: int = 1
+
+    @property
+    def crowd(self) -> float:
+        """How many times longer all takes as ranks outnumber cores."""
+        return max(1.0, self.ranks_here / self.cores)
+
+    @property
+    def batches(self) -> list[int]:
+        """Numbers of fields that were measured."""
+        return [fields for fields, _, _ in self.calls]
+
+    def call(self, fields: float) -> float:
+        """Return the seconds of one call, in a line between those that were measured."""
+        if fields <= 0:
+            return 0.0
+        below = [(n, s) for n, s, _ in self.calls if n <= fields] or [(0, 0.0)]
+        above = [(n, s) for n, s, _ in self.calls if n > fields]
+        (n, s) = below[-1]
+        if n == 0:
+            return above[0][1] if above else 0.0  # part of a field: a call of one
+        if not above:
+            return s * fields / n
+        (more, longer) = above[0]
+        return s + (longer - s) * (fields - n) / (more - n)
+
+    def network(self, fields: float, batch: int) -> float:
+        """Return the seconds of calls of at most `batch` fields."""
+        calls = int(fields // batch)
+        return calls * self.call(batch) + self.call(fields - calls * batch)
+
+    def exchanged(self, members: int, ranks: int) -> float:
+        """Return the seconds of a round's messages."""
+        if ranks == 1:
+            return 0.0
+        depth = (ranks - 1).bit_length()
+        count, numbers = self.scans * depth + 1 + 2 * depth, (self.scans * depth + 1) * members * self.field
+        return count * self.messages.latency + numbers * self.item / self.messages.bandwidth
+
+    def sweep(self, chain: Chain, members: int, ranks: int, batch: int) -> float:
+        """Return the seconds in which a group of so many ranks draws members that are swept at once."""
+        points = -(-chain.window // ranks) * members
+        total = self.crowd * self.setup.at(points)
+        for length in chain.lengths:
+            share = -(-length // ranks) * members
+            total += self.crowd * (self.network(share * chain.evaluated, batch) + self.engine.at(share))
+            total += self.exchanged(members, ranks)
+        return total
+
+    def memory(self, chain: Chain, members: int, ranks: int, batch: int) -> float:
+        """Return about how many bytes a rank needs, beside the network itself."""
+        points = (-(-chain.window // ranks) + 1) * members
+        call = [size for fields, _, size in self.calls if fields <= batch]
+        return points * self.states * self.field * self.item + (max(call) if call else 0)

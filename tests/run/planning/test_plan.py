@@ -1,0 +1,153 @@
+"""Plans: what is expected of layouts, what is said of them, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from parampi.__main__ import main
+from parampi.engine.driven import Messages
+from parampi.errors import ConfigError
+from parampi.run.config import load
+from parampi.run.machine import Call, Machine, MessageCosts, NetworkCalls
+from parampi.run.planning.costs import Costs, Line
+from parampi.run.planning.forecasts import network_name
+from parampi.run.planning.layouts import Forecast, Subject, alone, candidates, layouts, wasted_from
+from parampi.run.planning.measured import through
+from parampi.run.planning.sweeps import Chain, from_pilot, from_table
+from tests.small import write_project
+
+COSTS = Costs(
+    calls=[(1, 0.1, 10), (2, 0.2, 20), (4, 0.3, 30)],
+    engine=Line(0.01, 0.001),
+    serial=Line(0.0, 0.0),
+    setup=Line(0.0, 0.0),
+    messages=Messages(0.001, 1e9),
+    cores=8,
+)
+SUBJECT = Subject(members=1, steps=8, evaluations=8)
+
+
+def test_calls_between_and_beyond_those_that_were_measured() -> None:
+    assert COSTS.call(3) == pytest.approx(0.25) and COSTS.call(8) == pytest.approx(0.6) and COSTS.call(0) == 0.0
+    assert COSTS.network(7, 4) == pytest.approx(0.3 + 0.25) and COSTS.network(4, 1) == pytest.approx(0.4)
+
+
+def test_a_sweep_is_calls_engine_and_messages_of_the_largest_slice() -> None:
+    chain = Chain(4, [4.0, 3.0])
+    assert COSTS.sweep(chain, 1, 1, 4) == pytest.approx(0.3 + 0.014 + 0.25 + 0.013)
+    on_two = COSTS.sweep(chain, 1, 2, 4) - 2 * COSTS.exchanged(1, 2)
+    assert on_two == pytest.approx(2 * (0.2 + 0.012)) and COSTS.exchanged(1, 2) > 0.003
+    assert replace(COSTS, ranks_here=16).sweep(chain, 1, 1, 4) == pytest.approx(2 * COSTS.sweep(chain, 1, 1, 4))
+
+
+def test_the_table_gives_all_points_at_once_the_fewest_rounds_and_one_point_as_many_as_steps() -> None:
+    sweeps = from_table("Picard", 100, noisy=False, tolerance=1e-2)
+    assert sweeps(100).rounds == 9 and 21 <= sweeps(8).rounds <= 25 and sweeps(1).rounds == 100 and sweeps(1).evaluations == 100
+    rounds = [sweeps(window).rounds for window in (1, 2, 4, 8, 16, 32, 64, 100)]
+    assert rounds == sorted(rounds, reverse=True)
+    assert from_table("Picard", 100, noisy=True, tolerance=1e-4)(100).rounds > 16
+    with pytest.raises(ConfigError, match=r"nothing is known of the rounds of Mine \(known: .*\); ask for a pilot"):
+        from_table("Mine", 100, noisy=False, tolerance=1e-2)
+
+
+def test_pilots_are_taken_as_they_are_and_between_them_in_a_line() -> None:
+    sweeps = from_pilot([Chain(16, [10.0] * 10), Chain(4, [4.0] * 40)])
+    assert sweeps(4).rounds == 40 and sweeps(8).rounds == 20 and sweeps(64).rounds == 10 and sweeps(2).rounds == 40
+
+
+def test_the_fastest_layout_comes_first_and_groups_are_no_more_than_members() -> None:
+    sweeps = from_table("Picard", 8, noisy=False, tolerance=1e-2)
+    found = layouts(4, replace(SUBJECT, members=2), COSTS, sweeps, [2, 4, 8])
+    assert [one.seconds for one in found] == sorted(one.seconds for one in found)
+    assert {one.time_ranks for one in found} == {2, 4}
+    assert alone(4, replace(SUBJECT, members=8), COSTS).seconds == pytest.approx(8 * 0.2)
+    assert candidates(8, [4], None) == [2, 4, 8] and 5 in candidates(8, [1], 5)
+
+
+def test_more_ranks_are_wasted_where_they_save_less_than_a_tenth() -> None:
+    def one(ranks: int, seconds: float) -> Forecast:
+        return Forecast(ranks, ranks, 8, 1, 1, 1.0, seconds, 1.0, 1.0)
+
+    assert wasted_from([one(1, 8.0), one(2, 5.0), one(4, 4.9), one(8, 5.0)]) == 2
+    assert wasted_from([one(1, 8.0), one(2, 4.0)]) is None
+
+
+def test_a_line_through_measurements_never_falls() -> None:
+    assert through([(1, 2.0), (3, 4.0)]) == Line(1.0, 1.0) and through([(1, 2.0), (3, 1.0)]) == Line(2.0, 0.0)
+
+
+@pytest.mark.parametrize("options", [[], ["--pilot"]])
+def test_the_verb_plans_without_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    path = write_project(tmp_path, sampling__members=2)
+    assert main(["plan", str(path), "--ranks", "4,1", *options]) == 0
+    told = capsys.readouterr().out
+    assert "the configuration has no mistake" in told and "serial" in told and "node-hours" in told
+    assert ("a pilot of 2" in told) == bool(options)
+    assert [line.split()[0] for line in told.splitlines() if " x " in line and "ranks" not in line] == ["1", "1", "4", "4"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_of_the_run_is_one_of_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_project(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ensemble.nc").write_text("")
+    assert main(["plan", str(path)]) == 2
+    assert "ensemble.nc" in capsys.readouterr().err
+    assert main(["plan", str(path), "--overwrite", "--ranks", "1"]) == 0
+    for text in ("0", "1,x", ""):
+        assert main(["plan", str(path), "--ranks", text]) == 2
+        assert "are no numbers of ranks; give them with commas, such as 1,2,4,8" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_machine_file_is_merged_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file = write_project(tmp_path), tmp_path / "machine.json"
+    name = network_name(load(path))
+
+    def calls(ranks: int, seconds: float) -> NetworkCalls:
+        return NetworkCalls(network=name, device="a card", ranks_here=ranks, calls=[Call(fields=1, seconds=seconds, bytes=0)])
+
+    Machine(cores=4, networks=[calls(1, 9.0), calls(4, 2.0)]).write(file)
+    Machine(cores=4, networks=[calls(1, 0.5)]).write(file)
+    Machine(cores=4, messages=MessageCosts(ranks=2, latency=1e-6, bandwidth=1e9)).write(file)
+    machine = Machine.read(file)
+    assert machine.messages and [machine.calls(name, n).calls[0].seconds for n in (1, 2, 4, 8)] == [0.5, 2.0, 2.0, 2.0]
+    assert main(["plan", str(path), "--machine", str(file), "--ranks", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "500 ms a field (the machine file (a card))" in told and "1 us and 1 GB/s" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "there is no machine file"),
+        ("{", "is no machine file: its text"),
+        ('{"cores": 0}', "is no machine file: cores"),
+        ('{"cores": 1, "gpu": 2}', "is no machine file: gpu"),
+        ('{"cores": 1}', "the machine file knows nothing of the network"),
+    ],
+)
+def test_a_machine_file_that_is_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, reason: str
+) -> None:
+    path, file = write_project(tmp_path), tmp_path / "machine.json"
+    if text is not None:
+        file.write_text(text)
+    assert main(["plan", str(path), "--machine", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert reason in told and "parampi bench network CONFIG --out FILE" in told
+
+
+def test_parallel_auto_takes_a_layout_and_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_project(tmp_path)
+    assert main(["run", str(path), "parallel=auto"]) == 0
+    told = capsys.readouterr().out
+    assert "parampi: parallel = auto takes parallel.time_ranks=1 sampling.window=" in told
+    import json
+
+    config = json.loads((tmp_path / "out" / "report.json").read_text())["config"]
+    assert config["parallel"]["layout"] == "members" and config["parallel"]["time_ranks"] == 1
+    assert config["parallel"]["network_batch"] and config["sampling"]["window"]
+    assert main(["run", str(path), "parallel=auto", "sampling.tolerance=0.1"]) == 2  # output exists
+    assert main(["run", str(path), "parallel.layout=auto", "parallel.time_ranks=2"]) == 2
+    assert "time_ranks = 2 and layout: auto, which chooses it; give one of the two" in capsys.readouterr().err
