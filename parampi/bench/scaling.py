@@ -165,8 +165,8 @@ def revived(row: np.ndarray, rounds: int) -> RankCosts:
 
 def outnumber(ranks: int, comm: "Comm | None") -> bool:
     """Return whether so many ranks share fewer cores."""
-    here = 1 if comm is None else max(1, comm.Get_size() // len(set(host_names(comm))))
-    return min(ranks, here if comm else ranks) > (os.cpu_count() or 1)
+    per_node = ranks if comm is None else max(1, comm.Get_size() // len(set(host_names(comm))))
+    return min(ranks, per_node) > (os.cpu_count() or 1)
 
 
 def row_of(experiment: Experiment, case: Case, costs: list[RankCosts], serial: RankCosts, crowded: bool) -> ScalingRow:

@@ -34,8 +34,9 @@ class Messages:
 
 
 class ClockedNetwork(BatchedDenoiser):
-    """A denoiser whose calls take as long as they take, or with `simulated` as long as that says: then a call sleeps, and `own`
-    counts what it says, however long many ranks on few cores keep it waiting. `cpu` is CPU time, which is not the engine's."""
+    """A denoiser whose calls take as long as they take, or with `simulated` as long as that says: then a call sleeps. `own` are
+    seconds on a clock that stands still while many ranks on few cores keep a call waiting: those that are simulated, the CPU
+    time of one thread, else the clock's. `cpu` is CPU time, which is not the engine's."""
 
     simulated: BatchSeconds | None = None
     own, cpu = 0.0, 0.0
@@ -44,7 +45,8 @@ class ClockedNetwork(BatchedDenoiser):
         begin, cpu = time.perf_counter(), time.thread_time()
         result = super().__call__(x, sigma, conditions)
         if self.simulated is None or not len(x):
-            self.own += time.perf_counter() - begin
+            alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+            self.own += time.thread_time() - cpu if alone else time.perf_counter() - begin
         else:
             size = self.batch or len(x)
             seconds = sum(self.simulated(min(size, len(x) - start)) for start in range(0, len(x), size))
@@ -94,8 +96,7 @@ def drive(
     is thrown away."""
     network = ClockedNetwork(problem.network.denoiser, problem.network.batch, problem.network.padded)
     network.simulated, counted = simulated, CountedGroup(group)
-    begin = time.perf_counter()
-    own, spent = list[float](), own_clock(network, counted, messages)
+    begin, own, spent = time.perf_counter(), list[float](), own_clock(network, counted, messages)
     engine = engine_for(replace(problem, network=network, members=torch.tensor(list(members))), solver, counted, options)
     setup = time.perf_counter() - begin
     while not engine.finished and (most is None or len(own) < most):
@@ -106,8 +107,7 @@ def drive(
     drawn = time.perf_counter()
     if group.rank == 0:
         write(engine.result)
-    end = time.perf_counter()
-    log = engine.history.log
+    end, history = time.perf_counter(), engine.history
     return RankCosts(
         wall=end - begin,
         setup=setup,
@@ -117,9 +117,9 @@ def drive(
         output=end - drawn,
         messages=messages.seconds(counted.traffic, counted.size),
         own=own,
-        rounds=engine.history.group_rounds,
-        evaluations=int(engine.history.evaluations.sum()),
-        lengths=[int(entry.lengths[0]) for entry in log],
+        rounds=history.group_rounds,
+        evaluations=int(history.evaluations.sum()),
+        lengths=[int(entry.lengths[0]) for entry in history.log],
     )
 
 

@@ -76,8 +76,7 @@ def run(
                     plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed,
                     stopwatch=stopwatch,
                 )  # fmt: skip
-            report = result.ensemble.report
-            stopwatch.end(report, inputs, denoiser, source, whole=not resume, serial=measure_serial)
+            stopwatch.end(result.ensemble.report, inputs, denoiser, source, whole=not resume, serial=measure_serial)
             failures = on_root(comm, lambda: finish(plan, result))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")

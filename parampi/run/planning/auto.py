@@ -21,12 +21,12 @@ def with_layout(config: RunConfig, comm: "Comm | None", *, local_rank: int, rank
     ranks = 1 if comm is None else comm.Get_size()
     choice, failure = undisturbed(comm, lambda: attempted(config, ranks, local_rank, ranks_here)) or ({}, None)
 
-    def told() -> dict[str, Any]:
+    def outcome() -> dict[str, Any]:
         if failure is not None:
             raise failure
         return choice
 
-    chosen = on_root(comm, told)
+    chosen = on_root(comm, outcome)
     sampling = config.sampling.model_copy(update={"window": chosen.pop("window")})
     parallel = config.parallel.model_copy(update={**chosen, "layout": "members"})
     return config.model_copy(update={"sampling": sampling, "parallel": parallel})

@@ -142,11 +142,11 @@ class Prepared:
 
     def costs_on(self, ranks: int) -> Costs:
         """Return what things cost where so many ranks fill nodes."""
-        here = min(ranks, self.ranks_per_node)
-        costs = replace(self.costs, ranks_here=here if self.device == "cpu" else 1)
+        sharing = min(ranks, self.ranks_per_node)
+        costs = replace(self.costs, ranks_here=sharing if self.device == "cpu" else 1)
         if self.machine is None:
             return costs
-        calls = self.machine.calls(network_name(self.inputs.config), here).calls
+        calls = self.machine.calls(network_name(self.inputs.config), sharing).calls
         return replace(costs, calls=[(one.fields, one.seconds, one.bytes) for one in calls])
 
     def best(self, ranks: int) -> Forecast:
