@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from parampi.fields.stores.merge import merge
+from parampi.run.machine import Machine
 from tests.jobs.cluster import Cluster, missing
 from tests.ranks.launch import ROOT, mpiexec
 from tests.ranks.test_resume import assert_same, project, uninterrupted, variables
@@ -114,3 +115,18 @@ def test_the_smoke_test(cluster, tmp_path):
     finally:
         shutil.rmtree(ROOT / f"smoke-{job}", ignore_errors=True)
     assert "2 ranks = 1 group of 2 along time; 2 members" in log.read_text()
+
+
+def test_the_scaling_job(cluster, tmp_path):
+    config = project(tmp_path, 0.0)
+    job, log = submit(cluster, tmp_path / "job", "--ntasks=2", str(JOBS / "slurm-scaling.sh"), str(config))
+    files = [ROOT / f"machine-{job}.json", ROOT / f"scaling-{job}.png"]
+    try:
+        assert finished(cluster, job, log, 200)["JobState"] == "COMPLETED", log.read_text()
+        machine = Machine.read(files[0])
+        assert {one.ranks_here for one in machine.networks} == {1, 2} and machine.messages, machine
+        assert files[1].read_bytes().startswith(b"\x89PNG")
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+    assert "members alone" in log.read_text()
