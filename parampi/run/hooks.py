@@ -132,3 +132,11 @@ def first_case(inputs: Inputs, source: ConditionSource | None, comm: "Comm | Non
     if comm is None:
         return parts[0]
     return share(parts[0] if parts else None, root_broadcast(comm, 0), torch.device("cpu"))
+
+
+def network_condition(inputs: Inputs, source: ConditionSource | None, member: int) -> Tensor | None:
+    """Return what the network reads of a member beside its state at the first lead time, (1, ...); None for nothing."""
+    if source is None:
+        return None
+    condition = source([member])
+    return condition if inputs.hooks.prepare is None else inputs.hooks.prepared(condition)[0]

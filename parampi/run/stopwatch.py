@@ -17,6 +17,7 @@ from parampi.parallel.hosts import host_names, undisturbed
 from parampi.report import Report, Timing
 from parampi.run.advice import SERIAL
 from parampi.run.condition_source import ConditionSource
+from parampi.run.hooks import network_condition
 from parampi.run.inputs import Inputs, sampling_options
 from parampi.solvers import Serial
 
@@ -114,17 +115,21 @@ def timed_calls(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | No
 
 def conditions_of(inputs: Inputs, source: ConditionSource | None, network: BatchedDenoiser) -> BatchConditions | None:
     """Return the condition of the first member."""
-    if source is None:
+    condition = network_condition(inputs, source, inputs.members[0])
+    if condition is None:
         return None
-    column = torch.zeros(1, dtype=torch.int64, device=network.device)
-    return BatchConditions(source(inputs.members[:1]).to(network.device), column)
+    return BatchConditions(condition.to(network.device), torch.zeros(1, dtype=torch.int64, device=network.device))
 
 
 def serial_seconds(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> float:
     """Return what the serial sampler takes for one member at its first lead time."""
-    options: dict[str, Any] = {**sampling_options(inputs, denoiser), "solver": Serial(), "window": None, "network_batch": 1}
-    members, seed = inputs.members[:1], inputs.config.sampling.seed
-    report = sample(members=members, seed=seed, condition=source, probe=False, **options).report
+    member, seed = inputs.members[0], inputs.config.sampling.seed
+    condition = network_condition(inputs, source, member)
+    options: dict[str, Any] = {**sampling_options(inputs, denoiser), "prepare": None, "finish": None}
+    options |= {"solver": Serial(), "window": None, "network_batch": 1}
+    report = sample(
+        members=[member], seed=seed, condition=None if condition is None else lambda numbers: condition, probe=False, **options
+    ).report
     return report.seconds[0]["total"]
 
 

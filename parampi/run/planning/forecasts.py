@@ -20,6 +20,7 @@ from parampi.parallel import Layout
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig
+from parampi.run.hooks import network_condition, with_hooks
 from parampi.run.input_files import protect_inputs
 from parampi.run.inputs import Inputs, engine_options, read_inputs, sampling_options
 from parampi.run.machine import Machine
@@ -77,7 +78,8 @@ class Network:
         )
 
     def of_member(self, member: int) -> SamplingProblem:
-        return replace(self.problem, conditions=None if self.source is None else self.source([member]).to(self.problem.device))
+        problem, condition = self.problem, network_condition(self.inputs, self.source, member)
+        return replace(problem, conditions=None if condition is None else condition.to(problem.device))
 
 
 def network_name(config: RunConfig) -> str:
@@ -90,7 +92,8 @@ def open_network(config: RunConfig, *, local_rank: int = 0) -> Network:
     inputs = read_inputs(config)
     source = condition_source(inputs, None)
     denoiser = load_denoiser(inputs, local_rank)
-    probe_denoiser(inputs, denoiser, source)
+    inputs, case = with_hooks(inputs, denoiser, source, None)
+    probe_denoiser(inputs, denoiser, source, case)
     return Network(inputs, denoiser, source)
 
 
