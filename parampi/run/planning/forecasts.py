@@ -1,5 +1,6 @@
 """The plan of a run before it starts: all checks, what its parts cost here, and the best layout for numbers of ranks."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig
 from parampi.run.hooks import network_condition, with_hooks
-from parampi.run.input_files import protect_inputs
+from parampi.run.input_files import files_below, protect_inputs
 from parampi.run.inputs import Inputs, engine_options, read_inputs, sampling_options
 from parampi.run.machine import Machine
 from parampi.run.metadata import file_bytes
@@ -83,8 +84,14 @@ class Network:
 
 
 def network_name(config: RunConfig) -> str:
-    """Return what tells a network apart in a machine's file: its weights, its fields' shape."""
-    return f"{sha256(Path(config.model.weights))[:12]} {'x'.join(map(str, config.model.shape))}"
+    """Return what tells a network apart in a machine's file: its files, or its class where it has none, and its fields' shape."""
+    digests = [sha256(path) for _, path in sorted(files_below("model.weights", config.model.weights).items())]
+    files = sha256_text("".join(digests))[:12] if digests else str(config.model.network)
+    return f"{files} {'x'.join(map(str, config.model.shape))}"
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def open_network(config: RunConfig, *, local_rank: int = 0) -> Network:
