@@ -84,7 +84,7 @@ class Network:
 
 
 def network_name(config: RunConfig) -> str:
-    """Return what tells a network apart in a machine's file: its files, or its class where it has none, and its fields' shape."""
+    """Return what tells a network apart in a machine's file: its files, else its class, and its fields' shape."""
     digests = [sha256(path) for _, path in sorted(files_below("model.weights", config.model.weights).items())]
     files = sha256_text("".join(digests))[:12] if digests else str(config.model.network)
     return f"{files} {'x'.join(map(str, config.model.shape))}"
