@@ -29,7 +29,8 @@ class RolloutRow:
     """Numbers per lead time, of `lead_times` in a row; `rounds`, and `evaluations` in those of a serial lead time, are medians
     over members, and `between` of the rounds from the end of the first lead time on. Errors are those of drawn fields against
     the serial sampler's from the condition that was used, of all members and lead times: their median, the quantile of 99 %,
-    and the share beyond the tolerance. `memory` is this process's peak in MiB."""
+    and the share beyond the tolerance. `memory` is this process's peak in MiB, after
+    the first lead time."""
 
     problem: str
     equations: str
@@ -79,7 +80,7 @@ def cases_of(equations: Equations, solver: Solver, flights: Sequence[int], windo
 
 def row(forecast: Forecast, label: str, problem: SamplingProblem, window: int | None, flight: int | None) -> RolloutRow:
     """Return the row of a solver, with a window, and lead times in flight."""
-    measurable = forget_peak()
+    measurable = False
     options = EngineOptions(window, forecast.tolerance, flight=flight)
     engine = engine_for(problem, forecast.solvers[label], SerialGroup(), options)
     judged, first = LeadErrors(problem), list[int]()
@@ -89,6 +90,7 @@ def row(forecast: Forecast, label: str, problem: SamplingProblem, window: int | 
             judged.take(lead)
             first += [lead.rounds] if lead.lead == 0 else []
         engine.finished_leads.clear()
+        measurable = measurable or (len(judged.errors) > 0 and forget_peak())
     errors, rounds, evaluations = judged.table(), engine.history.rounds, engine.history.evaluations
     count = len(errors)
     return RolloutRow(

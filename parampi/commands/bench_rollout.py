@@ -27,6 +27,7 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
 @click.option("--flights", callback=whole_numbers, default="", help="Only these lead times in flight, such as 1,2,4.")
 @click.option("--windows", callback=whole_numbers, default="", help="Only windows of these points, such as 8,24,48.")
 @click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), help="Of each lead time, instead of the usual one.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw rounds and residuals of the first forecast and solver.")
 @click.option("--problem", "problems", multiple=True, help="Only these lead times: 'half a day' or 'a day' (repeatable).")
 @click.option("--equations", multiple=True, help="Only ODE or SDE (repeatable).")
 @click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
@@ -38,6 +39,7 @@ def rollout(
     flights: tuple[int, ...],
     windows: tuple[int, ...],
     tolerance: float | None,
+    figure: Path | None,
     problems: tuple[str, ...],
     equations: tuple[str, ...],
     solvers: tuple[str, ...],
@@ -51,6 +53,18 @@ def rollout(
     forecasts = [forecast_of(config, tolerance)] if config else shipped(problems, equations, tolerance)
     rows = measurement.measure(forecasts, lead_times, members, solvers=solvers, flights=flights, windows=windows)
     print(measurement.to_json(rows) if as_json else measurement.to_markdown(rows))
+    if figure:
+        draw(figure, forecasts[0], rows[0].solver, lead_times[0], members, flights)
+
+
+def draw(path: Path, forecast: "Forecast", solver: str, lead_times: int, members: int, flights: tuple[int, ...]) -> None:
+    """Draw the figure of a forecast."""
+    from parampi.bench.flights import flights_of
+    from parampi.bench.rollout import FLIGHTS
+    from parampi.verify.rollout import rollout_figure
+
+    flown = flights_of(forecast, solver, lead_times, members, flights or FLIGHTS)
+    rollout_figure(path, flown, f"{lead_times} lead times of {forecast.length}, {forecast.equations}, {solver}")
 
 
 def forecast_of(config: Path, tolerance: float | None = None) -> "Forecast":

@@ -3,12 +3,14 @@ a run's configuration is measured as that run would draw."""
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from parampi import ConfigError
 from parampi.bench import rollout
+from parampi.bench.flights import flights_of
 from parampi.bench.forecasts import lorenz96_chain, shipped
 from parampi.bench.lead_errors import LeadErrors, serial_of
 from parampi.bench.lorenz96 import lorenz96
@@ -16,6 +18,7 @@ from parampi.commands.bench import bench
 from parampi.engine.lead_log import FinishedLead
 from parampi.run.config import load
 from parampi.run.job import run
+from parampi.verify.rollout import residuals
 from tests.small import write_conditions, write_project
 
 
@@ -106,6 +109,19 @@ def test_options_that_make_no_sense_are_refused(tmp_path):
     )
     assert "leave them out with --config" in bench_rollout("--config", "run.yaml", "--equations", "ODE").output
     assert "--flights" in bench_rollout("--flights", "0").output
+
+
+def test_the_figure_has_what_rounds_did(tmp_path):
+    """Also: residuals lie where windows lay, and lead times end where the history says."""
+    few = ["--lead-times", 3, "--members", 2, "--problem", "half a day", "--equations", "ODE", "--solver", "Spectral"]
+    done = bench_rollout("--json", *few, "--flights", "1,2", "--figure", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG") and len(json.loads(done.output)) == 2
+    one, two = flights_of(shipped(["half a day"], ["ODE"])[0], "Spectral", 3, 2, (1, 2))
+    assert (one.flight, two.flight, one.steps) == (1, 2, 24) and one.ends[-1] > two.ends[-1] >= 3
+    assert max(len(values) for _, values in one.history) == 24 and max(len(values) for _, values in two.history) == 48
+    table = residuals(two, 48, len(two.history))
+    assert np.isfinite(table[:, 0]).all() and np.isnan(table[:10, -1]).all()
+    assert table[0, 0] == max(two.history[0][1][0], 1e-5)
 
 
 def test_shipped_forecasts_have_names():

@@ -1,14 +1,16 @@
-"""`python -m tests.campaign kills|bytes|config|data|inputs --count N --seed S`: says what went wrong; ends with 1 if so."""
+"""`python -m tests.campaign kills|flights|bytes|config|data|inputs --count N --seed S`: says what went wrong; ends with 1 if so."""
 
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from tests.campaign import damage, data, inputs, kills, mutations
 
 KINDS = {
     "kills": kills.campaign,
+    "flights": partial(kills.campaign, variants=kills.FLIGHTS),
     "bytes": damage.campaign,
     "config": mutations.campaign,
     "data": data.campaign,

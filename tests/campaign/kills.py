@@ -3,6 +3,7 @@
 import random
 import subprocess
 import time
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "members": {},
     "conditions": {**GIVEN, "sampling__members": 3, "condition__select": [2, 0]},
     "roll-out": {**GIVEN, "sampling__members": 3, "condition__select": [1], "condition__lead_times": 2},
+    "flight": {
+        **GIVEN,
+        "sampling__members": 2,
+        "condition__select": [1, 0],
+        "condition__lead_times": 4,
+        "sampling__flight": 2,
+        "sampling__window": None,
+        "sampling__solver": {"name": "spectral"},
+        "parallel__network_batch": 32,
+    },
     "spectral": {"sampling__solver": {"name": "spectral"}},
     "parareal": {"sampling__solver": {"name": "parareal", "blocks": 4}, "sampling__window": None, "sampling__members": 3},
 }
@@ -29,7 +40,10 @@ VARIANTS = [
     *((kind, mode) for mode in MODES for kind in ("members", "conditions", "roll-out")),
     ("spectral", "auto"),
     ("parareal", "auto"),
+    ("flight", "auto"),
 ]
+FLIGHTS = [("flight", mode) for mode in ("auto", "virtual")]
+"""Variants whose lead times are swept together."""
 MOST = (1, 3, 12)
 """Kills of one run, before it is left alone: one of these."""
 PATIENCE = 60.0
@@ -38,12 +52,11 @@ ALONE = 240.0
 """Seconds in which a run that is left alone must end, on cores that it shares with other tests too."""
 
 
-def campaign(folder: Path, count: int, seed: int) -> Tally:
+def campaign(folder: Path, count: int, seed: int, variants: Sequence[tuple[str, str]] = VARIANTS) -> Tally:
     """Kill `count` times, runs of all variants in turn, which begin anywhere."""
     chance, tally, expected = random.Random(seed), Tally(), dict[str, Any]()
     write_conditions(folder / "cond.nc")
-    variants = chance.sample(VARIANTS, len(VARIANTS))
-    for turn, (kind, mode) in enumerate(cycle(variants)):
+    for turn, (kind, mode) in enumerate(cycle(chance.sample(variants, len(variants)))):
         if tally.outcomes["kills"] >= count:
             return tally
         changes = {"output__figure": None, **KINDS[kind]}

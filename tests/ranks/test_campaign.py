@@ -11,3 +11,10 @@ def test_kills(tmp_path):
     tally = kills.campaign(tmp_path, count=8, seed=13)
     assert not tally.troubles, tally
     assert tally.outcomes["kills"] >= 8
+
+
+def test_kills_of_lead_times_in_flight(tmp_path):
+    """On other numbers of ranks, all lead times; `python -m tests.campaign flights --count 20` kills more often."""
+    tally = kills.campaign(tmp_path, count=3, seed=4, variants=kills.FLIGHTS)
+    assert not tally.troubles, tally
+    assert tally.outcomes["kills"] >= 3
