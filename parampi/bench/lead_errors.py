@@ -42,6 +42,8 @@ class LeadErrors:
         lead, numbers = len(self.errors), self.problem.members.tolist()
         self.errors.append(relative(fields, serial_of(self.problem, self.leads, self.states, lead).cpu()).double().numpy())
         self.states = self.leads.after(self.states, fields, lead, numbers)
+        for number in numbers:
+            self.leads.forget(lead, number)
 
     def table(self) -> Floats:
         """Return the errors (l, m)."""
@@ -50,6 +52,7 @@ class LeadErrors:
 
 def serial_of(problem: SamplingProblem, leads: LeadTimes, states: Tensor, lead: int) -> Tensor:
     """Return the serial sampler's fields (m, *shape) at a lead time, from the states (m, h, *state) before it."""
-    conditions = leads.conditions(states, lead, problem.members.tolist()).to(problem.device, problem.dtype)
+    numbers = problem.members.tolist()
+    conditions = leads.conditions(states, lead, numbers).to(problem.device, problem.dtype)
     alone = replace(problem, leads=None, seed=lead_seed(problem.seed, lead), conditions=conditions)
-    return engine_for(alone, Serial(), SerialGroup()).run()
+    return leads.finished(states, engine_for(alone, Serial(), SerialGroup()).run(), lead, numbers)

@@ -99,6 +99,7 @@ def chain_of(config: Path, lead_times: int, members: int) -> "SamplingProblem":
     from parampi.engine.lead_times import LeadTimes
     from parampi.run.condition_source import condition_source
     from parampi.run.config import load
+    from parampi.run.hooks import load_hooks
     from parampi.run.inputs import read_inputs, sampling_options
     from parampi.run.model_loading import load_denoiser
 
@@ -118,5 +119,5 @@ def chain_of(config: Path, lead_times: int, members: int) -> "SamplingProblem":
         as_scale(options["sigma_data"]),
         options["dtype"],
         network.device,
-        leads=LeadTimes(lead_times, states, source.of_states),
+        leads=LeadTimes(lead_times, states, source.of_states, hooks=load_hooks(inputs, denoiser)),
     )

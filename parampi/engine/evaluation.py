@@ -8,7 +8,7 @@ from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.problem import FieldBatch
 from parampi.engine.slice import Integers, Slice
 from parampi.engine.state import EngineState, PointRows
-from parampi.parallel import PointRanges, Window, halo_points, redistribute
+from parampi.parallel import PointRanges, Ranks, Window, halo_points, redistribute
 
 
 class DenoisedFields:
@@ -100,8 +100,8 @@ class DenoisedFields:
         if taps == 1:
             return
 
-        def frozen(rank: int) -> PointRanges:
-            return new.between(1 - taps, 0 if rank == 0 else 1 - taps)
+        def frozen(rank: Ranks) -> PointRanges:
+            return new.between(1 - taps, np.where(np.equal(rank, 0), 0, 1 - taps))
 
         begin = self.begin_of(old)
         owned, count = old.evaluated_points, taps - 1

@@ -63,29 +63,29 @@ class LeadConditions:
         """Fetch the estimates of ends that this rank's points depend on, from the ranks that make them; collective, once before
         each round. Ends up to the points `known` (m,) may be fetched before the others, which are still to be guessed."""
         before = self.sent_up_to if known is None else None
-        window, needs = self.slice.window, [self.needs(rank) for rank in range(self.group.size)]
-
-        def needed(rank: int) -> list[PlacedPoint]:
-            return [
+        needed = [
+            [
                 (column, point)
-                for column, point in needs[rank]
+                for column, point in places
                 if (known is None or point <= known[column]) and (before is None or point > before[column])
             ]
-
+            for places in self.needs()
+        ]
         kept = self.ends if before is not None else {}
-        self.ends = {**kept, **fetch_points(self.group, window, needed)}
+        self.ends = {**kept, **fetch_points(self.group, self.slice.window, needed)}
         self.sent_up_to = known
 
-    def needs(self, rank: int) -> list[PlacedPoint]:
-        """Return the ends of lead times in the windows before the points that a rank evaluates, by column and point."""
-        window, mine = self.slice.window, self.slice.window.slices.of(rank)
-        stop = np.minimum(mine.stop, self.slice.lengths)
-        latest = np.where(stop > mine.start, (window.first + stop - 1) // self.steps, 0)
-        return [
-            (int(column), int(lead) * self.steps)
-            for column in np.flatnonzero(latest > self.lead)
-            for lead in range(self.lead[column] + 1, latest[column] + 1)
-        ]
+    def needs(self) -> list[list[PlacedPoint]]:
+        """Return, of each rank, the ends of lead times in the windows before the points that it evaluates, by column and
+        point."""
+        window, lead, steps = self.slice.window, self.lead, self.steps
+        start, stop = window.slices.bounds(np.arange(self.group.size)[:, None])
+        stop = np.minimum(stop, self.slice.lengths)
+        latest = np.where(stop > start, (window.first + stop - 1) // steps, 0)
+        places: list[list[PlacedPoint]] = [[] for _ in range(self.group.size)]
+        for rank, column in np.argwhere(latest > lead).tolist():
+            places[rank] += [(column, end * steps) for end in range(int(lead[column]) + 1, int(latest[rank, column]) + 1)]
+        return places
 
     # ------------------------------------------------------------------ conditions
 

@@ -10,7 +10,7 @@ from parampi.engine.lead_starts import LeadStarts
 from parampi.engine.problem import SamplingProblem
 from parampi.engine.state import EngineState, PointRows
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Group, PointRanges, Slices, Window, exchange_halo, move, redistribute
+from parampi.parallel import Group, PointRanges, Ranks, Slices, Window, exchange_halo, move, redistribute
 
 Integers = NDArray[np.int64]
 
@@ -144,7 +144,7 @@ class Slice:
         self.set_window(Window(first, slices, x, taps))
 
 
-def produced_points(window: Window, rank: int, before: int = 0, after: int = 0) -> PointRanges:
-    """Return the points that a rank makes, and so many before and after."""
-    mine = window.slices.of(rank)
-    return window.between(mine.start + 1 - before, mine.stop + 1 + after)
+def produced_points(window: Window, rank: Ranks, before: int = 0, after: int = 0) -> PointRanges:
+    """Return the points that a rank makes, and so many before and after; or those of each of several ranks (r, 1)."""
+    start, stop = window.slices.bounds(rank)
+    return window.between(start + 1 - before, stop + 1 + after)

@@ -1,7 +1,7 @@
 """Ranks: who owns what, the scan over them, and how they start and stop. The only package that imports mpi4py."""
 
 from parampi.parallel.group import Group, MPIGroup, MPIPost, Post, SerialGroup, as_group
-from parampi.parallel.layout import Layout, Slices, split
+from parampi.parallel.layout import Layout, Ranks, Slices, split
 from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
 from parampi.parallel.window import (
@@ -25,6 +25,7 @@ __all__ = [
     "PlacedPoint",
     "PointRanges",
     "Post",
+    "Ranks",
     "SerialGroup",
     "Slices",
     "Transport",

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from parampi.errors import ConfigError
+
+Integers = NDArray[np.int64]
+Ranks = int | Integers
+"""One rank, or an array (r, 1) of ranks."""
 
 
 def split(items: int, parts: int, part: int) -> range:
@@ -80,6 +87,11 @@ class Slices:
 
     def of(self, rank: int) -> range:
         return split(self.points, self.ranks, rank)
+
+    def bounds(self, rank: Ranks) -> tuple[Ranks, Ranks]:
+        """Return begin and end of the positions of a rank, or of each of an array of ranks."""
+        size, larger = divmod(self.points, self.ranks)
+        return rank * size + np.minimum(rank, larger), (rank + 1) * size + np.minimum(rank + 1, larger)
 
     @property
     def active_ranks(self) -> int:

@@ -1,6 +1,6 @@
 """The fields of a window, and how they move between ranks when windows slide."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor, cat
 
 from parampi.parallel.group import Group
-from parampi.parallel.layout import Slices
+from parampi.parallel.layout import Ranks, Slices
 
 Integers = NDArray[np.int64]
 PointRanges = tuple[Integers, Integers]
-"""Begin and end (m,) of absolute indices of points, one range per member."""
-Share = Callable[[int], PointRanges]
-"""The points of a rank."""
+"""Begin and end (m,) of absolute indices of points, one range per member; (r, m) of r ranks."""
+Share = Callable[[Ranks], PointRanges]
+"""The points of a rank; of each of several ranks (r, 1), in one call however many there are."""
+Piece = tuple[int, int, int]
+"""A member's column, begin and end of some of its points."""
 PlacedPoint = tuple[int, int]
 """A member's column, and a point."""
 
@@ -38,24 +40,24 @@ class Window:
     def members(self) -> int:
         return len(self.first)
 
-    def between(self, start: int, stop: int) -> PointRanges:
+    def between(self, start: Ranks, stop: Ranks) -> PointRanges:
         """Return the points at positions start ... stop - 1."""
         return self.first + start, self.first + stop
 
-    def owned_points(self, rank: int) -> PointRanges:
+    def owned_points(self, rank: Ranks) -> PointRanges:
         """Return the points that a rank's steps make; rank 0 also keeps the frozen ones that steps still read."""
-        mine = self.slices.of(rank)
-        return self.between(1 - self.taps if rank == 0 else mine.start + 1, mine.stop + 1)
+        start, stop = self.slices.bounds(rank)
+        return self.between(np.where(np.equal(rank, 0), 1 - self.taps, start + 1), stop + 1)
 
-    def held_points(self, rank: int) -> PointRanges:
+    def held_points(self, rank: Ranks) -> PointRanges:
         """Return the points whose states a rank holds: rows of `x`."""
-        mine = self.slices.of(rank)
-        return self.between(mine.start + 1 - self.taps, mine.stop + 1)
+        start, stop = self.slices.bounds(rank)
+        return self.between(start + 1 - self.taps, stop + 1)
 
-    def evaluated_points(self, rank: int) -> PointRanges:
+    def evaluated_points(self, rank: Ranks) -> PointRanges:
         """Return the points at which a rank evaluates the network; rank 0 also keeps its fields at frozen points."""
-        mine = self.slices.of(rank)
-        return self.between(1 - self.taps if rank == 0 else mine.start, mine.stop)
+        start, stop = self.slices.bounds(rank)
+        return self.between(np.where(np.equal(rank, 0), 1 - self.taps, start), stop)
 
 
 def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
@@ -86,9 +88,10 @@ def exchange_halo(group: Group, window: Window) -> None:
 def halo_points(window: Window, start: int, stop: int) -> Share:
     """Return the points at positions a + start ... a + stop - 1 of each active rank's slice but the first's, which has them."""
 
-    def points(rank: int) -> PointRanges:
-        at = window.slices.of(rank).start
-        return window.between(at + start, at + stop if 0 < rank < window.slices.active_ranks else at + start)
+    def points(rank: Ranks) -> PointRanges:
+        at = window.slices.bounds(rank)[0]
+        reads = np.greater(rank, 0) & np.less(rank, window.slices.active_ranks)
+        return window.between(at + start, at + np.where(reads, stop, start))
 
     return points
 
@@ -98,35 +101,32 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, n
 
     `rows` (r, m, *shape) are this rank's fields, row 0 being point `begin` (m,). Every point has at most one owner.
     """
-    mine, needs = owned(group.rank), needed(group.rank)
+    ranks, mine, needs = np.arange(group.size)[:, None], owned(group.rank), needed(group.rank)
+    outgoing, incoming = overlaps(mine, needed(ranks), group.size), overlaps(owned(ranks), needs, group.size)
     new = rows.new_zeros((count, *rows.shape[1:]))
-    for column, start, stop in overlaps(mine, needs):
+    for column, start, stop in incoming.pop(group.rank, []):
         put(new, needs[0], column, start, part(rows, begin, column, start, stop))
-    sends, receives, places = [], [], []
-    for other in range(group.size):
-        if other == group.rank:
-            continue
-        outgoing = list(overlaps(mine, needed(other)))
-        if outgoing:
-            sends.append((other, cat([part(rows, begin, *piece) for piece in outgoing])))
-        incoming = list(overlaps(owned(other), needs))
-        if incoming:
-            receives.append((other, rows.new_empty((sum(stop - start for _, start, stop in incoming), *rows.shape[2:]))))
-            places.append(incoming)
+    outgoing.pop(group.rank, None)
+    sends = [(other, cat([part(rows, begin, *piece) for piece in pieces])) for other, pieces in outgoing.items()]
+    lengths = {other: sum(stop - start for _, start, stop in pieces) for other, pieces in incoming.items()}
+    receives = [(other, rows.new_empty((length, *rows.shape[2:]))) for other, length in lengths.items()]
     if sends or receives:
         group.exchange(sends, receives)
-    for incoming, (_, buffer) in zip(places, receives, strict=True):
-        for column, start, stop in incoming:
+    for other, buffer in receives:
+        for column, start, stop in incoming[other]:
             put(new, needs[0], column, start, buffer[: stop - start])
             buffer = buffer[stop - start :]
     return new
 
 
-def overlaps(a: PointRanges, b: PointRanges) -> Iterator[tuple[int, int, int]]:
-    """Yield (column, begin, end) of the common points of two sets of ranges, one range per member."""
+def overlaps(a: PointRanges, b: PointRanges, ranks: int) -> dict[int, list[Piece]]:
+    """Return, by rank, the common points of two sets of ranges, one range per member; either is of one rank, or of all."""
     begin, end = np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
-    for column in np.flatnonzero(begin < end):
-        yield int(column), int(begin[column]), int(end[column])
+    begin, end = (np.broadcast_to(ends, (ranks, begin.shape[-1])) for ends in (begin, end))
+    pieces: dict[int, list[Piece]] = {}
+    for rank, column in np.argwhere(begin < end).tolist():
+        pieces.setdefault(rank, []).append((column, int(begin[rank, column]), int(end[rank, column])))
+    return pieces
 
 
 def part(rows: Tensor, begin: Integers, column: int, start: int, stop: int) -> Tensor:
@@ -139,33 +139,34 @@ def put(rows: Tensor, begin: Integers, column: int, start: int, fields: Tensor) 
     rows[offset : offset + len(fields), column] = fields
 
 
-def fetch_points(group: Group, window: Window, needed: Callable[[int], list[PlacedPoint]]) -> dict[PlacedPoint, Tensor]:
+def fetch_points(group: Group, window: Window, needed: Sequence[list[PlacedPoint]]) -> dict[PlacedPoint, Tensor]:
     """Return copies of the states at single points that this rank needs, by column and point; one message for each pair of
-    ranks. `needed` says of each rank which it needs."""
-    mine, begin = needed(group.rank), window.held_points(group.rank)[0]
-    own = owned_among(window, group.rank, mine)
+    ranks. `needed` are those of each rank."""
+    begin, outgoing, incoming = (
+        window.held_points(group.rank)[0],
+        dict[int, list[PlacedPoint]](),
+        dict[int, list[PlacedPoint]](),
+    )
+    ranges = window.owned_points(np.arange(group.size)[:, None])
+    mine = [(ends[0], ends[1]) for ends in zip(*(ends[group.rank].tolist() for ends in ranges), strict=True)]
+    for other, places in enumerate(needed):
+        own = [(column, point) for column, point in places if mine[column][0] <= point < mine[column][1]]
+        if own:
+            outgoing[other] = own
+    for column, point in needed[group.rank]:
+        owners = np.flatnonzero((ranges[0][:, column] <= point) & (point < ranges[1][:, column]))
+        for owner in owners.tolist():
+            incoming.setdefault(owner, []).append((column, point))
+    own = outgoing.pop(group.rank, [])
     fields = {(column, point): part(window.x, begin, column, point, point + 1)[0].clone() for column, point in own}
-    sends, receives, places = [], [], []
-    for other in range(group.size):
-        if other == group.rank:
-            continue
-        outgoing = owned_among(window, group.rank, needed(other))
-        if outgoing:
-            sends.append((other, cat([part(window.x, begin, column, point, point + 1) for column, point in outgoing])))
-        incoming = owned_among(window, other, mine)
-        if incoming:
-            receives.append((other, window.x.new_empty((len(incoming), *window.x.shape[2:]))))
-            places.append(incoming)
+    incoming.pop(group.rank, None)
+    sends = [
+        (other, cat([part(window.x, begin, column, point, point + 1) for column, point in places]))
+        for other, places in outgoing.items()
+    ]
+    receives = [(other, window.x.new_empty((len(places), *window.x.shape[2:]))) for other, places in incoming.items()]
     if sends or receives:
         group.exchange(sends, receives)
-    for incoming, (_, buffer) in zip(places, receives, strict=True):
-        fields |= dict(zip(incoming, buffer, strict=True))
+    for other, buffer in receives:
+        fields |= dict(zip(incoming[other], buffer, strict=True))
     return fields
-
-
-def owned_among(window: Window, rank: int, places: list[PlacedPoint]) -> list[PlacedPoint]:
-    """Return those of some points whose states a rank makes."""
-    if not places:
-        return []
-    begin, end = window.owned_points(rank)
-    return [(column, point) for column, point in places if begin[column] <= point < end[column]]

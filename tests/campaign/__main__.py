@@ -1,4 +1,4 @@
-"""`python -m tests.campaign kills|flights|bytes|config|data|inputs --count N --seed S`: says what went wrong; ends with 1 if so."""
+"""`python -m tests.campaign KIND --count N --seed S`: says what went wrong; ends with 1 if so."""
 
 import argparse
 import sys

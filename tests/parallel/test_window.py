@@ -17,6 +17,13 @@ SHAPE = torch.Size((2, 3))
 many = settings(max_examples=120, deadline=None)
 
 
+def of_ranks(share):
+    """The ranges of a rank, or of each of an array of ranks."""
+    return lambda ranks: (
+        share(ranks) if isinstance(ranks, int) else tuple(map(np.stack, zip(*map(share, ranks[:, 0].tolist()), strict=True)))
+    )
+
+
 @st.composite
 def ownerships(draw):
     """Who owns and who wants which points, per member: `owned[member]` cuts a range of points into contiguous ranges of ranks
@@ -57,7 +64,7 @@ def test_redistribute_gives_what_is_wanted_and_owned(given):
             for p in range(first[m], last[m]):
                 rows[p - begin[m], m] = everything[m, p]
         count = max(n for _, n in wanted[group.rank])
-        return redistribute(group, rows, begin, owned=mine, needed=wants, count=count), count
+        return redistribute(group, rows, begin, owned=of_ranks(mine), needed=of_ranks(wants), count=count), count
 
     for rank, (rows, count) in enumerate(crew(size, work)):
         assert rows.shape == (count, members, *SHAPE) and rows.is_contiguous()
@@ -75,7 +82,7 @@ def test_rows_of_any_kind_travel(dtype):
     def work(group):
         rows = (torch.arange(6).view(6, 1, 1, 1) + group.rank).to(dtype)
         own, want = (lambda r: (np.array([6 * r]), np.array([6 * r + 6]))), (lambda r: (np.array([5]), np.array([8])))
-        return redistribute(group, rows, np.array([6 * group.rank]), owned=own, needed=want, count=3)
+        return redistribute(group, rows, np.array([6 * group.rank]), owned=of_ranks(own), needed=of_ranks(want), count=3)
 
     for rows in crew(2, work):
         assert rows.dtype == dtype and torch.equal(rows.flatten(), torch.tensor([5, 1, 2]).to(dtype))
@@ -147,3 +154,15 @@ def test_what_enters_a_slice_is_wanted_by_all_but_the_first():
     assert [[e.tolist() for e in points(rank)] for rank in range(4)] == [
         [[8, 18], [8, 18]], [[10, 20], [13, 23]], [[11, 21], [14, 24]], [[12, 22], [15, 25]]
     ]  # fmt: skip
+
+
+@given(sizes, taps, counts, firsts)
+def test_the_points_of_all_ranks_at_once_are_those_of_each(size, taps, count, first):
+    window, ranks = Window(first, Slices(count, size), torch.zeros(0), taps), np.arange(size)[:, None]
+    shares = (window.owned_points, window.held_points, window.evaluated_points, halo_points(window, -2, 1))
+    for share in shares:
+        for rank in range(size):
+            assert all(np.array_equal(a[rank], b) for a, b in zip(share(ranks), share(rank), strict=True))
+    assert [list(range(*map(int, window.slices.bounds(k)))) for k in range(size)] == [
+        list(window.slices.of(k)) for k in range(size)
+    ]
