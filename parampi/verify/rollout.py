@@ -57,7 +57,7 @@ def draw_rounds(axis: "Axes", flights: Sequence[Any]) -> None:
         text = f"{name}: {ends[-1] / count:.3g} each"
         axis.annotate(text, (count, ends[-1]), (7, 0), textcoords="offset points", color=colour, va="center", fontsize=10)
     top = steps * count
-    axis.set(xscale="log", yscale="log", xlim=(0.9, 9 * count), ylim=(0.8 * flights[-1].ends[0], 1.6 * top))
+    axis.set(xscale="log", yscale="log", xlim=(0.9, 10 * count), ylim=(0.8 * flights[-1].ends[0], 1.6 * top))
     axis.set(xlabel="lead time", ylabel="rounds: network calls in a row", title="rounds until a lead time is drawn")
     for which, least, most in ((axis.xaxis, 1, count), (axis.yaxis, flights[-1].ends[0], top)):
         ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if least <= tick <= most]
