@@ -28,22 +28,37 @@ if TYPE_CHECKING:
 @click.option(
     "--plane", is_flag=True, help="Take latitude and longitude for a plane: no weights by area, no spherical harmonics."
 )
+@click.option(
+    "--normalised-by",
+    type=click.Path(path_type=Path),
+    help="A statistics file whose means and deviations are kept: those that a network was trained with.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def stats(
-    data: tuple[Path, ...], output: Path, variables: tuple[str, ...], missing: Any, axes: str, plane: bool, overwrite: bool
+    data: tuple[Path, ...],
+    output: Path,
+    variables: tuple[str, ...],
+    missing: Any,
+    axes: str,
+    plane: bool,
+    normalised_by: Path | None,
+    overwrite: bool,
 ) -> None:
     """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
-    from parampi.fields import FileSamples, check_target
+    from parampi.fields import DatasetStatistics, FileSamples, check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
     from parampi.parallel.launch import abort_on_error, world
 
     comm = world()
     with abort_on_error(comm):
         on_root(comm, lambda: check_target(output, overwrite))
+        own = on_all(comm, lambda: DatasetStatistics.from_file(normalised_by)) if normalised_by else None
         with on_all(
             comm, lambda: FileSamples(data, variables, axes=[axis.strip() for axis in axes.split(",") if axis.strip()])
         ) as samples:
             statistics = samples.statistics(Reducer(comm), missing, plane)
+        if own is not None and normalised_by is not None:
+            statistics = on_all(comm, lambda: statistics.normalised_by(own, normalised_by))
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:
             words = statistics.geometry.words()

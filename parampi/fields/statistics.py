@@ -19,7 +19,8 @@ from parampi.fields.kept_samples import KeptSamples, KeptStoredSamples
 from parampi.fields.moments import Missing, Samples, SingleProcess, StoredSamples, Team, moments
 from parampi.fields.netcdf_files import reading, require
 from parampi.fields.prior_files import BASIS
-from parampi.fields.statistics_files import ALL_TEXTS, AXES, TEXTS, read, write
+from parampi.fields.spectra import wavenumbers
+from parampi.fields.statistics_files import ALL_TEXTS, AXES, needed, read, write
 
 Floats = NDArray[np.floating[Any]]
 PLANE = Geometry((0, 0))
@@ -47,6 +48,8 @@ class DatasetStatistics:
     places                     latitudes and longitudes (2, H, W) in degrees, where the files have these
     projection                 attributes of the map projection, as CF has them
     geometry                   where the points are: a plane, where it is not said
+
+    Kurtosis and spectrum are NaN where only mean and standard deviation are known (`of_moments`).
 
     Raises DataError where shapes do not fit or a channel cannot be normalised.
     """
@@ -161,6 +164,54 @@ class DatasetStatistics:
             level_axes=level_axes or {},
         )
 
+    @classmethod
+    def of_moments(
+        cls, names: Sequence[str], mean: ArrayLike, standard_deviation: ArrayLike, grid: tuple[int, int], **more: Any
+    ) -> "DatasetStatistics":
+        """Return the statistics of fields of which mean and standard deviation per channel are known alone, on a grid (H, W);
+        `more` are other arguments of the class. Raises DataError for numbers that do not fit."""
+        count, shells = len(names), wavenumbers(*grid)
+        known: dict[str, Any] = {
+            "units": ("1",) * count,
+            "long_names": tuple(names),
+            "samples": 0,
+            "y_units": "1",
+            "x_units": "1",
+        }
+        axes = {"y": np.arange(grid[0], dtype=np.float64), "x": np.arange(grid[1], dtype=np.float64)}
+        return cls(
+            names=tuple(names),
+            mean=np.asarray(mean, np.float64),
+            standard_deviation=np.asarray(standard_deviation, np.float64),
+            kurtosis=np.full(count, np.nan),
+            spectrum=np.full((count, len(shells)), np.nan),
+            wavenumber=shells,
+            reference=np.zeros((0, count, *grid), np.float32),
+            **known | axes | more,
+        )
+
+    @property
+    def has_spectrum(self) -> bool:
+        """Whether the spectrum is known."""
+        return bool(np.isfinite(self.spectrum).all())
+
+    def require_spectrum(self, source: str | Path) -> None:
+        """Raise DataError where the spectrum is unknown; `source` is named."""
+        if not self.has_spectrum:
+            raise DataError(
+                f"{source} has means and standard deviations alone, and a spectrum is needed; measure it with parampi stats "
+                f"DATA.nc --normalised-by {source} --output NEW.nc"
+            )
+
+    def normalised_by(self, other: "DatasetStatistics", source: str | Path) -> "DatasetStatistics":
+        """Return these statistics with the means and standard deviations of other ones, channel by channel. Raises DataError,
+        which names the `source`, where those have other channels."""
+        missing = [name for name in self.names if name not in other.names]
+        if missing:
+            raise DataError(f"{source} has no {', '.join(missing)}; it has {', '.join(other.names)}; name them with --variable")
+        own = other.select(self.names)
+        return replace(self, mean=own.mean, standard_deviation=own.standard_deviation)
+
     def normalise(self, fields: Floats) -> Floats:
         """Return fields (..., C, H, W) with mean 0 and standard deviation 1, in the dtype they come in."""
         mean, deviation = self.columns(fields)
@@ -206,7 +257,7 @@ class DatasetStatistics:
                     f"{path} is a file of parampi.Statistics, with a mean and a spectrum of normalised fields alone; give the "
                     f"file of the data set that parampi stats writes"
                 )
-            require(file, path, [*AXES, *TEXTS], "a file of statistics")
+            require(file, path, needed(file), "a file of statistics")
             file.set_auto_mask(False)
             try:
                 return cls(**read(file))

@@ -9,6 +9,7 @@ import numpy as np
 from parampi.fields.channels import LevelAxis
 from parampi.fields.geometry import Geometry
 from parampi.fields.netcdf_files import CONVENTIONS, write_axis
+from parampi.fields.spectra import wavenumbers
 
 if TYPE_CHECKING:
     from parampi.fields.statistics import DatasetStatistics
@@ -39,6 +40,8 @@ WAVENUMBERS = {
 """Long names of `wavenumber` by the basis of the spectrum."""
 AREAS, SPECTRAL_BASIS = "area_weight", "spectral_basis"
 """The variable of areas, and the global attribute with the basis of the spectrum; a plane's file has neither."""
+SPECTRAL = ("kurtosis", "spectrum", "wavenumber")
+"""Variables that a file has all of or none: none where mean and deviation alone are known."""
 TEXTS = {"channel": "names", "channel_units": "units", "channel_long_name": "long_names"}
 """Texts per channel by their variables in a file."""
 OPTIONAL_TEXTS = {"channel_standard_name": "standard_names"}
@@ -47,9 +50,19 @@ PLACES = {"latitude": "degrees_north", "longitude": "degrees_east"}
 """Variables of where points are, and their units."""
 
 
+def needed(file: netCDF4.Dataset) -> list[str]:
+    """Return the variables that a file of statistics must have: kurtosis and spectrum where it has some of them."""
+    some = any(name in file.variables for name in SPECTRAL)
+    return [name for name in (*AXES, *TEXTS) if name != "reference" and (some or name not in SPECTRAL)]
+
+
 def read(file: netCDF4.Dataset) -> dict[str, Any]:
     """Read the arguments of `DatasetStatistics` from an open file."""
-    values: dict[str, Any] = {name: file[name][:] for name in AXES}
+    values: dict[str, Any] = {name: file[name][:] for name in AXES if name in file.variables}
+    count, grid = len(values["mean"]), (len(values["y"]), len(values["x"]))
+    shells = wavenumbers(*grid)
+    unknown = {"kurtosis": np.full(count, np.nan), "spectrum": np.full((count, len(shells)), np.nan), "wavenumber": shells}
+    values = unknown | {"reference": np.zeros((0, count, *grid), np.float32)} | values
     values |= {text: tuple(map(str, file[name][:])) for name, text in ALL_TEXTS.items() if name in file.variables}
     values["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
     values |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
@@ -108,6 +121,8 @@ def write(file: netCDF4.Dataset, statistics: "DatasetStatistics") -> None:
         variable[:] = np.array(getattr(statistics, text), object)
     renamed = WAVENUMBERS.get(statistics.geometry.basis)
     for name, long_name in (LONG_NAMES | ({"wavenumber": renamed} if renamed else {})).items():
+        if name in SPECTRAL and not statistics.has_spectrum:
+            continue
         kind = {"reference": "f4", "wavenumber": "i4"}.get(name, "f8")
         variable = file.createVariable(name, kind, AXES[name], compression="zlib" if name == "reference" else None)
         variable.setncatts({"long_name": long_name, **units_of(name, statistics.units)})

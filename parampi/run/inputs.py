@@ -259,6 +259,8 @@ def with_default_prior(solver: Solver, statistics: DatasetStatistics, config: Ru
     if not isinstance(solver, Spectral) or solver.statistics is not None or config.model.finish is not None:
         return solver
     name, options = basis_choice(solver.basis)
+    if not statistics.has_spectrum:
+        return solver
     if name not in (None, statistics.geometry.basis):
         return solver
     try:

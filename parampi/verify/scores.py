@@ -121,6 +121,7 @@ def compare(ensemble: str | Path, statistics: str | Path, quarter: int | None = 
     Members that were not finished are left out. Raises DataError for files of different grids.
     """
     data = DatasetStatistics.from_file(statistics)
+    data.require_spectrum(statistics)
     fields, _ = read_members(ensemble, data.names)
     try:
         return compare_fields(fields, data, quarter)

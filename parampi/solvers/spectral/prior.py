@@ -126,7 +126,9 @@ class SpectralPrior:
 
         content = read_spectrum(path)
         if content is None:
-            return cls.of_data(DatasetStatistics.from_file(path))
+            described = DatasetStatistics.from_file(path)
+            described.require_spectrum(path)
+            return cls.of_data(described)
         mean, spectrum, basis = content
         try:
             named = json.loads(basis)
