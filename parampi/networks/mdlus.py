@@ -59,7 +59,7 @@ def stated_of(path: Path) -> Stated:
     if name not in (*EDM, *LEGACY):
         return Stated()
     scale = arguments.get("sigma_data", 0.5) if name in EDM else None
-    size, fields = arguments.get("img_resolution"), arguments.get("img_out_channels", arguments.get("img_channels"))
+    size, fields = arguments.get("img_resolution"), arguments.get("img_out_channels") or arguments.get("img_channels")
     sizes = [size, size] if isinstance(size, int) else size
     whole = isinstance(fields, int) and isinstance(sizes, list) and all(isinstance(one, int) for one in sizes)
     return Stated(
@@ -67,8 +67,18 @@ def stated_of(path: Path) -> Stated:
         clock={"name": "sigma"},
         sigma_data=float(scale) if isinstance(scale, int | float) else None,
         shape=(fields, *sizes) if whole else None,
-        condition=arguments.get("img_in_channels", 0) if "img_out_channels" in arguments else None,
+        condition=condition_of(name, arguments, fields),
     )
+
+
+def condition_of(name: str, arguments: dict[str, Any], fields: Any) -> int | None:
+    """Return how many channels a module's condition has, None where its arguments do not say."""
+    inputs = arguments.get("img_in_channels")
+    if name in ("EDMPrecondSR", "EDMPrecondSuperResolution"):
+        return inputs if isinstance(inputs, int) else None
+    if not isinstance(fields, int):
+        return None
+    return inputs - fields if isinstance(inputs, int) else 0
 
 
 def check_classes(path: Path, content: dict[str, Any]) -> None:

@@ -163,3 +163,25 @@ def test_start_up_is_light():
         "import parampi.fields, parampi.verify; assert not {'matplotlib', 'xarray', 'h5py', 'mpi4py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_means_and_deviations_alone(statistics, tmp_path):
+    """What a framework keeps: it normalises, has no spectrum, and is kept when the rest is measured."""
+    known = DatasetStatistics.of_moments(
+        statistics.names, statistics.mean + 1, 2 * statistics.standard_deviation, statistics.grid
+    )
+    known.save(tmp_path / "known.nc")
+    read = DatasetStatistics.from_file(tmp_path / "known.nc")
+    assert not read.has_spectrum and len(read.reference) == 0 and read.select(read.names[:1]).names == read.names[:1]
+    np.testing.assert_array_equal(read.mean, statistics.mean + 1)
+    with pytest.raises(
+        DataError, match=r"known\.nc has means and standard deviations alone, and a spectrum is needed; measure"
+    ):
+        read.require_spectrum(tmp_path / "known.nc")
+    full = statistics.normalised_by(read, "known.nc")
+    assert full.has_spectrum
+    np.testing.assert_array_equal(full.standard_deviation, 2 * statistics.standard_deviation)
+    np.testing.assert_array_equal(full.spectrum, statistics.spectrum)
+    others = DatasetStatistics.of_moments(["q"], [0.0], [1.0], statistics.grid)
+    with pytest.raises(DataError, match=r"known\.nc has no .*; it has q; name them with --variable"):
+        statistics.normalised_by(others, "known.nc")

@@ -66,7 +66,7 @@ def project(path: Path, folder: Path) -> Project:
         sources["model.py"] = MODEL
         model += [Raw("prepare", f"{{function: model.py:Mean, arguments: {arguments}}}"), Line("finish", "model.py:add")]
     sections = {"model": model, "data": [Line("statistics", STATISTICS, remark)]}
-    if regression.is_file() or said.condition or given:
+    if regression.is_file() or said.condition or (given and said.condition is None):
         from parampi.run.projects.recognised import conditions
 
         if given and said.shape:
