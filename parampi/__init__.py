@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parampi.diffusion.probe import check_denoiser
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
+    from parampi.fields.opened import open_file as open
     from parampi.report import MemberReport, Report
     from parampi.rollouts import rollout
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
@@ -32,8 +33,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "parallel",
-    "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers", "verify",
+    "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "open",
+    "parallel", "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers", "verify",
 ]  # fmt: skip
 
 OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "report", "samplers", "solvers", "verify"
@@ -42,6 +43,7 @@ PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
     "rollout": "rollouts:rollout",
     "sample": "ensemble:sample",
+    "open": "fields.opened:open_file",
     "check_denoiser": "diffusion.probe:check_denoiser",
     "MemberReport": "report:MemberReport",
     "Report": "report:Report",

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from parampi.engine.cases import CaseFunction, ConditionFunction
 from parampi.engine.delivery import Failure, MemberSink
 from parampi.engine.lead_times import LeadTimes
 from parampi.engine.outside_noise import NoiseFunction, OutsideNoise, StartStates
-from parampi.errors import InterruptionError, NonFiniteError
+from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import Layout, Mode, as_group
 from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
 
-@dataclass
+@dataclass(repr=False)
 class Ensemble:
     """An ensemble: `fields` (members, *shape), or (lead time, member, *shape) of a roll-out, on the CPU and `members`, their
     numbers, on rank 0, None elsewhere; `report`."""
@@ -39,6 +40,23 @@ class Ensemble:
     fields: Tensor | None
     members: list[int] | None
     report: Report
+
+    def to_xarray(self, statistics: Any = None) -> Any:
+        """Return an `xarray.Dataset` with members first, and with what each cost. `statistics`: a
+        `parampi.fields.DatasetStatistics`, or the path of its file; then there is a variable for each channel in physical
+        units. Raises ConfigError where fields were not kept, or are of another shape than the statistics."""
+        from parampi.fields.opened import drawn_dataset
+
+        if self.fields is None or self.members is None:
+            raise ConfigError("this ensemble holds no fields: they are on rank 0, or went to `keep`; open the file instead")
+        return drawn_dataset(self.fields.numpy(), self.members, self.report.members, statistics)
+
+    def __repr__(self) -> str:
+        shape = "no fields" if self.fields is None else f"fields {' x '.join(map(str, self.fields.shape))}"
+        return f"Ensemble({shape}; {self.report.counted()}, {self.report.rounds} rounds, {self.report.outcome})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code><br>{escape(self.report.summary())}"
 
 
 def sample(

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "solvers": SAMPLING | {"basis", "fields"},
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},
-    "ensemble": ADVANCING - {"fields"},
+    "ensemble": ADVANCING,
     "rollouts": ADVANCING - {"fields"} | {"ensemble"},
     "verify": {"errors", "fields"},
     "": ADVANCING | {"ensemble", "rollouts", "verify"},  # parampi/__init__.py
