@@ -154,7 +154,7 @@ def test_importing_parampi_is_light():
     assert in_fresh_python(f"import parampi, sys; print([m for m in {HEAVY} if m in sys.modules])").strip() == "[]"
 
 
-RENAMED = {"Statistics": "SpectralPrior", "denoisers": "public_denoisers"}
+RENAMED = {"open": "open_file", "Statistics": "SpectralPrior", "denoisers": "public_denoisers"}
 """Where they are defined, by their public names."""
 
 

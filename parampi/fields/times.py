@@ -24,10 +24,11 @@ def unit_of(units: str) -> str:
     return UNITS.get(word, "") if since == "since" else ""
 
 
-def parse_duration(text: str) -> tuple[float, str]:
-    """Return number and unit of a duration such as "6 hours" or 6h. Raise DataError for any other text."""
+def parse_duration(text: str, key: str = "") -> tuple[float, str]:
+    """Return number and unit of a duration such as "6 hours" or 6h. Raise DataError for any other text, which `key` has."""
     match = DURATION.fullmatch(text.strip())
     value, unit = (float(match[1]), UNITS.get(match[2], "")) if match else (0.0, "")
     if not 0 < value < float("inf") or not unit:
-        raise DataError(f"condition.lead_step = {text!r}; give a number and seconds, minutes, hours or days, such as 6 hours")
+        has = f"{key} has the step {text!r}" if key else f"condition.lead_step = {text!r}"
+        raise DataError(f"{has}; give a number and seconds, minutes, hours or days, such as 6 hours")
     return value, unit

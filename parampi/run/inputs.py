@@ -133,6 +133,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
     statistics = on_all(comm, lambda: read_statistics(config, card))
     conditions = on_all(comm, lambda: open_conditions(config, card, statistics))
     cells = on_all(comm, lambda: read_cells(config, statistics))
+    config = with_indices(config, conditions)
     leads = 1
     if conditions is not None:
         members = numbered(members, conditions.cases.indices)
@@ -220,6 +221,14 @@ def matching(pattern: str) -> list[str]:
     if not paths:
         raise DataError(f"condition.files: no file fits {pattern}; is the folder right?")
     return paths
+
+
+def with_indices(config: RunConfig, conditions: Conditions | None) -> RunConfig:
+    """Return the configuration with indices in the place of dates of cases, as it is written into files."""
+    section = config.condition
+    if section is None or conditions is None or not any(isinstance(case, str) for case in section.select or ()):
+        return config
+    return config.model_copy(update={"condition": section.model_copy(update={"select": list(conditions.cases.indices)})})
 
 
 def read_cells(config: RunConfig, statistics: DatasetStatistics) -> GridMetadata:

@@ -69,7 +69,7 @@ def test_a_roll_out_has_lead_times_after_members():
         return condition + (x - condition) / (1 + sigma.view(-1, 1, 1, 1) ** 2)
 
     sigmas = parampi.sigmas.karras(6)
-    ensemble = parampi.rollout(denoiser, torch.zeros(1, 3, 4), (1, 3, 4), 3, sigmas=sigmas, members=2)
+    ensemble = parampi.rollout(denoiser, torch.zeros(2, 1, 3, 4), (1, 3, 4), 3, sigmas=sigmas, members=2)
     dataset = ensemble.to_xarray()
     assert dataset["field"].dims[:2] == ("member", "lead_time") and dataset["rounds"].dims == ("member", "lead_time")
     np.testing.assert_array_equal(dataset["field"].values[1, 2], ensemble.fields[2, 1].numpy())

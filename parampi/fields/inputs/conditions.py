@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.ensemble_axes import Cases
+from parampi.fields.inputs.case_dates import indices_of
 from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.fields.inputs.rollout import Rollout
@@ -35,7 +36,7 @@ class Conditions:
     paths       one file or several
     names       variables in the network's order; by name, wherever they stand in the files
     statistics  of these variables: mean, standard deviation, units
-    select      indices of the cases to draw; None for all
+    select      indices or dates of the cases to draw (`case_dates`); None for all
     missing     "refuse" missing values (DataError), or put the "mean" in their place
     static      a file and its variables (y, x) that follow the others in every case
     rollout     forecasts in a row; `channels` are then the names of what is drawn
@@ -51,7 +52,7 @@ class Conditions:
     names: Sequence[str]
     statistics: DatasetStatistics
     _: KW_ONLY
-    select: Sequence[int] | None = None
+    select: Sequence[int | str] | None = None
     missing: Literal["refuse", "mean"] = "refuse"
     static: tuple[Path, Sequence[str]] | None = None
     rollout: Rollout | None = None
@@ -135,11 +136,11 @@ class Conditions:
 
     def selected_cases(self, total: int) -> list[int]:
         """Return the indices of the cases to draw, of `total`. Raise DataError for indices that are not there or come twice."""
-        indices = list(range(total)) if self.select is None else [int(index) for index in self.select]
         if total == 0:
             raise DataError(
                 f"{', '.join(map(str, self.paths))}: no field is in it, as the axis {self.times.name} is empty; name others"
             )
+        indices = list(range(total)) if self.select is None else indices_of(self.select, self.times)
         beyond = [index for index in indices if not 0 <= index < total]
         if beyond or not indices or len(set(indices)) < len(indices):
             reason = f"{beyond} are beyond" if beyond else "this names a case twice, or none, of"

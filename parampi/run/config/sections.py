@@ -103,9 +103,16 @@ def seconds(time: Any) -> Any:
     return None if time is None else float(time)
 
 
+def case_of(case: Any) -> int | str:
+    """Return a case by its index or by its date."""
+    if isinstance(case, bool) or not isinstance(case, int | str) or (isinstance(case, int) and case < 0):
+        raise ValueError("give an index, 0 or more, or a date such as 2001-01-31T06:00")
+    return case
+
+
 class Condition(Strict):
     """The conditions of a network: variables (time, y, x) of NetCDF or HDF5 files, by name, in the network's order. Each time
-    is a case, for which all members are drawn. `select`: indices of the cases, None for all; `statistics`: what normalises
+    is a case, for which all members are drawn. `select`: indices or dates of cases, None for all; `statistics`: what normalises
     the variables, those of the data if None; `missing`: refuse missing values, or give the mean in their place. `static` and
     `static_variables`: a file of fields (y, x) that follow the variables in every case. `lead_times`: forecasts in a row,
     each from the one before, whose channels take the places of the variables of `feed` (by default those of the same name);
@@ -115,7 +122,7 @@ class Condition(Strict):
 
     files: PathName | list[PathName]
     variables: list[str] = Field(min_length=1)
-    select: list[Annotated[int, Field(ge=0)]] | None = None
+    select: list[Annotated[int | str, PlainValidator(case_of)]] | None = None
     statistics: PathName | None = None
     missing: Literal["refuse", "mean"] = "refuse"
     static: PathName | None = None
