@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from parampi.bench.forecasts import Forecast
     from parampi.engine import SamplingProblem
 
+SIMULATED = 48
+"""Ranks of `--simulate`, one for each point of two lead times."""
+
 
 def whole_numbers(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
     """Return whole numbers of at least 1, of a text with commas between them; none for an empty one. Raises BadParameter."""
@@ -31,6 +34,8 @@ def whole_numbers(context: click.Context, option: click.Parameter, text: str) ->
 @click.option("--problem", "problems", multiple=True, help="Only these lead times: 'half a day' or 'a day' (repeatable).")
 @click.option("--equations", multiple=True, help="Only ODE or SDE (repeatable).")
 @click.option("--solver", "solvers", multiple=True, help="Only these solvers, as the table names them (repeatable).")
+@click.option("--simulate", help="Measure seconds, with a closed form whose calls sleep so long, such as 50ms.")
+@click.option("--ranks", type=click.IntRange(min=2), help="Of --simulate, as threads; those of mpiexec where it started any.")
 def rollout(
     as_json: bool,
     config: Path | None,
@@ -43,11 +48,20 @@ def rollout(
     problems: tuple[str, ...],
     equations: tuple[str, ...],
     solvers: tuple[str, ...],
+    simulate: str | None,
+    ranks: int | None,
 ) -> None:
     """Measure rounds and evaluations per lead time of roll-outs, lead by lead and swept together."""
     from parampi.bench import rollout as measurement
     from parampi.bench.forecasts import shipped
 
+    if simulate:
+        if config or figure or problems or equations or flights or windows or tolerance:
+            raise click.UsageError(
+                "--simulate goes with --ranks, --lead-times, --solver and --json alone; leave the others out"
+            )
+        measure_seconds(simulate, lead_times[0], ranks or SIMULATED, solvers, as_json)
+        return
     if config and (problems or equations):
         raise click.UsageError("--problem and --equations are of the forecasts that are shipped; leave them out with --config")
     forecasts = [forecast_of(config, tolerance)] if config else shipped(problems, equations, tolerance)
@@ -55,6 +69,19 @@ def rollout(
     print(measurement.to_json(rows) if as_json else measurement.to_markdown(rows))
     if figure:
         draw(figure, forecasts[0], rows[0].solver, lead_times[0], members, flights)
+
+
+def measure_seconds(call: str, lead_times: int, ranks: int, solvers: tuple[str, ...], as_json: bool) -> None:
+    """Print the seconds of a simulated roll-out."""
+    from parampi.bench import rollout_seconds as measurement
+    from parampi.bench.simulated import seconds_of
+    from parampi.commands.bench_machine import speak
+    from parampi.parallel.launch import abort_on_error, world
+
+    comm = world()
+    with abort_on_error(comm):
+        rows = measurement.measure(lead_times, seconds_of(call), ranks, comm, solvers)
+        speak(measurement.to_json(rows) if as_json else measurement.to_markdown(rows))
 
 
 def draw(path: Path, forecast: "Forecast", solver: str, lead_times: int, members: int, flights: tuple[int, ...]) -> None:

@@ -129,3 +129,12 @@ def test_shipped_forecasts_have_names():
     with pytest.raises(ConfigError, match="there is no equations 'OED'; did you mean"):
         shipped(equations=["OED"])
     assert rollout.to_markdown([]).startswith("| lead time")
+
+
+def test_seconds_of_a_simulated_roll_out():
+    """Ranks are threads; the network takes what it is said to take, and the engine's own seconds come on top."""
+    options = ["--simulate", "4ms", "--ranks", 4, "--lead-times", 2, "--solver", "Picard"]
+    (row,) = json.loads(bench_rollout("--json", *options).output)
+    assert (row["solver"], row["ranks"], row["lead_times"], row["seconds"]) == ("Picard", 4, 2, 0.004)
+    assert 24 / 4 <= row["rounds"] <= 24 and 0.004 < row["own"] <= row["wall"]
+    assert "--simulate goes with --ranks" in bench_rollout(*options, "--equations", "ODE").output
