@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,11 +68,15 @@ def measure(
     rows = []
     for solver in chosen("solver", solvers, SOLVERS):
         if comm is None:
-            costs = on_threads(ranks, lambda group, rank, solver=solver: costs_of(solver, lead_times, seconds, group))
+            costs = on_threads(ranks, partial(on_thread, solver, lead_times, seconds))
         else:
             costs = gathered(comm, costs_of(solver, lead_times, seconds, as_group(comm)))
         rows.append(row_of(solver, lead_times, seconds, costs))
     return rows
+
+
+def on_thread(solver: str, lead_times: int, seconds: float, group: Group, rank: int) -> RankCosts:
+    return costs_of(solver, lead_times, seconds, group)
 
 
 def costs_of(solver: str, lead_times: int, seconds: float, group: Group) -> RankCosts:

@@ -99,7 +99,7 @@ def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: T
         if job.returncode == 0 and (out / "ensemble.nc").is_file() and not any(out.glob(".parampi-*/run.json")):
             return
         if leave:
-            tally.troubles.append(f"{home.name}: could not be taken up: {output.strip().splitlines()[-1:]}")
+            tally.troubles.append(f"{home.name}: could not be taken up: {output.strip().splitlines()[-8:]}")
             return
 
 
