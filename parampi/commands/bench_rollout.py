@@ -121,7 +121,6 @@ def chain_of(config: Path, lead_times: int, members: int) -> "SamplingProblem":
     import torch
 
     from parampi.diffusion.batched import BatchedDenoiser
-    from parampi.diffusion.channel_scales import as_scale
     from parampi.engine import SamplingProblem
     from parampi.engine.lead_times import LeadTimes
     from parampi.run.condition_source import condition_source
@@ -143,7 +142,7 @@ def chain_of(config: Path, lead_times: int, members: int) -> "SamplingProblem":
         torch.tensor(numbers),
         tuple(options["shape"]),
         inputs.config.sampling.seed,
-        as_scale(options["sigma_data"]),
+        options["sigma_data"],
         options["dtype"],
         network.device,
         leads=LeadTimes(lead_times, states, source.of_states, hooks=load_hooks(inputs, denoiser)),

@@ -85,7 +85,7 @@ class SamplingOptions(TypedDict):
     solver: Solver
     window: int | None
     tol: float
-    sigma_data: float | list[float]
+    sigma_data: float
     mode: Mode
     dtype: torch.dtype
     network_batch: int | None
@@ -103,7 +103,7 @@ def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
         solver=inputs.solver,
         window=config.sampling.window,
         tol=config.sampling.tolerance,
-        sigma_data=config.model.sigma_data,
+        sigma_data=as_scale(config.model.sigma_data),
         mode=config.parallel.mode,
         dtype=getattr(torch, config.parallel.dtype),
         network_batch=config.parallel.network_batch,
