@@ -2,14 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticKnownError
 
 from parampi.run.config.path_names import PathName
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
 """Of all sections: unknown keys and wrong types are refused."""
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SCALE = TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)])
 """A standard deviation of the data."""
+
+
+def scales(value: Any) -> Any:
+    """Return a standard deviation of the data, or a list of one for each channel."""
+    if value == []:
+        raise ValueError("give a number, or a list of one for each channel")
+    try:
+        numbers = [SCALE.validate_python(one, strict=True) for one in (value if isinstance(value, list) else [value])]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise PydanticKnownError(first["type"], first.get("ctx")) from None  # type: ignore[arg-type]
+    return numbers if isinstance(value, list) else numbers[0]
 
 
 class Hook(BaseModel):

@@ -14,7 +14,7 @@ from parampi.fields.atomic_files import PARTIAL
 from parampi.fields.stores.parts import parts_folder
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
-from parampi.run.config.model_parts import STRICT, Hook, Patches, Scale, Threshold, as_hook
+from parampi.run.config.model_parts import STRICT, Hook, Patches, Threshold, as_hook, scales
 from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
 
 
@@ -47,7 +47,7 @@ class Model(Strict):
     predicts: Literal["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
     clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
     scaled_input: bool = True
-    sigma_data: Scale | Annotated[list[Scale], Field(min_length=1)] = 1.0
+    sigma_data: Annotated[float | list[float], PlainValidator(scales)] = 1.0
     shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
     plugins: list[PathName] = []
     prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None
