@@ -60,7 +60,8 @@ def run(
         rank = 0 if comm is None else comm.Get_rank()
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
             config = with_layout(config, comm, local_rank=local_rank, ranks_here=ranks_here)
-            stopwatch, inputs = Stopwatch.start(comm, ranks_here), read_inputs(config, comm)
+            stopwatch = Stopwatch.start(comm, ranks_here, watchdog.next_members)
+            inputs = read_inputs(config, comm)
             require_serial(inputs, measure_serial)
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
             source = condition_source(inputs, folder if plan.keeps_checkpoints else None)

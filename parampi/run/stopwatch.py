@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
@@ -33,6 +34,7 @@ class Stopwatch:
     """The times of one run, on every rank; calls of the network are timed on rank 0, while the others sleep.
 
     ranks_here     ranks that share a node
+    begin_calls    called before calls, which a watchdog may limit
     hosts          of each rank
     calls          seconds of network calls for one field
     serial_member  seconds that the serial sampler took for one member and lead time, None where it was not run
@@ -40,17 +42,19 @@ class Stopwatch:
 
     comm: "Comm | None"
     ranks_here: int
+    begin_calls: Callable[[], None]
     hosts: list[str]
     began: str
     calls: list[float] = field(default_factory=list)
     serial_member: float | None = None
 
     @classmethod
-    def start(cls, comm: "Comm | None", ranks_here: int) -> "Stopwatch":
-        return cls(comm, ranks_here, host_names(comm), now())
+    def start(cls, comm: "Comm | None", ranks_here: int, begin_calls: Callable[[], None]) -> "Stopwatch":
+        return cls(comm, ranks_here, begin_calls, host_names(comm), now())
 
     def time_calls(self, inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> None:
         """Time some calls of the network. Where one fails, none is timed: the run itself will say why."""
+        self.begin_calls()
         self.calls += undisturbed(self.comm, lambda: timed_calls(inputs, denoiser, source)) or []
 
     def end(
@@ -59,6 +63,7 @@ class Stopwatch:
         """Enter the times of a run that has drawn all into its report; `serial`: after drawing the first member with the serial
         sampler, on rank 0."""
         self.time_calls(inputs, denoiser, source)
+        self.begin_calls()
         if serial:
             self.serial_member = undisturbed(self.comm, lambda: serial_seconds(inputs, denoiser, source))
         report.timing = self.read(report, inputs, whole)

@@ -28,6 +28,7 @@ from parampi.run.lookout_process import tick_of
 from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.signal_pipe import woken_by_signals
 from parampi.run.stop_request import AT_ONCE, SIGNALS, StopRequest
+from parampi.run.stopwatch import timed_calls
 
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
@@ -166,6 +167,8 @@ def activity(frames: list[FrameType]) -> str:
     if Engine.advance.__code__ in codes:
         return "" if Engine.enter.__code__ in codes else "has been in one round"
     tries = load_denoiser.__code__ in codes or probe_denoiser.__code__ in codes
+    if timed_calls.__code__ in codes:
+        return "has been timing calls of the network"
     return "has been loading the network and trying it" if tries else ""
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from parampi.errors import ConfigError
 from parampi.report import Report, Timing
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs
-from parampi.run.stopwatch import Stopwatch, require_serial
+from parampi.run.stopwatch import Stopwatch, require_serial, timed_calls
+from parampi.run.watchdog import activity
 from tests.small import write_project
 
 TIMING = Timing("a", "b", ["one", "one"], 2.0, 0.05, serial=3.0, alone=3.0, remedy="sampling.solver.name=serial")
@@ -38,7 +40,7 @@ def test_members_alone_take_as_many_turns_as_ranks_that_compute_at_once_leave(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     inputs = read_inputs(load(write_project(tmp_path, sampling__members=members)))
-    watch = Stopwatch(None, ranks_here, ["host"] * ranks, "now", calls=[9.0, 1 / 12, 0.0])
+    watch = Stopwatch(None, ranks_here, lambda: None, ["host"] * ranks, "now", calls=[9.0, 1 / 12, 0.0])
     report = Report(12, 1e-3, 12, 12 * members, seconds=[{"total": 1.0}, {"total": 2.5}])
     timing = watch.read(report, inputs, whole=True)
     assert timing.seconds == 2.5 and timing.alone == pytest.approx(alone) and timing.serial == pytest.approx(members)
@@ -64,3 +66,13 @@ def test_without_a_serial_sampler_there_is_none_to_measure(tmp_path: Path) -> No
     require_serial(inputs, measured=False)
     with pytest.raises(ConfigError, match=r"--measure-serial: .* no serial sampler can draw; leave the option out"):
         require_serial(inputs, measured=True)
+
+
+def test_timed_calls_have_a_time_limit_of_their_own(tmp_path: Path) -> None:
+    """A network that hangs in one is ended; what went before does not count."""
+    frame: Any = SimpleNamespace(f_code=timed_calls.__code__)
+    assert activity([frame]) == "has been timing calls of the network" and activity([]) == ""
+    begun = list[int]()
+    inputs = read_inputs(load(write_project(tmp_path)))
+    Stopwatch(None, 1, lambda: begun.append(1), ["host"], "now").time_calls(inputs, lambda x, sigma: x, None)
+    assert begun == [1]
