@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
-from parampi.diffusion.denoisers import Denoiser
+from parampi.diffusion.denoisers import Denoiser, scale_of
 from parampi.ensemble import sample
 from parampi.errors import ConfigError
 from parampi.parallel.hosts import host_names, undisturbed
@@ -101,7 +101,7 @@ def now() -> str:
 def timed_calls(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> list[float]:
     """Return the seconds of some calls for one field, at levels of the run; none where a call fails."""
     options, spent = sampling_options(inputs, denoiser), list[float]()
-    network = BatchedDenoiser(denoiser)
+    network, scale = BatchedDenoiser(denoiser), float(scale_of(denoiser, options["sigma_data"]))
     levels = inputs.equations.sigmas[:-1][inputs.equations.evaluated]
     x = torch.randn((1, *options["shape"]), generator=torch.Generator().manual_seed(0)).to(network.device, options["dtype"])
     try:
@@ -109,7 +109,7 @@ def timed_calls(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | No
         for call in range(CALLS):
             level = levels[(len(levels) - 1) * call // (CALLS - 1)].to(x)
             begin = time.perf_counter()
-            network(x * (level**2 + options["sigma_data"] ** 2).sqrt(), level[None], conditions)
+            network(x * (level**2 + scale**2).sqrt(), level[None], conditions)
             spent.append(time.perf_counter() - begin)
             if sum(spent) > PATIENCE:
                 break

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
-from parampi.diffusion.denoisers import Denoiser
+from parampi.diffusion.denoisers import Denoiser, scale_of
 from parampi.engine import SamplingProblem
 from parampi.engine.driven import Messages
 from parampi.engine.network_calls import measure_calls
@@ -59,7 +59,7 @@ class Network:
             self.inputs.equations,
             shape=options["shape"],
             seed=config.sampling.seed,
-            sigma_data=options["sigma_data"],
+            sigma_data=scale_of(self.denoiser, options["sigma_data"]),
             dtype=options["dtype"],
         )
 

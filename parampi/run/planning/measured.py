@@ -36,7 +36,7 @@ class Bent:
 
 def engine_costs(problem: SamplingProblem, solver: Solver, options: EngineOptions, points: int) -> tuple[Line, Line]:
     """Return the seconds of a round and of the setting up, by points on a rank, up to so many; on this machine."""
-    free = replace(problem, network=BatchedDenoiser(Bent(problem.sigma_data)), conditions=None, leads=None)
+    free = replace(problem, network=BatchedDenoiser(Bent(float(problem.sigma_data))), conditions=None, leads=None)
     sizes = [1] if isinstance(solver, Serial) else sorted({1, max(2, min(points, problem.steps))})
     rounds, setups = [], []
     for size in sizes:
