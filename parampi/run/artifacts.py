@@ -13,7 +13,6 @@ from parampi.fields.atomic_files import write_whole
 from parampi.fields.json_text import to_json
 from parampi.report import count
 from parampi.run.config import RunConfig
-from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.inputs import Inputs
 from parampi.run.metadata import content
 from parampi.run.output import store_class
@@ -39,8 +38,11 @@ def attempt(work: Callable[[], T]) -> tuple[T | None, str]:
         return None, kind + " ".join(str(error).split())
 
 
-def figure_obstacle(output: OutputConfig, mode: str, statistics: DatasetStatistics) -> str:
+def figure_obstacle(config: RunConfig, mode: str, statistics: DatasetStatistics) -> str:
     """Return why the figure cannot be drawn from the ensemble file that the store of this name writes; "" where it can."""
+    output = config.output
+    if len(config.model.shape) != len(statistics.shape):
+        return f"fields of {len(config.model.shape) - 1} axes are no maps"
     if not store_class(mode).schema_file:
         return f"output.mode = {mode} writes no NetCDF file of parampi's schema"
     if not output.members:
@@ -61,7 +63,7 @@ def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
     from parampi.verify.figures import report_figure
 
     report, output = ensemble.report, inputs.config.output
-    if obstacle := figure_obstacle(output, mode, inputs.statistics):
+    if obstacle := figure_obstacle(inputs.config, mode, inputs.statistics):
         return obstacle
     if not report.residuals:
         return "it shows the rounds of a member, and this run drew none"

@@ -12,6 +12,7 @@ from torch import Tensor
 from parampi.fields import PER_CASE, Conditions, DatasetStatistics
 from parampi.fields.atomic_files import await_file
 from parampi.parallel import Group, SerialGroup
+from parampi.run.any_rank import as_drawn, physical
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.inputs import Inputs
 
@@ -22,12 +23,14 @@ Floats = NDArray[np.floating[Any]]
 class ConditionSource:
     """The conditions of members at one lead time. All ranks of a `group` call it alike, for its own members, by their numbers.
 
+    shape    of the fields that are drawn
     folder   where results are kept; None keeps them in the memory of the rank that drives the group
     results  by member and lead time
     """
 
     conditions: Conditions
     statistics: DatasetStatistics
+    shape: Sequence[int]
     folder: Folder | None
     lead: int = 0
     group: Group = field(default_factory=SerialGroup)
@@ -43,23 +46,28 @@ class ConditionSource:
 
     def __call__(self, numbers: list[int]) -> Tensor:
         earlier = self.earlier(numbers) if self.lead else None
-        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], self.lead, earlier))
+        return self.made(numbers, self.lead, earlier)
+
+    def made(self, numbers: list[int], lead: int, earlier: Floats | None) -> Tensor:
+        """Return the conditions (m, ...) at a lead time, of results of the one before where there is one."""
+        fields = self.conditions([number // PER_CASE for number in numbers], lead, earlier)
+        return as_drawn(torch.from_numpy(fields), self.shape)
 
     def of_states(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
         """Return the conditions (m, ...) at a lead time, of the normalised results (m, C, y, x) of the one before it."""
-        earlier = np.stack([self.statistics.restore(state.cpu().double().numpy()) for state in states]) if lead else None
-        return torch.from_numpy(self.conditions([number // PER_CASE for number in numbers], lead, earlier))
+        earlier = np.stack([physical(self.statistics, state) for state in states]) if lead else None
+        return self.made(numbers, lead, earlier)
 
     def nothing_before(self, numbers: list[int]) -> Tensor:
         """Return the states (m, C, y, x) before the first lead time, whose condition is read from the files."""
-        return torch.zeros((len(numbers), *self.statistics.shape), dtype=torch.float64)
+        return torch.zeros((len(numbers), *self.shape), dtype=torch.float64)
 
     def earlier(self, numbers: Sequence[int]) -> Floats:
         """Return the results (m, C, y, x) of the lead time before, in physical units."""
         fields = np.empty((len(numbers), *self.statistics.shape))
         if self.group.rank == 0:
             for row, number in enumerate(numbers):
-                fields[row] = self.statistics.restore(self.result(number).cpu().double().numpy())
+                fields[row] = physical(self.statistics, self.result(number))
         return self.group.broadcast(fields)
 
     def result(self, number: int) -> Tensor:
@@ -77,4 +85,8 @@ class ConditionSource:
 
 def condition_source(inputs: Inputs, folder: Folder | None) -> ConditionSource | None:
     """Return the source of a run's conditions, None where there are none."""
-    return None if inputs.conditions is None else ConditionSource(inputs.conditions, inputs.statistics, folder)
+    return (
+        None
+        if inputs.conditions is None
+        else ConditionSource(inputs.conditions, inputs.statistics, inputs.config.model.shape, folder)
+    )

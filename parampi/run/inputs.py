@@ -25,6 +25,7 @@ from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.parallel import Mode
 from parampi.parallel.agree import on_all
 from parampi.run import card as cards
+from parampi.run.any_rank import in_files
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.sections import MOST_MEMBERS
@@ -180,9 +181,11 @@ def read_statistics(config: RunConfig, card: Card) -> DatasetStatistics:
     path, shape = Path(config.data.statistics), tuple(config.model.shape)
     data = DatasetStatistics.from_file(path)
     data = data.select(card.order(data.names, f"data.statistics = {path}"))
-    if data.shape != shape:
+    if data.shape != in_files(shape):
+        counted = "" if len(shape) == 3 else f", in files {list(in_files(shape))},"
         raise ConfigError(
-            f"model.shape = {list(shape)} but the fields of data.statistics = {path} are {list(data.shape)} (channels, y, "
+            f"model.shape = {list(shape)}{counted} but the fields of data.statistics = {path} are {list(data.shape)} "
+            f"(channels, y, "
             f"x); the two must describe the same grid"
         )
     return data
@@ -268,7 +271,7 @@ def with_default_prior(solver: Solver, statistics: DatasetStatistics, config: Ru
     if not isinstance(solver, Spectral) or solver.statistics is not None or config.model.finish is not None:
         return solver
     name, options = basis_choice(solver.basis)
-    if not statistics.has_spectrum:
+    if not statistics.has_spectrum or len(config.model.shape) != len(statistics.shape):
         return solver
     if name not in (None, statistics.geometry.basis):
         return solver

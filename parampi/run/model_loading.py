@@ -22,7 +22,6 @@ from parampi.diffusion.denoisers import (
 )
 from parampi.diffusion.probe import check_denoiser
 from parampi.errors import ConfigError, DataError, UserError
-from parampi.fields import DatasetStatistics
 from parampi.networks.loading import load
 from parampi.networks.weights import read_state
 from parampi.run.condition_source import ConditionSource
@@ -187,7 +186,7 @@ def probe_denoiser(
             network_batch=options["network_batch"],
             mode=options["mode"],
             condition=None if case is None else case[0][0],
-            example=None if source or inputs.hooks.finish else example_of(inputs.statistics),
+            example=None if source or inputs.hooks.finish else example_of(inputs),
         )
     except ConfigError as error:
         keys = f"check model.network, model.arguments, model.weights, model.shape and model.predicts = {model.predicts}"
@@ -209,7 +208,9 @@ def call_once(denoiser: Denoiser, shape: Sequence[int], sigmas: Tensor, *, dtype
     return 1
 
 
-def example_of(statistics: DatasetStatistics) -> Tensor | None:
+def example_of(inputs: Inputs) -> Tensor | None:
     """Return a field of the data, normalised; None where the statistics hold none."""
-    fields = statistics.reference[:1]
-    return torch.from_numpy(statistics.normalise(fields))[0] if len(fields) else None
+    fields = inputs.statistics.reference[:1]
+    if len(fields) == 0:
+        return None
+    return torch.from_numpy(inputs.statistics.normalise(fields))[0].reshape(inputs.config.model.shape)

@@ -67,7 +67,7 @@ class Plan:
     def figure_obstacle(self) -> str:
         """Why the figure that is configured cannot be drawn; "" where it can."""
         output = self.config.output
-        return figure_obstacle(output, self.mode, self.inputs.statistics) if output.figure else ""
+        return figure_obstacle(self.config, self.mode, self.inputs.statistics) if output.figure else ""
 
     @property
     def keeps_checkpoints(self) -> bool:

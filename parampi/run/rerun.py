@@ -21,6 +21,7 @@ from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
 from parampi.parallel.silent_exit import no_silent_exit
 from parampi.run import metadata
+from parampi.run.any_rank import physical
 from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig, apply, load, resolved
 from parampi.run.hooks import with_hooks
@@ -229,7 +230,7 @@ def draw_member(
         def keep(state: torch.Tensor, _: Any, source: ConditionSource | None = lead_source) -> None:
             if source:
                 source.remember(number, state)
-            states.append(inputs.cells.masked(statistics.restore(state.cpu().double().numpy())).astype(np.float32))
+            states.append(inputs.cells.masked(physical(statistics, state)).astype(np.float32))
 
         sample(
             members=[number], seed=lead_seed(config.sampling.seed, lead), comm=comm, keep=keep, condition=lead_source,

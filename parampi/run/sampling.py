@@ -18,6 +18,7 @@ from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.report import MemberReport, Report, count
 from parampi.rollouts import rollout
+from parampi.run.any_rank import physical
 from parampi.run.artifacts import attempt, write_report
 from parampi.run.checkpoint.hook import CheckpointHook
 from parampi.run.checkpoint.writer import CheckpointWriter
@@ -63,7 +64,7 @@ class MemberWriter:
 
     def write(self, state: Tensor, member: MemberReport) -> None:
         inputs = self.plan.inputs
-        fields = inputs.statistics.restore(state.cpu().double().numpy())
+        fields = physical(inputs.statistics, state)
         seed = self.plan.config.sampling.seed
         facts = MemberFacts(seed, member.rounds, member.evaluations, member.residual, member.bistable)
         self.output.write(member.member, inputs.cells.masked(fields), facts, member.lead)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from parampi.diffusion.denoisers import Denoiser
 from parampi.report import MemberReport
 from parampi.rollouts import rollout
+from parampi.run.any_rank import physical
 from parampi.run.condition_source import condition_source
 from parampi.run.inputs import Inputs, sampling_options
 
@@ -24,7 +25,7 @@ def drawn_together(inputs: Inputs, number: int, denoiser: Denoiser, comm: "Comm 
     assert source is not None
 
     def keep(state: torch.Tensor, member: MemberReport) -> None:
-        fields = inputs.statistics.restore(state.cpu().double().numpy())
+        fields = physical(inputs.statistics, state)
         states[member.lead] = inputs.cells.masked(fields).astype(np.float32)
 
     rollout(

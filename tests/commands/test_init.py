@@ -150,6 +150,13 @@ def test_packages_that_do_not_fit_are_refused(tmp_path, capsys, metadata, words)
     assert not (tmp_path / "run.yaml").exists()
 
 
+def test_what_a_scheduler_clips_is_clipped(tmp_path, capsys):
+    diffusers_folder(tmp_path / "pipe", size=8, clip_sample_range=3.0)
+    said = written(capsys, tmp_path, tmp_path / "pipe")
+    assert "look at model.clip: as with use_clipped_model_output=True of DDIMScheduler; its default clips" in said
+    assert load(tmp_path / "run.yaml").model.clip == 3.0
+
+
 def test_weights_with_a_card(tmp_path, capsys):
     save_file({"weight": torch.zeros(2)}, tmp_path / "w.safetensors")
     card.write(tmp_path / "w.safetensors", Card(("u", "v"), None, "edm", 0.5))

@@ -48,7 +48,7 @@ class Model(Strict):
     clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
     scaled_input: bool = True
     sigma_data: Annotated[float | list[float], PlainValidator(scales)] = 1.0
-    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=3, max_length=3)
+    shape: list[Annotated[int, Field(ge=1)]] = Field(min_length=2)
     plugins: list[PathName] = []
     prepare: Annotated[Hook | None, BeforeValidator(as_hook)] = None
     finish: Annotated[Hook | None, BeforeValidator(as_hook)] = None

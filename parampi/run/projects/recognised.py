@@ -46,7 +46,8 @@ def recognised(path: Path, folder: Path, predicts: str | None = None, shape: lis
         said, prediction = of_program(path)
     lines = scheduler.sampling_of(path, folder) if kind is FileKind.DIFFUSERS else levels_of(prediction.value)
     if kind.whole:
-        return of_network(path, folder, said, prediction, lines, shape)
+        clip = scheduler.clipping(path) if kind is FileKind.DIFFUSERS else []
+        return of_network(path, folder, said, [prediction, *clip], lines, shape)
     return of_weights(path, folder, facts, prediction, lines, shape)
 
 
@@ -90,9 +91,9 @@ def denoises(network: torch.nn.Module, kind: str, shape: Any) -> bool:
     return True
 
 
-def of_network(path: Path, folder: Path, said: Stated, prediction: Line, lines: list[Line], shape: list[int] | None) -> Project:
-    """Return the project of a file that holds the whole network."""
-    model = [Line("weights", reference(path, folder)), prediction]
+def of_network(path: Path, folder: Path, said: Stated, predictions: list[Line], lines: list[Line], shape: list[int] | None) ->
+Project: """Return the project of a file that holds the whole network."""
+    model = [Line("weights", reference(path, folder)), *predictions]
     if said.sigma_data is not None:
         model.append(Line("sigma_data", said.sigma_data))
     size = shape or (list(said.shape) if said.shape else None)

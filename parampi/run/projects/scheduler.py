@@ -32,7 +32,7 @@ def sampling_of(path: Path, folder: Path) -> list[Line]:
     if name.startswith("EDM"):
         levels = {"sigma_min": float(scheduler.get("sigma_min", 0.002)), "sigma_max": float(scheduler.get("sigma_max", 80.0))}
         return sampling({"schedule": "karras", "steps": 18} | levels, {"name": "heun"})
-    return sampling(table_of(scheduler, reference(file, folder)), sampler, remark=clipping(scheduler))
+    return sampling(table_of(scheduler, reference(file, folder)), sampler)
 
 
 def table_of(scheduler: dict[str, Any], file: str) -> dict[str, object]:
@@ -43,9 +43,15 @@ def table_of(scheduler: dict[str, Any], file: str) -> dict[str, object]:
     return table | ({"steps_offset": offset} if offset and spacing == "leading" else {})
 
 
-def clipping(scheduler: dict[str, Any]) -> str:
-    """Return a remark where a scheduler clips the clean fields, as parampi does not."""
-    if not scheduler.get("clip_sample"):
-        return ""
-    limit = scheduler.get("clip_sample_range", 1.0)
-    return f"{CHECK}: the scheduler clips clean fields to {limit} at every step (clip_sample), and this run does not"
+def clipping(path: Path) -> list[Line]:
+    """Return the line of the section `model` for a scheduler that clips clean fields at every step; DDIM's own clips the
+    field, and not the noise."""
+    file = scheduler_file(path)
+    scheduler = read_scheduler(file) if file else {}
+    remarks = []
+    if scheduler.get("thresholding"):
+        remarks.append("the scheduler's dynamic thresholding is model.threshold")
+    if scheduler.get("clip_sample") and str(scheduler["_class_name"]).startswith("DDIM"):
+        remarks.append("as with use_clipped_model_output=True of DDIMScheduler; its default clips the field and not the noise")
+    limit = float(scheduler.get("clip_sample_range", 1.0)) if scheduler.get("clip_sample") else None
+    return [Line("clip", limit, f"{CHECK}: {'; '.join(remarks)}" if remarks else "")] if limit or remarks else []
