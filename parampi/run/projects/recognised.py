@@ -91,8 +91,10 @@ def denoises(network: torch.nn.Module, kind: str, shape: Any) -> bool:
     return True
 
 
-def of_network(path: Path, folder: Path, said: Stated, predictions: list[Line], lines: list[Line], shape: list[int] | None) ->
-Project: """Return the project of a file that holds the whole network."""
+def of_network(
+    path: Path, folder: Path, said: Stated, predictions: list[Line], lines: list[Line], shape: list[int] | None
+) -> Project:
+    """Return the project of a file that holds the whole network."""
     model = [Line("weights", reference(path, folder)), *predictions]
     if said.sigma_data is not None:
         model.append(Line("sigma_data", said.sigma_data))
