@@ -39,10 +39,12 @@ def in_two_commands(folder, *overrides):
     assert main(["check", str(folder / "output" / "ensemble.nc")]) == 0
 
 
-def starts(shape, sigmas):
-    """The noise that two members begin with: a denoiser that returns x leaves it as it is."""
+def starts(shape, sigmas, sigma_data=1.0):
+    """The noise that two members begin with, data included: a denoiser that returns x leaves it as it is."""
     ddim, serial = parampi.samplers.DDIM(), parampi.solvers.Serial()
-    return parampi.sample(lambda x, sigma: x, shape, 2, sigmas, sampler=ddim, solver=serial, probe=False).fields
+    return parampi.sample(
+        lambda x, sigma: x, shape, 2, sigmas, sampler=ddim, solver=serial, sigma_data=sigma_data, probe=False
+    ).fields
 
 
 @pytest.mark.mpi
@@ -96,7 +98,7 @@ def test_a_module_of_physicsnemo(tmp_path, capsys):
     assert "fill in" not in written(capsys, tmp_path / "project", tmp_path)
     in_two_commands(tmp_path / "project", "model.probe=false")
     grid = parampi.sigmas.karras(12, 0.02, 20.0)
-    noise = starts((2, 16, 16), grid) / grid[0]
+    noise = starts((2, 16, 16), grid, 0.5) / grid[0]
     nothing = torch.zeros(2, 0, 16, 16)
     with torch.no_grad():
         peer = deterministic_sampler(module.eval(), noise, nothing, num_steps=12, sigma_min=0.02, sigma_max=20.0).numpy()
