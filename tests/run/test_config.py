@@ -221,7 +221,7 @@ OWN = "of your own is known once its module is imported: by model.plugins: [my_m
         ("sampling.sigmas.schedule=vp", ["sigmas.schedule = 'vp' is not a known schedule; choose one of ", " karras, "]),
         ("sampling.sampler=3", ["sampling.sampler = 3"]),
         ("model.predicts=noise", ['model.predicts = "noise"', "'edm'"]),
-        ("model.shape=[1,8]", ["model.shape = [1, 8]", "at least 3"]),
+        ("model.shape=[8]", ["model.shape = [8]", "at least 2"]),
         ("parallel.mode=slow", ['parallel.mode = "slow"', "'fast' or 'bitwise'"]),
         ("parallel.dtype=float16", ['parallel.dtype = "float16"', "'float64' or 'float32'"]),
         ("modell.shape=[1]", ["modell is not a known key", "did you mean model?"]),
