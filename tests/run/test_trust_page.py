@@ -13,7 +13,8 @@ HOLDS = {
     "your configuration (YAML": "test_executed.test_tags_of_yaml_are_refused",
     "the network's source (`model.network`)": "test_trust.test_other_kinds_are_refused_before_they_are_called",
     "plugins (`model.plugins`": "test_executed.test_a_plugin_that_the_configuration_names_is_executed_too",
-    "weights (safetensors) and their card": "test_executed.test_a_pickle_in_the_place_of_any_file_is_not_opened",
+    "weights (safetensors, checkpoints) and their card": "test_executed.test_a_pickle_in_the_place_of_any_file_is_not_opened",
+    "programs (`.pt2`, TorchScript)": "../networks/test_programs.test_programs_that_would_run_more_are_refused",
     "statistics, conditions, static fields, grids": "test_executed.test_a_pickle_in_the_place_of_any_file_is_not_opened",
     "an ensemble that is drawn again": "test_rerun.test_other_inputs_are_refused",
     "a checkpoint that is resumed": "test_records.test_damaged_records_are_noticed",
@@ -80,7 +81,7 @@ def test_it_is_held(sentence):
     if not names:
         assert sentence.startswith(SAID_ONLY), f"no test holds: {sentence}"
         return
-    module, _, function = names[0].partition(".")
+    module, _, function = names[0].rpartition(".")
     source = (ROOT / "tests" / "run" / f"{module}.py").read_text()
     assert f"def {function}(" in source, f"{names[0]} is no test"
 
