@@ -42,19 +42,28 @@ class LeadConditions:
 
     # ------------------------------------------------------------------ ends of lead times
 
-    def close(self, ended: Integers) -> Tensor:
-        """Take the ends of members (k,) whose lead time is frozen now; return the fields (k, *shape) that are kept of them;
-        collective."""
-        window = self.slice.window
-        columns = torch.from_numpy(ended)
-        fields = window.x[window.taps - 1, columns.to(window.x.device)].cpu().contiguous()
+    def ends_before(self, first: Integers) -> dict[int, Tensor]:
+        """Return the ends (*shape), by member's column, of lead times that windows leave which begin at `first` from now on;
+        on every rank, collective. There is one for each member at most."""
+        window, lead = self.slice.window, first // self.steps
+        columns = np.flatnonzero(lead > self.lead).tolist()
+        if not columns:
+            return {}
+        points = [(column, int(lead[column]) * self.steps) for column in columns]
+        mine = fetch_points(self.group, window, lambda rank: [] if rank else points)
+        fields = window.x.new_empty((len(points), *window.x.shape[2:]), device="cpu")
+        if self.group.rank == 0:
+            torch.stack([mine[point] for point in points], out=fields)
         fields = torch.from_numpy(self.group.broadcast(fields.numpy())).to(window.x)
-        self.drawn[columns] = fields
-        finished = fields.clone()
-        for place, column in enumerate(ended.tolist()):
+        return dict(zip(columns, fields, strict=True))
+
+    def close(self, ends: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Take the ends of members' lead times that are frozen now, by column; return the fields that are kept of them."""
+        finished = {}
+        for column, drawn in ends.items():
             before, lead, number = self.states[column : column + 1], int(self.lead[column]) - 1, self.numbers([column])
-            kept = self.leads.finished(before, fields[place : place + 1], lead, number)
-            finished[place] = kept[0]
+            kept = self.leads.finished(before, drawn[None], lead, number)
+            self.drawn[column], finished[column] = drawn, kept[0]
             self.states[column] = self.leads.after(before, kept, lead, number)[0]
             self.leads.forget(lead, *number)
         return finished

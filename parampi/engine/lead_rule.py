@@ -1,6 +1,7 @@
-"""The stop rule of a roll-out: each lead time in flight is judged as a chain of its own, and only the current one's points are
-accepted."""
+"""The stop rule of a roll-out: each lead time in flight is judged as a chain of its own. The current one's points are accepted,
+and with its last one those of the next whose condition is known well enough."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,10 +12,15 @@ from parampi.solvers.stop_rules import RuleState
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+UNKNOWN = 1e9
+"""What stands for a lag that is not known, and the largest one."""
 TRIED = 2
 """Sweeps that the points of a lead time count as having been in before, once one lead time has shown how they converge."""
-EARLY = 0.4
-"""Share of the tolerance that points spend before the end of their lead time is accepted, where the window has it."""
+EARLY = 0.05
+"""Share of the tolerance that points spend before the end of their lead time is accepted, where the window has it and reaches
+no farther when it slides: this saves evaluations, no rounds."""
+SLIDING = 1.0
+"""The same where the window reaches farther."""
 
 
 @dataclass
@@ -23,12 +29,14 @@ class LeadRule:
 
     A solver's rule judges the parts of windows that belong to one lead time as if they were members of their own: member m at
     lead time l is its column `m slots + l mod slots`. Lead times after the current one wait: what the network reads there is no
-    final state yet. A column is as new when its lead time has come to its end.
+    final state yet. With the last point of the current one, points of the next are accepted if what its end still changed
+    does little to them. A column is as new when its lead time has come to its end.
 
     rule       of single lead times of `steps` steps
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
-    early      share of the tolerance that points spend before the end of their lead time is accepted
+    early      share of the tolerance (m,) that points spend before the end of their lead time is accepted, of windows that
+               begin at points (m,)
     disturbs   rows that tell at the first step of a lead time how the end of the one before has changed
     legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
     lead       (m,) lead time that was the current one in the round before
@@ -41,7 +49,7 @@ class LeadRule:
     slots: int
     bequeaths: range = range(0)
     learns: int = 0
-    early: float = EARLY
+    early: Callable[[Integers], Floats] | None = None
     disturbs: range = range(0)
     legacy: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
     new: RuleState = field(default_factory=dict)
@@ -76,23 +84,34 @@ class LeadRule:
         """Return the verdict on a round; windows slide to the end of a lead time at most."""
         parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
         lead = measured.first // self.steps
-        parted = parts.measures(measured, lead != self.lead, self.early)
+        parted = parts.measures(measured, lead != self.lead, self.early(measured.first) if self.early else np.ones(len(lead)))
         if self.disturbs and parted.stop_statistics is not None:
             changes = parted.stop_statistics[self.disturbs.start : self.disturbs.stop, 0]
-            self.changes = changes[:, parts.columns].transpose(1, 2, 0).copy()
+            before, self.changes = self.followed(lead), changes[:, parts.columns].transpose(1, 2, 0).copy()
             changes[:, parted.waits] = 0.0
+            parted = replace(parted, lag=parts.of_columns(lags(before, self.changes)), behind=parts.behind())
         verdict = self.rule.judge(parted)
         self.lead = lead
         now = parts.columns[:, 0]
         slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
+        ended = (slides > 0) & ((measured.first + slides) % self.steps == 0)
+        beyond = np.where(ended, verdict.slides[parts.columns[:, 1]], 0) if parted.behind is not None else 0 * slides
         estimate = np.where(measured.lengths > 0, verdict.error_estimate[now], measured.error_estimate)
         if self.bequeaths and measured.stop_statistics is not None:
-            self.hand_on(measured.stop_statistics[self.bequeaths.start : self.bequeaths.stop], parts)
+            statistics = measured.stop_statistics[self.bequeaths.start : self.bequeaths.stop]
+            self.hand_on(statistics, parts, 0, parts.counts[:, 0])
+            self.hand_on(statistics, parts, 1, beyond)
         if verdict.learned is not None and self.learns:
             self.learned = np.where(verdict.learned[now] == 0, self.learned, verdict.learned[now])
-        self.renew(parts, (slides > 0) & ((measured.first + slides) % self.steps == 0), lead)
+        self.renew(parts, ended, lead)
         bistable = None if verdict.bistable is None else np.where(measured.lengths > 0, verdict.bistable[now], -1)
-        return Verdict(slides, estimate, self.learned, bistable)
+        return Verdict(slides + beyond, estimate, self.learned, bistable)
+
+    def followed(self, lead: Integers) -> Floats:
+        """Return the `changes` of the last round, by the lead times (m,) that are the current ones now."""
+        slots = np.arange(self.slots) + (lead - self.lead)[:, None]
+        known = self.changes[np.arange(len(lead))[:, None], np.minimum(slots, self.slots - 1)]
+        return np.where((slots < self.slots)[..., None], known, 0.0)
 
     def renew(self, parts: "LeadParts", ended: NDArray[np.bool_], lead: Integers) -> None:
         """Make the columns of lead times that have ended as new, for others: these, and all that follow a member's first lead
@@ -108,11 +127,13 @@ class LeadRule:
             state["sweeps"][parts.columns[ended & (lead == 0), 1:].ravel()] += TRIED
         self.rule.load(state)
 
-    def hand_on(self, statistics: Floats, parts: "LeadParts") -> None:
-        """Keep what points of current lead times have to hand on (B, n, m), where it is positive."""
-        places, members = np.nonzero(parts.inside[:, :, 0])
-        numbers = statistics[:, parts.position[places, members, 0], members].T
-        points, known = parts.begin[members, 0] + places, (numbers > 0).all(1)
+    def hand_on(self, statistics: Floats, parts: "LeadParts", k: int, counts: Integers) -> None:
+        """Keep what the first points (m,) of parts k have to hand on (B, n, m), where it is positive."""
+        if not counts.any():
+            return
+        places, members = np.nonzero(parts.inside[:, :, k] & (np.arange(len(parts.inside))[:, None] < counts))
+        numbers = statistics[:, parts.position[places, members, k], members].T
+        points, known = parts.begin[members, k] + places, (numbers > 0).all(1)
         self.legacy[members[known], points[known]] = numbers[known]
 
     def inherited(self, points: Integers, heirs: NDArray[np.bool_]) -> Floats:
@@ -153,7 +174,7 @@ class LeadParts:
         columns = np.arange(len(first))[:, None] * slots + (lead[:, None] + k) % slots
         return cls(begin, counts, np.where(inside, offset + rows, 0), inside, columns)
 
-    def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_], early: float) -> RoundMeasures:
+    def measures(self, measured: RoundMeasures, follows: NDArray[np.bool_], early: Floats) -> RoundMeasures:
         """Return what a rule of single lead times judges from; `follows` (m,): whose current lead time was another one in the
         round before."""
         waits = np.broadcast_to(np.arange(self.columns.shape[1]) > 0, self.columns.shape)
@@ -169,8 +190,17 @@ class LeadParts:
             stop_statistics=None if statistics is None else self.rows(statistics),
             waits=self.of_columns(waits),
             disturbed=self.of_columns(waits | follows[:, None]),
-            early=early,
+            early=self.of_columns(np.broadcast_to(early[:, None], waits.shape)),
         )
+
+    def behind(self) -> Integers | None:
+        """Return the columns that the next lead times wait for, -1 for others; None where nobody waits."""
+        if self.columns.shape[1] == 1:
+            return None
+        former = np.full_like(self.columns, -1)
+        former[:, 1] = self.columns[:, 0]
+        ordered: Integers = self.of_columns(former)
+        return ordered
 
     def of_columns(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers (m, k) as those of columns."""
@@ -185,3 +215,14 @@ class LeadParts:
         ordered = np.empty((*parts.shape[:-2], self.columns.size))
         ordered[..., self.columns.ravel()] = parts.reshape(*parts.shape[:-2], self.columns.size)
         return ordered
+
+
+def lags(before: Floats, now: Floats) -> Floats:
+    """Return how many times as much (m, k) the ends before lead times have changed in this round as in the one before, of
+    squares (m, k, D) of both. A condition is made of all ends before it; that of the current lead time does not change."""
+    changed = [np.sqrt(squares.sum(2)) for squares in (before, now)]
+    for norms in changed:
+        norms[:, :1] = 0.0
+    earlier, later = (np.cumsum(norms, axis=1) for norms in changed)
+    known: Floats = np.where(earlier > 0, later / np.where(earlier > 0, earlier, 1.0), UNKNOWN)
+    return np.where(later > 0, np.minimum(known, UNKNOWN), 0.0)

@@ -52,6 +52,14 @@ class WindowReach:
         most = min(-(-(self.size - 1) // self.steps) + 1, self.chain // self.steps)
         return most if self.flight is None else min(most, self.flight)
 
+    def stays(self, first: Integers) -> NDArray[np.bool_]:
+        """Return which windows (m,) that begin at `first` reach no farther when they slide, until the lead time ends."""
+        limit = np.full_like(first, self.chain)
+        if self.flight is not None:
+            limit = np.minimum(limit, (first // self.steps + self.flight) * self.steps)
+        stays: NDArray[np.bool_] = first + self.size >= limit
+        return stays
+
     def lengths(self, first: Integers) -> Integers:
         """Return how many points (m,) windows sweep that begin at `first`; none at the chain's end."""
         room = np.minimum(self.size, self.chain - first)

@@ -27,7 +27,7 @@ from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.lead_log import LeadLog
-from parampi.engine.lead_rule import EARLY, LeadRule
+from parampi.engine.lead_rule import EARLY, SLIDING, LeadRule
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
@@ -35,7 +35,7 @@ from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Group, PointRanges, Window, affine_scan, operator_scan
+from parampi.parallel import Group, PointRanges, affine_scan, operator_scan
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
@@ -62,7 +62,9 @@ class WindowEngine(Engine):
             self.leads = LeadConditions(problem.leads, self.slice, group)
             self.lead_log = LeadLog.empty(len(problem.members), reach.leads)
             self.rule = LeadRule(self.rule, equations.steps, reach.leads, self.iteration.bequeaths, self.iteration.learns)
-            self.rule.early, self.rule.disturbs = EARLY if problem.leads.count > 1 else 1.0, self.iteration.disturbs
+            self.rule.disturbs = self.iteration.disturbs
+            if problem.leads.count > 1:
+                self.rule.early = lambda first: np.where(reach.stays(first), EARLY, SLIDING)
         self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
         self.slide(self.first)
         if group.rank == 0:
@@ -206,6 +208,7 @@ class WindowEngine(Engine):
     def slide(self, first: Integers) -> None:
         """Let the windows begin at `first`, and guess the points that are new."""
         lengths = np.minimum(self.slice.lengths, self.slice.window.slices.points)
+        ends = self.leads.ends_before(first) if self.leads else {}
         old = self.slice.slide(first)
         if old.slices.points and self.guess.reads_latest:
             self.guess.latest = self.denoised.latest(old, lengths)
@@ -213,18 +216,17 @@ class WindowEngine(Engine):
         self.noise.update()
         self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
         if self.leads:
-            self.follow_leads(self.leads, old, old.first + lengths)
+            self.follow_leads(self.leads, ends, old.first + lengths)
         self.guess.fill(old.first + lengths - first)
 
-    def follow_leads(self, leads: LeadConditions, old: Window, known: Integers) -> None:
-        """Finish lead times whose ends are frozen now, and tell points that enter, beyond those `known` (m,), what they
-        inherit."""
-        ended = np.flatnonzero(leads.lead > old.first // leads.steps)
-        if len(ended):
-            fields = leads.close(ended)
+    def follow_leads(self, leads: LeadConditions, ends: dict[int, Tensor], known: Integers) -> None:
+        """Finish lead times whose `ends` are frozen now, by column, and tell points that enter, beyond those `known` (m,), what
+        they inherit."""
+        if ends:
+            kept = leads.close(ends)
             if self.group.rank == 0:
                 assert self.lead_log is not None
-                for field, column in zip(fields, ended.tolist(), strict=True):
+                for column, field in kept.items():
                     lead = int(leads.lead[column]) - 1
                     self.finished_leads.append(self.lead_log.finish(column, lead, field, self.history))
         leads.exchange(known)

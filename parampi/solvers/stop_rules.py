@@ -55,7 +55,11 @@ class RoundMeasures:
     disturbed        (member,) for whom that has changed since the round before, so that residuals do not only show what the
                      sweep's linear model lacks; None for no member
     early            share of the tolerance up to each point that is spent before the last point is accepted, where the window
-                     has it
+                     has it; one for all, or (member,)
+    behind           (member,) those that wait for this one alone: their points, but the last, may be accepted in a round in
+                     which its last one is; -1 for nobody. None for no member
+    lag              (member,) how much less what the network reads has changed in this sweep than in the one before, whose
+                     change the residuals show: these shrink as much. None where it is not known
     """
 
     changes: Floats
@@ -66,7 +70,9 @@ class RoundMeasures:
     stop_statistics: Floats | None = None
     waits: NDArray[np.bool_] | None = None
     disturbed: NDArray[np.bool_] | None = None
-    early: float = 1.0
+    early: Floats | float = 1.0
+    behind: Integers | None = None
+    lag: Floats | None = None
 
 
 @dataclass(frozen=True)

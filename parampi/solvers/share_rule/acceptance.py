@@ -66,23 +66,30 @@ class Acceptance:
         steps: Integers,
         inside: NDArray[np.bool_],
         waits: NDArray[np.bool_] | None = None,
-        early: float = 1.0,
+        behind: Integers | None = None,
+        early: Floats | float = 1.0,
     ) -> Integers:
         """Return by how many points (m,) windows slide, and count what these leave: errors (n, m, S) relative to sizes (m,).
-        The first point swept is always accepted, but for members that wait (m,). Where a window has the last point and it is
-        not accepted, points before it spend no more than `early` of their shares: they save evaluations, not rounds."""
-        inside = inside if waits is None else inside & ~waits
+        The first point swept is always accepted, but for members that wait (m,). Of these, only those slide that are `behind`
+        (m,) one whose last point is accepted, and not to their own last point. Where a window has the last point and it is not
+        accepted, points before it spend no more than `early` of their shares: they save evaluations, not rounds."""
+        waits = np.zeros(len(first), np.bool_) if waits is None else waits
         spent = self.accumulator.total()
         more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
         within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))
-        if early < 1:
-            last = inside & (steps == len(self.budget) - 2)
+        last = inside & (steps == len(self.budget) - 2)
+        within &= ~(last & waits)
+        if np.less(early, 1).any():
             reserved = last.any(0) & ~(within & last).any(0)
             within &= ~reserved | (
                 self.safety * (spent + more) <= np.maximum(early * self.budget[steps + 1], self.safety * spent)
             )
-        within[:1] |= inside[:1]
+        within[:1] |= inside[:1] & ~waits
         slides: Integers = np.cumprod(within, axis=0).sum(0).astype(np.int64)
+        if waits.any():
+            ends = (first + slides == len(self.budget) - 1) & (slides > 0)
+            behind = np.full(len(first), -1) if behind is None else behind
+            slides[waits & ~((behind >= 0) & ends[behind])] = 0
         self.accumulator.enter(lost, size, first, slides)
         return slides
 

@@ -140,6 +140,18 @@ class Sensitivity:
             total += weight[..., None] * learned[1 + tap : 1 + tap + points] * delta
         return total
 
+    def shown(self, steps: Integers, residual: Floats, learned: Floats) -> Floats:
+        """Return the errors (n, m, S) at the last point that changes of denoised fields make in all steps that read them:
+        those of the points' own, which residuals (n, m, S) of their steps have shown."""
+        weights, total = np.abs(self.denoised_weight), np.zeros_like(residual)
+        own = weights[steps, 0][..., None]
+        changes = np.where(own > 0, residual / np.maximum(own, TINY), 0.0)
+        for tap in range(self.taps):
+            step = np.minimum(steps + tap, self.steps - 1)
+            weight = np.where(steps + tap < self.steps, weights[step, tap], 0.0)
+            total += weight[..., None] * learned[1 + tap : 1 + tap + len(residual)] * changes
+        return total
+
 
 def tabulated(squares: Tensor) -> Tensor:
     """Return the logarithms (V,) of variances that range beyond the squares of positive noise levels (N,)."""

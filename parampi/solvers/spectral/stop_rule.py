@@ -150,9 +150,9 @@ class SpectralStopRule:
         steps = np.minimum(first + np.arange(points)[:, None], self.sensitivity.steps - 1)
         size = self.sizes(measured.stop_statistics[-1], first, lengths)
         statistics, disturbed = measured.stop_statistics[:-1], measured.disturbed
-        lost = self.losses(statistics, size, first, inside=inside, steps=steps, disturbed=disturbed)
+        lost = self.losses(statistics, size, first, inside=inside, steps=steps, disturbed=disturbed, lag=measured.lag)
         slides = self.acceptance.accept(
-            lost, size, first, steps=steps, inside=inside, waits=measured.waits, early=measured.early
+            lost, size, first, steps=steps, inside=inside, waits=measured.waits, behind=measured.behind, early=measured.early
         )
         self.inherit(measured.stop_statistics[2 * self.shells : 3 * self.shells], steps, inside)
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
@@ -167,9 +167,10 @@ class SpectralStopRule:
         inside: NDArray[np.bool_],
         steps: Integers,
         disturbed: NDArray[np.bool_] | None,
+        lag: Floats | None,
     ) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen, relative to the
-        sizes (m,)."""
+        sizes (m,). What the network reads has changed in this sweep too, `lag` (m,) times as much as in the one before."""
         points, members = inside.shape
         delta, residual, ratio = np.moveaxis(statistics.reshape(3, self.shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
@@ -185,6 +186,8 @@ class SpectralStopRule:
         self.acceptance.bistability.observe(*shown, effects, steps=steps, inside=inside, disturbed=disturbed)
         worst = chain.carried(steps, delta, learned) / size[:, None]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * worst
+        if lag is not None:
+            lost += lag[:, None] * chain.shown(steps, residual * inside[..., None], learned) / size[:, None]
         return lost
 
     def inherit(self, ratios: Floats, steps: Integers, inside: NDArray[np.bool_]) -> None:
