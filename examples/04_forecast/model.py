@@ -1,8 +1,7 @@
 """The U-Net of the first example with the vorticity before and its flow as more inputs: the network `F` of an EDM denoiser
-(Karras et al. 2022, arXiv:2206.00364) of how the vorticity changes, and that of the vorticity itself."""
+(Karras et al. 2022, arXiv:2206.00364) of how the vorticity changes; and the vorticity after, of a change."""
 
 import importlib.util
-import math
 from pathlib import Path
 
 import torch
@@ -56,16 +55,12 @@ class Change(FIRST.UNet):
         return functional.pixel_shuffle(super().forward(inputs, noise), self.PATCH)
 
 
-class Forecast(Change):
-    """The same of noisy vorticities x: `vorticity = before + change * y`, where `Change` denoises y. `change` is also the
-    denoiser's `sigma_data`, for which both denoisers draw the same."""
+class Added(torch.nn.Module):
+    """The vorticity after, of the change drawn and of the vorticity before: `before + change * drawn`, all normalised."""
 
-    def __init__(self, change, **options):
-        super().__init__(**options)
+    def __init__(self, change):
+        super().__init__()
         self.change = change
 
-    def forward(self, x, noise, before):
-        sigma = torch.exp(4 * noise)[:, None, None, None].to(x.dtype)
-        before, scale = before.to(x.dtype), (sigma**2 + self.change**2).sqrt()
-        output = super().forward(x - before / scale, noise - math.log(self.change) / 4, before)
-        return output + before * sigma / (self.change * scale)
+    def forward(self, drawn, prepared):
+        return prepared[0] + self.change * drawn

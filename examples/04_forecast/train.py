@@ -43,7 +43,7 @@ def load(paths, statistics):
     # that by which `parampi run` normalises the condition
     deviation = float(DatasetStatistics.from_file(statistics).standard_deviation[0])
     change = round((train[:, 1:] - train[:, :-1]).std().item() / deviation, 3)
-    facts = {"standard_deviation": deviation, "sigma_data": change, "lead_time": float(times[1] - times[0])}
+    facts = {"standard_deviation": deviation, "change": change, "sigma_data": 1.0, "lead_time": float(times[1] - times[0])}
     return train, data[-HELD_OUT:], facts
 
 
@@ -69,7 +69,7 @@ def normalised(fields, facts):
     """The change (B, 1, n, n) that is to be drawn, and the condition (B, 1, n, n)."""
     before, after = fields.split(1, dim=1)
     before, after = before / facts["standard_deviation"], after / facts["standard_deviation"]
-    return (after - before) / facts["sigma_data"], before
+    return (after - before) / facts["change"], before
 
 
 def draw_sigma(n, rng):

@@ -12,6 +12,8 @@ from parampi.solvers.stop_rules import RuleState
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+OWN = ("legacy", "latest_learned", "end_changes", "lead")
+"""Names of what is kept beside the state of the rule of single lead times."""
 UNKNOWN = 1e9
 """What stands for a lag that is not known, and the largest one."""
 TRIED = 2
@@ -70,14 +72,14 @@ class LeadRule:
             return {}
         members = len(self.legacy)
         kept = {name: values.reshape(members, self.slots, *values.shape[1:]) for name, values in self.rule.state().items()}
-        own = {"legacy": self.legacy, "latest_learned": self.learned}
+        own = {"legacy": self.legacy, "latest_learned": self.learned, "end_changes": self.changes}
         return {**kept, **own, "lead": self.lead.astype(np.float64)}
 
     def load(self, state: RuleState) -> None:
         """Go on, after `begin`, from what `state` returned of each member."""
-        own = {name: values for name, values in state.items() if name not in ("legacy", "latest_learned", "lead")}
+        own = {name: values for name, values in state.items() if name not in OWN}
         self.rule.load({name: values.reshape(-1, *values.shape[2:]).copy() for name, values in own.items()})
-        self.legacy = state["legacy"].copy()
+        self.legacy, self.changes = state["legacy"].copy(), state["end_changes"].copy()
         self.learned, self.lead = state["latest_learned"].copy(), state["lead"].astype(np.int64)
 
     def judge(self, measured: RoundMeasures) -> Verdict:

@@ -38,6 +38,25 @@ def test_every_lead_time_is_the_serial_samplers_from_the_condition_used(solver, 
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=named)
+def test_windows_slide_over_the_ends_of_lead_times_without_a_stop(sampler):
+    """With the last point of a lead time, points of the next are accepted where its condition changes little; the errors that
+    this leaves are within the tolerance, and the estimate is above them."""
+    problem = chain(sampler, members=3, count=6)
+    engine, steps = engine_for(problem, Spectral(), SerialGroup(), EngineOptions(8, 1e-3, "fast")), problem.equations.steps
+    over, before = 0, engine.first
+    while not engine.finished:
+        engine.advance()
+        over += int(((engine.first // steps > before // steps) & (engine.first % steps > 0)).sum())
+        before = engine.first
+    finished = engine.finished_leads
+    drawn = fields(problem, finished)
+    errors = relative_errors(drawn.flatten(0, 1), serial_from_used(problem, drawn).flatten(0, 1))
+    estimates = torch.tensor([[lead.error_estimate for lead in finished if lead.lead == number] for number in range(6)])
+    assert over > 0 or isinstance(sampler, DPMpp2M)  # two points read each denoised field: twice the errors
+    assert errors.max() < 1e-3 and (errors < estimates.flatten()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=named)
 def test_a_window_of_one_point_is_the_serial_roll_out_to_the_last_bit(sampler):
     problem = chain(sampler, members=2, count=3, history=2)
     drawn = fields(problem, advanced(problem, Serial(), None, None)[1])

@@ -64,18 +64,8 @@ def test_training_aims_the_network_at_the_denoiser_of_the_package(monkeypatch):
 
 
 def test_the_vorticity_is_that_before_and_its_change(monkeypatch):
-    """Denoised noisy vorticities are those before, and the denoised changes times their standard deviation."""
-    model = load("model", monkeypatch)
-    rng = torch.Generator().manual_seed(0)
-    x, before = (torch.randn(5, 1, 16, 16, generator=rng, dtype=torch.float64) for _ in range(2))
-    sigma = torch.tensor([0.02, 0.3, 1.0, 8.0, 80.0], dtype=torch.float64)
-    torch.manual_seed(0)
-    whole = model.Forecast(0.4, widths=(8, 8, 8)).double()
-    torch.nn.init.normal_(whole.head.weight, std=0.1)
-    change = model.Change(widths=(8, 8, 8)).double()
-    change.load_state_dict(whole.state_dict())
-    drawn = EDMDenoiser(change, sigma_data=1.0)((x - before) / 0.4, sigma / 0.4, before)
-    torch.testing.assert_close(EDMDenoiser(whole, sigma_data=0.4)(x, sigma, before), before + 0.4 * drawn)
+    drawn, before = (torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+    torch.testing.assert_close(load("model", monkeypatch).Added(0.4)(drawn, (before,)), before + 0.4 * drawn)
 
 
 def test_symmetries_move_the_field_before_and_after_alike(monkeypatch):
@@ -156,12 +146,12 @@ def test_training_goes_on_where_it_was_cut(data, tmp_path, monkeypatch, capsys):
 
 def test_what_is_shipped_belongs_together(monkeypatch):
     config = configuration(FOLDER / "run.yaml")
-    network = load("model", monkeypatch).Forecast(**config.model.arguments)
+    network = load("model", monkeypatch).Change()
     assert (FOLDER / "weights.safetensors").stat().st_size < 4_000_000
     with safe_open(FOLDER / "weights.safetensors", "pt") as file:
         network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         facts = {name: json.loads(value) for name, value in file.metadata().items()}
-    assert facts["sigma_data"] == config.model.sigma_data == config.model.arguments["change"]
+    assert facts["change"] == config.model.finish.arguments["change"] and facts["sigma_data"] == config.model.sigma_data
     assert config.condition.lead_step == f"{facts['lead_time']} seconds"
     statistics = DatasetStatistics.from_file(config.data.statistics)
     assert facts["standard_deviation"] == pytest.approx(statistics.standard_deviation[0])
