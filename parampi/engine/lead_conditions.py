@@ -50,7 +50,7 @@ class LeadConditions:
         if not columns:
             return {}
         points = [(column, int(lead[column]) * self.steps) for column in columns]
-        mine = fetch_points(self.group, window, lambda rank: [] if rank else points)
+        mine = fetch_points(self.group, window, [points, *([] for _ in range(1, self.group.size))])
         fields = window.x.new_empty((len(points), *window.x.shape[2:]), device="cpu")
         if self.group.rank == 0:
             torch.stack([mine[point] for point in points], out=fields)
