@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parampi.diffusion.probe import check_denoiser
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
-    from parampi.fields.opened import open_file as open
+    from parampi.fields.ensembles.opened import open_file as open
     from parampi.report import MemberReport, Report
     from parampi.rollouts import rollout
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
@@ -43,7 +43,7 @@ PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
     "rollout": "rollouts:rollout",
     "sample": "ensemble:sample",
-    "open": "fields.opened:open_file",
+    "open": "fields.ensembles.opened:open_file",
     "check_denoiser": "diffusion.probe:check_denoiser",
     "MemberReport": "report:MemberReport",
     "Report": "report:Report",

@@ -45,7 +45,7 @@ class Ensemble:
         """Return an `xarray.Dataset` with members first, and with what each cost. `statistics`: a
         `parampi.fields.DatasetStatistics`, or the path of its file; then there is a variable for each channel in physical
         units. Raises ConfigError where fields were not kept, or are of another shape than the statistics."""
-        from parampi.fields.opened import drawn_dataset
+        from parampi.fields.ensembles.opened import drawn_dataset
 
         if self.fields is None or self.members is None:
             raise ConfigError("this ensemble holds no fields: they are on rank 0, or went to `keep`; open the file instead")

@@ -53,11 +53,11 @@ class WindowReach:
         return most if self.flight is None else min(most, self.flight)
 
     def stays(self, first: Integers) -> NDArray[np.bool_]:
-        """Return which windows (m,) that begin at `first` reach no farther when they slide, until the lead time ends."""
-        limit = np.full_like(first, self.chain)
-        if self.flight is not None:
-            limit = np.minimum(limit, (first // self.steps + self.flight) * self.steps)
-        stays: NDArray[np.bool_] = first + self.size >= limit
+        """Return which windows (m,) that begin at `first` reach no farther when they slide, until the lead time ends: where
+        `flight` holds them. The chain's end does not count, so that a lead time is the same however many follow."""
+        if self.flight is None:
+            return np.zeros(len(first), np.bool_)
+        stays: NDArray[np.bool_] = first + self.size >= (first // self.steps + self.flight) * self.steps
         return stays
 
     def lengths(self, first: Integers) -> Integers:

@@ -28,7 +28,7 @@ from parampi.run import card as cards
 from parampi.run.any_rank import in_files
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
-from parampi.run.config.sections import MOST_MEMBERS
+from parampi.run.config.values import MOST_MEMBERS
 from parampi.run.input_files import file_digests
 from parampi.run.model_clock import check_stability, check_stated, clock_of
 from parampi.run.user_files import sha256

@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
 from parampi.diffusion.denoisers import Denoiser, scale_of
@@ -38,6 +39,7 @@ class Stopwatch:
     hosts          of each rank
     calls          seconds of network calls for one field
     serial_member  seconds that the serial sampler took for one member and lead time, None where it was not run
+    condition      what the network reads of the first member, kept so that it is prepared once
     """
 
     comm: "Comm | None"
@@ -47,6 +49,7 @@ class Stopwatch:
     began: str
     calls: list[float] = field(default_factory=list)
     serial_member: float | None = None
+    condition: Tensor | None = None
 
     @classmethod
     def start(cls, comm: "Comm | None", ranks_here: int, begin_calls: Callable[[], None]) -> "Stopwatch":
@@ -55,7 +58,13 @@ class Stopwatch:
     def time_calls(self, inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> None:
         """Time some calls of the network. Where one fails, none is timed: the run itself will say why."""
         self.begin_calls()
-        self.calls += undisturbed(self.comm, lambda: timed_calls(inputs, denoiser, source)) or []
+        self.calls += undisturbed(self.comm, lambda: timed_calls(inputs, denoiser, lambda: self.read_by(inputs, source))) or []
+
+    def read_by(self, inputs: Inputs, source: ConditionSource | None) -> Tensor | None:
+        """Return what the network reads of the first member beside its state."""
+        if self.condition is None:
+            self.condition = network_condition(inputs, source, inputs.members[0])
+        return self.condition
 
     def end(
         self, report: Report, inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None, *, whole: bool, serial: bool
@@ -65,7 +74,7 @@ class Stopwatch:
         self.time_calls(inputs, denoiser, source)
         self.begin_calls()
         if serial:
-            self.serial_member = undisturbed(self.comm, lambda: serial_seconds(inputs, denoiser, source))
+            self.serial_member = undisturbed(self.comm, lambda: serial_seconds(inputs, denoiser, self.read_by(inputs, source)))
         report.timing = self.read(report, inputs, whole)
 
     def read(self, report: Report, inputs: Inputs, whole: bool) -> Timing:
@@ -98,14 +107,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def timed_calls(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> list[float]:
+def timed_calls(inputs: Inputs, denoiser: Denoiser, condition: Callable[[], Tensor | None]) -> list[float]:
     """Return the seconds of some calls for one field, at levels of the run; none where a call fails."""
     options, spent = sampling_options(inputs, denoiser), list[float]()
     network, scale = BatchedDenoiser(denoiser), float(scale_of(denoiser, options["sigma_data"]))
     levels = inputs.equations.sigmas[:-1][inputs.equations.evaluated]
     x = torch.randn((1, *options["shape"]), generator=torch.Generator().manual_seed(0)).to(network.device, options["dtype"])
     try:
-        conditions = conditions_of(inputs, source, network)
+        conditions = conditions_of(condition(), network)
         for call in range(CALLS):
             level = levels[(len(levels) - 1) * call // (CALLS - 1)].to(x)
             begin = time.perf_counter()
@@ -118,18 +127,16 @@ def timed_calls(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | No
     return spent
 
 
-def conditions_of(inputs: Inputs, source: ConditionSource | None, network: BatchedDenoiser) -> BatchConditions | None:
-    """Return the condition of the first member."""
-    condition = network_condition(inputs, source, inputs.members[0])
+def conditions_of(condition: Tensor | None, network: BatchedDenoiser) -> BatchConditions | None:
+    """Return the condition (1, ...) of one field."""
     if condition is None:
         return None
     return BatchConditions(condition.to(network.device), torch.zeros(1, dtype=torch.int64, device=network.device))
 
 
-def serial_seconds(inputs: Inputs, denoiser: Denoiser, source: ConditionSource | None) -> float:
-    """Return what the serial sampler takes for one member at its first lead time."""
+def serial_seconds(inputs: Inputs, denoiser: Denoiser, condition: Tensor | None) -> float:
+    """Return what the serial sampler takes for the first member at its first lead time."""
     member, seed = inputs.members[0], inputs.config.sampling.seed
-    condition = network_condition(inputs, source, member)
     options: dict[str, Any] = {**sampling_options(inputs, denoiser), "prepare": None, "finish": None}
     options |= {"solver": Serial(), "window": None, "network_batch": 1}
     report = sample(

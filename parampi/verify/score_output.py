@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parampi.fields.score_files import ScoredChannel, ScoreKind, write_scores
+from parampi.fields.ensembles.score_files import ScoredChannel, ScoreKind, write_scores
 from parampi.verify.forecast_scores import ForecastScores
 
 KINDS = {

@@ -1,10 +1,10 @@
-"""The rooms of `fields` import one way: what lies in `fields` itself, then inputs, then stores; and nothing goes in circles."""
+"""The rooms of `fields` import one way: what lies in `fields` itself, inputs, stores, ensembles; nothing goes in circles."""
 
 import pytest
 
 from tests.test_layers import PACKAGE, imported, name_of
 
-ROOMS = ["", "inputs", "stores"]
+ROOMS = ["", "inputs", "stores", "ensembles"]
 FIELDS = "parampi.fields"
 MODULES = sorted((PACKAGE / "fields").rglob("*.py"))
 

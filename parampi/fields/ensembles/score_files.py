@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import replacing
-from parampi.fields.forecasts import Channel, Forecasts
+from parampi.fields.ensembles.forecasts import Channel, Forecasts
 from parampi.fields.netcdf_files import CONVENTIONS
 
 Floats = NDArray[np.floating[Any]]

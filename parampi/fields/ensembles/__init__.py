@@ -1,0 +1,1 @@
+"""Finished ensembles: opened as xarray data sets, set beside what came, and the files of their scores."""
