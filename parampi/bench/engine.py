@@ -33,7 +33,7 @@ TOLERANCE, NEVER = 1e-3, 1e-300
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a solver, by its name, a sampler, and fields."""
+    """Case to measure: a solver, by its name, a sampler, and fields."""
 
     solver: str
     sampler: str

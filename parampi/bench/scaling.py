@@ -28,7 +28,7 @@ STRONG, WEAK, ALONE = "one member", "members grow", "members alone"
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is scaled: steps and network without members, solver, windows, and how the network and messages take time.
+    """Problem that is scaled: steps and network without members, solver, windows, and how the network and messages take time.
 
     points_per_rank  of a window; None for the configured window
     simulated        seconds of a network call by its fields, None for the network's own

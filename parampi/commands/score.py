@@ -39,17 +39,17 @@ def score(
     from parampi.fields import check_target
     from parampi.parallel.agree import Reducer, on_all, on_root
     from parampi.parallel.launch import abort_on_error, world
-    from parampi.verify.forecast_scores import Asked, prepare, table
+    from parampi.verify.forecast_scores import ScoreRequest, prepare, table
     from parampi.verify.score_output import draw_figures, figure_paths, save
 
     comm = world()
     with abort_on_error(comm):
         levels = on_all(comm, lambda: thresholds_by_channel(thresholds))
-        asked = on_all(comm, lambda: Asked(variables, levels, reference, confidence, replicates, plane=plane))
+        request = on_all(comm, lambda: ScoreRequest(variables, levels, reference, confidence, replicates, plane=plane))
         targets = [*([output] if output else []), *(figure_paths(figures) if figures else [])]
         for path in targets:
             on_root(comm, partial(check_target, path, overwrite))
-        with on_all(comm, lambda: prepare(ensemble, truth, asked)) as scoring:
+        with on_all(comm, lambda: prepare(ensemble, truth, request)) as scoring:
             scores = scoring.scores(Reducer(comm))
         if launched_rank() == 0:
             print(table(scores), flush=True)

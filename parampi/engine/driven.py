@@ -21,7 +21,7 @@ BatchSeconds = Callable[[int], float]
 
 @dataclass(frozen=True)
 class Messages:
-    """What messages cost: seconds before the first byte arrives, and bytes per second."""
+    """Cost of messages: seconds before the first byte arrives, and bytes per second."""
 
     latency: float = 5e-6
     bandwidth: float = 5e9
@@ -59,7 +59,7 @@ class ClockedNetwork(BatchedDenoiser):
 
 @dataclass(frozen=True)
 class RankCosts:
-    """What one rank spent on members of its group: seconds by the wall clock, and `own` seconds of each round.
+    """Time that one rank spent on members of its group: seconds by the wall clock, and `own` seconds of each round.
 
     network_own  what calls of the network took, or were to take where they are simulated
     messages     what this rank's messages take where nobody is late; `communication` is what they took

@@ -1,6 +1,5 @@
 """Folders of diffusers: what their scheduler says of a network, and the network as parampi calls it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from parampi.diffusion.training_tables import read_scheduler
 from parampi.errors import ConfigError, DataError
 from parampi.networks.files import CONFIG, INDEX, WEIGHTS
+from parampi.networks.json_files import read_mapping
 from parampi.networks.stated import Stated
 
 SCHEDULER = "scheduler/scheduler_config.json"
@@ -36,13 +36,7 @@ def network_folder(path: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"model.weights: {path} cannot be read ({error}); save the folder anew with save_pretrained") from None
-    if not isinstance(content, dict):
-        raise DataError(f"model.weights: {path} holds no mapping; save the folder anew with save_pretrained")
-    return content
+    return read_mapping(path, "save the folder anew with save_pretrained", "model.weights: ")
 
 
 def stated_of(path: Path) -> Stated:

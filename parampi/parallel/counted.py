@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass
 class Traffic:
-    """What one rank has sent: messages and bytes point to point, calls that all ranks make together and the bytes of each."""
+    """Traffic of one rank: messages and bytes sent point to point, calls that all ranks make together and the bytes of each."""
 
     messages: int = 0
     bytes: int = 0

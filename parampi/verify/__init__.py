@@ -1,10 +1,19 @@
 """Comparison of ensembles with the data they should look like, and of forecasts with what came. Reads results only."""
 
 from parampi.verify.figures import report_figure
-from parampi.verify.forecast_scores import Asked, ChannelScores, ForecastScores, score
+from parampi.verify.forecast_scores import ChannelScores, ForecastScores, ScoreRequest, score
 from parampi.verify.scores import EnsembleScores, compare, compare_fields, kurtosis, quarter_of, spectrum_ratio
 
 __all__ = [
-    "Asked", "ChannelScores", "EnsembleScores", "ForecastScores", "compare", "compare_fields", "kurtosis", "quarter_of",
-    "report_figure", "score", "spectrum_ratio",
+    "ChannelScores",
+    "EnsembleScores",
+    "ForecastScores",
+    "ScoreRequest",
+    "compare",
+    "compare_fields",
+    "kurtosis",
+    "quarter_of",
+    "report_figure",
+    "score",
+    "spectrum_ratio",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import ConfigError, DataError
 from parampi.fields import Channel, Forecasts, Geometry, Truth, open_ensemble, read_forecasts
+from parampi.fields.ensembles.score_files import ChannelScores as ChannelScores
 from parampi.fields.moments import SingleProcess, Team
 from parampi.verify.field_parts import field_parts, library, shapes_of_parts
 from parampi.verify.references import Reference, reference_of, reference_parts
@@ -34,8 +35,8 @@ MOST = 1 << 27
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is to be scored: channels by name (all by default), thresholds by channel, the reference, and how uncertain it is.
+class ScoreRequest:
+    """Request for scores: channels by name (all by default), thresholds by channel, the reference, the uncertainty.
 
     reference   "", "climatology", "persistence", or the path of an ensemble file
     confidence  share of drawn scores within an interval; `replicates` of them are drawn, from `seed`
@@ -58,22 +59,12 @@ class Asked:
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelScores:
-    """Scores of one channel: `values` (L, ...) by name, and `intervals` (2, L, ...) of some."""
-
-    channel: Channel
-    thresholds: tuple[float, ...]
-    values: Mapping[str, Floats]
-    intervals: Mapping[str, Floats]
-
-
-@dataclass(frozen=True, eq=False)
 class ForecastScores:
     """Scores of an ensemble's channels; `notes` say what was done on the way."""
 
     forecasts: Forecasts
     geometry: Geometry
-    asked: Asked
+    request: ScoreRequest
     truth: str
     channels: tuple[ChannelScores, ...]
     notes: tuple[str, ...]
@@ -83,7 +74,7 @@ class ForecastScores:
 class Scoring:
     """Files that fit one another, opened for scoring. It is a context, at the end of which they are closed."""
 
-    asked: Asked
+    request: ScoreRequest
     forecasts: Forecasts
     geometry: Geometry
     thresholds: tuple[tuple[float, ...], ...]
@@ -102,49 +93,50 @@ class Scoring:
         parts = all_parts(self, team)
         notes = notes_of(self.forecasts, self.truth, self.geometry, parts)
         scored = [
-            scores_of_channel(*one, self.asked, self.reference)
+            scores_of_channel(*one, self.request, self.reference)
             for one in zip(self.truth.channels, self.thresholds, parts, strict=True)
         ]
-        return ForecastScores(self.forecasts, self.geometry, self.asked, self.truth.name, tuple(scored), notes)
+        return ForecastScores(self.forecasts, self.geometry, self.request, self.truth.name, tuple(scored), notes)
 
 
-def prepare(ensemble: str | Path, truth: Sequence[str | Path], asked: Asked) -> Scoring:
+def prepare(ensemble: str | Path, truth: Sequence[str | Path], request: ScoreRequest) -> Scoring:
     """Open an ensemble file and the truth in other files, matched by grid and times. Raises DataError where they do not match,
     and ConfigError where a library is missing."""
     library()
     forecasts = read_forecasts(ensemble)
-    channels = forecasts.choose(asked.names)
-    geometry = Geometry(forecasts.grid.shape) if asked.plane else forecasts.geometry
-    levels = thresholds_of(channels, asked.thresholds)
+    channels = forecasts.choose(request.names)
+    geometry = Geometry(forecasts.grid.shape) if request.plane else forecasts.geometry
+    levels = thresholds_of(channels, request.thresholds)
     fields = Truth(truth, forecasts, channels)
     try:
         return Scoring(
-            asked, forecasts, geometry, tuple(levels), fields, reference_of(asked.reference, forecasts, channels, fields)
+            request, forecasts, geometry, tuple(levels), fields, reference_of(request.reference, forecasts, channels, fields)
         )
     except BaseException:
         fields.close()
         raise
 
 
-def score(ensemble: str | Path, truth: Sequence[str | Path], asked: Asked | None = None) -> ForecastScores:
+def score(ensemble: str | Path, truth: Sequence[str | Path], request: ScoreRequest | None = None) -> ForecastScores:
     """Return the scores of an ensemble file against the truth in other files, as `parampi score` does."""
-    with prepare(ensemble, truth, asked or Asked()) as scoring:
+    with prepare(ensemble, truth, request or ScoreRequest()) as scoring:
         return scoring.scores(SingleProcess())
 
 
-def thresholds_of(channels: Sequence[Channel], asked: Mapping[str, tuple[float, ...]]) -> list[tuple[float, ...]]:
+def thresholds_of(channels: Sequence[Channel], thresholds: Mapping[str, tuple[float, ...]]) -> list[tuple[float, ...]]:
     """Return the thresholds of each channel; those of a variable are for all its levels, those of "" for the only channel.
     Raise DataError for others."""
     known = {name for channel in channels for name in (channel.name, channel.variable)} | (
         {""} if len(channels) == 1 else set()
     )
-    for name in asked:
+    for name in thresholds:
         if name not in known:
             present = ", ".join(channel.name for channel in channels)
             what = f"of {name}" if name else "without a name"
             raise DataError(f"a threshold {what} is for none of the channels {present}; give such as {channels[0].name}=0.5")
     return [
-        tuple(sorted({level for name in ("", one.variable, one.name) for level in asked.get(name, ())})) for one in channels
+        tuple(sorted({level for name in ("", one.variable, one.name) for level in thresholds.get(name, ())}))
+        for one in channels
     ]
 
 
@@ -222,11 +214,11 @@ def unpacked(rows: Floats, shapes: Mapping[str, tuple[int, ...]], lengths: tuple
 
 
 def scores_of_channel(
-    channel: Channel, thresholds: tuple[float, ...], parts: Parts, asked: Asked, reference: Reference | None
+    channel: Channel, thresholds: tuple[float, ...], parts: Parts, request: ScoreRequest, reference: Reference | None
 ) -> ChannelScores:
     """Return the scores of a channel from its parts (S, L, ...)."""
     starts, leads, members = parts["error"].shape
-    drawn = draws(starts, members, asked.replicates, asked.seed)
+    drawn = draws(starts, members, request.replicates, request.seed)
     values: dict[str, list[Any]] = {}
     intervals: dict[str, list[Any]] = {}
     for lead in range(leads):
@@ -240,10 +232,10 @@ def scores_of_channel(
                 many["skill"] = 1 - many["crps"] / over_starts(other, drawn[0])
         for name, value in ones.items():
             values.setdefault(name, []).append(value)
-            intervals.setdefault(name, []).append(interval(value, many[name], asked.confidence))
+            intervals.setdefault(name, []).append(interval(value, many[name], request.confidence))
         for name, rows in of_starts(parts, lead, bool(thresholds)).items():
             values.setdefault(name, []).append(rows.mean(0))
-            intervals.setdefault(name, []).append(interval(rows.mean(0), over_starts(rows, drawn[0]), asked.confidence))
+            intervals.setdefault(name, []).append(interval(rows.mean(0), over_starts(rows, drawn[0]), request.confidence))
     return ChannelScores(
         channel,
         thresholds,
@@ -261,7 +253,7 @@ def of_starts(parts: Parts, lead: int, with_thresholds: bool) -> Parts:
 
 def table(scores: ForecastScores) -> str:
     """Return the scores that are one number, a line for each lead time."""
-    forecasts, share = scores.forecasts, f"{scores.asked.confidence:.0%}"
+    forecasts, share = scores.forecasts, f"{scores.request.confidence:.0%}"
     counted = f"{len(forecasts.members)} members, {len(forecasts.starts)} starts, against {scores.truth}"
     lines = [f"{counted}; +- is half of the {share} interval of starts and members drawn anew"]
     lines += [f"note: {line}" for line in scores.notes]

@@ -60,7 +60,7 @@ def draw_one(
             axis.set_axis_off()
         members, starts = len(scores.forecasts.members), len(scores.forecasts.starts)
         counted = f"{members} member{'s' * (members != 1)}, {starts} start{'s' * (starts != 1)}"
-        bands = f"; bands: {scores.asked.confidence:.0%} intervals" if panel in BANDS else ""
+        bands = f"; bands: {scores.request.confidence:.0%} intervals" if panel in BANDS else ""
         figure.suptitle(f"{title}\n{counted}{bands}", fontsize=12)
         with replacing(path) as partial:
             figure.savefig(partial, format="png", metadata={"Software": None})
@@ -98,7 +98,7 @@ def crps_panel(axis: "Axes", one: ChannelScores, scores: ForecastScores) -> None
     x = along(axis, scores)
     line(axis, x, one, "crps", COLOURS[0], "ensemble")
     if "reference_crps" in one.values:
-        name = Path(scores.asked.reference).name
+        name = Path(scores.request.reference).name
         axis.plot(x, one.values["reference_crps"], color=INK, linestyle="--", marker="o", markersize=3, label=name)
     axis.set(ylabel=f"fair CRPS ({pretty(one.channel.units)})")
     axis.set_ylim(bottom=0)

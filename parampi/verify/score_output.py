@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parampi.fields.ensembles.score_files import ScoredChannel, ScoreKind, write_scores
+from parampi.fields.ensembles.score_files import ScoreKind, write_scores
 from parampi.verify.forecast_scores import ForecastScores
 
 KINDS = {
@@ -28,8 +28,7 @@ KINDS = {
 
 def save(path: Path, scores: ForecastScores, source: str) -> Path:
     """Write the file of scores, and return its path; `source` says what made it. Raises OutputError."""
-    asked, forecasts = scores.asked, scores.forecasts
-    channels = [ScoredChannel(one.channel, one.thresholds, one.values, one.intervals) for one in scores.channels]
+    request, forecasts = scores.request, scores.forecasts
     attributes: dict[str, str | float] = {
         "source": source,
         "ensemble": str(forecasts.path),
@@ -37,11 +36,11 @@ def save(path: Path, scores: ForecastScores, source: str) -> Path:
         "members": len(forecasts.members),
         "starts": len(forecasts.starts),
         "grid": scores.geometry.words() or "points that all count alike",
-        "confidence": asked.confidence,
-        "replicates": asked.replicates,
-        "reference": asked.reference or "none",
+        "confidence": request.confidence,
+        "replicates": request.replicates,
+        "reference": request.reference or "none",
     }
-    write_scores(path, forecasts, channels, KINDS, shells=scores.geometry.shells.tolist(), attributes=attributes)
+    write_scores(path, forecasts, scores.channels, KINDS, shells=scores.geometry.shells.tolist(), attributes=attributes)
     return path
 
 

@@ -14,13 +14,13 @@ from parampi.commands.score import score as score_command
 from parampi.errors import ConfigError, DataError
 from parampi.fields import Geometry, geometry_of
 from parampi.verify.field_parts import fair_crps, field_parts
-from parampi.verify.forecast_scores import Asked, prepare, score, table
+from parampi.verify.forecast_scores import ScoreRequest, prepare, score, table
 from parampi.verify.resampling import draws as redraws
 from parampi.verify.resampling import estimate, interval, replicate
 from tests.verify.score_cases import DEGREES, LEADS, STARTS, draws, write_both, write_ensemble, write_truth
 
 AREAS = np.polynomial.legendre.leggauss(8)[1][:, None] * np.ones(12) / 24  # sum 1
-FEW = Asked(replicates=20)
+FEW = ScoreRequest(replicates=20)
 
 
 def scored(folder, asked=FEW, **both):
@@ -49,7 +49,7 @@ def plainly(members, truth, level):
 
 def test_scores_are_those_of_plain_loops_to_1e_10(tmp_path):
     _, _, members, truth = write_both(tmp_path)
-    found = scored(tmp_path, Asked(thresholds={"t": (281.0,)}, replicates=20)).channels[0].values
+    found = scored(tmp_path, ScoreRequest(thresholds={"t": (281.0,)}, replicates=20)).channels[0].values
     for lead in range(2):
         several = [plainly(members[:, s, lead], truth[s, lead], 281.0) for s in range(3)]
         mean = {name: np.mean([one[name] for one, _ in several]) for name in several[0][0]}
@@ -180,13 +180,13 @@ def test_levels_are_channels(tmp_path):
     for seed, one in enumerate(both.channels):
         alone = scored(tmp_path, seed=seed).channels[0]
         np.testing.assert_array_equal(one.values["crps"], alone.values["crps"])
-    only = score(tmp_path / "l.nc", [tmp_path / "lt.nc"], Asked(("t@850",), replicates=5))
+    only = score(tmp_path / "l.nc", [tmp_path / "lt.nc"], ScoreRequest(("t@850",), replicates=5))
     np.testing.assert_array_equal(only.channels[0].values["rmse"], both.channels[1].values["rmse"])
 
 
 def test_shares_of_several_processes_are_those_of_one(tmp_path):
     ensemble, truth, *_ = write_both(tmp_path)
-    asked = Asked(reference="climatology", replicates=20)
+    asked = ScoreRequest(reference="climatology", replicates=20)
 
     def rows(rank, size):
         kept = []
@@ -202,16 +202,16 @@ def test_references(tmp_path):
     ensemble, truth, members, fields = write_both(tmp_path)
     before = fields[:, 0] + 3
     write_truth(tmp_path / "p.nc", fields, before=before)
-    persistence = score(ensemble, [tmp_path / "p.nc"], Asked(reference="persistence", replicates=20)).channels[0].values
+    persistence = score(ensemble, [tmp_path / "p.nc"], ScoreRequest(reference="persistence", replicates=20)).channels[0].values
     gone = (np.abs(before[:, None].astype(float) - fields) * AREAS).sum((2, 3)).mean(0)
     np.testing.assert_allclose(persistence["reference_crps"], gone, rtol=1e-10)
     np.testing.assert_allclose(persistence["skill"], 1 - persistence["crps"] / gone, rtol=1e-10)
     write_ensemble(tmp_path / "other.nc", members[:2])
-    pair = score(ensemble, [truth], Asked(reference=str(tmp_path / "other.nc"), replicates=20)).channels[0].values
+    pair = score(ensemble, [truth], ScoreRequest(reference=str(tmp_path / "other.nc"), replicates=20)).channels[0].values
     two = score(tmp_path / "other.nc", [truth], FEW).channels[0].values
     np.testing.assert_allclose(pair["reference_crps"], two["crps"], rtol=1e-10)
     np.testing.assert_allclose(pair["reference_rmse"], two["rmse"], rtol=1e-10)
-    climate = score(ensemble, [truth], Asked(reference="climatology", replicates=20)).channels[0].values
+    climate = score(ensemble, [truth], ScoreRequest(reference="climatology", replicates=20)).channels[0].values
     others = [np.delete(fields.reshape(6, 8, 12), 2 * s, 0) for s in range(3)]  # without the field itself
     values = [
         (fair_crps(np.array(one, float).reshape(5, -1), fields[s, 0].ravel()) * AREAS.ravel()).sum()
@@ -313,10 +313,14 @@ def no_leads(folder, members, truth):
         (lambda folder, members, truth: write_truth(folder / "t.nc", truth, units="Pa"), FEW, r"t\.nc: t is in 'Pa', .*'K'"),
         (lambda folder, members, truth: write_truth(folder / "t.nc", truth * np.nan), FEW,
          r"e\.nc: t for 2001-01-01 06:00:00 .*: there is no point where the truth and all members have values; leave"),
-        (None, Asked(("q",)), r"e\.nc has no channel q; it has t"),
-        (None, Asked(thresholds={"q": (1.0,)}), r"a threshold of q is for none of the channels t; give such as t=0\.5"),
-        (None, Asked(reference="nowhere.nc"), r"the reference 'nowhere\.nc' is no file; give climatology, persistence, or"),
-        (None, Asked(reference="persistence"), r"t\.nc has no field for the start 2001-01-01 00:00:00 .* of a forecast"),
+        (None, ScoreRequest(("q",)), r"e\.nc has no channel q; it has t"),
+        (None, ScoreRequest(thresholds={"q": (1.0,)}), r"a threshold of q is for none of the channels t; give such as t=0\.5"),
+        (
+            None,
+            ScoreRequest(reference="nowhere.nc"),
+            r"the reference 'nowhere\.nc' is no file; give climatology, persistence, or",
+        ),
+        (None, ScoreRequest(reference="persistence"), r"t\.nc has no field for the start 2001-01-01 00:00:00 .* of a forecast"),
     ],
 )  # fmt: skip
 def test_what_does_not_match_is_refused(tmp_path, change, asked, words):
@@ -333,7 +337,7 @@ def test_references_of_other_times_are_refused(tmp_path):
     with pytest.raises(
         DataError, match=r"other\.nc is for other times than .*e\.nc \(2001-01-01 12:00:00.*; give an ensemble of the same"
     ):
-        score(ensemble, [truth], Asked(reference=str(tmp_path / "other.nc")))
+        score(ensemble, [truth], ScoreRequest(reference=str(tmp_path / "other.nc")))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +345,7 @@ def test_references_of_other_times_are_refused(tmp_path):
 )
 def test_odd_numbers_are_refused(options, words):
     with pytest.raises(ConfigError, match=words):
-        Asked(**options)
+        ScoreRequest(**options)
 
 
 def test_a_threshold_that_is_no_number_is_refused(tmp_path):
@@ -358,6 +362,6 @@ def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypa
 
 
 def test_the_table_says_what_it_is(tmp_path):
-    lines = table(scored(tmp_path, Asked(confidence=0.8, replicates=20))).splitlines()
+    lines = table(scored(tmp_path, ScoreRequest(confidence=0.8, replicates=20))).splitlines()
     assert lines[0].startswith("6 members, 3 starts, against ") and "half of the 80% interval" in lines[0]
     assert lines[3] == "t (K)" and lines[5].split()[0] == f"{LEADS[0]:g}" and "+-" in lines[5]

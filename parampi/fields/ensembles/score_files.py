@@ -33,8 +33,8 @@ class ScoreKind:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredChannel:
-    """The scores of one channel: arrays (L, ...) and intervals (2, L, ...) by name, and the thresholds."""
+class ChannelScores:
+    """Scores of one channel: `values` (L, ...) by name, `intervals` (2, L, ...) of some, and the thresholds."""
 
     channel: Channel
     thresholds: tuple[float, ...]
@@ -45,7 +45,7 @@ class ScoredChannel:
 def write_scores(
     path: str | Path,
     forecasts: Forecasts,
-    channels: Sequence[ScoredChannel],
+    channels: Sequence[ChannelScores],
     kinds: Mapping[str, ScoreKind],
     *,
     shells: Sequence[int],
@@ -61,7 +61,7 @@ def write_scores(
         if forecasts.leads is not None:
             units = {"standard_name": "forecast_period", "long_name": "time since the start", "units": forecasts.lead_units}
             create(file, "lead_time", ("lead_time",), forecasts.leads, units)
-        by_variable: dict[str, list[ScoredChannel]] = {}
+        by_variable: dict[str, list[ChannelScores]] = {}
         for one in channels:
             by_variable.setdefault(one.channel.variable, []).append(one)
         for variable, some in by_variable.items():
@@ -69,7 +69,7 @@ def write_scores(
 
 
 def write_variable(
-    file: netCDF4.Dataset, forecasts: Forecasts, variable: str, some: Sequence[ScoredChannel], kinds: Mapping[str, ScoreKind]
+    file: netCDF4.Dataset, forecasts: Forecasts, variable: str, some: Sequence[ChannelScores], kinds: Mapping[str, ScoreKind]
 ) -> None:
     """Write the scores of one variable, with its levels as an axis if it has any."""
     first = some[0]

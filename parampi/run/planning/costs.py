@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Costs:
-    """What things cost.
+    """Seconds and bytes that a layout is reckoned from.
 
     calls      fields, seconds and bytes of a network call, the fewest fields first
     engine     seconds of a round by the points of all members on a rank

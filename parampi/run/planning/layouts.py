@@ -12,7 +12,7 @@ WORTH = 0.1
 
 @dataclass(frozen=True)
 class Subject:
-    """What is drawn: members, of a chain of `steps` points and `evaluations` of the serial sampler; `most` members that a group
+    """Members that are drawn, of a chain of `steps` points and `evaluations` of the serial sampler; `most` members that a group
     sweeps at once; `causal`: whether there is a serial sampler."""
 
     members: int
@@ -24,7 +24,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a layout is expected to take. `serial`: whether the serial sampler draws members alone."""
+    """Time and memory that a layout is expected to take. `serial`: whether the serial sampler draws members alone."""
 
     ranks: int
     time_ranks: int

@@ -1,11 +1,11 @@
 """Modules of physicsnemo with metadata and statistics beside them, as earth2studio keeps them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from parampi.errors import DataError
 from parampi.fields import DatasetStatistics
+from parampi.networks.json_files import read_mapping
 from parampi.networks.loading import stated
 from parampi.run.projects.example import sampling
 from parampi.run.projects.project import CHECK, FILL, STATISTICS, Line, Project, reference
@@ -27,15 +27,7 @@ def is_package(path: Path) -> bool:
 
 def read(path: Path) -> dict[str, Any]:
     """Return a file of JSON, nothing where there is none. Raises DataError."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); bring it back as it was") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds a {type(content).__name__}; expected a mapping")
-    return content
+    return read_mapping(path, "bring it back as it was") if path.is_file() else {}
 
 
 def project(path: Path, folder: Path) -> Project:
