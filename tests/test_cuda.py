@@ -123,7 +123,7 @@ def test_cuda_states_in_single_precision():
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("solver", ["picard", "spectral"])
 def test_cuda_is_shared_by_ranks(ranks, solver, tmp_path):
-    subprocess.run(["parampi", "init", "--directory", str(tmp_path / "project")], check=True, timeout=60, capture_output=True)
+    called("parampi", "init", "--directory", str(tmp_path / "project"))
     rounds, one = run(tmp_path, 1, solver)
     on_ranks, several = run(tmp_path, ranks, solver)
     assert abs(one - several).max() < 1e-3 * abs(one).max() and abs(rounds - on_ranks) <= 1
@@ -138,8 +138,12 @@ def run(folder, ranks, solver):
         f"parallel.device={DEVICE}",
     ]
     command = [mpiexec()[0], "-n", str(ranks), "parampi", "run", str(folder / "project" / "run.yaml"), *overrides]
-    done = subprocess.run([*command, f"parallel.time_ranks={ranks}"], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
+    called(*command, f"parallel.time_ranks={ranks}")
     with netCDF4.Dataset(output / "ensemble.nc") as file:
         fields = next(v for v in file.variables.values() if v.dimensions[0] == "member" and v.ndim == 3)[:]
     return json.loads((output / "report.json").read_text())["rounds"], fields
+
+
+def called(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr

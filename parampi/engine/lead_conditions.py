@@ -53,7 +53,7 @@ class LeadConditions:
         mine = fetch_points(self.group, window, [points, *([] for _ in range(1, self.group.size))])
         fields = window.x.new_empty((len(points), *window.x.shape[2:]), device="cpu")
         if self.group.rank == 0:
-            torch.stack([mine[point] for point in points], out=fields)
+            fields.copy_(torch.stack([mine[point] for point in points]))
         fields = torch.from_numpy(self.group.broadcast(fields.numpy())).to(window.x)
         return dict(zip(columns, fields, strict=True))
 
