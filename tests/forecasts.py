@@ -29,6 +29,11 @@ def denoise(x, sigma, condition):
     return centre + SPREAD**2 / (SPREAD**2 + squares) * (x - centre)
 
 
+def denoise_weakly(x, sigma, condition):
+    """The same where the next state hardly depends on the one before."""
+    return denoise(x, sigma, 0.01 * condition)
+
+
 def starts(members, history=1):
     return normal(9, torch.arange(members), torch.arange(history), SHAPE).movedim(0, 1)
 
@@ -92,12 +97,12 @@ def serial_lead(step_map, states, lead, member, denoiser=denoise, seed=0):
     return x[-1]
 
 
-def serial_from_used(problem, drawn):
+def serial_from_used(problem, drawn, denoiser=denoise):
     """Fields (l, m, *shape) of the serial sampler from the conditions that drawn fields made."""
     table, history = torch.empty_like(drawn), problem.leads.history
     for member in range(drawn.shape[1]):
         states = list(problem.leads.start[member])
         for lead in range(len(drawn)):
-            table[lead, member] = serial_lead(problem.step_map, torch.stack(states[-history:]), lead, member)
+            table[lead, member] = serial_lead(problem.step_map, torch.stack(states[-history:]), lead, member, denoiser)
             states.append(update(states[-1], drawn[lead, member], lead, [member]))
     return table

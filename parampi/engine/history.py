@@ -78,6 +78,10 @@ class History:
         if keep:
             self.log.append(entry)
 
+    def begin_anew(self, column: int) -> None:
+        """Begin a member's next lead time: what was estimated of the last one says nothing of it."""
+        self.error_estimate[column] = self.bistable[column] = self.residual[column] = 0.0
+
     def state(self) -> dict[str, Tensor]:
         """Return what each member cost so far, (m,) by name."""
         return {name: torch.from_numpy(getattr(self, name).astype(np.float64)) for name in COUNTS}

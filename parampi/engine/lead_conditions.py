@@ -42,28 +42,32 @@ class LeadConditions:
 
     # ------------------------------------------------------------------ ends of lead times
 
-    def ends_before(self, first: Integers) -> dict[int, Tensor]:
-        """Return the ends (*shape), by member's column, of lead times that windows leave which begin at `first` from now on;
-        on every rank, collective. There is one for each member at most."""
+    def ends_before(self, first: Integers) -> dict[PlacedPoint, Tensor]:
+        """Return the ends (*shape), by member's column and point, of lead times that windows leave which begin at `first` from
+        now on, in their order; on every rank, collective."""
         window, lead = self.slice.window, first // self.steps
-        columns = np.flatnonzero(lead > self.lead).tolist()
-        if not columns:
+        points = [
+            (column, passed * self.steps)
+            for column in np.flatnonzero(lead > self.lead).tolist()
+            for passed in range(int(self.lead[column]) + 1, int(lead[column]) + 1)
+        ]
+        if not points:
             return {}
-        points = [(column, int(lead[column]) * self.steps) for column in columns]
         mine = fetch_points(self.group, window, [points, *([] for _ in range(1, self.group.size))])
         fields = window.x.new_empty((len(points), *window.x.shape[2:]), device="cpu")
         if self.group.rank == 0:
             fields.copy_(torch.stack([mine[point] for point in points]))
         fields = torch.from_numpy(self.group.broadcast(fields.numpy())).to(window.x)
-        return dict(zip(columns, fields, strict=True))
+        return dict(zip(points, fields, strict=True))
 
-    def close(self, ends: dict[int, Tensor]) -> dict[int, Tensor]:
-        """Take the ends of members' lead times that are frozen now, by column; return the fields that are kept of them."""
+    def close(self, ends: dict[PlacedPoint, Tensor]) -> dict[tuple[int, int], Tensor]:
+        """Take the ends of members' lead times that are frozen now, by column and point; return the fields that are kept of
+        them, by column and lead time."""
         finished = {}
-        for column, drawn in ends.items():
-            before, lead, number = self.states[column : column + 1], int(self.lead[column]) - 1, self.numbers([column])
+        for (column, point), drawn in ends.items():
+            before, lead, number = self.states[column : column + 1], point // self.steps - 1, self.numbers([column])
             kept = self.leads.finished(before, drawn[None], lead, number)
-            self.drawn[column], finished[column] = drawn, kept[0]
+            self.drawn[column], finished[column, lead] = drawn, kept[0]
             self.states[column] = self.leads.after(before, kept, lead, number)[0]
             self.leads.forget(lead, *number)
         return finished

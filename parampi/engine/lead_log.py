@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parampi.engine.history import History
-from parampi.engine.lead_rule import LeadParts
+from parampi.engine.lead_rule import LeadEnd, LeadParts
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -19,7 +18,7 @@ LEAD_COUNTS = ("lead_rounds", "lead_evaluations")
 class FinishedLead:
     """A lead time of a member, on the rank that drives: the drawn field (*shape), and what it cost.
 
-    rounds  made since the lead time before was finished
+    rounds  made since the lead time before was finished; 0 where both were finished in one
     """
 
     column: int
@@ -53,7 +52,7 @@ class LeadLog:
         self.lead_evaluations[rows, parts.columns - rows * slots] += made
         self.lead_rounds += made.any(1)
 
-    def finish(self, column: int, lead: int, field: Tensor, history: History) -> FinishedLead:
+    def finish(self, column: int, lead: int, field: Tensor, end: LeadEnd, sigmas: Tensor) -> FinishedLead:
         """Return a lead time that is finished, and begin to count anew for the next."""
         slot = lead % self.lead_evaluations.shape[1]
         finished = FinishedLead(
@@ -62,12 +61,11 @@ class LeadLog:
             field,
             rounds=int(self.lead_rounds[column]),
             evaluations=int(self.lead_evaluations[column, slot]),
-            residual=float(history.residual[column]),
-            error_estimate=float(history.error_estimate[column]),
-            bistable=float(history.bistable[column]),
+            residual=end.residual,
+            error_estimate=end.error_estimate,
+            bistable=0.0 if end.bistable < 0 else float(sigmas[end.bistable]),
         )
         self.lead_rounds[column] = self.lead_evaluations[column, slot] = 0
-        history.error_estimate[column] = history.bistable[column] = history.residual[column] = 0.0
         return finished
 
     def state(self) -> dict[str, Tensor]:

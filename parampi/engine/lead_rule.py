@@ -1,5 +1,5 @@
 """The stop rule of a roll-out: each lead time in flight is judged as a chain of its own. The current one's points are accepted,
-and with its last one those of the next whose condition is known well enough."""
+and with its last one those of the next whose condition is known well enough, and so on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,25 +25,37 @@ SLIDING = 1.0
 """The same where the window reaches farther."""
 
 
+@dataclass(frozen=True)
+class LeadEnd:
+    """What a verdict says of a lead time whose last point it accepts: the estimated error, the largest relative change of the
+    points accepted with it, and the point at which the member stood between two outcomes, -1 where it did not."""
+
+    error_estimate: float
+    residual: float
+    bistable: int
+
+
 @dataclass
 class LeadRule:
     """Rule for chains of lead times, on the rank that drives.
 
     A solver's rule judges the parts of windows that belong to one lead time as if they were members of their own: member m at
     lead time l is its column `m slots + l mod slots`. Lead times after the current one wait: what the network reads there is no
-    final state yet. With the last point of the current one, points of the next are accepted if what its end still changed
-    does little to them. A column is as new when its lead time has come to its end.
+    final state yet. With the last point of one, points of the next are accepted if what its end still changed does little to
+    them. A column is as new when its lead time has come to its end.
 
     rule       of single lead times of `steps` steps
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time
     learns     how many numbers the iteration learns of each member; `learned` (m, learns) are the latest
     early      share of the tolerance (m,) that points spend before the end of their lead time is accepted, of windows that
                begin at points (m,)
-    disturbs   rows that tell at the first step of a lead time how the end of the one before has changed
+    disturbs   rows that tell at the first step of a lead time how the end of the one before has changed; where there are none
+               the relative change of its state does
     legacy     (m, N, B) what the points of the latest current lead time have to hand on; 0 where nothing is known
     lead       (m,) lead time that was the current one in the round before
     changes    (m, k, D) how the ends before the lead times of the last round have changed in it
     new        the rule's state of columns that have not begun
+    ends       by member's column and lead time, those that the last verdict accepted to the end
     """
 
     rule: Rule
@@ -58,13 +70,14 @@ class LeadRule:
     learned: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     lead: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
     changes: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    ends: dict[tuple[int, int], LeadEnd] = field(default_factory=dict)
 
     def begin(self, members: int, longest: int) -> None:
         """Get ready for members that have not begun, whose windows are at most `longest` points."""
         self.rule.begin(members * self.slots, min(longest, self.steps))
         self.new = {name: values.copy() for name, values in self.rule.state().items()}
         self.legacy, self.learned = np.zeros((members, self.steps, len(self.bequeaths))), np.zeros((members, self.learns))
-        self.lead, self.changes = np.zeros(members, np.int64), np.zeros((members, self.slots, len(self.disturbs)))
+        self.lead, self.changes = np.zeros(members, np.int64), np.zeros((members, self.slots, len(self.disturbs) or 1))
 
     def state(self) -> RuleState:
         """Return all that is kept of members, the columns of each beside one another; empty before `begin`."""
@@ -83,31 +96,43 @@ class LeadRule:
         self.learned, self.lead = state["latest_learned"].copy(), state["lead"].astype(np.int64)
 
     def judge(self, measured: RoundMeasures) -> Verdict:
-        """Return the verdict on a round; windows slide to the end of a lead time at most."""
+        """Return the verdict on a round."""
         parts = LeadParts.of(measured.first, measured.lengths, self.steps, self.slots)
         lead = measured.first // self.steps
         parted = parts.measures(measured, lead != self.lead, self.early(measured.first) if self.early else np.ones(len(lead)))
-        if self.disturbs and parted.stop_statistics is not None:
-            changes = parted.stop_statistics[self.disturbs.start : self.disturbs.stop, 0]
-            before, self.changes = self.followed(lead), changes[:, parts.columns].transpose(1, 2, 0).copy()
-            changes[:, parted.waits] = 0.0
+        if self.slots > 1:
+            before, self.changes = self.followed(lead), parts.end_changes(parted, self.disturbs)
             parted = replace(parted, lag=parts.of_columns(lags(before, self.changes)), behind=parts.behind())
         verdict = self.rule.judge(parted)
         self.lead = lead
+        slides, ended = parts.accepted(verdict.slides, self.steps)
+        self.ends = self.ended(parts, verdict, parted, lead, ended)
         now = parts.columns[:, 0]
-        slides = np.where(measured.lengths > 0, verdict.slides[now], 0)
-        ended = (slides > 0) & ((measured.first + slides) % self.steps == 0)
-        beyond = np.where(ended, verdict.slides[parts.columns[:, 1]], 0) if parted.behind is not None else 0 * slides
         estimate = np.where(measured.lengths > 0, verdict.error_estimate[now], measured.error_estimate)
         if self.bequeaths and measured.stop_statistics is not None:
             statistics = measured.stop_statistics[self.bequeaths.start : self.bequeaths.stop]
             self.hand_on(statistics, parts, 0, parts.counts[:, 0])
-            self.hand_on(statistics, parts, 1, beyond)
+            for k in range(1, self.slots):
+                self.hand_on(statistics, parts, k, slides[:, k])
         if verdict.learned is not None and self.learns:
             self.learned = np.where(verdict.learned[now] == 0, self.learned, verdict.learned[now])
         self.renew(parts, ended, lead)
         bistable = None if verdict.bistable is None else np.where(measured.lengths > 0, verdict.bistable[now], -1)
-        return Verdict(slides + beyond, estimate, self.learned, bistable)
+        return Verdict(slides.sum(1), estimate, self.learned, bistable)
+
+    def ended(
+        self, parts: "LeadParts", verdict: Verdict, parted: RoundMeasures, lead: Integers, ended: NDArray[np.bool_]
+    ) -> dict[tuple[int, int], LeadEnd]:
+        """Return what a verdict says of the lead times that have `ended` (m, k)."""
+        ends = {}
+        for m, k in np.argwhere(ended).tolist():
+            column = parts.columns[m, k]
+            ends[m, int(lead[m]) + k] = LeadEnd(
+                error_estimate=float(verdict.error_estimate[column]),
+                residual=float(parted.changes[: verdict.slides[column], column].max()),
+                bistable=-1 if verdict.bistable is None else int(verdict.bistable[column]),
+            )
+        return ends
 
     def followed(self, lead: Integers) -> Floats:
         """Return the `changes` of the last round, by the lead times (m,) that are the current ones now."""
@@ -116,17 +141,16 @@ class LeadRule:
         return np.where((slots < self.slots)[..., None], known, 0.0)
 
     def renew(self, parts: "LeadParts", ended: NDArray[np.bool_], lead: Integers) -> None:
-        """Make the columns of lead times that have ended as new, for others: these, and all that follow a member's first lead
-        time, have its points' experience."""
-        columns = parts.columns[ended, 0]
+        """Make the columns of lead times that have `ended` (m, k) as new, for others: these, and all that follow a member's
+        first lead time, have its points' experience."""
+        columns = parts.columns[ended]
         if not len(columns) or not self.new:
             return
         state = {name: values.copy() for name, values in self.rule.state().items()}
-        for name, values in state.items():
-            values[columns] = self.new[name][columns]
         if "sweeps" in state:
-            state["sweeps"][columns] = TRIED
-            state["sweeps"][parts.columns[ended & (lead == 0), 1:].ravel()] += TRIED
+            state["sweeps"][parts.columns[ended[:, 0] & (lead == 0), 1:].ravel()] += TRIED
+        for name, values in state.items():
+            values[columns] = TRIED if name == "sweeps" else self.new[name][columns]
         self.rule.load(state)
 
     def hand_on(self, statistics: Floats, parts: "LeadParts", k: int, counts: Integers) -> None:
@@ -195,14 +219,34 @@ class LeadParts:
             early=self.of_columns(np.broadcast_to(early[:, None], waits.shape)),
         )
 
-    def behind(self) -> Integers | None:
-        """Return the columns that the next lead times wait for, -1 for others; None where nobody waits."""
-        if self.columns.shape[1] == 1:
-            return None
+    def behind(self) -> Integers:
+        """Return the columns that lead times wait for, those before them; -1 for the current ones."""
         former = np.full_like(self.columns, -1)
-        former[:, 1] = self.columns[:, 0]
+        former[:, 1:] = self.columns[:, :-1]
         ordered: Integers = self.of_columns(former)
         return ordered
+
+    def end_changes(self, parted: RoundMeasures, disturbs: range) -> Floats:
+        """Return squares (m, k, D) of how the ends before lead times have changed in a round, and take them from the measures:
+        the step that goes on from such an end reads no state, but a start, which does not change. There is none before the
+        current lead times."""
+        statistics = parted.stop_statistics
+        if len(disturbs) and statistics is not None:
+            rows = statistics[disturbs.start : disturbs.stop, 0]
+            changes = rows[:, self.columns].transpose(1, 2, 0).copy()
+            rows[:, parted.waits] = 0.0
+        else:
+            changes = parted.changes[0, self.columns][..., None] ** 2
+        parted.changes[0, parted.waits] = 0.0
+        return changes
+
+    def accepted(self, slides: Integers, steps: int) -> tuple[Integers, NDArray[np.bool_]]:
+        """Return by how many points (m, k) windows slide over each lead time, of the slides of columns, and which of them have
+        ended."""
+        parted = np.where(self.counts > 0, slides[self.columns], 0)
+        ended = (parted > 0) & (self.begin + parted == steps)
+        going = np.concatenate([np.ones_like(ended[:, :1]), np.cumprod(ended, axis=1)[:, :-1].astype(np.bool_)], axis=1)
+        return parted * going, ended & going
 
     def of_columns(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers (m, k) as those of columns."""

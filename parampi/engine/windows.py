@@ -35,7 +35,7 @@ from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Group, PointRanges, affine_scan, operator_scan
+from parampi.parallel import Group, PlacedPoint, PointRanges, affine_scan, operator_scan
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
@@ -113,7 +113,7 @@ class WindowEngine(Engine):
         if taps > 1:
             self.denoised.correct(self.iteration.response(sweep, self.slice.changes_read(change)))
         observed = torch.zeros(2, *self.slice.active.shape, dtype=torch.float64)
-        observed[0] = self.relative_norms(self.slice.changes_read(change), self.slice.numbers.scale)
+        observed[0] = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
         if self.iteration.loses:
             loss = new - linear_correction(sweep, sweep.slopes, change)
             observed[1] = self.relative_norms(loss, self.slice.numbers.scale_made)
@@ -219,16 +219,17 @@ class WindowEngine(Engine):
             self.follow_leads(self.leads, ends, old.first + lengths)
         self.guess.fill(old.first + lengths - first)
 
-    def follow_leads(self, leads: LeadConditions, ends: dict[int, Tensor], known: Integers) -> None:
-        """Finish lead times whose `ends` are frozen now, by column, and tell points that enter, beyond those `known` (m,), what
-        they inherit."""
+    def follow_leads(self, leads: LeadConditions, ends: dict[PlacedPoint, Tensor], known: Integers) -> None:
+        """Finish lead times whose `ends` are frozen now, by column and point, and tell points that enter, beyond those `known`
+        (m,), what they inherit."""
         if ends:
             kept = leads.close(ends)
             if self.group.rank == 0:
-                assert self.lead_log is not None
-                for column, field in kept.items():
-                    lead = int(leads.lead[column]) - 1
-                    self.finished_leads.append(self.lead_log.finish(column, lead, field, self.history))
+                assert self.lead_log is not None and isinstance(self.rule, LeadRule)
+                for (column, lead), field in kept.items():
+                    end, sigmas = self.rule.ends[column, lead], self.problem.equations.sigmas
+                    self.finished_leads.append(self.lead_log.finish(column, lead, field, end, sigmas))
+                    self.history.begin_anew(column)
         leads.exchange(known)
         self.inherit(leads, known)
 

@@ -56,8 +56,8 @@ class RoundMeasures:
                      sweep's linear model lacks; None for no member
     early            share of the tolerance up to each point that is spent before the last point is accepted, where the window
                      has it; one for all, or (member,)
-    behind           (member,) those that wait for this one alone: their points, but the last, may be accepted in a round in
-                     which its last one is; -1 for nobody. None for no member
+    behind           (member,) the one that this one waits for: its points may be accepted in a round in which that one's last
+                     point is; -1 for nobody. None for no member. Rules without `lag` leave those alone that wait
     lag              (member,) how much less what the network reads has changed in this sweep than in the one before, whose
                      change the residuals show: these shrink as much. None where it is not known
     """
@@ -155,7 +155,8 @@ class StopRule:
         """Return the verdict on a round. The first point swept comes from a frozen one: it is exact and always accepted, so
         that no run takes more rounds than steps."""
         slides, after = np.zeros_like(measured.first), measured.error_estimate.copy()
-        for m, (begin, n) in enumerate(zip(measured.first, measured.lengths, strict=True)):
+        ready = np.where(False if measured.waits is None else measured.waits, 0, measured.lengths)
+        for m, (begin, n) in enumerate(zip(measured.first, ready, strict=True)):
             former = measured.error_estimate[m]
             estimate = former + np.cumsum(self.errors(measured.changes[:, m], measured.losses[:, m], begin, n))
             within = estimate <= np.maximum(self.budget[begin + 1 : begin + n + 1], former)

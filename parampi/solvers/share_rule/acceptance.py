@@ -71,14 +71,13 @@ class Acceptance:
     ) -> Integers:
         """Return by how many points (m,) windows slide, and count what these leave: errors (n, m, S) relative to sizes (m,).
         The first point swept is always accepted, but for members that wait (m,). Of these, only those slide that are `behind`
-        (m,) one whose last point is accepted, and not to their own last point. Where a window has the last point and it is not
-        accepted, points before it spend no more than `early` of their shares: they save evaluations, not rounds."""
+        (m,) one whose last point is accepted. Where a window has the last point and it is not accepted, points before it spend
+        no more than `early` of their shares: they save evaluations, not rounds."""
         waits = np.zeros(len(first), np.bool_) if waits is None else waits
         spent = self.accumulator.total()
         more = self.bistability.caution() * (self.accumulator.after(lost, first) - spent)
         within = inside & (self.safety * (spent + more) <= np.maximum(self.budget[steps + 1], self.safety * spent))
         last = inside & (steps == len(self.budget) - 2)
-        within &= ~(last & waits)
         if np.less(early, 1).any():
             reserved = last.any(0) & ~(within & last).any(0)
             within &= ~reserved | (
@@ -87,9 +86,7 @@ class Acceptance:
         within[:1] |= inside[:1] & ~waits
         slides: Integers = np.cumprod(within, axis=0).sum(0).astype(np.int64)
         if waits.any():
-            ends = (first + slides == len(self.budget) - 1) & (slides > 0)
-            behind = np.full(len(first), -1) if behind is None else behind
-            slides[waits & ~((behind >= 0) & ends[behind])] = 0
+            slides[~goes_on(waits, behind, (first + slides == len(self.budget) - 1) & (slides > 0))] = 0
         self.accumulator.enter(lost, size, first, slides)
         return slides
 
@@ -97,6 +94,19 @@ class Acceptance:
         """Return the members' estimated errors (m,), relative to sizes (m,); those `before` where nothing was accepted."""
         estimate: Floats = np.where(slides > 0, self.accumulator.relative_to(size), before)
         return estimate
+
+
+def goes_on(waits: NDArray[np.bool_], behind: Integers | None, ends: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which members (m,) wait for nobody any more, where those that have come to their `ends` let the one go on that is
+    `behind` them, one after another."""
+    going = ~waits
+    if behind is None:
+        return going
+    while True:
+        more = going | ((behind >= 0) & (ends & going)[behind])
+        if (more == going).all():
+            return going
+        going = more
 
 
 def field_sizes(denoised: Floats, uncertain: Floats, first: Integers, lengths: Integers) -> Floats:

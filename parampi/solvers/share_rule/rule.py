@@ -21,13 +21,14 @@ outcomes count more (`Bistability`). The rule estimates; it is no bound.
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.share_rule.acceptance import Acceptance, field_sizes
 from parampi.solvers.share_rule.shares import LEAST, MOST, TRIED, UNTRIED, nearest, with_neighbours
-from parampi.solvers.stop_rules import RoundMeasures, Rule, RuleState, StopRule, Verdict, worst_slopes
+from parampi.solvers.stop_rules import RoundMeasures, Rule, RuleState, StopRule, Verdict, readers, worst_slopes
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -55,6 +56,8 @@ class ShareRule:
     uncertain    (N,) posterior variance of a field at each point
     sigma_data   root mean square of a typical field
     weights      (N, K) of the denoised fields in the steps
+    shown        (N,) turns a residual into the error at the last point, if a change of the step's own denoised field has made
+                 it, which later steps read too
     independent  whether new noise makes errors that are a window apart nearly independent
     acceptance   of points, with what was lost already; None before the first round
     reached      (N, m) worst case of the last sweep, 0 where there was none
@@ -67,6 +70,7 @@ class ShareRule:
     uncertain: Floats
     sigma_data: float
     weights: Floats
+    shown: Floats
     independent: bool
     acceptance: Acceptance | None = None
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0)))
@@ -79,10 +83,12 @@ class ShareRule:
         scale, reach = (1 + squares).sqrt(), worst_slopes(step_map, slopes)
         for tap in range(min(step_map.taps, step_map.steps)):
             reach[tap:, tap] *= scale[: step_map.steps - tap]
+        worst = StopRule.of(step_map, slopes, sigma_data, tolerance)
         return cls(
-            worst=StopRule.of(step_map, slopes, sigma_data, tolerance),
+            worst=worst,
             reach=reach.numpy(),
             made=scale[1:].numpy(),
+            shown=shown_by_residuals(step_map, worst.passed / scale[1:].numpy()),
             uncertain=(squares / (1 + squares))[:-1].numpy(),
             sigma_data=sigma_data,
             weights=step_map.denoised_weight.numpy(),
@@ -134,7 +140,7 @@ class ShareRule:
         size = self.sizes(denoised, first, lengths)
         lost = self.losses(measured, np.sqrt(residual), size, inside=inside, steps=steps)[..., None]
         slides = self.acceptance.accept(
-            lost, size, first, steps=steps, inside=inside, waits=measured.waits, early=measured.early
+            lost, size, first, steps=steps, inside=inside, waits=measured.waits, behind=measured.behind, early=measured.early
         )
         after = self.acceptance.estimate(size, slides, measured.error_estimate)
         return Verdict(slides, after, bistable=self.acceptance.bistability.points())
@@ -159,6 +165,8 @@ class ShareRule:
         assert self.acceptance is not None
         self.acceptance.bistability.observe(shares, known, worst, steps=steps, inside=inside, disturbed=measured.disturbed)
         lost: Floats = np.clip(share, LEAST, MOST) * worst
+        if measured.lag is not None:
+            lost += measured.lag * self.shown[steps] * residual * inside / size
         return lost
 
     def reaches(self, changes: Floats, losses: Floats, steps: Integers) -> Floats:
@@ -171,6 +179,15 @@ class ShareRule:
     def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
         """Return the norms (m,) of the members' fields, from mean squares (n, m) of the denoised fields."""
         return np.clip(field_sizes(denoised, self.uncertain, first, lengths), SMALLEST, LARGEST)
+
+
+def shown_by_residuals(step_map: StepMap, passed: Floats) -> Floats:
+    """Return the errors (N,) at the last point that denoised fields make in all steps that read them, for residuals of 1 of
+    their own steps; errors of 1 at the point that a step makes are `passed` (N,) there."""
+    weights = step_map.denoised_weight.abs()
+    own, all_steps = weights[:, 0].numpy(), readers(weights * torch.from_numpy(passed)[:, None]).numpy()
+    shown: Floats = np.where(own > 0, all_steps / np.where(own > 0, own, 1.0), 0.0)
+    return shown
 
 
 def rule_for(equations: Equations, slopes: Tensor, sigma_data: float, tolerance: float) -> Rule:
