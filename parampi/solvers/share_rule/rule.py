@@ -166,7 +166,7 @@ class ShareRule:
         self.acceptance.bistability.observe(shares, known, worst, steps=steps, inside=inside, disturbed=measured.disturbed)
         lost: Floats = np.clip(share, LEAST, MOST) * worst
         if measured.lag is not None:
-            lost += measured.lag * self.shown[steps] * residual * inside / size
+            lost = np.maximum(lost, measured.lag * self.shown[steps] * residual * inside / size)
         return lost
 
     def reaches(self, changes: Floats, losses: Floats, steps: Integers) -> Floats:

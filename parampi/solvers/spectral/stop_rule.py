@@ -170,7 +170,8 @@ class SpectralStopRule:
         lag: Floats | None,
     ) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen, relative to the
-        sizes (m,). What the network reads has changed in this sweep too, `lag` (m,) times as much as in the one before."""
+        sizes (m,). What the network reads has changed in this sweep too, `lag` (m,) times as much as in the one before. Of what
+        the residuals show, one part shrinks as the sweeps' changes do and the other as these: the larger one counts for both."""
         points, members = inside.shape
         delta, residual, ratio = np.moveaxis(statistics.reshape(3, self.shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
@@ -187,7 +188,7 @@ class SpectralStopRule:
         worst = chain.carried(steps, delta, learned) / size[:, None]
         lost: Floats = (np.clip(share, LEAST, MOST) * inside)[..., None] * worst
         if lag is not None:
-            lost += lag[:, None] * chain.shown(steps, residual * inside[..., None], learned) / size[:, None]
+            lost = np.maximum(lost, lag[:, None] * chain.shown(steps, residual * inside[..., None], learned) / size[:, None])
         return lost
 
     def inherit(self, ratios: Floats, steps: Integers, inside: NDArray[np.bool_]) -> None:
