@@ -171,7 +171,7 @@ class SpectralStopRule:
     ) -> Floats:
         """Return the errors (n, m, S) at the last point that the points of windows leave if they are frozen, relative to the
         sizes (m,). What the network reads has changed in this sweep too, `lag` (m,) times as much as in the one before. Of what
-        the residuals show, one part shrinks as the sweeps' changes do and the other as these: the larger one counts for both."""
+        the residuals show, one part shrinks as the sweeps' changes do, the other as these: the larger one counts for both."""
         points, members = inside.shape
         delta, residual, ratio = np.moveaxis(statistics.reshape(3, self.shells, points, members), 1, 3)
         delta, residual = np.sqrt(delta), np.sqrt(residual)
