@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from parampi.ensemble import Ensemble, sample
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
     from parampi.fields.ensembles.opened import open_file as open
+    from parampi.networks.accelerated import accelerated
     from parampi.report import MemberReport, Report
     from parampi.rollouts import rollout
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
@@ -33,14 +34,16 @@ __version__ = "0.1.0"
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
     "Report", "Statistics", "UserError",
-    "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance", "noise", "open",
-    "parallel", "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers", "verify",
+    "accelerated", "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance",
+    "noise", "open", "parallel", "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers",
+    "verify",
 ]  # fmt: skip
 
 OWN_NAMES = "basis", "diffusion", "errors", "fields", "parallel", "registry", "report", "samplers", "solvers", "verify"
 """Modules that are found under their own names."""
 PUBLIC = {
     "Ensemble": "ensemble:Ensemble",
+    "accelerated": "networks.accelerated:accelerated",
     "rollout": "rollouts:rollout",
     "sample": "ensemble:sample",
     "open": "fields.ensembles.opened:open_file",

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "ensemble": ADVANCING,
     "rollouts": ADVANCING - {"fields"} | {"ensemble"},
     "verify": {"errors", "fields"},
-    "": ADVANCING | {"ensemble", "rollouts", "verify"},  # parampi/__init__.py
+    "": ADVANCING | {"ensemble", "networks", "rollouts", "verify"},  # parampi/__init__.py
     "run": ADVANCING | {"", "ensemble", "rollouts", "verify", "networks"},
     "bench": ADVANCING | {"ensemble", "rollouts"},
     "commands": ADVANCING | {"", "ensemble", "verify", "run", "bench", "networks"},

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.denoisers import placement
 from parampi.errors import ConfigError
 
 SWITCH = "probe=False, or model.probe: false, samples without this check"
@@ -19,7 +20,7 @@ class Asking:
         self.witness = Witness(network.denoiser)
         self.network.denoiser = self.witness
         self.condition, self.evaluations = condition, 0
-        self.dtype = self.network.dtype or torch.float32
+        self.dtype = arithmetic(network.denoiser) or self.network.dtype or torch.float32
 
     def __call__(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
         """Return D of fields (B, *shape) at B noise levels. Raises ConfigError where what comes back is none."""
@@ -67,6 +68,17 @@ class Witness:
             if not bool(((argument == copy) | ((argument != argument) & (copy != copy))).all()):
                 self.written = name
         return result
+
+
+def arithmetic(denoiser: object) -> torch.dtype | None:
+    """Return the half precision in which a network computes, by its autocast or its weights; None where it is no such one."""
+    if isinstance(own := getattr(denoiser, "arithmetic", None), torch.dtype):
+        return own
+    inner = getattr(denoiser, "network", None) or getattr(denoiser, "denoiser", None)
+    if inner is not None:
+        return arithmetic(inner)
+    own = placement(denoiser)[1]
+    return own if own in (torch.bfloat16, torch.float16) else None
 
 
 def described(x: Tensor) -> str:

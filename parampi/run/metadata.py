@@ -22,6 +22,7 @@ from parampi.run.config import RunConfig
 from parampi.run.config.sections import Output as OutputConfig
 from parampi.run.earlier_files import RUN
 from parampi.run.model_clock import check_stability
+from parampi.run.model_loading import acceleration_of
 from parampi.run.output import store_class
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         f"{inputs.equations.steps} points from sigma {sigmas[0]:.4g} to {sigmas[-1]:.4g}",
         f"solver {inputs.solver}, window {inputs.window}, tolerance {sampling.tolerance:g}, {config.parallel.mode} mode, "
         f"on {device} with {count(torch.get_num_threads(), 'thread')} per rank",
+        f"the network is run with {words}" if (words := acceleration_of(config).words()) else "",
         size(plan),
         f"note: the grid is {words}" if (words := inputs.statistics.geometry.words()) else "",
         *(f"note: {line}" for line in (inputs.conditions.notes if inputs.conditions else ())),

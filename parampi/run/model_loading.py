@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -22,6 +23,8 @@ from parampi.diffusion.denoisers import (
 )
 from parampi.diffusion.probe import check_denoiser
 from parampi.errors import ConfigError, DataError, UserError
+from parampi.networks.accelerated import accelerated
+from parampi.networks.acceleration import Acceleration
 from parampi.networks.loading import load
 from parampi.networks.weights import read_state
 from parampi.run.condition_source import ConditionSource
@@ -163,8 +166,18 @@ def build_denoiser(network: nn.Module, config: RunConfig, sigmas: Tensor, device
 
 def load_denoiser(inputs: Inputs, local_rank: int) -> Denoiser:
     """Return the denoiser on this rank's device."""
-    device = choose_device(inputs.config.parallel.device, local_rank)
-    return build_denoiser(load_network(inputs.config, device), inputs.config, inputs.sigmas, device)
+    config, device = inputs.config, choose_device(inputs.config.parallel.device, local_rank)
+    network = load_network(config, device).to(device)
+    try:
+        network = accelerated(network, **vars(acceleration_of(config)), bitwise=config.parallel.mode == "bitwise")
+    except ConfigError as error:
+        raise ConfigError(f"model.{error}") from None
+    return build_denoiser(network, config, inputs.sigmas, device)
+
+
+def acceleration_of(config: RunConfig) -> Acceleration:
+    """Return how a configuration has its network run."""
+    return Acceleration(*(getattr(config.model, field.name) for field in fields(Acceleration)))
 
 
 def probe_denoiser(

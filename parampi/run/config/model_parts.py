@@ -1,10 +1,11 @@
-"""Parts of the section `model`: hooks, patches and what cuts fields off."""
+"""Parts of the section `model`: hooks, patches, what cuts fields off, and how a network is compiled."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
 
+from parampi.networks.acceleration import CompileMode
 from parampi.run.config.path_names import PathName
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, ser_json_inf_nan="constants")
@@ -23,6 +24,14 @@ def scales(value: Any) -> Any:
         first = error.errors()[0]
         raise PydanticKnownError(first["type"], first.get("ctx")) from None  # type: ignore[arg-type]
     return numbers if isinstance(value, list) else numbers[0]
+
+
+def compile_mode(value: Any) -> bool | CompileMode:
+    """Return whether and how torch.compile makes a network."""
+    modes = get_args(CompileMode)
+    if not (isinstance(value, bool) or value in modes):
+        raise ValueError(f"give true, false or a mode of torch.compile, {', '.join(modes)}")
+    return cast(bool | CompileMode, value)
 
 
 class Hook(BaseModel):

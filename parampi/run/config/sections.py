@@ -11,9 +11,10 @@ from parampi.errors import ConfigError
 from parampi.fields import STORES
 from parampi.fields.atomic_files import PARTIAL
 from parampi.fields.stores.parts import parts_folder
+from parampi.networks.acceleration import TIMED, CompileMode, Half
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
-from parampi.run.config.model_parts import STRICT, Hook, Patches, Threshold, as_hook, scales
+from parampi.run.config.model_parts import STRICT, Hook, Patches, Threshold, as_hook, compile_mode, scales
 from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
 from parampi.run.config.values import case_of, check_members, seconds
 
@@ -37,13 +38,18 @@ class Model(Strict):
     reads; `finish`: one that makes the field that is kept, of the drawn one and of what `prepare` returned. `clip` and
     `threshold`: denoised fields are cut off, at a number or a quantile. `probe`: whether the network is first called for a few
     fields, to see whether it denoises. `network` None: `weights` hold the network too; `weights` None: the network brings its
-    own. `key` and `strip_prefix`: where the tensors are in a checkpoint, and what their names begin with."""
+    own. `key` and `strip_prefix`: where the tensors are in a checkpoint, and what their names begin with. `compile`,
+    `autocast`, `channels_last` and `cuda_graphs`: how the network is run, see `parampi.accelerated`."""
 
     network: PathName | None = None
     arguments: dict[str, Any] = {}
     weights: PathName | None = None
     key: str | None = Field(None, min_length=1)
     strip_prefix: str = ""
+    compile: Annotated[bool | CompileMode, PlainValidator(compile_mode)] = False
+    autocast: Half | None = None
+    channels_last: bool = False
+    cuda_graphs: bool = False
     predicts: Literal["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"]
     clock: Annotated[Any, PlainValidator(optional(chosen("clock")))] = None
     scaled_input: bool = True
@@ -65,6 +71,15 @@ class Model(Strict):
             raise ValueError("arguments are of the class that network names; give network too")
         if self.weights is None and (self.key or self.strip_prefix):
             raise ValueError("key and strip_prefix are of a file of weights; give weights too")
+        return self
+
+    @model_validator(mode="after")
+    def has_such_a_layout(self) -> "Model":
+        if self.channels_last and len(self.shape) != 3:
+            raise ValueError(
+                f"channels_last is a layout of fields (channels, y, x), and shape = {self.shape} has {len(self.shape)} axes; "
+                f"leave it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -263,6 +278,15 @@ class RunConfig(Strict):
     )
     checkpoint: Checkpoint = Field(default_factory=lambda: Checkpoint.model_validate({}))
     output: Output
+
+    @model_validator(mode="after")
+    def has_the_same_bits_on_all_ranks(self) -> "RunConfig":
+        if self.parallel.mode == "bitwise" and self.model.compile in TIMED:
+            raise ConfigError(
+                f"model.compile = {self.model.compile} chooses kernels by timing them, so that two ranks may differ in their "
+                f"bits, and parallel.mode = bitwise promises not to; take compile: true"
+            )
+        return self
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data that give the same configuration back; infinite numbers stay numbers."""

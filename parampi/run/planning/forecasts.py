@@ -26,7 +26,7 @@ from parampi.run.input_files import files_below, protect_inputs
 from parampi.run.inputs import Inputs, engine_options, read_inputs, sampling_options
 from parampi.run.machine import Machine
 from parampi.run.metadata import file_bytes
-from parampi.run.model_loading import load_denoiser, probe_denoiser
+from parampi.run.model_loading import acceleration_of, load_denoiser, probe_denoiser
 from parampi.run.output import choose_mode
 from parampi.run.plan import check_files
 from parampi.run.planning.costs import Costs
@@ -84,10 +84,11 @@ class Network:
 
 
 def network_name(config: RunConfig) -> str:
-    """Return what tells a network apart in a machine's file: its files, else its class, and its fields' shape."""
+    """Return what tells a network apart in a machine's file: its files, else its class, its fields' shape, and how it is
+    run."""
     digests = [sha256(path) for _, path in sorted(files_below("model.weights", config.model.weights).items())]
     files = sha256_text("".join(digests))[:12] if digests else str(config.model.network)
-    return f"{files} {'x'.join(map(str, config.model.shape))}"
+    return " ".join(filter(None, [files, "x".join(map(str, config.model.shape)), acceleration_of(config).words()]))
 
 
 def sha256_text(text: str) -> str:
