@@ -1,14 +1,18 @@
 """`parampi bench network`, `scan` and `scaling`: what this machine takes for calls, messages, and whole members."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from parampi.commands.rank_counts import RANKS, counts
 from parampi.run.launched_rank import launched_rank
 
+if TYPE_CHECKING:
+    from parampi.run.planning.forecasts import Network
+
 OUT = "Write what was measured to this file too, beside what it says already; parampi plan --machine reads it."
+VARIANTS = "all, or some of them with commas: the network compiled, in half precision, ...: time, and what it changes."
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 out_option = click.option("--out", type=click.Path(path_type=Path), help=OUT)
 
@@ -25,12 +29,14 @@ def speak(text: str) -> None:
 @as_json_option
 @out_option
 @click.option("--most", default=64, show_default=True, type=click.IntRange(min=1), help="Fields in the largest call.")
-def network(config: Path, overrides: tuple[str, ...], as_json: bool, out: Path | None, most: int) -> None:
+@click.option("--variants", help=VARIANTS)
+def network(config: Path, overrides: tuple[str, ...], as_json: bool, out: Path | None, most: int, variants: str | None) -> None:
     """Measure a call of CONFIG's network against its number of fields: time and memory, on all ranks at once."""
     import os
 
     from parampi.bench import network as measurement
     from parampi.diffusion.batched import BatchedDenoiser
+    from parampi.errors import ConfigError
     from parampi.parallel.agree import on_all, on_root
     from parampi.parallel.launch import abort_on_error, world
     from parampi.run.config import agreed, load
@@ -39,9 +45,14 @@ def network(config: Path, overrides: tuple[str, ...], as_json: bool, out: Path |
 
     comm = world()
     with abort_on_error(comm):
+        if variants and (out or comm is not None):
+            raise ConfigError("--variants compares networks on one rank, for reading; leave --out and mpiexec away")
         place, ranks_here = share_cores(comm)
         run = agreed(comm, config, lambda: load(config, overrides))
         subject = on_all(comm, lambda: open_network(run, local_rank=place))
+        if variants:
+            speak(in_variants(subject, place, variants, most, as_json))
+            return
         single = BatchedDenoiser(subject.denoiser)
         rows = measurement.measure(single, run.model.shape, subject.level, subject.condition(), comm, most)
         speak(measurement.to_json(rows) if as_json else measurement.to_markdown(rows))
@@ -49,6 +60,15 @@ def network(config: Path, overrides: tuple[str, ...], as_json: bool, out: Path |
         if out:
             entry = NetworkCalls(network=network_name(run), device=str(single.device), ranks_here=ranks_here, calls=calls)
             on_root(comm, lambda: Machine(cores=os.cpu_count() or 1, networks=[entry]).write(out))
+
+
+def in_variants(subject: "Network", place: int, variants: str, most: int, as_json: bool) -> str:
+    """Return what variants of a network take and change."""
+    from parampi.bench import variants as measurement
+    from parampi.commands.bench_variants import chosen, measure
+
+    rows = measure(subject, place, chosen(variants), most)
+    return measurement.to_json(rows) if as_json else measurement.to_markdown(rows)
 
 
 def share_cores(comm: Any) -> tuple[int, int]:
