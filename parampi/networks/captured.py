@@ -69,14 +69,17 @@ class Captured(nn.Module):
     def tried(self, inputs: tuple[Tensor, ...], stream: torch.cuda.Stream) -> Graph | None:
         """Return the graph of a call whose inputs stay where they are; None, having said why, where it cannot be made."""
         graph, had = torch.cuda.CUDAGraph(), self.recordings
+        generator = torch.cuda.default_generators[stream.device.index]
+        numbers = generator.clone_state()
         try:
             with torch.cuda.graph(graph, pool=had.pool, stream=stream, capture_error_mode="thread_local"):
                 output = self.network(*inputs)
             had.pool = graph.pool()
             return Graph(graph, inputs, output)
         except Exception as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), "no reason is given")[:200]
-            had.obstacle = f"{type(error).__name__}: {reason}"
+            # a recording that fails leaves the generator of random numbers to it, and others could draw none
+            generator.graphsafe_set_state(numbers)
+            had.obstacle = first_cause(error)
             print(
                 f"parampi: cuda_graphs: a call with {len(inputs[0])} fields cannot be recorded ({had.obstacle}); the network "
                 f"is called without further graphs",
@@ -90,3 +93,11 @@ class Captured(nn.Module):
         self.recordings = Recordings()
         moved: Captured = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         return moved
+
+
+def first_cause(error: BaseException) -> str:
+    """Return in a line what went wrong first: the end of a recording fails again, with less to say."""
+    while error.__context__ is not None:
+        error = error.__context__
+    reason = next((line for line in str(error).splitlines() if line.strip()), "no reason is given")
+    return f"{type(error).__name__}: {reason[:200]}"
