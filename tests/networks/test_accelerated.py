@@ -13,6 +13,7 @@ from parampi.__main__ import main
 from parampi.denoisers import EDMDenoiser
 from parampi.diffusion.asking import arithmetic
 from parampi.guidance import ClassifierFree
+from parampi.networks.accelerated import of_its_own
 from parampi.networks.captured import MOST, Captured, Graph
 from parampi.networks.loading import load
 from parampi.run.config import load as load_config
@@ -95,6 +96,13 @@ def test_derivatives_are_those_of_the_network(compiled):
     (gradient,) = torch.autograd.grad(compiled(leaf, level).square().sum(), leaf)
     (known,) = torch.autograd.grad(plain(leaf, level).square().sum(), leaf)
     assert torch.equal(gradient, known)
+
+
+def test_torch_counts_the_programs_of_each_network_by_themselves():
+    network, given = Small(), inputs(2)
+    one, other = of_its_own(network.forward), of_its_own(network.forward)
+    assert len({one.__code__, other.__code__, Small.forward.__code__}) == 3
+    assert torch.equal(one(*given), network(*given)) and torch.equal(other(*given), network(*given))
 
 
 def test_what_the_compiler_fails_with_is_said_in_a_line():
