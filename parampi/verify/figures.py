@@ -191,10 +191,12 @@ def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, c
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
     spectra, last = geometry.spectrum(members)[:, shown], quarter_of(statistics)
     title, along, limit = SPECTRUM_LABELS.get(geometry.basis, SPECTRUM_LABELS["region"])
-    low, high = np.quantile(spectra, (0.1, 0.9), axis=0)
-    axis.fill_between(k, low, high, color=ACCENT, alpha=0.25, linewidth=0, label="80 % of members")
+    if len(spectra) > 1:
+        low, high = np.quantile(spectra, (0.1, 0.9), axis=0)
+        axis.fill_between(k, low, high, color=ACCENT, alpha=0.25, linewidth=0, label="80 % of members")
     axis.plot(k, data, color=INK, linewidth=2.5, label=label.lower())
-    axis.plot(k, spectra.mean(0), color=ACCENT, linewidth=1.8, linestyle=(0, (4, 1.5)), label="ensemble mean")
+    drawn = "mean of members" if len(spectra) > 1 else "the member"
+    axis.plot(k, spectra.mean(0), color=ACCENT, linewidth=1.8, linestyle=(0, (4, 1.5)), label=drawn)
     axis.axvline(last, color="#888888", linewidth=1.2, linestyle=":", label=f"{limit} ({last})")
     axis.set(xscale="log", yscale="log", xlabel=along, title=title, xlim=(k[0], k[-1]))
     axis.set_ylabel(
