@@ -16,7 +16,7 @@ from parampi.run.stop_request import StopRequest
     type=click.Choice(["auto", "bar", "lines"]),
     default="auto",
     show_default=True,
-    help="A bar, or a line per block; auto: a bar on a terminal, which ranks behind mpiexec cannot see.",
+    help="A bar, or a line now and then; auto: a bar on a terminal, which ranks behind mpiexec cannot see.",
 )
 @click.option("--measure-serial", is_flag=True, help="Draw the first member with the serial sampler too, for its seconds.")
 @click.pass_obj

@@ -1,7 +1,9 @@
 """The job of `parampi run`: from a checked configuration to an ensemble file, a report and a figure."""
 
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser, probe_denoiser
 from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.planning.auto import with_layout
+from parampi.run.run_log import RunLog
 from parampi.run.sampling import Result, draw
 from parampi.run.stop_request import StopRequest
 from parampi.run.stopwatch import Stopwatch, require_serial
@@ -53,6 +56,7 @@ def run(
     with (
         listen_for_stop(stop, config) as stop,
         release_at_end(Folder(config.output.directory, config.output.ensemble)) as folder,
+        ExitStack() as stack,
     ):
         local_rank, ranks_here = place_on_node(comm)
         if threads := fair_threads(ranks_here):
@@ -64,6 +68,7 @@ def run(
             inputs = read_inputs(config, comm)
             require_serial(inputs, measure_serial)
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
+            log = stack.enter_context(logged(plan, rank))
             source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
             inputs, case = with_hooks(inputs, denoiser, source, comm)
@@ -71,14 +76,14 @@ def run(
             plan = with_sources(replace(plan, inputs=inputs), comm)
             stopwatch.time_calls(inputs, denoiser, source)
             if rank == 0:
-                print(announcement(plan, denoiser, ranks_here), flush=True)
+                log.say(announcement(plan, denoiser, ranks_here))
             with explain_interruption(plan, stop, comm):
                 result = draw(
-                    plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, probed=probed,
+                    plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, log=log, probed=probed,
                     stopwatch=stopwatch,
                 )  # fmt: skip
             stopwatch.end(result.ensemble.report, inputs, denoiser, source, whole=not resume, serial=measure_serial)
-            failures = on_root(comm, lambda: finish(plan, result))
+            failures = on_root(comm, lambda: finish(plan, result, log))
     if failures:
         raise AfterwardsError(f"{plan.ensemble_file} is complete, but {'; '.join(failures)}")
     return result.ensemble
@@ -90,6 +95,19 @@ def listen_for_stop(stop: StopRequest | None, config: RunConfig) -> Iterator[Sto
     with nullcontext(stop) if stop else StopRequest().listening() as heard:
         heard.seconds = config.checkpoint.max_walltime
         yield heard
+
+
+@contextmanager
+def logged(plan: Plan, rank: int) -> Iterator[RunLog]:
+    """Yield the log of a run, which also says how it ended; on ranks other than 0 one that writes no file."""
+    log = RunLog(plan.config.output.log_file if rank == 0 else None)
+    if rank == 0:
+        log.note(f"{'going on' if plan.resumes else 'beginning'} on {socket.gethostname()}, process {os.getpid()}")
+    try:
+        yield log
+    except BaseException as error:
+        log.note(f"ended by {type(error).__name__}: {error}")
+        raise
 
 
 @contextmanager
@@ -133,7 +151,7 @@ def stop_message(plan: Plan, stop: StopRequest) -> str:
     return f"stopped in good order ({reason}); {count} of {total} {plan.unit}s are finished; {remedy}"
 
 
-def finish(plan: Plan, result: Result) -> list[str]:
+def finish(plan: Plan, result: Result, log: RunLog) -> list[str]:
     """Write the report and the figure, remove the checkpoint, and say what there is. Return what could not be made. On rank 0.
 
     The ensemble is complete and in its place: nothing that fails now takes it back.
@@ -151,5 +169,5 @@ def finish(plan: Plan, result: Result) -> list[str]:
             failures += [f"its figure {figure} could not be drawn: {failure}"] if failure else []
     plan.folder.clear()
     timing = f"\n{report.timing.line()}" if report.timing else ""
-    print(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}{timing}", flush=True)
+    log.say(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}{timing}")
     return failures

@@ -29,6 +29,7 @@ from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import Progress
+from parampi.run.run_log import RunLog
 from parampi.run.stopwatch import Stopwatch
 from parampi.run.stored_records import RunRecord, Versions
 from parampi.run.watchdog import Watchdog
@@ -78,27 +79,30 @@ def draw(
     source: ConditionSource | None,
     watchdog: Watchdog,
     progress: str,
+    log: RunLog,
     probed: int = 0,
     stopwatch: Stopwatch,
 ) -> Result:
     """Draw the members that are missing, after `probed` evaluations. When the run ends early, what is finished is kept."""
     total: Ensemble | None = None
     options = sampling_options(plan.inputs, denoiser)
-    with open_output(plan, comm) as output:
+    with open_output(plan, comm) as output, shown(plan, comm, progress, log) as display:
         on_root(comm, lambda: begin(plan))
         earlier = put_back(plan, output, comm)
         if plan.inputs.swept:
-            total, failure = draw_swept(plan, options, output, comm=comm, source=source, watchdog=watchdog, style=progress)
+            total, failure = draw_swept(plan, options, output, comm=comm, source=source, watchdog=watchdog, display=display)
             if total is not None:
                 total.report.probe_evaluations = probed
             if failure is not None:
-                raise salvaged(plan, failure, comm, earlier, stopwatch)
+                raise salvaged(plan, failure, comm, earlier, stopwatch, log)
             return Result(total or nothing_left(plan, comm), earlier)
         for lead, members in enumerate(plan.missing):
             if not members:
                 continue
             layout, failure = plan.layouts[lead], None
-            with shown(plan, lead, comm, progress) as watch, group_of(layout, comm) as group:
+            if display:
+                display.place = place(plan, lead)
+            with group_of(layout, comm) as group:
                 lead_source = source.at(lead, group) if source else None
                 hook = checkpoint_hook(plan, lead, watchdog, resumes=total is None)
                 try:
@@ -106,7 +110,7 @@ def draw(
                         members=members, seed=lead_seed(plan.config.sampling.seed, lead), comm=comm,
                         time_ranks=layout.time_ranks, batch=plan.config.parallel.batch,
                         keep=MemberWriter(plan, output, lead_source, lead).keep,
-                        keep_on="groups" if output.everywhere else "root", watch=watch, safeguard=hook,
+                        keep_on="groups" if output.everywhere else "root", watch=watch_of(display), safeguard=hook,
                         condition=lead_source, case_of=lead_source.case_of if lead_source else None,
                         probe=False, **options,
                     )  # fmt: skip
@@ -116,7 +120,7 @@ def draw(
             total.report.probe_evaluations = probed
             if failure is not None:
                 failure.ensemble = total
-                raise salvaged(plan, failure, comm, earlier, stopwatch)
+                raise salvaged(plan, failure, comm, earlier, stopwatch, log)
     return Result(total or nothing_left(plan, comm), earlier)
 
 
@@ -128,7 +132,7 @@ def draw_swept(
     comm: "Comm | None",
     source: ConditionSource | None,
     watchdog: Watchdog,
-    style: str,
+    display: Progress | None,
 ) -> tuple[Ensemble | None, NonFiniteError | InterruptionError | None]:
     """Draw the missing members of a roll-out, all their lead times together; returns them, None for none, and what ended the
     run early."""
@@ -136,17 +140,16 @@ def draw_swept(
     assert source is not None
     if not members:
         return None, None
-    with shown(plan, 0, comm, style) as watch:
-        try:
-            return rollout(
-                start=source.nothing_before, lead_times=inputs.leads, members=members, seed=config.sampling.seed, comm=comm,
-                flight=config.sampling.flight, condition=source.of_states, time_ranks=plan.layouts[0].time_ranks,
-                batch=config.parallel.batch, keep=MemberWriter(plan, output, None).keep,
-                keep_on="groups" if output.everywhere else "root", watch=watch,
-                safeguard=checkpoint_hook(plan, 0, watchdog, resumes=True), probe=False, **options,
-            ), None  # fmt: skip
-        except (NonFiniteError, InterruptionError) as error:
-            return error.ensemble, error
+    try:
+        return rollout(
+            start=source.nothing_before, lead_times=inputs.leads, members=members, seed=config.sampling.seed, comm=comm,
+            flight=config.sampling.flight, condition=source.of_states, time_ranks=plan.layouts[0].time_ranks,
+            batch=config.parallel.batch, keep=MemberWriter(plan, output, None).keep,
+            keep_on="groups" if output.everywhere else "root", watch=watch_of(display),
+            safeguard=checkpoint_hook(plan, 0, watchdog, resumes=True), probe=False, **options,
+        ), None  # fmt: skip
+    except (NonFiniteError, InterruptionError) as error:
+        return error.ensemble, error
 
 
 def begin(plan: Plan) -> None:
@@ -185,22 +188,26 @@ def checkpoint_hook(plan: Plan, lead: int, watchdog: Watchdog, resumes: bool) ->
 
 
 @contextmanager
-def shown(plan: Plan, lead: int, comm: "Comm | None", style: str) -> Iterator[Watch | None]:
-    """Show progress on rank 0."""
-    inputs = plan.inputs
-    if comm is not None and comm.Get_rank() != 0:
+def shown(plan: Plan, comm: "Comm | None", style: str, log: RunLog) -> Iterator[Progress | None]:
+    """Yield the display of the whole run's progress, on rank 0; None on others, and where nothing is left to draw."""
+    steps, leads = plan.inputs.equations.steps, plan.inputs.leads if plan.inputs.swept else 1
+    shares = [len(layout.share(0)) for layout, members in zip(plan.layouts, plan.missing, strict=True) if members]
+    if not shares or (comm is not None and comm.Get_rank() != 0):
         yield None
         return
-    leads = inputs.conditions.leads if inputs.conditions else None
-    if inputs.swept:
-        with Progress(inputs.equations.steps * inputs.leads, inputs.equations.steps, "lead time", style) as progress:
-            yield progress.show
-        return
-    if leads:
-        print(f"lead time {lead + 1} of {inputs.leads}: {leads.values[lead]:g} {leads.units}", flush=True)
-    kind = "window" if inputs.solver.ends(plan.config.sampling.window, inputs.equations) is None else "block"
-    with Progress(inputs.equations.steps, inputs.window, kind, style) as progress:
-        yield progress.show
+    total, groups = steps * leads * sum(shares), plan.layouts[0].groups
+    with Progress(total, steps, plan.unit, log, groups=groups, style=style) as display:
+        yield display
+
+
+def watch_of(display: Progress | None) -> Watch | None:
+    return display.show if display else None
+
+
+def place(plan: Plan, lead: int) -> str:
+    """Return which lead time is drawn, where these follow one another."""
+    leads = plan.inputs.conditions.leads if plan.inputs.conditions else None
+    return f"lead time {lead + 1} of {plan.inputs.leads} ({leads.values[lead]:g} {leads.units}), " if leads else ""
 
 
 @contextmanager
@@ -238,6 +245,7 @@ def salvaged(
     comm: "Comm | None",
     earlier: list[MemberReport],
     stopwatch: Stopwatch,
+    log: RunLog,
 ) -> NonFiniteError | InterruptionError:
     """Return the error, after rank 0 has written the report of what was finished, by runs before this one too; after a
     network's failure from the start nothing is left behind."""
@@ -253,5 +261,5 @@ def salvaged(
         _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
         if failure:
             print(f"parampi: no report: {failure}", file=sys.stderr, flush=True)
-        print(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}", flush=True)
+        log.say(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}")
     return error

@@ -116,11 +116,12 @@ def test_a_figure_that_cannot_be_drawn_is_said_before_sampling_and_not_listed(
 ) -> None:
     monkeypatch.setitem(STORES, "arrays", ArrayStore)
     run(load(write_project(tmp_path, output__figure="report.png"), overrides))
-    before, _, after = capsys.readouterr().out.partition("window 1/1, round")
+    before, _, after = capsys.readouterr().out.partition("members, round 1,")
     assert f"no figure: {reason}\n" in before
     assert f"no {tmp_path / 'out' / 'report.png'}: {reason}\n" in after
     (written,) = [line.removeprefix("wrote ").split(", ") for line in after.splitlines() if line.startswith("wrote ")]
-    assert sorted(written) == sorted(str(path) for path in (tmp_path / "out").iterdir() if path.is_file())
+    files = sorted(str(path) for path in (tmp_path / "out").iterdir() if path.is_file())
+    assert sorted([*written, str(tmp_path / "out" / "run.log")]) == files
 
 
 def test_the_figure_of_all_variables_by_name_is_drawn(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_the_start_says_what_is_about_to_happen(tmp_path: Path, capsys: pytest.C
         "window 12",
         "cpu",
         "pays only if",
-        "window 1/1, round",
+        "of 4 members, round 1",
     ):
         assert words in said
     assert "fewer" in said and "wrote" in said
@@ -240,7 +241,8 @@ def test_nan_from_the_start_leaves_no_file(tmp_path: Path, capsys: pytest.Captur
     assert call("run", path) == NETWORK_ERROR
     error = capsys.readouterr().err
     assert "NaN or Inf for member 0 at point 0 (sigma = 20) in round 1" in error and "Traceback" not in error
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.log"]
+    assert "ended by NonFiniteError: the network returned NaN" in (tmp_path / "out" / "run.log").read_text()
 
 
 @pytest.mark.parametrize(

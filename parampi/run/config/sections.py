@@ -205,6 +205,7 @@ class Output(Strict):
     ensemble: OutputName = "ensemble.nc"
     report: OutputName = "report.json"
     figure: OutputName | None = "report.png"
+    log: OutputName | None = "run.log"
     variables: list[str] | None = Field(None, min_length=1)
     members: bool = True
     summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []
@@ -228,7 +229,7 @@ class Output(Strict):
             raise ValueError(
                 f"ensemble = {self.ensemble} is too long for the name of its folder of checkpoints; choose another one"
             )
-        for name, path in self.files().items():
+        for name, path in self.names().items():
             place = str(path).casefold()  # there are file systems to which upper and lower case are equal
             if place in names:
                 raise ValueError(f"{names[place]} and {name} are both {path}; give each file a name of its own")
@@ -249,9 +250,18 @@ class Output(Strict):
         names = {"ensemble": self.ensemble, "report": self.report, "figure": self.figure}
         return {key: normal_path(self.directory, name) for key, name in names.items() if name}
 
+    @property
+    def log_file(self) -> Path | None:
+        """The file to which the lines of a run are appended."""
+        return normal_path(self.directory, self.log) if self.log else None
+
+    def names(self) -> dict[str, Path]:
+        """Return all files that a run writes by their keys, the log among them, which no other run replaces."""
+        return self.files() | ({"log": self.log_file} if self.log_file else {})
+
     def spare(self, key: str, path: Path) -> None:
         """Raise ConfigError where a file of the run would replace this one, which the run reads; `key` says what it is."""
-        for name, target in self.files().items():
+        for name, target in self.names().items():
             if same_place(target, path):
                 raise ConfigError(f"output.{name} = {target} is {key}, which the run reads; choose another name")
 
