@@ -1,0 +1,331 @@
+"""The engine on a GPU, or where there is none on the pretend device: the CPU's fields to rounding, with every solver, sampler
+and way to call it; and how often it makes the CPU wait."""
+
+import json
+import os
+import subprocess
+
+import netCDF4
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.testing import assert_close
+
+import parampi
+from parampi import sigmas
+from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import EDMDenoiser
+from parampi.diffusion.guidance import ClassifierFree, Conditioned
+from parampi.diffusion.patches import Patched
+from parampi.diffusion.posterior import DiffusionPosterior, MomentMatching
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
+from parampi.engine.lead_times import LeadTimes
+from parampi.engine.snapshot import restore
+from parampi.parallel import SerialGroup
+from parampi.run.checkpoint.writer import contents, read_snapshot
+from parampi.samplers import DDIM, DDPM, SAMPLERS, Collocation, DPMpp2M, Heun
+from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Spectral
+from tests import forecasts, pretend_device
+from tests.crew import crew
+from tests.ranks.launch import mpiexec
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device(os.environ.get("PARAMPI_TEST_DEVICE", "cuda" if CUDA else pretend_device.NAME))
+SHAPE = (2, 8, 8)
+GRID = sigmas.karras(10, 0.05, 10.0)
+WIDTH = 0.3
+F64 = torch.float64
+
+
+class TwoModes:
+    """E[x0 | x] where each value is +1 or -1, with a width, and neighbours push one another; a condition pushes all."""
+
+    sigma_data, dtype = 1.0, F64
+
+    def __init__(self, device):
+        self.device = torch.device(device)
+
+    def __call__(self, x, sigma, condition=0.0):
+        squares = sigma.view(-1, 1, 1, 1) ** 2
+        share = WIDTH**2 / (WIDTH**2 + squares)
+        pushed = x + 0.3 * x.roll(1, -1) + condition
+        return share * x + (1 - share) * torch.tanh(pushed / (WIDTH**2 + squares))
+
+
+class Forecast:
+    """The closed form of tests/forecasts.py, on a device."""
+
+    dtype, sigma_data = F64, 1.0
+
+    def __init__(self, device):
+        self.device = torch.device(device)
+
+    def __call__(self, x, sigma, condition):
+        assert x.device.type == condition.device.type == self.device.type
+        return forecasts.denoise(x, sigma, condition)
+
+
+class Net(torch.nn.Module):
+    """A network of single precision with parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.Conv2d(3, 2, 3, padding=1)
+        with torch.no_grad():
+            self.mix.weight.copy_(0.1 * torch.sin(torch.arange(54.0)).view(2, 3, 3, 3))
+            self.mix.bias.zero_()
+
+    def forward(self, x, time, condition=None):
+        level = time.view(-1, 1, 1, 1).expand(len(x), 1, *x.shape[2:])
+        pushed = x if condition is None else x + condition.view(len(x), -1, 1, 1)
+        return torch.tanh(self.mix(torch.cat([pushed, level], dim=1)))
+
+
+def drawn(denoiser, sampler, solver, members=2, grid=GRID, **options):
+    return parampi.sample(denoiser, SHAPE, members, grid, sampler, solver, seed=4, **{"tol": 1e-7, **options})
+
+
+def rolled(device, solver, start_on=None, **options):
+    start = forecasts.starts(2).to(start_on or device)
+    own = {"condition": forecasts.condition, "update": forecasts.update, "tol": 1e-7, **options}
+    return parampi.rollout(
+        Forecast(device), start, forecasts.SHAPE, 3, sigmas=forecasts.GRID, sampler=DDPM(), solver=solver, **own
+    )
+
+
+def assert_same(found, expected, atol=1e-6):
+    """Rounding may move a verdict at its edge, and then a state by far less than the tolerance."""
+    assert found.fields.device.type == "cpu"
+    assert_close(found.fields, expected.fields, rtol=0, atol=atol)
+    assert abs(found.report.rounds - expected.report.rounds) <= 1
+
+
+def named(value):
+    return type(value).__name__ + getattr(value, "advance", "")
+
+
+SOLVERS = [
+    Serial(),
+    Picard(),
+    Picard(advance="block"),
+    ParaSolver(),
+    ParaTAA(),
+    PIADM(blocks=2),
+    Parareal(),
+    Newton(),
+    Spectral(),
+]
+CAUSAL = [kind() for name, kind in SAMPLERS.distinct().items() if name not in ("collocation", "ddim")]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=named)
+@pytest.mark.parametrize("sampler", [DDIM(0.0), DDPM(), Heun(), DPMpp2M()], ids=named)
+def test_solvers_draw_the_fields_of_the_cpu(solver, sampler):
+    try:
+        expected = drawn(TwoModes("cpu"), sampler, solver)
+    except parampi.errors.ConfigError as refusal:
+        pytest.skip(str(refusal))
+    assert_same(drawn(TwoModes(DEVICE), sampler, solver), expected)
+
+
+@pytest.mark.parametrize("sampler", [*CAUSAL, Collocation()], ids=named)
+def test_samplers_draw_the_fields_of_the_cpu(sampler):
+    assert_same(drawn(TwoModes(DEVICE), sampler, Spectral()), drawn(TwoModes("cpu"), sampler, Spectral()))
+
+
+@pytest.mark.parametrize("solver", [Picard(), Spectral(), ParaTAA(), Parareal()], ids=named)
+@pytest.mark.parametrize("options", [{"flight": 1}, {"flight": 2}, {"window": 7}], ids=str)
+def test_rolls_out(solver, options):
+    if isinstance(solver, Parareal) and "window" in options:
+        pytest.skip("Parareal knows no window")
+    assert_same(rolled(DEVICE, solver, **options), rolled("cpu", solver, **options))
+
+
+@pytest.mark.parametrize("places", ["cpu", "device"])
+def test_rolls_out_with_hooks_and_conditions_from_either_place(places):
+    """States of two lead times are read; `condition`, `update` and the hooks may answer on the CPU."""
+    place = DEVICE if places == "device" else "cpu"
+
+    def rolled_on(device, put):
+        def condition(states, lead, numbers):
+            return forecasts.condition(states, lead, numbers).to(put)
+
+        def update(state, kept, lead, numbers):
+            return forecasts.update(state, kept, lead, numbers).to(put)
+
+        return parampi.rollout(
+            Forecast(device), lambda numbers: forecasts.starts(3, history=2)[numbers].to(put), forecasts.SHAPE, 3, members=3,
+            history=2, sigmas=forecasts.GRID, sampler=DDPM(), solver=Spectral(), condition=condition, update=update, tol=1e-7,
+            prepare=lambda read: (0.5 * read.to(put), read.to(put)), finish=lambda x, made: x.to(put) + 0.1 * made[1].to(put),
+        )  # fmt: skip
+
+    assert_same(rolled_on(DEVICE, place), rolled_on("cpu", "cpu"))
+
+
+@pytest.mark.parametrize("solver", [Picard(), Spectral(), Parareal()], ids=named)
+def test_repeats_bits_whoever_is_in_the_batch(solver):
+    options = {"mode": "bitwise", "network_batch": 4, "window": None if solver.wavefront else 5, "tol": 1e-4}
+    both = drawn(TwoModes(DEVICE), DDPM(), solver, **options)
+    again = drawn(TwoModes(DEVICE), DDPM(), solver, batch=1, **options)
+    assert torch.equal(both.fields, again.fields)
+
+
+@pytest.mark.parametrize("solver", [Spectral(), Picard()], ids=named)
+def test_states_in_single_precision(solver):
+    expected = drawn(TwoModes("cpu"), DDIM(0.0), solver)
+    found = drawn(TwoModes(DEVICE), DDIM(0.0), solver, tol=1e-4, dtype=torch.float32)
+    error = (found.fields.double() - expected.fields).norm() / expected.fields.norm()
+    assert found.fields.dtype == torch.float32 and error < 1e-4
+
+
+def guided_freely(device):
+    forced = TwoModes(device)
+    return ClassifierFree(Half(forced), forced, 1.5, interval=(0.1, 5.0))
+
+
+class Half(TwoModes):
+    """The same with a condition of its own."""
+
+    def __init__(self, inner):
+        super().__init__(inner.device)
+
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma, 0.4)
+
+
+def guided_once(device):
+    network = Conditioned(Net(), torch.tensor(0.5), torch.tensor(0.0))
+    return ClassifierFree(EDMDenoiser(network).to(device), None, 2.0)
+
+
+def observed(kind):
+    def guided(device):
+        # what is observed stays where the user had it: on the CPU
+        values = 0.3 * torch.ones(2, 8, 4, dtype=F64)
+        return kind(TwoModes(device), lambda x: x[..., ::2], values, 0.5)
+
+    return guided
+
+
+def patched(device):
+    return Patched(TwoModes(device), (6, 6), 2)
+
+
+@pytest.mark.parametrize(
+    "guided", [guided_freely, guided_once, observed(MomentMatching), observed(DiffusionPosterior), patched], ids=lambda g: g.__name__
+)
+def test_guides(guided):
+    options = {"sigma_data": 1.0, "tol": 1e-5}
+    found, expected = (drawn(guided(place), DDPM(), Picard(), **options) for place in (DEVICE, torch.device("cpu")))
+    assert_same(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("places", ["cpu", "device"])
+@pytest.mark.parametrize("solver", [Picard(), Parareal(), Newton()], ids=named)
+def test_draws_with_conditions_hooks_and_noise_from_either_place(solver, places):
+    place = DEVICE if places == "device" else torch.device("cpu")
+
+    def drawn_on(device, put):
+        return drawn(
+            TwoModes(device), DDPM(), solver, members=3, batch=2, case_of=lambda number: number % 2,
+            condition=lambda numbers: torch.tensor([0.2 * (number % 2) for number in numbers], dtype=F64).view(-1, 1, 1, 1).to(put),
+            prepare=lambda given: (2 * given.to(put), given.to(put)), finish=lambda x, made: x.to(put) + made[1].to(put),
+            start=lambda numbers: 10 * torch.stack([outside(number, 0) for number in numbers]).to(put),
+            noise=lambda member, point: outside(member, point).to(put),
+        )  # fmt: skip
+
+    assert_same(drawn_on(DEVICE, place), drawn_on(torch.device("cpu"), "cpu"))
+
+
+def outside(member, point):
+    return torch.randn(SHAPE, dtype=F64, generator=torch.Generator().manual_seed(100 * member + point))
+
+
+@pytest.mark.parametrize("solver", [Picard(), Spectral()], ids=named)
+def test_a_network_that_was_moved_there(solver):
+    condition = torch.tensor([0.3])
+    found = drawn(EDMDenoiser(Net()).to(DEVICE), DDPM(), solver, tol=1e-4, condition=condition, network_batch=8)
+    expected = drawn(EDMDenoiser(Net()), DDPM(), solver, tol=1e-4, condition=condition, network_batch=8)
+    assert_same(found, expected, atol=1e-3)
+
+
+def engine_on(device, solver, leads=0, members=2, group=None, **options):
+    """An engine of the two modes; of a roll-out of so many `leads` of the forecast."""
+    denoiser, shape, grid, rolling = TwoModes(device), SHAPE, GRID, None
+    if leads:
+        denoiser, shape, grid = Forecast(device), forecasts.SHAPE, forecasts.GRID
+        rolling = LeadTimes(leads, forecasts.starts(members), forecasts.condition, forecasts.update)
+    equations = (Collocation() if options.pop("collocation", False) else DDPM()).steps(grid)
+    problem = SamplingProblem(
+        BatchedDenoiser(denoiser), equations, torch.arange(members), shape, 4, device=torch.device(device), leads=rolling
+    )
+    return engine_for(problem, solver, group or SerialGroup(), EngineOptions(tolerance=1e-7, mode="fast", **options))
+
+
+RESUMED = [(Picard(), 0), (Spectral(), 0), (ParaTAA(), 0), (Parareal(), 0), (Spectral(), 2), (Picard(), 2), (Parareal(), 2)]
+
+
+@pytest.mark.parametrize(("solver", "leads"), RESUMED, ids=str)
+def test_goes_on_from_a_checkpoint(solver, leads, tmp_path):
+    """What the CPU's disk keeps of a round is that of the device; on either of them the run goes on."""
+    before = engine_on(DEVICE, solver, leads)
+    for _ in range(4):
+        before.advance()
+    save_file(contents(before), tmp_path / "rank-0.safetensors")
+    whole, left = before.run().cpu(), [read_snapshot([str(tmp_path), column, 1]) for column in range(2)]
+    for device in ("cpu", DEVICE):
+        resumed = engine_on(device, solver, leads)
+        restore(resumed, left)
+        assert_close(resumed.run().cpu(), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [Picard(), Spectral()], ids=named)
+def test_a_state_is_loaded_as_it_is(solver):
+    run, other = engine_on(DEVICE, solver), engine_on(DEVICE, solver)
+    for _ in range(3):
+        run.advance()
+    other.load(run.state())
+    assert_close(other.run().cpu(), run.run().cpu(), rtol=0, atol=1e-6)
+    assert other.tail.device.type == DEVICE.type
+
+
+@pytest.mark.skipif(CUDA, reason="threads would share one stream; MPI's ranks are in test_is_shared_by_ranks")
+@pytest.mark.parametrize("options", [{}, {"leads": 2, "flight": 2}, {"collocation": True}], ids=str)
+@pytest.mark.parametrize("solver", [Spectral(), ParaTAA(), Parareal()], ids=named)
+def test_ranks_share_the_windows(solver, options):
+    if options.get("collocation") and not isinstance(solver, Spectral):
+        pytest.skip("only spectral solves collocation")
+    alone = engine_on("cpu", solver, **options).run()
+    shared = crew(2, lambda group: engine_on(DEVICE, solver, group=group, **options).run())[0]
+    assert_close(shared.cpu(), alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(DEVICE.type not in ("cpu", "cuda"), reason="no CUDA device")
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("solver", ["picard", "spectral"])
+def test_is_shared_by_ranks(ranks, solver, tmp_path):
+    called("parampi", "init", "--directory", str(tmp_path / "project"))
+    rounds, one = run(tmp_path, 1, solver)
+    on_ranks, several = run(tmp_path, ranks, solver)
+    assert abs(one - several).max() < 1e-3 * abs(one).max() and abs(rounds - on_ranks) <= 1
+
+
+def run(folder, ranks, solver):
+    """Run the small project of `parampi init` on ranks along time; return its rounds and fields."""
+    output = folder / f"on{ranks}"
+    overrides = [
+        f"sampling.solver.name={solver}",
+        f"output.directory={output}",
+        f"parallel.device={DEVICE.type}",
+    ]
+    command = [mpiexec()[0], "-n", str(ranks), "parampi", "run", str(folder / "project" / "run.yaml"), *overrides]
+    called(*command, f"parallel.time_ranks={ranks}")
+    with netCDF4.Dataset(output / "ensemble.nc") as file:
+        fields = next(v for v in file.variables.values() if v.dimensions[0] == "member" and v.ndim == 3)[:]
+    return json.loads((output / "report.json").read_text())["rounds"], fields
+
+
+def called(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
