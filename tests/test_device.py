@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 import parampi
 from parampi import sigmas
+from parampi.basis import make_basis
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.denoisers import EDMDenoiser
 from parampi.diffusion.guidance import ClassifierFree, Conditioned
@@ -20,14 +21,19 @@ from parampi.diffusion.patches import Patched
 from parampi.diffusion.posterior import DiffusionPosterior, MomentMatching
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.engine.lead_times import LeadTimes
+from parampi.engine.network_calls import measure_calls
 from parampi.engine.snapshot import restore
 from parampi.parallel import SerialGroup
 from parampi.run.checkpoint.writer import contents, read_snapshot
+from parampi.run.config import load
+from parampi.run.job import run
 from parampi.samplers import DDIM, DDPM, SAMPLERS, Collocation, DPMpp2M, Heun
 from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Spectral
 from tests import forecasts, pretend_device
+from tests.basis.cases import ORTHONORMAL, SPHERE
 from tests.crew import crew
 from tests.ranks.launch import mpiexec
+from tests.small import write_conditions, write_project
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device(os.environ.get("PARAMPI_TEST_DEVICE", "cuda" if CUDA else pretend_device.NAME))
@@ -212,7 +218,9 @@ def patched(device):
 
 
 @pytest.mark.parametrize(
-    "guided", [guided_freely, guided_once, observed(MomentMatching), observed(DiffusionPosterior), patched], ids=lambda g: g.__name__
+    "guided",
+    [guided_freely, guided_once, observed(MomentMatching), observed(DiffusionPosterior), patched],
+    ids=lambda g: g.__name__,
 )
 def test_guides(guided):
     options = {"sigma_data": 1.0, "tol": 1e-5}
@@ -300,18 +308,60 @@ def test_ranks_share_the_windows(solver, options):
     assert_close(shared.cpu(), alone, rtol=0, atol=1e-6)
 
 
+BASES = [("fourier-2d", "fast"), ("cosine-2d", "fast"), ("channel-flow", "fast"), ("identity", "fast")]
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [*BASES, ("eof", "fast"), ("eof", "bitwise"), ("sphere", "fast"), ("sphere", "bitwise")]
+)
+def test_bases_of_the_spectral_solver(name, mode):
+    made = {**ORTHONORMAL, "sphere": lambda: make_basis("spherical_harmonics", (1, 6, 12), grid="gauss-legendre")}
+    if name == "sphere" and not SPHERE:
+        pytest.skip("no ducc0")
+    basis = made[name]()
+    samples = 1 + torch.randn(20, *basis.shape, dtype=F64, generator=torch.Generator().manual_seed(0))
+    solver = Spectral(statistics=parampi.Statistics.from_samples(samples, basis))
+    found, expected = (
+        parampi.sample(TwoModes(device), basis.shape, 2, GRID, DDPM(), solver, tol=1e-6, mode=mode, network_batch=8)
+        for device in (DEVICE, "cpu")
+    )
+    assert_same(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("leads", [1, 3])
+@pytest.mark.parametrize("solver", ["picard", "spectral"])
+def test_a_run_there_and_its_files(solver, leads, tmp_path):
+    """The verb `run`, with conditions from files, checkpoints, and members finished one by one."""
+    fields = []
+    for name in ("cpu", DEVICE.type):
+        (tmp_path / name).mkdir()
+        write_conditions(tmp_path / name / "cond.nc")
+        changes = {"condition__files": "cond.nc", "condition__variables": ["vorticity"], "condition__lead_times": leads}
+        own = {"sampling__members": 2, "parallel__device": name, "sampling__solver": {"name": solver}, "condition__select": [2]}
+        run(load(write_project(tmp_path / name, **changes, **own, checkpoint__every=0, sampling__tolerance=1e-6)))
+        with netCDF4.Dataset(tmp_path / name / "out" / "ensemble.nc") as file:
+            assert file.parampi_complete == 1
+            fields.append(file["vorticity"][:])
+    assert abs(fields[1] - fields[0]).max() < 1e-4 * abs(fields[0]).max()
+
+
+def test_calls_are_timed_there():
+    calls = measure_calls(BatchedDenoiser(TwoModes(DEVICE)), SHAPE, 1.0, most=2)
+    assert [call.fields for call in calls] == [1, 2]
+
+
 @pytest.mark.mpi
 @pytest.mark.skipif(DEVICE.type not in ("cpu", "cuda"), reason="no CUDA device")
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("solver", ["picard", "spectral"])
 def test_is_shared_by_ranks(ranks, solver, tmp_path):
     called("parampi", "init", "--directory", str(tmp_path / "project"))
-    rounds, one = run(tmp_path, 1, solver)
-    on_ranks, several = run(tmp_path, ranks, solver)
+    rounds, one = launched(tmp_path, 1, solver)
+    on_ranks, several = launched(tmp_path, ranks, solver)
     assert abs(one - several).max() < 1e-3 * abs(one).max() and abs(rounds - on_ranks) <= 1
 
 
-def run(folder, ranks, solver):
+def launched(folder, ranks, solver):
     """Run the small project of `parampi init` on ranks along time; return its rounds and fields."""
     output = folder / f"on{ranks}"
     overrides = [
