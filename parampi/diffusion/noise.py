@@ -230,7 +230,7 @@ def _indices(name: str, values: Tensor | Sequence[int], device: torch.device | s
     if numbers.numel():
         _in_range(f"the smallest of {name}", int(numbers.min()), 32)
         _in_range(f"the largest of {name}", int(numbers.max()), 32)
-    return numbers.to(device, I64)
+    return numbers.to(device, I64, non_blocking=True)
 
 
 def _tensor(name: str, values: Sequence[int]) -> Tensor:

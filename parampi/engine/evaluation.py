@@ -26,22 +26,22 @@ class DenoisedFields:
         """Return the fields of the slice that the network evaluates."""
         slice_, taps = self.slice, self.slice.window.taps
         self.read = slice_.read
-        x, where = self.read[taps - 1 : -1], slice_.evaluated
-        sigmas, columns = slice_.numbers.levels[0].view(where.shape), where.nonzero()[:, 1]
-        if bool(where.all()):
-            return FieldBatch(x.flatten(0, 1), sigmas.flatten(), columns)
-        return FieldBatch(x[where], sigmas[where], columns)
+        x, places = self.read[taps - 1 : -1], slice_.places
+        sigmas = slice_.numbers.levels[0].view(slice_.evaluated.shape)
+        if bool(slice_.evaluated.all()):
+            return FieldBatch(x.flatten(0, 1), sigmas.flatten(), places[1])
+        return FieldBatch(x[places], sigmas[places], places[1])
 
     def enter(self, denoised: Tensor) -> Tensor:
         """Take a batch's denoised fields (B, *shape), and those that other ranks have of the points before. Returns the fields
         (n, m, *shape) of the slice's own points, 0 where none was evaluated."""
         slice_, taps = self.slice, self.slice.window.taps
-        window, where = slice_.window, slice_.evaluated
-        if bool(where.all()):
+        window = slice_.window
+        if bool(slice_.evaluated.all()):
             fresh = denoised.view(window.x[taps:].shape)
         else:
             fresh = torch.zeros_like(window.x[taps:])
-            fresh[where] = denoised
+            fresh[slice_.places] = denoised
         if taps == 1:
             self.rows = fresh
             return fresh

@@ -47,8 +47,8 @@ class FirstGuess:
             x[:] = guess
         else:
             made_by = torch.arange(len(x)) + slice_.positions.start + skip - slice_.window.taps
-            enters = (made_by[:, None] >= torch.from_numpy(known)).to(x.device)
-            x[enters] = guess[enters]
+            enters = (made_by[:, None] >= torch.from_numpy(known)).to(x.device, non_blocking=True)
+            x[:] = torch.where(enters.view(*enters.shape, *(1 for _ in x.shape[2:])), guess, x)
         if self.iteration.passes_on:
             slice_.exchange_halo()
 
@@ -65,7 +65,7 @@ class FirstGuess:
 
         return GuessContext(
             x=slice_.read[skip:],
-            enters=enters.to(slice_.window.x.device).view(numbers.levels[0, skip:].shape),
+            enters=enters.to(slice_.window.x.device, non_blocking=True).view(numbers.levels[0, skip:].shape),
             steps=slice_.steps[skip:],
             fresh=fresh,
             slopes=numbers.guess_slopes[:, skip:],
@@ -88,7 +88,7 @@ class FirstGuess:
         if slice_.starts is not None:
             between["restarts"] = slice_.starts.where(slice_.numbers.levels)[:, skip:]
             between["starts"] = slice_.starts.spread(slice_.steps.shape)[skip:]
-        expected = leads.expected(slice_.steps[skip:], enters & slice_.active[skip:].cpu())
+        expected = leads.expected(slice_.steps[skip:], enters & slice_.active[skip:])
         if expected is not None:
             between["drawn"], between["expects"] = expected
         return between

@@ -54,6 +54,8 @@ class LeadConditions:
         if not points:
             return {}
         mine = fetch_points(self.group, window, [points, *([] for _ in range(1, self.group.size))])
+        if self.group.size == 1:
+            return {point: mine[point] for point in points}
         fields = window.x.new_empty((len(points), *window.x.shape[2:]), device="cpu")
         if self.group.rank == 0:
             fields.copy_(torch.stack([mine[point] for point in points]))
@@ -108,13 +110,13 @@ class LeadConditions:
     def of_fields(self) -> BatchConditions:
         """Return the conditions of the fields that this rank evaluates in a round."""
         self.exchange()
-        where, steps = self.slice.evaluated.cpu(), self.slice.steps
-        rows, columns = where.nonzero(as_tuple=True)
+        rows, columns = self.slice.evaluated.nonzero(as_tuple=True)
+        steps = self.slice.steps
         pairs = torch.stack([columns, steps[rows, columns] // self.steps], dim=1)
         distinct, index = torch.unique(pairs, dim=0, return_inverse=True)
         made = self.made([(int(column), int(lead)) for column, lead in distinct])
         table = torch.stack(made) if made else self.states[:0, 0]
-        return BatchConditions(table, index.to(table.device))
+        return BatchConditions(table, index.to(table.device, non_blocking=True))
 
     def made(self, pairs: list[PlacedPoint]) -> list[Tensor]:
         """Return the conditions of members, by column, at lead times; each but the current one from the states that the latest
@@ -141,15 +143,15 @@ class LeadConditions:
     def expected(self, steps: Tensor, enters: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the fields (n, m, *shape) drawn at the lead time before that of steps (n, m), or at the last one known, and
         where there is one (n, m, 1 ... 1); None where there is none for any of the points that enter."""
-        fields, known = steps.new_zeros((*steps.shape, *self.drawn.shape[1:]), dtype=self.drawn.dtype), torch.zeros_like(enters)
-        fields = fields.to(self.drawn.device)
+        fields, known = self.drawn.new_zeros((*steps.shape, *self.drawn.shape[1:])), torch.zeros_like(enters)
         for row, column in enters.nonzero().tolist():
             drawn = self.latest(column, int(steps[row, column]) // self.steps)
             if drawn is not None:
                 fields[row, column], known[row, column] = drawn, True
         if not bool(known.any()):
             return None
-        return fields, known.view(*known.shape, *(1 for _ in self.drawn.shape[1:])).to(fields.device)
+        known = known.view(*known.shape, *(1 for _ in self.drawn.shape[1:]))
+        return fields, known.to(fields.device, non_blocking=True)
 
     def latest(self, column: int, lead: int) -> Tensor | None:
         """Return the field that is known of the last lead time before one; None where none is."""

@@ -29,7 +29,7 @@ class NoiseCache:
         problem, window = self.slice.problem, self.slice.window
         if not problem.equations.stochastic:
             return
-        count = self.slice.active.sum(0).cpu().numpy()
+        count = self.slice.active.sum(0).numpy()
         start = window.first + self.slice.positions.start - self.before
         stop = np.where(count > 0, start + self.before + count, start)
         xi = window.x.new_zeros((len(self.slice.positions) + self.before, *window.x.shape[1:]))
@@ -38,7 +38,8 @@ class NoiseCache:
         self.keep(xi, missing, start, stop)
         if missing.any():
             rows, columns = missing.nonzero(as_tuple=True)
-            xi[rows.to(xi.device), columns.to(xi.device)] = problem.noise(steps[rows, columns], columns)
+            places = tuple(index.to(xi.device, non_blocking=True) for index in (rows, columns))
+            xi[places] = problem.noise(steps[rows, columns], columns)
         self.rows, self.span = xi, np.stack([start, stop])
 
     def keep(self, xi: Tensor, missing: Tensor, start: Integers, stop: Integers) -> None:

@@ -88,9 +88,13 @@ class SamplingProblem:
             rows = normal(seed, members, points[at][None], self.shape, dtype=self.dtype, device=self.device)[0]
             if len(at) == len(leads):
                 return rows
-            fields[at.to(self.device)] = rows
+            fields[at.to(self.device, non_blocking=True)] = rows
         return fields
 
     def conditions_of(self, columns: Tensor) -> BatchConditions | None:
         """Return the conditions of fields of the members `columns` (B,)."""
-        return None if self.conditions is None else BatchConditions(self.conditions, columns.to(self.conditions.device))
+        return (
+            None
+            if self.conditions is None
+            else BatchConditions(self.conditions, columns.to(self.conditions.device, non_blocking=True))
+        )

@@ -23,8 +23,9 @@ class Slice:
 
     window     states, see `parampi.parallel.Window`
     numbers    coefficients (taps, n, m, 1 ... 1) of the slice's steps
-    active     (n, m) which of these belong to a window: members' windows differ in length
-    evaluated  (n, m) at which of the steps' own points the network is called
+    active     (n, m) which of these belong to a window, on the CPU: members' windows differ in length
+    evaluated  (n, m) at which of the steps' own points the network is called, on the CPU
+    places     rows and columns (k,) of these, beside the states, where an index is no reason to wait for a GPU
     starts     the starts of lead times after the first that the slice's steps read
     """
 
@@ -72,8 +73,15 @@ class Slice:
         steps = self.steps
         self.numbers = self.coefficients.at(steps, active, window.x)
         evaluated = active & self.reads_network[steps % len(self.reads_network)]
-        self.active, self.evaluated = active.to(window.x.device), evaluated.to(window.x.device)
+        self.active, self.evaluated = active, evaluated
+        rows, columns = evaluated.nonzero().T.to(window.x.device, non_blocking=True)
+        self.places = rows, columns
         self.starts = LeadStarts.of(self.problem, steps, active, window)
+
+    @property
+    def scaled(self) -> Tensor:
+        """`active` (n, m) beside the states: elsewhere the scale is 0."""
+        return self.numbers.scale.view(self.active.shape) > 0
 
     @property
     def read(self) -> Tensor:

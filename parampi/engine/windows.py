@@ -112,14 +112,14 @@ class WindowEngine(Engine):
         change = x - old
         if taps > 1:
             self.denoised.correct(self.iteration.response(sweep, self.slice.changes_read(change)))
-        observed = torch.zeros(2, *self.slice.active.shape, dtype=torch.float64)
-        observed[0] = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
+        norms = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
+        norms, losses = torch.where(finite(fresh, new), norms, torch.inf), torch.zeros_like(norms)
         if self.iteration.loses:
             loss = new - linear_correction(sweep, sweep.slopes, change)
-            observed[1] = self.relative_norms(loss, self.slice.numbers.scale_made)
-        observed[0][~finite(fresh, new).cpu()] = torch.inf
-        statistics = self.iteration.stop_statistics
-        return self.over_positions(torch.cat([observed, statistics]) if len(statistics) else observed)
+            losses = self.relative_norms(loss, self.slice.numbers.scale_made)
+        observed, statistics = torch.stack([norms, losses]), self.iteration.stop_statistics
+        # all at once: a GPU is waited for here, and nowhere else in a round
+        return self.over_positions((torch.cat([observed, statistics.to(observed)]) if len(statistics) else observed).cpu())
 
     def over_positions(self, observed: Tensor) -> Floats:
         """Return numbers (k, n, m) of this rank's positions among those of all, 0 at the others."""
@@ -139,7 +139,7 @@ class WindowEngine(Engine):
         def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
             return operator_scan(group, apply, values, zeros_before(values, slice_.window.taps), active_ranks)
 
-        def derivative(x: Tensor, sigmas: Tensor, directions: Tensor, where: Tensor) -> Tensor:
+        def derivative(x: Tensor, sigmas: Tensor, directions: Tensor) -> Tensor:
             return self.problem.network.derivative(x, sigmas, directions, self.conditions)
 
         return Sweep(
@@ -154,8 +154,8 @@ class WindowEngine(Engine):
             levels=numbers.levels,
             scale=numbers.scale_made[0],
             steps=slice_.steps,
-            active=slice_.active,
-            evaluated=slice_.evaluated,
+            active=slice_.scaled,
+            places=slice_.places,
             changes_read=slice_.changes_read,
             scan=scan,
             operators=operators,
@@ -166,8 +166,8 @@ class WindowEngine(Engine):
 
     def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:
         """Return root mean squares (n, m) of fields (n, m, *shape) on the scale (1, n, m, 1 ... 1) of their points."""
-        total = self.iteration.each(torch.sqrt, inner_products(fields, fields, self.options.mode)).cpu()
-        scales = scale[0].view(self.slice.active.shape).double().cpu()
+        total = self.iteration.each(torch.sqrt, inner_products(fields, fields, self.options.mode))
+        scales = scale[0].view(self.slice.active.shape).double()
         # positions beyond a member's window have scale 0
         return torch.where(scales > 0, total / (scales * fields[0:1, 0:1].numel() ** 0.5), 0.0)
 
@@ -247,7 +247,8 @@ class WindowEngine(Engine):
         self.group.broadcast(numbers)
         place = self.slice.steps - torch.from_numpy(begin)
         rows = torch.from_numpy(numbers)[place.clamp(0, len(steps) - 1), torch.arange(len(begin))]
-        told = torch.where(((place >= 0) & self.slice.active.cpu())[..., None], rows, 0.0).to(self.slice.window.x.device)
+        told = torch.where(((place >= 0) & self.slice.active)[..., None], rows, 0.0)
+        told = told.to(self.slice.window.x.device, non_blocking=True)
         self.iteration.inherit(told[..., :bequeaths], told[..., bequeaths:])
 
     # ------------------------------------------------------------------ state

@@ -120,13 +120,13 @@ def signs(probe: int, like: Tensor) -> Tensor:
     """Return a field of +1 and -1, the same for all points and members and for any ranks, expanded to rows (n, m, *shape)."""
     generator = torch.Generator().manual_seed(probe)
     field = 2 * torch.randint(0, 2, like.shape[2:], generator=generator) - 1
-    return field.to(like).expand_as(like)
+    return field.to(like, non_blocking=True).expand_as(like)
 
 
 def directional_derivatives(sweep: Sweep, directions: Tensor) -> Tensor:
     """Return dD/dx v (n, m, *shape) at the points evaluated, 0 elsewhere, for directions v (n, m, *shape)."""
-    result, evaluated = torch.zeros_like(sweep.mapped), sweep.evaluated
-    if bool(evaluated.any()):
-        x, sigmas = sweep.before(sweep.x, 0)[evaluated], sweep.sigmas.view(evaluated.shape)[evaluated]
-        result[evaluated] = sweep.derivative(x, sigmas, directions[evaluated], evaluated)
+    result, places = torch.zeros_like(sweep.mapped), sweep.places
+    if len(places[0]):
+        x, sigmas = sweep.before(sweep.x, 0)[places], sweep.sigmas.view(sweep.steps.shape)[places]
+        result[places] = sweep.derivative(x, sigmas, directions[places])
     return result

@@ -25,7 +25,7 @@ class Sweep:
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
-    evaluated  (n, m) where the network was evaluated
+    places   rows and columns (B,) at which the network was evaluated
     changes_read  `(change) -> (n, m, *shape)`: the changes of the steps' own points, of those of all rows (K + n, m, *field);
                0 for the starts of lead times
 
@@ -39,8 +39,8 @@ class Sweep:
     around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
               before and after, 0 outside the window
     products  `(a, b) -> (n, m)`: inner products of the fields of each point and member, float64
-    derivative  `(x, sigma, v, where) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B points that are
-              marked in `where` (n, m); counts as network evaluations
+    derivative  `(x, sigma, v) -> dD v`: the denoiser's derivative (B, *shape) in directions v at the B `places`; counts as
+              network evaluations
     """
 
     x: Tensor
@@ -55,13 +55,13 @@ class Sweep:
     scale: Tensor
     steps: Tensor
     active: Tensor
-    evaluated: Tensor
+    places: tuple[Tensor, Tensor]
     changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
     products: Callable[[Tensor, Tensor], Tensor]
-    derivative: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    derivative: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     @property
     def taps(self) -> int:
@@ -150,7 +150,7 @@ class Iteration(ABC):
             with the points when windows slide, and gives 0 to points that enter
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
-    stop_statistics   (E, n, m) float64 on the CPU, what the stop rule reads of the last sweep beside the changes
+    stop_statistics   (E, n, m) float64 beside the states, what the stop rule reads of the last sweep beside the changes
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time, where they are positive
     disturbs   rows that tell at the first step of a lead time how the end of the one before has changed: all points of the lead
                time are told
@@ -239,7 +239,7 @@ def residuals_and_sizes(sweep: Sweep) -> Tensor:
     steps' own points."""
     residual, denoised = sweep.mapped - sweep.old, sweep.denoised
     squares = torch.stack([sweep.products(residual, residual), sweep.products(denoised, denoised)])
-    return squares.cpu() / max(residual[0:1, 0:1].numel(), 1)
+    return squares / max(residual[0:1, 0:1].numel(), 1)
 
 
 def linear_correction(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
