@@ -154,20 +154,15 @@ def inverse_normal_cdf(q: Tensor) -> Tensor:
 
     Taking q and not the probability keeps the lower and the upper tail equally exact.
     """
-    z = q * _ratio(CENTRE, (q * q).neg_().add_(0.180625))
-    at = (q.abs() > 0.425).nonzero().squeeze(1)
-    side = q[at]
-    z[at] = _tail(side.abs().neg_().add_(0.5)).copysign_(side)
-    return z
+    centre = q * _ratio(CENTRE, (q * q).neg_().add_(0.180625))
+    # all of them: to look for those in the tails would make the CPU wait for a GPU
+    return torch.where(q.abs() > 0.425, _tail(q.abs().neg_().add_(0.5)).copysign_(q), centre)
 
 
 def _tail(probability: Tensor) -> Tensor:
     """Return the distance from the centre beyond which a normal lies with the given small probability on one side."""
     r = _sqrt(_log(probability).neg_())
-    z = _ratio(TAIL, r - 1.6)
-    far = (r > 5).nonzero().squeeze(1)
-    z[far] = _ratio(FAR_TAIL, r[far] - 5)
-    return z
+    return torch.where(r > 5, _ratio(FAR_TAIL, r - 5), _ratio(TAIL, r - 1.6))
 
 
 def _ratio(coefficients: Ratio, r: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ cohort. All cohorts' fields are evaluated in one batch.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from parampi.engine.cohort import Cohort, Mail, key_of
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.options import EngineOptions
 from parampi.engine.problem import FieldBatch, SamplingProblem
+from parampi.engine.readings import Readings
 from parampi.engine.reductions import norms
 from parampi.engine.state import EngineState, PointRows
 from parampi.engine.timetable import Timetable
@@ -86,16 +88,17 @@ class BlockEngine(Engine):
         changed = np.zeros((self.table.blocks + 1, len(self.frozen)))
         failed = np.zeros((self.table.blocks, len(self.frozen)))
         sizes = [len(cohort.running) * len(cohort.live) for cohort in self.cohorts]
-        mail = Mail()
+        mail, readings = Mail(), Readings()
         for cohort, part in zip(self.cohorts, torch.split(denoised, sizes), strict=True):
-            cohort.step(part, failed)
+            cohort.step(part, failed, readings)
             if len(cohort.live):
-                self.correct(cohort, changed, mail)
+                self.correct(cohort, changed, mail, readings)
         if mail.sends or mail.receives:
             self.group.exchange(mail.sends, mail.receives)
+        readings.read()
         return np.concatenate([changed, failed])
 
-    def correct(self, cohort: Cohort, changed: Floats, mail: Mail) -> None:
+    def correct(self, cohort: Cohort, changed: Floats, mail: Mail, readings: Readings) -> None:
         """Form the ends of blocks that this round's timetable has, and pass them on to the blocks that begin there."""
         for b in range(self.table.blocks):
             if (cohort.number, b) not in self.table.forming:
@@ -104,7 +107,7 @@ class BlockEngine(Engine):
             if b in self.own:
                 change = cohort.correct(b)
                 if change is not None:
-                    changed[b + 1, cohort.columns] = norms(change, self.options.mode).cpu().numpy()
+                    readings.ask(norms(change, self.options.mode), partial(enter, changed[b + 1], cohort.columns))
                 if onward and b + 1 in self.own:
                     cohort.starts[b + 1] = cohort.ends[b]
                 elif onward:
@@ -180,8 +183,9 @@ class BlockEngine(Engine):
 
     def finish(self, cohort: Cohort, done: np.ndarray) -> None:
         """Leave finished members out, and bring their fields to rank 0."""
-        last, chosen = self.table.blocks - 1, torch.from_numpy(np.flatnonzero(done))
-        source, columns = self.owner(last), cohort.index[chosen]
+        last = self.table.blocks - 1
+        found = np.stack([np.flatnonzero(done), cohort.columns[done]])
+        source, (chosen, columns) = self.owner(last), torch.from_numpy(found).to(self.fields.device, non_blocking=True)
         if source == self.group.rank == 0:
             self.fields[columns] = cohort.ends[last][chosen]
         elif self.group.rank == source:
@@ -191,7 +195,7 @@ class BlockEngine(Engine):
             self.group.exchange([], [(source, buffer)])
             self.fields[columns] = buffer
         self.frozen[cohort.columns[done]] = self.problem.steps
-        cohort.live = cohort.live[~done[cohort.live]]
+        cohort.keep(cohort.live[~done[cohort.live]])
 
     # ------------------------------------------------------------------ state
 
@@ -228,3 +232,8 @@ class BlockEngine(Engine):
         self.cohorts = [self.cohort(np.flatnonzero(unfinished & (numbers == number)), number) for number in rounds]
         for cohort in self.cohorts:
             cohort.load(state)
+
+
+def enter(table: Floats, columns: Integers, numbers: Floats) -> None:
+    """Enter numbers (k,) of columns into a table (m,)."""
+    table[columns] = numbers

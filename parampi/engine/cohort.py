@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.engine.problem import FieldBatch, SamplingProblem
+from parampi.engine.readings import Readings
 from parampi.engine.state import EngineState, PointRows
 from parampi.engine.timetable import Key, Timetable
 from parampi.parallel.group import Message
@@ -34,7 +35,7 @@ class Mail:
 class Cohort:
     """The fields of members `columns` of a problem before round `number`, in the blocks `own` of a rank.
 
-    live         which of the columns are not finished
+    live         which of the columns are not finished, and `places` the same beside the fields
     starts       by block, U at its beginning where it was formed last
     fine         by (block, iterate), fine propagations on their way
     coarse_ends  G(U^p[b]) and fine_ends F(U^p[b]), by (block, iterate), until U^(p+1)[b+1] is formed of them
@@ -53,15 +54,19 @@ class Cohort:
     ):
         self.problem, self.table, self.coarse, self.own = problem, table, coarse, own
         self.columns, self.index, self.number = columns, torch.from_numpy(columns), number
-        self.live = np.arange(len(columns))
+        self.keep(np.arange(len(columns)))
         self.noises = {b: self.block_noise(b) for b in own}
         self.starts: dict[int, Tensor] = {}
         if number == 1 and 0 in own:
-            self.starts[0] = problem.start()[self.index.to(problem.device)]
+            self.starts[0] = problem.start()[self.index.to(problem.device, non_blocking=True)]
         self.fine: dict[tuple[int, int], FinePropagation] = {}
         self.coarse_ends: dict[tuple[int, int], Tensor] = {}
         self.fine_ends: dict[tuple[int, int], Tensor] = {}
         self.ends: dict[int, Tensor] = {}
+
+    def keep(self, live: Integers) -> None:
+        """Go on with those of the columns."""
+        self.live, self.places = live, torch.from_numpy(live).to(self.problem.device, non_blocking=True)
 
     # ------------------------------------------------------------------ one round
 
@@ -78,23 +83,28 @@ class Cohort:
                 self.fine[b, p] = FinePropagation([self.starts[b]], [], self.table.begins[b])
         if not keys:
             return None
-        x = torch.stack([self.fine[key].states[0][self.live] for key in keys])
+        x = torch.stack([self.fine[key].states[0][self.places] for key in keys])
         levels = self.problem.step_map.sigmas[[self.fine[key].step for key in keys]]
-        sigmas = levels.to(x)[:, None].expand(x.shape[:2])
+        sigmas = levels.to(x, non_blocking=True)[:, None].expand(x.shape[:2])
         return FieldBatch(x.flatten(0, 1), sigmas.flatten(), self.index[self.live].repeat(len(keys)))
 
-    def step(self, denoised: Tensor, failed: np.ndarray) -> None:
-        """Take the steps of this round with the denoised fields (k live, *shape) of its batch; enters into `failed` (B, m)
-        the point + 1 of fields that are not finite."""
+    def step(self, denoised: Tensor, failed: np.ndarray, readings: Readings) -> None:
+        """Take the steps of this round with the denoised fields (k live, *shape) of its batch; when `readings` are read they
+        enter into `failed` (B, m) the point + 1 of fields that are not finite."""
         keys = self.running
         if not keys:
             return
         fields = denoised.view(len(keys), len(self.live), *denoised.shape[1:])
-        finite = fields.flatten(2).sum(2).isfinite().cpu().numpy()
+        points, live = [self.fine[key].step + 1 for key in keys], self.columns[self.live]
+
+        def fail(finite: NDArray[np.float64]) -> None:
+            for row, (b, _), point in zip(finite, keys, points, strict=True):
+                failed[b, live[row == 0]] = point
+
+        readings.ask(fields.flatten(2).sum(2).isfinite(), fail)
         for k, (b, p) in enumerate(keys):
-            failed[b, self.columns[self.live[~finite[k]]]] = self.fine[b, p].step + 1
             whole = torch.zeros_like(self.fine[b, p].states[0])
-            whole[self.live] = fields[k]
+            whole[self.places] = fields[k]
             self.step_one(b, p, whole)
 
     def step_one(self, b: int, p: int, denoised: Tensor) -> None:

@@ -90,11 +90,7 @@ class LeadRelay(Engine):
     def finish(self) -> None:
         """Finish the current lead time of all members; collective."""
         inner = self.inner.history
-        shape = (len(self.states), *self.problem.shape)
-        fields = torch.zeros(shape, dtype=self.problem.dtype)
-        if self.group.rank == 0:
-            fields.copy_(self.inner.result)
-        drawn = torch.from_numpy(self.group.broadcast(fields.numpy())).to(self.states.device)
+        drawn = self.drawn()
         for column, number in enumerate(self.numbers):
             before = self.states[column : column + 1]
             kept = self.leads.finished(before, drawn[column : column + 1], self.lead, [number])
@@ -106,6 +102,15 @@ class LeadRelay(Engine):
         self.history.rounds += inner.rounds
         self.history.evaluations += inner.evaluations
         self.rounds += inner.made
+
+    def drawn(self) -> Tensor:
+        """Return the fields (m, *shape) that the current lead time has drawn, on every rank."""
+        if self.group.size == 1:
+            return self.inner.result.to(self.states.device, self.problem.dtype)
+        fields = torch.zeros((len(self.states), *self.problem.shape), dtype=self.problem.dtype)
+        if self.group.rank == 0:
+            fields.copy_(self.inner.result)
+        return torch.from_numpy(self.group.broadcast(fields.numpy())).to(self.states.device)
 
     def evaluate(self, batch: FieldBatch) -> Tensor:
         return self.inner.evaluate(batch)

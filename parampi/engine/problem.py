@@ -93,8 +93,6 @@ class SamplingProblem:
 
     def conditions_of(self, columns: Tensor) -> BatchConditions | None:
         """Return the conditions of fields of the members `columns` (B,)."""
-        return (
-            None
-            if self.conditions is None
-            else BatchConditions(self.conditions, columns.to(self.conditions.device, non_blocking=True))
-        )
+        if self.conditions is None:
+            return None
+        return BatchConditions(self.conditions, columns.to(self.conditions.device, non_blocking=True))
