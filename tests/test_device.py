@@ -4,6 +4,9 @@ and way to call it; and how often it makes the CPU wait."""
 import json
 import os
 import subprocess
+import warnings
+from collections import Counter
+from contextlib import contextmanager
 
 import netCDF4
 import pytest
@@ -236,7 +239,7 @@ def test_draws_with_conditions_hooks_and_noise_from_either_place(solver, places)
     def drawn_on(device, put):
         return drawn(
             TwoModes(device), DDPM(), solver, members=3, batch=2, case_of=lambda number: number % 2,
-            condition=lambda numbers: torch.tensor([0.2 * (number % 2) for number in numbers], dtype=F64).view(-1, 1, 1, 1).to(put),
+            condition=lambda numbers: torch.tensor([[[[0.2 * (n % 2)]]] for n in numbers], dtype=F64).to(put),
             prepare=lambda given: (2 * given.to(put), given.to(put)), finish=lambda x, made: x.to(put) + made[1].to(put),
             start=lambda numbers: 10 * torch.stack([outside(number, 0) for number in numbers]).to(put),
             noise=lambda member, point: outside(member, point).to(put),
@@ -348,6 +351,54 @@ def test_a_run_there_and_its_files(solver, leads, tmp_path):
 def test_calls_are_timed_there():
     calls = measure_calls(BatchedDenoiser(TwoModes(DEVICE)), SHAPE, 1.0, most=2)
     assert [call.fields for call in calls] == [1, 2]
+
+
+ONCE = [
+    (Serial(), {}),
+    (Picard(), {}),
+    (Picard(), {"window": 4}),
+    (ParaSolver(), {}),
+    (ParaTAA(), {}),
+    (PIADM(blocks=2), {}),
+    (Parareal(), {}),
+    (Newton(), {}),
+    *((solver, {"leads": 3, "flight": flight}) for solver in (Picard(), ParaTAA()) for flight in (1, 2)),
+    (Parareal(), {"leads": 3}),
+]
+SPECTRAL = [({}, 7), ({"window": 4}, 7), ({"leads": 3, "flight": 2}, 7), ({"collocation": True}, 99)]
+CASES = [*((*case, 1) for case in ONCE), *((Spectral(), *case) for case in SPECTRAL)]
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")
+@pytest.mark.parametrize(("solver", "options", "most"), CASES, ids=str)
+def test_waits_once_a_round(solver, options, most):
+    """Bounds that may only shrink: how often the CPU waits for the device in a round, at most. Once is for the verdict."""
+    engine, rounds = engine_on(DEVICE, solver, **options), []
+    while not engine.finished:
+        with waited() as waits:
+            engine.advance()
+        rounds.append(waits)
+    assert len(rounds) > 2 and all(0 < waits.total() <= most for waits in rounds), max(rounds, key=Counter.total)
+
+
+@contextmanager
+def waited():
+    """Yield a count of waits by the lines that ask for them; on CUDA torch tells."""
+    waits = Counter()
+    if not CUDA:
+        with pretend_device.counted() as kinds:
+            yield waits
+        waits.update(kinds.reads + kinds.uploads)
+        return
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            yield waits
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
+    waits.update(f"{one.filename}:{one.lineno}" for one in told if "synchronizing CUDA" in str(one.message))
 
 
 @pytest.mark.mpi

@@ -58,4 +58,4 @@ class Coefficients:
         `active`."""
         inside, rest = steps % len(self.state), tuple(1 for _ in like.shape[2:])
         numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
-        return Coefficients(*(number.to(like).reshape(*number.shape, *rest) for number in numbers))
+        return Coefficients(*(number.to(like, non_blocking=True).reshape(*number.shape, *rest) for number in numbers))
