@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from parampi.commands.main import VERBS
 from parampi.diffusion.schedules import SCHEDULES
 from parampi.run.config import RunConfig
+from parampi.run.config.schema import keys as described
+from parampi.run.config.schema import table
 from parampi.samplers import SAMPLERS
 from parampi.solvers import SOLVERS
 from tests.test_layers import MAY_IMPORT
@@ -140,8 +142,13 @@ def keys(model, prefix=""):
 
 
 def test_the_configuration_page_has_every_key():
-    page = (DOCS / "configuration.md").read_text()
-    assert sorted(re.findall(r"^\| `(\w+(?:\.\w+)+)` \|", page, re.MULTILINE)) == sorted(keys(RunConfig))
+    """In tables that are made of the text for `parampi schema`; if this fails: parampi schema --table SECTIONS > that file."""
+    page, shown = (DOCS / "configuration.md").read_text(), []
+    for sections in re.findall(r"^```\{include\} generated/keys-([\w-]+)\.md", page, re.MULTILINE):
+        text = (DOCS / "generated" / f"keys-{sections}.md").read_text()
+        assert text == table(sections.split("-"))
+        shown += re.findall(r"^\| `(\w+(?:\.\w+)+)` \|", text, re.MULTILINE)
+    assert sorted(shown) == sorted(keys(RunConfig)) == sorted(described())
 
 
 def test_the_configuration_page_has_every_verb_and_choice():

@@ -23,7 +23,22 @@ EXPECTED = (UserError, NonFiniteError, AfterwardsError, InterruptionError, click
 CANCELLED = 130
 LAST_WORD = 1.0
 """Seconds that other ranks leave rank 0 to say what is wrong: launchers kill all ranks when the first one ends."""
-VERBS = ("bench", "card", "check", "info", "init", "merge", "plan", "rerun", "resume", "run", "score", "stats", "verify")
+VERBS = (
+    "bench",
+    "card",
+    "check",
+    "info",
+    "init",
+    "merge",
+    "plan",
+    "rerun",
+    "resume",
+    "run",
+    "schema",
+    "score",
+    "stats",
+    "verify",
+)
 
 
 class Verbs(click.Group):
