@@ -32,12 +32,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: shape of a field, noise levels above 0, the condition of one member, and the serial sampler."""
+    """What is measured: shape of a field, noise levels above 0, the condition of one member, the serial sampler, and the number
+    of rounds in which a run's own solver draws that member."""
 
     shape: Sequence[int]
     levels: Sequence[float]
     condition: BatchConditions | None
     serial: Callable[[Denoiser], Tensor]
+    rounds: Callable[[Denoiser], int]
 
     def conditions(self, count: int) -> BatchConditions | None:
         """Return the condition for a number of fields."""
@@ -62,6 +64,7 @@ class Row:
     largest: float | None = None
     at: float | None = None
     final: float | None = None
+    rounds: int | None = None
     refused: str = ""
 
 
@@ -105,8 +108,8 @@ def measure_variant(
     base = known or Fields(noisy, denoised, final)
     errors = [relative(*pair) for pair in zip(denoised, base.denoised, strict=True)]
     worst = max(range(len(errors)), key=errors.__getitem__)
-    row = Row(name, calls, start, median(errors), errors[worst], subject.levels[worst], relative(final, base.final))
-    return row, base
+    at, last, rounds = subject.levels[worst], relative(final, base.final), subject.rounds(denoiser)
+    return Row(name, calls, start, median(errors), errors[worst], at, last, rounds), base
 
 
 def call(network: BatchedDenoiser, x: Tensor, levels: Sequence[float], subject: Subject) -> Tensor:
@@ -156,10 +159,20 @@ def spread(levels: Sequence[float], most: int = LEVELS) -> list[float]:
 
 def to_markdown(rows: Sequence[Row]) -> str:
     sizes = sorted({size for row in rows for size in row.calls})
-    header = ("variant", *(f"ms, {size}" for size in sizes), "first calls, s", "D, median", "D, largest", "at sigma", "member")
+    header = (
+        "variant",
+        *(f"ms, {size}" for size in sizes),
+        "first calls, s",
+        "D, median",
+        "D, largest",
+        "at sigma",
+        "member",
+        "rounds",
+    )
     body = [
         [row.name, *(rounded(row.calls.get(size), 1e3) for size in sizes), rounded(row.start),
-         *(rounded(value, digits=2) for value in (row.middle, row.largest)), rounded(row.at), rounded(row.final, digits=2)]
+         *(rounded(value, digits=2) for value in (row.middle, row.largest)), rounded(row.at), rounded(row.final, digits=2),
+         row.rounds]
         for row in rows if not row.refused
     ]  # fmt: skip
     refusals = [f"* {row.name}: {row.refused}" for row in rows if row.refused]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from parampi.bench.variants import Row, Subject, Variant
     from parampi.diffusion.denoisers import Denoiser
+    from parampi.ensemble import Ensemble
     from parampi.run.planning.forecasts import Network
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -83,13 +84,16 @@ def subject_of(network: "Network") -> "Subject":
     inputs, member = network.inputs, network.inputs.members[0]
     condition = network_condition(inputs, network.source, member)
 
-    def serial(denoiser: "Denoiser") -> "Tensor":
-        options: dict[str, Any] = {**sampling_options(inputs, denoiser), "prepare": None, "finish": None}
-        options |= {"solver": Serial(), "window": None, "network_batch": 1}
+    def draw(denoiser: "Denoiser", **others: object) -> "Ensemble":
+        options: dict[str, Any] = {**sampling_options(inputs, denoiser), "prepare": None, "finish": None} | others
         given = None if condition is None else lambda numbers: condition
-        drawn = sample(members=[member], seed=inputs.config.sampling.seed, condition=given, probe=False, **options).fields
+        return sample(members=[member], seed=inputs.config.sampling.seed, condition=given, probe=False, **options)
+
+    def serial(denoiser: "Denoiser") -> "Tensor":
+        drawn = draw(denoiser, solver=Serial(), window=None, network_batch=1).fields
         assert drawn is not None
         return drawn[0]
 
-    levels = inputs.equations.sigmas[:-1][inputs.equations.evaluated].tolist()
-    return Subject(inputs.config.model.shape, spread(levels), network.condition(), serial)
+    levels = spread(inputs.equations.sigmas[:-1][inputs.equations.evaluated].tolist())
+    rounds: Callable[[Denoiser], int] = lambda denoiser: draw(denoiser).report.rounds  # noqa: E731
+    return Subject(inputs.config.model.shape, levels, network.condition(), serial, rounds)

@@ -14,6 +14,7 @@ def test_variants_are_compared_with_the_network_as_it_is(tmp_path, capsys):
     assert main(["bench", "network", str(path), "parallel.device=cpu", "--variants", variants, "--most", "4", "--json"]) == 0
     plain, half, graphs = json.loads(capsys.readouterr().out)
     assert plain["name"] == "plain" and (plain["largest"], plain["final"]) == (0, 0)
+    assert 1 < plain["rounds"] <= 12 and half["rounds"] >= plain["rounds"]
     assert set(half["calls"]) == {"1", "4"} and 0 < half["middle"] <= half["largest"] < 0.05 and 1e-5 < half["final"] < 0.05
     assert graphs["calls"] == {} and "model.cuda_graphs: graphs of calls are of CUDA GPUs" in graphs["refused"]
     assert main(["bench", "network", str(path), "--variants", "quick"]) == 2
@@ -26,10 +27,23 @@ def test_levels_are_spread_over_all_above_zero():
 
 
 def test_the_table_has_sizes_that_were_reached_and_reasons():
-    rows = [Row("plain", {1: 0.01, 4: 0.02}, 1.0, 0.0, 0.0, 5.0, 0.0), Row("half", {1: 0.005}, 2.0, 1e-3, 0.0137, 40.0, 2e-3)]
+    rows = [
+        Row("plain", {1: 0.01, 4: 0.02}, 1.0, 0.0, 0.0, 5.0, 0.0, 9),
+        Row("half", {1: 0.005}, 2.0, 1e-3, 0.0137, 40.0, 2e-3, 12),
+    ]
     lines = to_markdown([*rows, Row("graphs", refused="no GPU")]).splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[1:4]] == ["variant", "ms, 1", "ms, 4"]
-    assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == ["half", "5", "-", "2", "1.0e-03", "0.014", "40", "2.0e-03"]
+    assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == [
+        "half",
+        "5",
+        "-",
+        "2",
+        "1.0e-03",
+        "0.014",
+        "40",
+        "2.0e-03",
+        "12",
+    ]
     assert lines[-1] == "* graphs: no GPU"
 
 
