@@ -41,6 +41,7 @@ def test_short_forms_and_plugins_fit(tmp_path):
         ("sampling", "tolerance", "small"),
         ("sampling", "sampler", None),
         ("model", "shape", [4]),
+        ("model", "compile", "fast"),
         ("parallel", "mode", "fastest"),
         ("output", "compression", 10),
     ],

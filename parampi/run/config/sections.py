@@ -46,7 +46,7 @@ class Model(Strict):
     weights: PathName | None = None
     key: str | None = Field(None, min_length=1)
     strip_prefix: str = ""
-    compile: Annotated[bool | CompileMode, PlainValidator(compile_mode)] = False
+    compile: Annotated[bool | CompileMode, BeforeValidator(compile_mode)] = False
     autocast: Half | None = None
     channels_last: bool = False
     cuda_graphs: bool = False
