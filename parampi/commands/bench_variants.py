@@ -29,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "compile+bfloat16": {"compile": True, "autocast": "bfloat16"},
     "compile+channels_last+bfloat16": {"compile": True, "autocast": "bfloat16", "channels_last": True},
     "cuda_graphs+bfloat16": {"cuda_graphs": True, "autocast": "bfloat16"},
+    "cuda_graphs+float16": {"cuda_graphs": True, "autocast": "float16"},
     "compile+cuda_graphs+bfloat16": {"compile": True, "autocast": "bfloat16", "cuda_graphs": True},
 }
 """Keys of `model` by the names of variants. "full-float32" is without TF32, which convolutions have on GPUs by default."""
