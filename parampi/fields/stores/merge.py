@@ -44,10 +44,13 @@ class Merged:
     dropped: list[str]
 
 
-def merge(paths: Sequence[Path], output: Path, compression: int = 0, overwrite: bool = False) -> Merged:
-    """Write the members of ensemble files, one or several of the same kind, into one plain file, a field in memory at a time.
+def merge(
+    paths: Sequence[Path], output: Path, compression: int = 0, overwrite: bool = False, time_first: bool = False
+) -> Merged:
+    """Write the members of ensemble files, one or several of the same kind, into one plain file, a member in memory at a time.
 
-    Statistics over members are kept for one file and left out for several, of which they would not be true.
+    Statistics over members are kept for one file and left out for several, of which they would not be true. `time_first`: axes
+    of time come before that of members, for tools that want that; parampi itself does not read such files.
 
     Raises DataError where parts are missing or damaged, files do not fit, or a member is in several of them; OutputError for
     the output.
@@ -63,7 +66,7 @@ def merge(paths: Sequence[Path], output: Path, compression: int = 0, overwrite: 
         for file in files:
             file.set_auto_mask(False)
         with new_file(output, overwrite) as target:
-            merged = copy_all(files, target, compression)
+            merged = copy_all(files, target, compression, time_first)
     return merged
 
 
@@ -129,7 +132,7 @@ def is_summary(file: netCDF4.Dataset, name: str) -> bool:
     return "realization: " in str(getattr(file[name], "cell_methods", "")) or name.endswith("_quantiles")
 
 
-def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int) -> Merged:
+def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int, time_first: bool) -> Merged:
     """Copy attributes, axes and variables of all files."""
     first = files[0]
     dropped = [name for name in first.variables if len(files) > 1 and is_summary(first, name)]
@@ -140,10 +143,10 @@ def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compress
     for name, dimension in first.dimensions.items():
         size = sum(len(file.dimensions["member"]) for file in files) if name == "member" else len(dimension)
         target.createDimension(name, size)
-    fields = channels(first)
+    fields, times = channels(first), first["complete"].ndim - 1 if time_first else 0
     for name in first.variables:
         if name not in dropped:
-            copy_variable(files, target, name, packing_of(first[name], name in fields, compression))
+            copy_variable(files, target, name, packing_of(first[name], name in fields, compression), times)
     return Merged(len(target.dimensions["member"]), finished, total, dropped)
 
 
@@ -181,12 +184,18 @@ def packing_of(source: Any, is_field: bool, compression: int) -> dict[str, Any]:
     return packing
 
 
-def copy_variable(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, name: str, packing: dict[str, Any]) -> None:
-    """Copy a variable, members of all files one after another."""
+def copy_variable(
+    files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, name: str, packing: dict[str, Any], times: int
+) -> None:
+    """Copy a variable, members of all files one after another, behind so many axes of `times`."""
     source = files[0][name]
+    times = min(times, source.ndim - 1)
     attributes = {key: source.getncattr(key) for key in source.ncattrs()}
     fill_value = attributes.pop("_FillValue", None)
-    variable = target.createVariable(name, source.dtype, source.dimensions, fill_value=fill_value, **packing)
+    dimensions = source.dimensions
+    if "member" in dimensions:
+        dimensions = (*dimensions[1 : 1 + times], "member", *dimensions[1 + times :])
+    variable = target.createVariable(name, source.dtype, dimensions, fill_value=fill_value, **packing)
     variable.setncatts(attributes)
     if "member" not in source.dimensions:
         variable[:] = read_values(files[0], name)
@@ -194,7 +203,7 @@ def copy_variable(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, nam
     row = 0
     for file in files:
         for member in range(len(file.dimensions["member"])):
-            variable[row] = read_values(file, name, member)
+            variable[(*[slice(None)] * times, row)] = read_values(file, name, member)
             row += 1
 
 

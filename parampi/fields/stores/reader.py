@@ -23,6 +23,8 @@ def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[netCDF4.Data
     """
     with reading(path) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
+        if file["complete"].dimensions[0] != "member":
+            raise DataError(f"{path} has its times first, for other tools; give the ensemble that it was made of")
         require_own_sources(path, parts=parts)
         yield file
 
