@@ -381,6 +381,15 @@ def test_waits_once_a_round(solver, options, most):
     assert len(rounds) > 2 and all(0 < waits.total() <= most for waits in rounds), max(rounds, key=Counter.total)
 
 
+@pytest.mark.skipif(not CUDA, reason="no CUDA device")
+def test_calls_are_timed_without_a_wait(monkeypatch):
+    engine = engine_on(DEVICE, Picard())
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "synchronize", lambda *_: pytest.fail("waited"))
+        engine.run()
+    assert engine.problem.network.seconds > 0
+
+
 @contextmanager
 def waited():
     """Yield a count of waits by the lines that ask for them; on CUDA torch tells."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from parampi.bench.table import markdown
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.call_clock import wait_for
 from parampi.diffusion.denoisers import Denoiser
 from parampi.errors import ConfigError
 
@@ -113,7 +114,9 @@ def measure_variant(
 
 
 def call(network: BatchedDenoiser, x: Tensor, levels: Sequence[float], subject: Subject) -> Tensor:
-    return network(x, torch.tensor(levels, dtype=x.dtype, device=x.device), subject.conditions(len(x)))
+    result = network(x, torch.tensor(levels, dtype=x.dtype, device=x.device), subject.conditions(len(x)))
+    wait_for(network.device)
+    return result
 
 
 def timed(network: BatchedDenoiser, subject: Subject, sizes: Sequence[int]) -> tuple[float, dict[int, float]]:

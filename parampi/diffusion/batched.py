@@ -1,12 +1,12 @@
 """A denoiser as the engine calls it: in chunks, in its own dtype, with each field's condition, counted and timed."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from parampi.diffusion.call_clock import CallClock
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, placement
 from parampi.errors import ConfigError
 
@@ -42,39 +42,36 @@ class BatchedDenoiser:
         self.batch = batch or (1 if padded else None)
         self.device, dtype = placement(denoiser)
         self.dtype = None if getattr(denoiser, "any_dtype", False) else dtype
-        self.seconds = 0.0
+        self.clock = CallClock(self.device)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all calls so far."""
+        return self.clock.seconds
 
     @torch.no_grad()
     def __call__(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None = None) -> Tensor:
         """Return D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
-        begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
-        if 0 < len(x) <= size:
-            result = self.checked(self.denoiser(*self.arguments(x, sigma, conditions)), x)
-        else:
+        with self.clock.running():
+            if 0 < len(x) <= size:
+                return self.checked(self.denoiser(*self.arguments(x, sigma, conditions)), x)
             # copied one by one: a network that is compiled may return the same memory in every call
             result = x.new_empty(x.shape)
             for i in range(0, len(x), size):
                 part = slice(i, i + size)
                 arguments = self.arguments(x[part], sigma[part], conditions and conditions.of(part))
                 result[part] = self.checked(self.denoiser(*arguments), x[part])
-        if result.is_cuda:
-            torch.cuda.synchronize(result.device)
-        self.seconds += time.perf_counter() - begin
-        return result
+            return result
 
     @torch.no_grad()
     def derivative(self, x: Tensor, sigma: Tensor, direction: Tensor, conditions: BatchConditions | None = None) -> Tensor:
         """Return `dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
-        begin = time.perf_counter()
         size = self.batch or max(len(x), 1)
         parts = [slice(i, i + size) for i in range(0, len(x), size)]
-        chunks = [self.tangent(x[part], sigma[part], direction[part], conditions and conditions.of(part)) for part in parts]
-        result = torch.cat(chunks) if chunks else x.clone()
-        if result.is_cuda:
-            torch.cuda.synchronize(result.device)
-        self.seconds += time.perf_counter() - begin
-        return result
+        with self.clock.running():
+            chunks = [self.tangent(x[part], sigma[part], direction[part], conditions and conditions.of(part)) for part in parts]
+            return torch.cat(chunks) if chunks else x.clone()
 
     def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, conditions: BatchConditions | None) -> Tensor:
         def denoise(state: Tensor) -> Tensor:

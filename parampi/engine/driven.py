@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.call_clock import wait_for
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.parallel.counted import CountedGroup, Traffic
 from parampi.parallel.group import Group
@@ -44,6 +45,7 @@ class ClockedNetwork(BatchedDenoiser):
     def __call__(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None = None) -> Tensor:
         begin, cpu = time.perf_counter(), time.thread_time()
         result = super().__call__(x, sigma, conditions)
+        wait_for(self.device)
         if self.simulated is None or not len(x):
             alone = self.device.type == "cpu" and torch.get_num_threads() == 1
             self.own += time.thread_time() - cpu if alone else time.perf_counter() - begin
@@ -52,7 +54,7 @@ class ClockedNetwork(BatchedDenoiser):
             seconds = sum(self.simulated(min(size, len(x) - start)) for start in range(0, len(x), size))
             time.sleep(max(0.0, seconds - (time.perf_counter() - begin)))
             self.own += seconds
-        self.seconds = self.seconds if self.simulated is None else self.seconds + time.perf_counter() - begin
+        self.clock.spent += 0.0 if self.simulated is None else time.perf_counter() - begin
         self.cpu += time.thread_time() - cpu
         return result
 

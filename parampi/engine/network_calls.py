@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.call_clock import wait_for
 from parampi.parallel.agree import Reducer
 
 if TYPE_CHECKING:
@@ -65,10 +66,12 @@ def measure_one(
     levels, spent, used = x.new_full((len(x),), level), list[float](), 0
     try:
         used = bytes_of(lambda: network(x, levels, conditions), network.device)
+        wait_for(network.device)
         wait(ranks)
         while len(spent) < REPEATS and sum(spent) < patience:
             begin = time.perf_counter()
             network(x, levels, conditions)
+            wait_for(network.device)
             spent.append(time.perf_counter() - begin)
     except torch.OutOfMemoryError:
         spent = []

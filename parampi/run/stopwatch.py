@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
+from parampi.diffusion.call_clock import wait_for
 from parampi.diffusion.denoisers import Denoiser, scale_of
 from parampi.ensemble import sample
 from parampi.errors import ConfigError
@@ -119,6 +120,7 @@ def timed_calls(inputs: Inputs, denoiser: Denoiser, condition: Callable[[], Tens
             level = levels[(len(levels) - 1) * call // (CALLS - 1)].to(x)
             begin = time.perf_counter()
             network(x * (level**2 + scale**2).sqrt(), level[None], conditions)
+            wait_for(network.device)
             spent.append(time.perf_counter() - begin)
             if sum(spent) > PATIENCE:
                 break
