@@ -113,38 +113,69 @@ class OnDevice(torch.Tensor):
         return self.held.untyped_storage()
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What is known of an operation: which arguments are written, by name; whether it takes the CPU's numbers; what it is."""
+
+    written: dict[str, bool]
+    numbers: bool
+    copies: bool
+    moves: bool
+    indexes: bool
+    reads: bool
+
+
+@cache
+def rules_of(operation: Any) -> Rules:
+    written = {one.name: one.alias_info is not None and one.alias_info.is_write for one in operation._schema.arguments}
+    numbers = operation in TAKES_NUMBERS or torch.Tag.pointwise in operation.tags
+    copies, moves = operation is aten.copy_.default, operation is aten._to_copy.default
+    return Rules(written, numbers, copies, moves, operation in INDEXING, operation in READS)
+
+
+class Arguments:
+    """Arguments of an operation, with the CPU's tensors in the places of the device's; `own` are the latter by the former, and
+    `foreign` is whether there are tensors of the CPU beside them."""
+
+    def __init__(self, args: Any, kwargs: dict[str, Any]):
+        self.own: dict[int, OnDevice] = {}
+        self.foreign = False
+        self.args = [self.held(value) for value in args]
+        self.kwargs = {name: self.held(value) for name, value in kwargs.items() if name != "pin_memory"}
+
+    def held(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is OnDevice:
+            self.own[id(value.held)] = value
+            return value.held
+        if kind is list or kind is tuple:
+            return kind([self.held(one) for one in value])
+        self.foreign = self.foreign or isinstance(value, torch.Tensor)
+        return value
+
+    def placed(self, made: Any) -> Any:
+        """Return results as the device's: those that were written in place as what they were."""
+        if isinstance(made, torch.Tensor):
+            known = self.own.get(id(made))
+            if known is not None and known.shape != made.shape:
+                raise NotImplementedError("an operation that changes the shape of its own tensor")
+            return OnDevice(made) if known is None else known
+        return type(made)([self.placed(one) for one in made]) if type(made) in (list, tuple) else made
+
+
 def executed(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return what an operation makes of tensors of the device; refuse what CUDA refuses, and count waits."""
-    refuse_mixed(operation, args, kwargs)
-    count(operation, args, kwargs)
-    own: dict[int, OnDevice] = {}
-    plain = {name: held(value, own) for name, value in kwargs.items() if name != "pin_memory"}
-    target = kwargs.get("device")
+    rules, given, target = rules_of(operation), Arguments(args, kwargs), kwargs.get("device")
+    if given.foreign and given.own and not rules.copies:
+        refuse_mixed(operation, rules, args, kwargs)
+    count(rules, args, kwargs)
     here = target is None or torch.device(target).type == NAME
     if target is not None and here:
-        plain["device"] = torch.device("cpu")
-    result = operation(*held(args, own), **plain)
-    if not here or (operation is aten.copy_.default and not isinstance(args[0], OnDevice)):
+        given.kwargs["device"] = torch.device("cpu")
+    result = operation(*given.args, **given.kwargs)
+    if not here or (rules.copies and not isinstance(args[0], OnDevice)):
         return result
-    return placed(result, own)
-
-
-def held(value: Any, own: dict[int, OnDevice]) -> Any:
-    """Return arguments with the CPU's tensors in the places of the device's, which are entered into `own`."""
-    if isinstance(value, OnDevice):
-        own[id(value.held)] = value
-        return value.held
-    return type(value)(held(one, own) for one in value) if type(value) in (list, tuple) else value
-
-
-def placed(made: Any, own: dict[int, OnDevice]) -> Any:
-    """Return results as the device's: those that were written in place as what they were."""
-    if isinstance(made, torch.Tensor):
-        known = own.get(id(made))
-        if known is not None and known.shape != made.shape:
-            raise NotImplementedError("an operation that changes the shape of its own tensor")
-        return OnDevice(made) if known is None else known
-    return type(made)(placed(one, own) for one in made) if type(made) in (list, tuple) else made
+    return given.placed(result)
 
 
 def tensors_of(value: Any) -> list[torch.Tensor]:
@@ -153,24 +184,12 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
     return [t for one in value for t in tensors_of(one)] if type(value) in (list, tuple) else []
 
 
-@cache
-def arguments_of(operation: Any) -> tuple[dict[str, bool], bool]:
-    """Return the names of an operation's arguments and whether they are written, and whether it takes the CPU's numbers."""
-    written = {one.name: one.alias_info is not None and one.alias_info.is_write for one in operation._schema.arguments}
-    return written, operation in TAKES_NUMBERS or torch.Tag.pointwise in operation.tags
-
-
-def refuse_mixed(operation: Any, args: Any, kwargs: dict[str, Any]) -> None:
+def refuse_mixed(operation: Any, rules: Rules, args: Any, kwargs: dict[str, Any]) -> None:
     """Raise RuntimeError where tensors of the CPU stand beside the device's, and CUDA would not take them."""
-    if operation in (aten.copy_.default, aten._to_copy.default):
-        return
-    written, numbers = arguments_of(operation)
-    given = [(name, t) for name, value in [*zip(written, args, strict=False), *kwargs.items()] for t in tensors_of(value)]
-    if not any(isinstance(t, OnDevice) for _, t in given):
-        return
-    for name, tensor in given:
-        as_number = tensor.ndim == 0 and numbers and not written[name]
-        as_index = operation in INDEXING and name == "indices" and isinstance(args[0], OnDevice)
+    named = [*zip(rules.written, args, strict=False), *kwargs.items()]
+    for name, tensor in [(name, t) for name, value in named for t in tensors_of(value)]:
+        as_number = tensor.ndim == 0 and rules.numbers and not rules.written[name]
+        as_index = rules.indexes and name == "indices" and isinstance(args[0], OnDevice)
         if not isinstance(tensor, OnDevice) and not as_number and not as_index:
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found at least two devices, {NAME}:0 and cpu: "
@@ -178,25 +197,25 @@ def refuse_mixed(operation: Any, args: Any, kwargs: dict[str, Any]) -> None:
             )
 
 
-def count(operation: Any, args: Any, kwargs: dict[str, Any]) -> None:
+def count(rules: Rules, args: Any, kwargs: dict[str, Any]) -> None:
     """Count what a GPU would wait for in an operation."""
-    if operation is aten.copy_.default:
+    if rules.copies:
         waits = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2]))
         places = [isinstance(t, OnDevice) for t in args[:2]]
         if waits and places[0] != places[1]:
             wait("uploads" if places[0] else "reads")
-    elif operation is aten._to_copy.default:
+    elif rules.moves:
         if "device" in kwargs and kwargs["device"].type == "cpu" and not kwargs.get("non_blocking"):
             wait("reads")
-    elif operation in INDEXING and isinstance(args[0], OnDevice):
+    elif rules.indexes and isinstance(args[0], OnDevice):
         indices = [index for index in args[1] if index is not None]
         masks = [index for index in indices if index.dtype in (torch.bool, torch.uint8)]
-        filled = operation is aten.index_put_.default and not isinstance(args[2], OnDevice) and len(indices) == 1
+        filled = len(args) > 2 and not isinstance(args[2], OnDevice) and len(indices) == 1
         if any(isinstance(mask, OnDevice) for mask in masks) and not filled:
             wait("reads")
         if any(not isinstance(index, OnDevice) for index in indices):
             wait("uploads")
-    elif operation in READS:
+    elif rules.reads:
         wait("reads")
 
 

@@ -43,7 +43,7 @@ if not CUDA:
     from tests import pretend_device  # it would be taken for the accelerator
 DEVICE = torch.device(os.environ.get("PARAMPI_TEST_DEVICE", "cuda" if CUDA else "pretend"))
 SHAPE = (2, 8, 8)
-GRID = sigmas.karras(10, 0.05, 10.0)
+GRID = sigmas.karras(8, 0.05, 10.0)
 WIDTH = 0.3
 F64 = torch.float64
 
