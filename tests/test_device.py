@@ -401,14 +401,13 @@ def waited():
             yield waits
         waits.update(kinds.reads + kinds.uploads)
         return
-    mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             yield waits
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     waits.update(f"{one.filename}:{one.lineno}" for one in told if "synchronizing CUDA" in str(one.message))
 
 
