@@ -338,13 +338,13 @@ def test_bases_of_the_spectral_solver(name, mode):
 def test_a_run_there_and_its_files(solver, leads, tmp_path):
     """The verb `run`, with conditions from files, checkpoints, and members finished one by one."""
     fields = []
-    for name in ("cpu", DEVICE.type):
-        (tmp_path / name).mkdir()
-        write_conditions(tmp_path / name / "cond.nc")
+    for name, folder in (("cpu", tmp_path / "here"), (DEVICE.type, tmp_path / "there")):
+        folder.mkdir()
+        write_conditions(folder / "cond.nc")
         changes = {"condition__files": "cond.nc", "condition__variables": ["vorticity"], "condition__lead_times": leads}
         own = {"sampling__members": 2, "parallel__device": name, "sampling__solver": {"name": solver}, "condition__select": [2]}
-        run(load(write_project(tmp_path / name, **changes, **own, checkpoint__every=0, sampling__tolerance=1e-6)))
-        with netCDF4.Dataset(tmp_path / name / "out" / "ensemble.nc") as file:
+        run(load(write_project(folder, **changes, **own, checkpoint__every=0, sampling__tolerance=1e-6)))
+        with netCDF4.Dataset(folder / "out" / "ensemble.nc") as file:
             assert file.parampi_complete == 1
             fields.append(file["vorticity"][:])
     assert abs(fields[1] - fields[0]).max() < 1e-4 * abs(fields[0]).max()
