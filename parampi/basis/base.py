@@ -12,6 +12,8 @@ from parampi.registry import Registry
 
 Device = torch.device | str | None
 """Where to move tables; None leaves them where they are."""
+Points = float | Sequence[float]
+"""Points of a grid: along all of its axes of space, or along each."""
 
 
 class Basis(Protocol):
@@ -53,9 +55,16 @@ class Basis(Protocol):
     def spread(self, per_shell: Tensor) -> Tensor:
         """Return for each mode (..., M) the value of its shell, of (..., S)."""
 
-    def smoothing(self, points: float) -> Tensor | None:
+    def squares(self, fields: Tensor) -> Tensor:
+        """Return `sum(weight forward(fields)^2)` (...), float64, of fields (..., *shape), without a transform."""
+
+    def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) float64 of a Gaussian average, its standard deviation being so many points of the grid;
         None for bases that do not know which points are neighbours."""
+
+    def halved(self) -> "Basis | None":
+        """Return the basis of the same kind on a grid half as fine along axes of an even number of points; None where there
+        are no such axes, or the basis knows no grid."""
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """Return the same basis with its tables on a device and in a dtype. Fields of others are served too, tables being

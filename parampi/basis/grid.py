@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from parampi.basis.axes import Axis, Bounded, HalfPeriodic, make_axis, ordered
-from parampi.basis.base import Device, register
+from parampi.basis.base import Device, Points, register
 from parampi.basis.field_layout import F64, CoefficientLayout
 from parampi.basis.transform import Transform, check_option, check_shape, per_channel
 from parampi.basis.wavenumbers import SHELLS, lengths, mean_per_shell, shells_of
 from parampi.errors import ConfigError
 
 KINDS = ("fourier", "cosine")
+FEW = 8
+"""Points of an axis below which no grid half as fine is made of it."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class AxisPlan:
     orders     arrangement of channels and axes before each of them, the one to transform last
     backwards  the same of the inverse
     stored     axes as the coefficients have them
+    together   whether they are transformed by one call, as `rfftn` does: where all are periodic
     """
 
     axes: Mapping[int, Axis]
     orders: tuple[tuple[int, ...], ...]
     backwards: tuple[tuple[int, ...], ...]
     stored: tuple[int, ...]
+    together: bool
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -55,7 +59,8 @@ class Mixed(Transform):
     """Fourier modes along periodic axes and cosine modes along bounded ones, orthonormal, channel by channel.
 
     Bounded axes have their points in the middle of n equal cells (DCT-II). The last periodic axis has the coefficients of
-    wavenumbers 0 ... n // 2 only, whose conjugates are counted by a weight of 2. Real and imaginary parts are neighbours.
+    wavenumbers 0 ... n // 2 only, whose conjugates are counted by a weight of 2. Real and imaginary parts are neighbours. Where
+    all axes are periodic the modes of a channel are in the order of `rfftn`.
 
     `kinds`: "fourier" or "cosine" for each axis of space.
     `shells`
@@ -87,16 +92,23 @@ class Mixed(Transform):
         self.extent = check_extent(name, extent, shape)
         plan = plan_axes(self.kinds, shape[1:])
         self.axes, self.orders, self.backwards, self.sizes = dict(plan.axes), plan.orders, plan.backwards, plan.sizes
-        self.complex = "fourier" in self.kinds
+        self.complex, self.together = "fourier" in self.kinds, plan.together
         modes = number_modes(plan, shape[0], shells, shared=channels == "shared", extent=self.extent)
         super().__init__(shape, modes.shell, modes.weight, modes.noise)
         self.wavevector, self.wavenumber = modes.wavevector, modes.wavenumber
 
-    def smoothing(self, points: float) -> Tensor | None:
+    def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points."""
         sizes = torch.tensor(self.shape[1:], dtype=F64)
-        phase = 2 * pi * self.wavevector * (points / sizes).to(self.wavevector.device)[:, None]
+        phase = 2 * pi * self.wavevector * (torch.as_tensor(points, dtype=F64) / sizes).to(self.wavevector.device)[:, None]
         return torch.exp(-0.5 * phase.square().sum(0))
+
+    def halved(self) -> "Mixed | None":
+        """Return the same modes on a grid half as fine along axes of an even number of points, at least `FEW`."""
+        space = tuple(n // 2 if n % 2 == 0 and n >= FEW else n for n in self.shape[1:])
+        if space == self.shape[1:]:
+            return None
+        return Mixed((self.shape[0], *space), self.kinds, shells="axes").to(self.shell.device)
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         moved = super().to(device, dtype)
@@ -104,12 +116,24 @@ class Mixed(Transform):
         return moved
 
     def analyse(self, rows: Tensor) -> Tensor:
+        if self.together:
+            z = torch.fft.rfftn(rows, dim=self.space, norm="ortho")
+            return torch.view_as_real(z).view(len(rows), self.modes)
         x = rows.flatten(0, 1)
         for order, axis in zip(self.orders, self.axes.values(), strict=True):
             x = axis.apply(x.permute(order).contiguous())
         return (torch.view_as_real(x) if self.complex else x).reshape(len(rows), self.modes)
 
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Axes of space, counted from the last."""
+        return tuple(range(1 - len(self.shape), 0))
+
     def synthesise(self, rows: Tensor) -> Tensor:
+        if self.together:
+            z = torch.view_as_complex(rows.view(len(rows), self.shape[0], *self.sizes, 2))
+            fields: Tensor = torch.fft.irfftn(z, s=self.shape[1:], dim=self.space, norm="ortho")
+            return fields
         z = rows.reshape(-1, *self.sizes, *([2] if self.complex else []))
         z = torch.view_as_complex(z) if self.complex else z
         for order, axis in reversed(list(zip(self.backwards, self.axes.values(), strict=True))):
@@ -139,6 +163,7 @@ class Cosine(Mixed):
 
 def plan_axes(kinds: tuple[str, ...], space: tuple[int, ...]) -> AxisPlan:
     """Return the transforms of a grid of this many points, in the order in which they are done."""
+    together = set(kinds) == {"fourier"}
     now, orders, axes = list(range(len(space))), list[tuple[int, ...]](), dict[int, Axis]()
     for axis in ordered(kinds):
         after = [a for a in now if a != axis] + [axis]
@@ -146,7 +171,7 @@ def plan_axes(kinds: tuple[str, ...], space: tuple[int, ...]) -> AxisPlan:
         half = not any(isinstance(a, HalfPeriodic) for a in axes.values())
         axes[axis], now = make_axis(kinds[axis], space[axis], half), after
     backwards = tuple(tuple(order.index(i) for i in range(len(order))) for order in orders)
-    return AxisPlan(axes, tuple(orders), backwards, tuple(now))
+    return AxisPlan(axes, tuple(orders), backwards, tuple(range(len(space))) if together else tuple(now), together)
 
 
 def number_modes(plan: AxisPlan, channels: int, shells: str, *, shared: bool, extent: Tensor) -> GridModes:

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from parampi.basis.base import Basis, Device
+from parampi.basis.base import Basis, Device, Points
 
 
 def row_by_row(work: Callable[..., Tensor], *rows: Tensor, axes: int = 2) -> Tensor:
@@ -48,9 +48,18 @@ class RowByRow:
         """Return values per shell (..., S) at their modes, (..., M)."""
         return self.basis.spread(per_shell)
 
-    def smoothing(self, points: float) -> Tensor | None:
+    def squares(self, fields: Tensor) -> Tensor:
+        """Return the sums of squares (...) of fields (..., *shape)."""
+        return row_by_row(self.basis.squares, fields, axes=fields.ndim - len(self.shape))
+
+    def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points."""
         return self.basis.smoothing(points)
+
+    def halved(self) -> Basis | None:
+        """Return the basis of a grid half as fine, which transforms fields one by one too."""
+        coarse = self.basis.halved()
+        return None if coarse is None else type(self)(coarse)
 
     def to(self, device: Device = None, dtype: torch.dtype | None = None) -> Self:
         """Return the same with the basis's tables on a device and in a dtype."""

@@ -6,17 +6,20 @@ from math import prod
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 17  # numbers worked on at once on a CPU; larger temporaries cost more than what is computed
+BLOCK = 1 << 16  # numbers worked on at once on a CPU; larger temporaries cost more than what is computed
 
 
 def by_blocks(
     work: Callable[[Tensor], Tensor], rows: Tensor, tail: tuple[int, ...], dtype: torch.dtype | None = None
 ) -> Tensor:
     """Apply `work` (R, ...) -> (R, *tail), which treats rows one by one, to some rows at a time; `dtype` of the result."""
-    size = max(1, BLOCK // max(1, prod(rows.shape[1:]), prod(tail)))
-    if len(rows) and (rows.device.type != "cpu" or len(rows) <= size):
+    count = rows.shape[0]
+    if count == 1 or (count and not rows.is_cpu):
         return work(rows)
-    done = rows.new_empty(len(rows), *tail, dtype=dtype or rows.dtype)
-    for first in range(0, len(rows), size):
+    size = max(1, BLOCK // max(1, prod(rows.shape[1:]), prod(tail)))
+    if 0 < count <= size:
+        return work(rows)
+    done = rows.new_empty(count, *tail, dtype=dtype or rows.dtype)
+    for first in range(0, count, size):
         done[first : first + size] = work(rows[first : first + size])
     return done

@@ -28,11 +28,12 @@ class Shells:
         self.paired = bool(self.modes % 2 == 0 and (shell[::2] == shell[1::2]).all() and (weight[::2] == weight[1::2]).all())
         step = 2 if self.paired else 1
         self.shell, self.weight = shell[::step].clone(), weight[::step].to(F64, copy=True)
+        self.owner = shell.clone()  # of every mode
         self.table = self.shell  # stays where it is: the tree is made of it
 
     def to(self, device: Device) -> Self:
         moved = copy(self)
-        moved.shell, moved.weight = self.shell.to(device), self.weight.to(device)
+        moved.shell, moved.weight, moved.owner = self.shell.to(device), self.weight.to(device), self.owner.to(device)
         moved.__dict__.pop("levels", None)
         return moved
 
@@ -47,12 +48,12 @@ class Shells:
         return by_blocks(lambda rows: add(self.weighted(rows)), values, (self.count,), F64)
 
     def weighted(self, rows: Tensor) -> Tensor:
-        rows = rows.to(F64)
-        return (rows[:, 0::2] + rows[:, 1::2] if self.paired else rows) * self.weight.to(rows.device)
+        rows, weight = rows.to(F64), self.weight.to(rows.device)
+        return (rows[:, 0::2] + rows[:, 1::2]).mul_(weight) if self.paired else rows * weight
 
     def in_order(self, weighted: Tensor) -> Tensor:
-        sums = weighted.new_zeros(len(weighted), self.count)
-        return sums.scatter_add_(1, self.shell.expand(len(weighted), -1), weighted)
+        count = weighted.shape[0]
+        return weighted.new_zeros(count, self.count).scatter_add_(1, self.shell.expand(count, -1), weighted)
 
     def by_tree(self, weighted: Tensor) -> Tensor:
         zero = weighted.new_zeros(())
@@ -64,11 +65,7 @@ class Shells:
 
     def spread(self, per_shell: Tensor) -> Tensor:
         """Return the shells' values (R, S) at their modes, (R, M)."""
-        return by_blocks(self.placed, per_shell, (self.modes,))
-
-    def placed(self, rows: Tensor) -> Tensor:
-        half = torch.gather(rows, 1, self.shell.to(rows.device).expand(len(rows), -1))
-        return half[..., None].expand(*half.shape, 2).flatten(1) if self.paired else half
+        return torch.gather(per_shell, 1, self.owner.to(per_shell.device).expand(per_shell.shape[0], -1))
 
 
 def halve(values: Tensor, branch: int) -> Tensor:

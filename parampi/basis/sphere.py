@@ -8,10 +8,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from parampi.basis.base import Device, register
+from parampi.basis.base import Device, Points, register
 from parampi.basis.harmonics import HarmonicTransform, LibraryTransform, TableTransform
 from parampi.basis.sphere_grid import SphereGrid
 from parampi.basis.transform import F64, Transform, check_option, check_shape, per_channel
+from parampi.errors import ConfigError
 
 SMALL = 1 << 16  # points of a grid for which one analysis per ring costs nothing
 MOST = 1 << 26  # numbers in tables (512 MiB in float64) that are worth their memory on a device
@@ -67,10 +68,18 @@ class SphericalHarmonics(Transform):
         modes = number_modes(self.grid, self.library, shape[0], shared=channels == "shared")
         super().__init__(shape, modes.shell, modes.weight, modes.noise)
         self.coefficients, self.degree_of_shell = modes.coefficients, modes.degree_of_shell
+        self.areas = self.weight[2 * self.coefficients * shape[0] :].reshape(shape)
 
-    def smoothing(self, points: float) -> Tensor | None:
+    def squares(self, fields: Tensor) -> Tensor:
+        """Return the sums of squares (...) of fields (..., *shape), in which points count by their areas, as `weight` has
+        them."""
+        return super().squares(fields * self.areas.to(fields).sqrt())
+
+    def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points, as wide as so many rings; 0 for the rest of a
         field."""
+        if not isinstance(points, int | float):
+            raise ConfigError(f"SphericalHarmonics average over {points} points; give one number, of rings")
         degree, width = self.degree_of_shell.to(self.shell.device)[self.shell], points * pi / self.grid.rings
         return torch.where(degree >= 0, torch.exp(-0.5 * degree * (degree + 1) * width**2), 0.0).to(F64)
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from parampi.basis.base import Device
+from parampi.basis.base import Basis, Device, Points
 from parampi.basis.rows import by_blocks
 from parampi.basis.shells import Shells
 from parampi.errors import ConfigError
@@ -55,9 +55,19 @@ class Transform:
         rows, batch = self.rows(per_shell, (self.shells,), "values per shell")
         return self.groups.spread(rows).reshape(*batch, self.modes)
 
-    def smoothing(self, points: float) -> Tensor | None:
+    def squares(self, fields: Tensor) -> Tensor:
+        """Return the sums of squares (...), float64, of fields (..., *shape)."""
+        flat = fields.flatten(fields.ndim - len(self.shape))
+        squares: Tensor = torch.linalg.vecdot(flat, flat).double()
+        return squares
+
+    def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points; None where the basis does not know
         neighbours."""
+        return None
+
+    def halved(self) -> Basis | None:
+        """Return the basis of a grid half as fine; None where there is none."""
         return None
 
     def rows(self, values: Tensor, tail: tuple[int, ...], what: str) -> tuple[Tensor, torch.Size]:

@@ -1,6 +1,8 @@
 """The numbers of a sampler's steps, of all of them and of those in one rank's slice of the members' windows."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -53,9 +55,15 @@ class Coefficients:
         maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
         return cls(*maps, *guesses, model.response[:, None], *ends)
 
+    @cached_property
+    def table(self) -> Tensor:
+        """All numbers of a step beside one another, (N, sum of the taps)."""
+        return torch.cat([getattr(self, one.name) for one in fields(self)], dim=1)
+
     def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
         """Return those of the steps (n, m) of a chain, in the dtype of `like`, on its device, shaped to go with it; 0 unless
         `active`."""
-        inside, rest = steps % len(self.state), tuple(1 for _ in like.shape[2:])
-        numbers = ((getattr(self, one.name)[inside] * active[..., None]).permute(2, 0, 1) for one in fields(self))
-        return Coefficients(*(number.to(like, non_blocking=True).reshape(*number.shape, *rest) for number in numbers))
+        rows = (self.table[steps % len(self.table)] * active[..., None]).to(like, non_blocking=True)
+        numbers = rows.permute(2, 0, 1).contiguous().view(rows.shape[2], *steps.shape, *(1 for _ in like.shape[2:]))
+        ends = list(accumulate((getattr(self, one.name).shape[1] for one in fields(self)), initial=0))
+        return Coefficients(*(numbers[start:stop] for start, stop in pairwise(ends)))

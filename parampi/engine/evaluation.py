@@ -28,7 +28,7 @@ class DenoisedFields:
         self.read = slice_.read
         x, places = self.read[taps - 1 : -1], slice_.places
         sigmas = slice_.numbers.levels[0].view(slice_.evaluated.shape)
-        if bool(slice_.evaluated.all()):
+        if slice_.all_evaluated:
             return FieldBatch(x.flatten(0, 1), sigmas.flatten(), places[1])
         return FieldBatch(x[places], sigmas[places], places[1])
 
@@ -37,7 +37,7 @@ class DenoisedFields:
         (n, m, *shape) of the slice's own points, 0 where none was evaluated."""
         slice_, taps = self.slice, self.slice.window.taps
         window = slice_.window
-        if bool(slice_.evaluated.all()):
+        if slice_.all_evaluated:
             fresh = denoised.view(window.x[taps:].shape)
         else:
             fresh = torch.zeros_like(window.x[taps:])

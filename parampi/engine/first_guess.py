@@ -1,6 +1,5 @@
 """First guesses of the points that enter windows, by one scan, without a network call."""
 
-from collections.abc import Callable
 from typing import TypedDict
 
 import torch
@@ -16,7 +15,6 @@ from parampi.solvers import GuessContext, Iteration
 class LeadGuess(TypedDict, total=False):
     """The part of a `GuessContext` that only roll-outs have."""
 
-    lagged: Callable[[Tensor, int], Tensor]
     restarts: Tensor
     starts: Tensor
     drawn: Tensor
@@ -39,20 +37,43 @@ class FirstGuess:
     def fill(self, known: Integers) -> None:
         """Fill the points beyond each member's last known position from those before."""
         slice_ = self.slice
-        # points that all members know are skipped; but other ranks may wait for what comes before them
-        skip = min(int(known.min()), len(slice_.positions)) if slice_.group.size == 1 else 0
-        entry, x = self.context(skip, known), slice_.window.x[skip:]
+        slices, first = slice_.window.slices, int(known.min())
+        if first >= slices.points:
+            return
+        lagged = self.lagged()
+        # points that all members know are skipped, and so are the ranks that make no others
+        begin = slices.owner(first)
+        if slice_.group.rank >= begin:
+            self.fill_from(begin, max(first - slice_.positions.start, 0), known, lagged)
+        if self.iteration.passes_on:
+            slice_.exchange_halo()
+
+    def fill_from(self, begin: int, skip: int, known: Integers, lagged: list[Tensor] | None) -> None:
+        """Fill them by a scan from the rank `begin` on, of all points of this rank but the first `skip`."""
+        slice_ = self.slice
+        skip = min(skip, len(slice_.positions))
+        entry, x = self.context(begin, skip, known, lagged), slice_.window.x[skip:]
         guess = self.iteration.guess(entry)
         if slice_.problem.leads is None:
             x[:] = guess
         else:
             made_by = torch.arange(len(x)) + slice_.positions.start + skip - slice_.window.taps
-            enters = (made_by[:, None] >= torch.from_numpy(known)).to(x.device, non_blocking=True)
-            x[:] = torch.where(enters.view(*enters.shape, *(1 for _ in x.shape[2:])), guess, x)
-        if self.iteration.passes_on:
-            slice_.exchange_halo()
+            enters = made_by[:, None] >= torch.from_numpy(known)
+            if bool((enters.all(1) == enters.any(1)).all()):
+                new = len(x) - int(enters.all(1).sum())
+                x[new:] = guess[new:]
+            else:
+                enters = enters.to(x.device, non_blocking=True)
+                x[:] = torch.where(enters.view(*enters.shape, *(1 for _ in x.shape[2:])), guess, x)
 
-    def context(self, skip: int, known: Integers) -> GuessContext:
+    def lagged(self) -> list[Tensor] | None:
+        """Return what the iteration's guess reads of its memory, as steps read it at each tap; None for nothing."""
+        rows = self.iteration.memory.get(self.iteration.guess_reads) if self.leads else None
+        if rows is None:
+            return None
+        return [self.slice.around(rows, tap, -tap) if tap else rows for tap in range(self.slice.window.taps)]
+
+    def context(self, begin: int, skip: int, known: Integers, lagged: list[Tensor] | None) -> GuessContext:
         slice_, numbers = self.slice, self.slice.numbers
         enters = torch.arange(slice_.positions.start + skip, slice_.positions.stop)[:, None] >= torch.from_numpy(known)
         fresh = self.noise.term(numbers.guess_noise, skip)
@@ -61,11 +82,13 @@ class FirstGuess:
         group, active_ranks, mode = slice_.group, slice_.window.slices.active_ranks, self.mode
 
         def scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
-            return affine_scan(group, slopes, values, first, active_ranks, mode)
+            return affine_scan(group, slopes, values, first, active_ranks, mode, begin)
 
         return GuessContext(
             x=slice_.read[skip:],
             enters=enters.to(slice_.window.x.device, non_blocking=True).view(numbers.levels[0, skip:].shape),
+            all_enter=bool(enters.all()),
+            begins=group.rank == begin,
             steps=slice_.steps[skip:],
             fresh=fresh,
             slopes=numbers.guess_slopes[:, skip:],
@@ -74,16 +97,15 @@ class FirstGuess:
             levels=numbers.levels[:, skip:],
             scan=scan,
             pull=numbers.guess_pull[:, skip:],
+            lagged=None if lagged is None else [rows[skip:] for rows in lagged],
             **self.between_leads(skip, enters),
         )
 
     def between_leads(self, skip: int, enters: Tensor) -> LeadGuess:
         """Return what points (n, m) that enter are guessed from beside the points before them, in a roll-out."""
         slice_, leads = self.slice, self.leads
-        if leads is None:
-            return {}
-        between: LeadGuess = {"lagged": lambda rows, lag: slice_.around(rows, lag, -lag)[skip:]}
-        if not bool(enters.any()):
+        between: LeadGuess = {}
+        if leads is None or not bool(enters.any()):
             return between
         if slice_.starts is not None:
             between["restarts"] = slice_.starts.where(slice_.numbers.levels)[:, skip:]

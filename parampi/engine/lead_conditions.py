@@ -110,13 +110,13 @@ class LeadConditions:
     def of_fields(self) -> BatchConditions:
         """Return the conditions of the fields that this rank evaluates in a round."""
         self.exchange()
-        rows, columns = self.slice.evaluated.nonzero(as_tuple=True)
-        steps = self.slice.steps
-        pairs = torch.stack([columns, steps[rows, columns] // self.steps], dim=1)
-        distinct, index = torch.unique(pairs, dim=0, return_inverse=True)
-        made = self.made([(int(column), int(lead)) for column, lead in distinct])
+        rows, columns = self.slice.evaluated.numpy().nonzero()
+        leads = self.slice.steps.numpy()[rows, columns] // self.steps
+        places: dict[PlacedPoint, int] = {}
+        index = [places.setdefault(pair, len(places)) for pair in zip(columns.tolist(), leads.tolist(), strict=True)]
+        made = self.made(list(places))
         table = torch.stack(made) if made else self.states[:0, 0]
-        return BatchConditions(table, index.to(table.device, non_blocking=True))
+        return BatchConditions(table, torch.tensor(index, dtype=torch.int64).to(table.device, non_blocking=True))
 
     def made(self, pairs: list[PlacedPoint]) -> list[Tensor]:
         """Return the conditions of members, by column, at lead times; each but the current one from the states that the latest
@@ -143,15 +143,20 @@ class LeadConditions:
     def expected(self, steps: Tensor, enters: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the fields (n, m, *shape) drawn at the lead time before that of steps (n, m), or at the last one known, and
         where there is one (n, m, 1 ... 1); None where there is none for any of the points that enter."""
-        fields, known = self.drawn.new_zeros((*steps.shape, *self.drawn.shape[1:])), torch.zeros_like(enters)
+        fields, places = [torch.zeros_like(self.drawn[0])], dict[PlacedPoint, int]()
+        index = torch.zeros_like(steps)
         for row, column in enters.nonzero().tolist():
-            drawn = self.latest(column, int(steps[row, column]) // self.steps)
-            if drawn is not None:
-                fields[row, column], known[row, column] = drawn, True
-        if not bool(known.any()):
+            place = column, int(steps[row, column]) // self.steps
+            if place not in places:
+                drawn = self.latest(*place)
+                places[place] = 0 if drawn is None else len(fields)
+                fields += [] if drawn is None else [drawn]
+            index[row, column] = places[place]
+        if len(fields) == 1:
             return None
-        known = known.view(*known.shape, *(1 for _ in self.drawn.shape[1:]))
-        return fields, known.to(fields.device, non_blocking=True)
+        known = (index > 0).view(*index.shape, *(1 for _ in self.drawn.shape[1:]))
+        device = self.drawn.device
+        return torch.stack(fields)[index.to(device, non_blocking=True)], known.to(device, non_blocking=True)
 
     def latest(self, column: int, lead: int) -> Tensor | None:
         """Return the field that is known of the last lead time before one; None where none is."""

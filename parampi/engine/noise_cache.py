@@ -17,7 +17,8 @@ class NoiseCache:
     def __init__(self, slice_: Slice):
         self.slice = slice_
         equations = slice_.problem.equations
-        self.before = equations.step_map.noise.shape[1] - 1 if equations.stochastic else 0
+        self.stochastic = bool(equations.stochastic)
+        self.before = equations.step_map.noise.shape[1] - 1 if self.stochastic else 0
         self.forget()
 
     def forget(self) -> None:
@@ -27,7 +28,7 @@ class NoiseCache:
     def update(self) -> None:
         """Get the noise of the steps that the slice has now."""
         problem, window = self.slice.problem, self.slice.window
-        if not problem.equations.stochastic:
+        if not self.stochastic:
             return
         count = self.slice.active.sum(0).numpy()
         start = window.first + self.slice.positions.start - self.before

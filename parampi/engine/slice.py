@@ -1,5 +1,7 @@
 """One rank's slice of the windows: where it lies, its states, and how rows of points come and go when windows slide."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from parampi.engine.lead_starts import LeadStarts
 from parampi.engine.problem import SamplingProblem
 from parampi.engine.state import EngineState, PointRows
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Group, PointRanges, Ranks, Slices, Window, exchange_halo, move, redistribute
+from parampi.parallel import Group, PointRanges, Ranks, Slices, Window, exchange_halo, move, redistribute, redistribute_all
 
 Integers = NDArray[np.int64]
 
@@ -22,9 +24,13 @@ class Slice:
     step that goes on from it reads the start of the next lead time, which is noise and does not change (`starts`).
 
     window     states, see `parampi.parallel.Window`
+    lengths    points (m,) that each member's window sweeps; 0 for members that are finished
+    positions  of the window that this rank has
+    steps      indices (n, m) of the slice's steps, on the CPU; those at or beyond the chain's end belong to no window
     numbers    coefficients (taps, n, m, 1 ... 1) of the slice's steps
     active     (n, m) which of these belong to a window, on the CPU: members' windows differ in length
     evaluated  (n, m) at which of the steps' own points the network is called, on the CPU
+    all_active, all_evaluated  whether they all are
     places     rows and columns (k,) of these, beside the states, where an index is no reason to wait for a GPU
     starts     the starts of lead times after the first that the slice's steps read
     """
@@ -38,27 +44,12 @@ class Slice:
 
     # ------------------------------------------------------------------ geometry
 
-    @property
-    def lengths(self) -> Integers:
-        """Points (m,) that each member's window sweeps; 0 for members that are finished."""
-        return self.lengths_at(self.window.first)
-
     def lengths_at(self, first: Integers) -> Integers:
         return self.reach.lengths(first)
 
     def slices_at(self, first: Integers) -> Slices:
         """Return how windows that begin at `first` are shared out."""
         return Slices(int(self.lengths_at(first).max(initial=0)), self.group.size)
-
-    @property
-    def positions(self) -> range:
-        return self.window.slices.of(self.group.rank)
-
-    @property
-    def steps(self) -> Tensor:
-        """Indices (n, m) of the slice's steps; those at or beyond the chain's end belong to no window."""
-        p = torch.arange(self.positions.start, self.positions.stop)
-        return p[:, None] + torch.from_numpy(self.window.first)
 
     def slide(self, first: Integers) -> Window:
         """Let the windows begin at `first`, and return the old ones; states of points that are new are 0."""
@@ -68,12 +59,15 @@ class Slice:
 
     def set_window(self, window: Window) -> None:
         """Take a window, and gather the coefficients of its steps."""
-        self.window = window
-        active = torch.arange(self.positions.start, self.positions.stop)[:, None] < torch.from_numpy(self.lengths)
-        steps = self.steps
+        self.window, self.positions = window, window.slices.of(self.group.rank)
+        self.lengths = self.lengths_at(window.first)
+        position = torch.arange(self.positions.start, self.positions.stop)[:, None]
+        active = position < torch.from_numpy(self.lengths)
+        self.steps = steps = position + torch.from_numpy(window.first)
         self.numbers = self.coefficients.at(steps, active, window.x)
         evaluated = active & self.reads_network[steps % len(self.reads_network)]
         self.active, self.evaluated = active, evaluated
+        self.all_active, self.all_evaluated = bool(active.all()), bool(evaluated.all())
         rows, columns = evaluated.nonzero().T.to(window.x.device, non_blocking=True)
         self.places = rows, columns
         self.starts = LeadStarts.of(self.problem, steps, active, window)
@@ -92,6 +86,13 @@ class Slice:
         """Return numbers (K, n, m, ...) of the points that steps read, 0 for starts of lead times: these do not change."""
         return numbers if self.starts is None else numbers.masked_fill(self.starts.where(numbers), 0.0)
 
+    @property
+    def moves(self) -> Tensor | None:
+        """Where (n, m, 1) steps belong to a window and their own points change; None for everywhere."""
+        if self.starts is None:
+            return None if self.all_active else self.scaled[..., None]
+        return (self.scaled & ~self.starts.reads[0])[..., None]
+
     def changes_read(self, change: Tensor) -> Tensor:
         """Return the changes (n, m, *shape) of the steps' own points, of the changes of all rows."""
         own = change[self.window.taps - 1 : -1]
@@ -103,14 +104,13 @@ class Slice:
         """Give each rank the states that its first step reads and other ranks made."""
         exchange_halo(self.group, self.window)
 
-    def moved(self, rows: Tensor, old: Window) -> Tensor:
+    def moved(self, several: Sequence[Tensor], old: Window) -> list[Tensor]:
         """Return rows (n, m, ...) of the points that a rank made in old windows, as those it makes now; 0 for new ones."""
-        begin = old.first + old.slices.of(self.group.rank).start + 1
         new = self.window
-        return redistribute(
+        return redistribute_all(
             self.group,
-            rows,
-            begin,
+            several,
+            old.first + old.slices.of(self.group.rank).start + 1,
             owned=lambda rank: produced_points(old, rank),
             needed=lambda rank: produced_points(new, rank),
             count=len(self.positions),

@@ -35,7 +35,7 @@ from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Group, PlacedPoint, PointRanges, affine_scan, operator_scan
+from parampi.parallel import Doubling, Group, PlacedPoint, PointRanges, affine_scan, operator_scan
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
@@ -104,22 +104,30 @@ class WindowEngine(Engine):
         """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
         statistics: (2 + E, position, m), inf where D or what a step made is not finite."""
         window, taps = self.slice.window, self.slice.window.taps
-        x, fresh = window.x, self.denoised.enter(denoised)
+        fresh, old = self.denoised.enter(denoised), window.x
         sweep = self.sweep_of(fresh)
-        new, old = self.iteration.sweep(sweep), x.clone()
-        x[taps:] = new
+        new = self.iteration.sweep(sweep)
+        window.x = torch.cat([old[:taps], new])
         self.slice.exchange_halo()
-        change = x - old
+        change = window.x - old
         if taps > 1:
             self.denoised.correct(self.iteration.response(sweep, self.slice.changes_read(change)))
-        norms = self.relative_norms(change[taps - 1 : -1], self.slice.numbers.scale)
-        norms, losses = torch.where(finite(fresh, new), norms, torch.inf), torch.zeros_like(norms)
+        norms = self.norms(change[taps - 1 :])
+        # those of the points made tell whether fields are finite
+        rows = [self.relative(norms[None, :-1], self.slice.numbers.scale), norms[None, 1:]]
         if self.iteration.loses:
             loss = new - linear_correction(sweep, sweep.slopes, change)
-            losses = self.relative_norms(loss, self.slice.numbers.scale_made)
-        observed, statistics = torch.stack([norms, losses]), self.iteration.stop_statistics
+            rows.append(self.relative(self.norms(loss)[None], self.slice.numbers.scale_made))
+        statistics = self.iteration.stop_statistics
         # all at once: a GPU is waited for here, and nowhere else in a round
-        return self.over_positions((torch.cat([observed, statistics.to(observed)]) if len(statistics) else observed).cpu())
+        observed = torch.cat([*rows, statistics.to(rows[0].device)] if len(statistics) else rows).cpu()
+        if not bool(observed[1].isfinite().all()):
+            observed[0][~finite(fresh, new).cpu()] = torch.inf
+        if self.iteration.loses:
+            observed = torch.cat([observed[:1], observed[2:]])
+        else:
+            observed[1] = 0.0
+        return self.over_positions(observed)
 
     def over_positions(self, observed: Tensor) -> Floats:
         """Return numbers (k, n, m) of this rank's positions among those of all, 0 at the others."""
@@ -133,8 +141,15 @@ class WindowEngine(Engine):
         slice_, numbers, group = self.slice, self.slice.numbers, self.group
         active_ranks, mode = slice_.window.slices.active_ranks, self.options.mode
 
+        doubling: list[Doubling] = []
+
         def scan(slopes: Tensor, values: Tensor) -> Tensor:
-            return affine_scan(group, slopes, values, zeros_before(values, len(slopes)), active_ranks, mode)
+            first = zeros_before(values, len(slopes))
+            if mode == "bitwise" or not group.rank < active_ranks or active_ranks == 1:
+                return affine_scan(group, slopes, values, first, active_ranks, mode)
+            if not doubling or doubling[-1].slopes is not slopes:  # other ranks have the same slopes again when this one has
+                doubling[:] = [Doubling(group, slopes, range(active_ranks))]
+            return doubling[0](values, first)
 
         def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
             return operator_scan(group, apply, values, zeros_before(values, slice_.window.taps), active_ranks)
@@ -149,6 +164,7 @@ class WindowEngine(Engine):
             step_map=partial(self.denoised.mapped, self.noise),
             state=slice_.unless_start(numbers.state),
             denoised_weight=slice_.unless_start(numbers.denoised_weight),
+            own_weight=numbers.denoised_weight[0] if len(numbers.denoised_weight) else numbers.scale_made[0],
             slopes=slice_.unless_start(numbers.slopes),
             response=numbers.response,
             levels=numbers.levels,
@@ -156,6 +172,7 @@ class WindowEngine(Engine):
             steps=slice_.steps,
             active=slice_.scaled,
             places=slice_.places,
+            moves=slice_.moves,
             changes_read=slice_.changes_read,
             scan=scan,
             operators=operators,
@@ -164,12 +181,17 @@ class WindowEngine(Engine):
             derivative=derivative,
         )
 
-    def relative_norms(self, fields: Tensor, scale: Tensor) -> Tensor:
-        """Return root mean squares (n, m) of fields (n, m, *shape) on the scale (1, n, m, 1 ... 1) of their points."""
+    def norms(self, fields: Tensor) -> Tensor:
+        """Return root mean squares (n, m), float64, of fields (n, m, *shape)."""
         total = self.iteration.each(torch.sqrt, inner_products(fields, fields, self.options.mode))
-        scales = scale[0].view(self.slice.active.shape).double()
+        mean: Tensor = total / fields[0:1, 0:1].numel() ** 0.5
+        return mean
+
+    def relative(self, norms: Tensor, scale: Tensor) -> Tensor:
+        """Return norms (1, n, m) on the scale (1, n, m, 1 ... 1) of their points."""
+        scales = scale.view(norms.shape).double()
         # positions beyond a member's window have scale 0
-        return torch.where(scales > 0, total / (scales * fields[0:1, 0:1].numel() ** 0.5), 0.0)
+        return torch.where(scales > 0, norms / scales, 0.0)
 
     # ------------------------------------------------------------------ the verdict
 
@@ -214,7 +236,9 @@ class WindowEngine(Engine):
             self.guess.latest = self.denoised.latest(old, lengths)
         self.denoised.slide(old)
         self.noise.update()
-        self.iteration.load({name: self.slice.moved(rows, old) for name, rows in self.iteration.state().items()})
+        kept = self.iteration.state()
+        if kept:
+            self.iteration.load(dict(zip(kept, self.slice.moved(list(kept.values()), old), strict=True)))
         if self.leads:
             self.follow_leads(self.leads, ends, old.first + lengths)
         self.guess.fill(old.first + lengths - first)

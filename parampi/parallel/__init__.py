@@ -2,7 +2,7 @@
 
 from parampi.parallel.group import Group, MPIGroup, MPIPost, Post, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Ranks, Slices, split
-from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan
+from parampi.parallel.scan import MODES, Doubling, Mode, affine_scan, operator_scan
 from parampi.parallel.transport import Transport, gpu_aware
 from parampi.parallel.window import (
     PlacedPoint,
@@ -13,10 +13,12 @@ from parampi.parallel.window import (
     halo_points,
     move,
     redistribute,
+    redistribute_all,
 )
 
 __all__ = [
     "MODES",
+    "Doubling",
     "Group",
     "Layout",
     "MPIGroup",
@@ -39,5 +41,6 @@ __all__ = [
     "move",
     "operator_scan",
     "redistribute",
+    "redistribute_all",
     "split",
 ]  # fmt: skip

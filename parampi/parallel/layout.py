@@ -93,6 +93,12 @@ class Slices:
         size, larger = divmod(self.points, self.ranks)
         return rank * size + np.minimum(rank, larger), (rank + 1) * size + np.minimum(rank + 1, larger)
 
+    def owner(self, position: int) -> int:
+        """Return the rank that has a position, 0 ... points - 1."""
+        size, larger = divmod(self.points, self.ranks)
+        wide = larger * (size + 1)
+        return position // (size + 1) if position < wide else larger + (position - wide) // size
+
     @property
     def active_ranks(self) -> int:
         """Ranks that own at least one position; they come first."""

@@ -23,6 +23,8 @@ from torch import Tensor
 
 from parampi.parallel.group import Group
 
+SHORT, LARGE = 8, 1 << 24
+"""Points from which on, and numbers up to which, a device scans all points at once."""
 Mode = Literal["fast", "bitwise"]
 MODES: tuple[Mode, ...] = ("fast", "bitwise")
 Maps = tuple[Tensor, Tensor]
@@ -30,37 +32,57 @@ Apply = Callable[[int, Tensor], Tensor]
 """The linear part of step j, applied to the fields (K, *field) at the step's own point (row K - 1) and those before."""
 
 
-def affine_scan(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int, mode: Mode = "fast") -> Tensor:
+def affine_scan(
+    group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int, mode: Mode = "fast", begin: int = 0
+) -> Tensor:
     """Return all y of this rank, (K + n, *field): the K fields that come in, and the n that are made of them.
 
     slopes (K, n, *shape that broadcasts to field) and values (n, *field); `first` (K, *field), what comes in to the whole scan,
-    is read on rank 0 only. Ranks `active_ranks` ... size - 1 have n = 0, take no part in messages and get `first` back.
+    is read on the rank `begin` only, where it begins. Ranks before that, and `active_ranks` ... size - 1, take no part in
+    messages and get `first` back.
     """
-    if group.rank >= active_ranks:
+    if not begin <= group.rank < active_ranks:
         return first.clone()
-    if mode == "fast" and active_ranks > 1:
-        return by_doubling(group, slopes, values, first, active_ranks)
-    return sequential_scan(group, lambda start: local_scan(slopes, values, start), first, active_ranks)
+    if mode == "fast" and active_ranks - begin > 1:
+        return Doubling(group, slopes, range(begin, active_ranks))(values, first)
+    local = fast_scan if mode == "fast" else local_scan
+    return sequential_scan(group, lambda start: local(slopes, values, start), first, range(begin, active_ranks))
 
 
 def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
     """Scan any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
     if group.rank >= active_ranks:
         return first.clone()
-    return sequential_scan(group, lambda start: local_operators(apply, values, start), first, active_ranks)
+    return sequential_scan(group, lambda start: local_operators(apply, values, start), first, range(active_ranks))
 
 
 def local_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
     """Scan on one rank, by plain products and sums, so that no fused operation makes bits depend on shapes."""
-    taps = len(slopes)
-    y = torch.empty((taps + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
+    taps, count = slopes.shape[0], values.shape[0]
+    y = torch.empty((taps + count, *first.shape[1:]), dtype=first.dtype, device=first.device)
     y[:taps] = first
-    for j in range(len(values)):
+    for j in range(count):
         new = y[taps + j]
         torch.mul(y[taps + j - 1], slopes[0, j], out=new)
         for tap in range(1, taps):
             new += slopes[tap, j] * y[taps + j - 1 - tap]
         new += values[j]
+    return y
+
+
+def fast_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
+    """Scan on one rank, on a device by log2(n) products of all points at once where launching each step costs more."""
+    taps, count = slopes.shape[0], values.shape[0]
+    if values.is_cpu or taps > 1 or count < SHORT or values.numel() > LARGE:
+        return local_scan(slopes, values, first)
+    # nothing comes in to the field that comes in: its factor is 0
+    y, factors = torch.cat([first, values]), torch.cat([torch.zeros_like(slopes[0, :1]), slopes[0]])
+    distance = 1
+    while distance <= count:
+        y = torch.cat([y[:distance], torch.addcmul(y[distance:], factors[distance:], y[:-distance])])
+        if 2 * distance <= count:
+            factors = torch.cat([factors[:distance], factors[distance:] * factors[:-distance]])
+        distance *= 2
     return y
 
 
@@ -74,27 +96,74 @@ def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
     return y
 
 
-def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, active_ranks: int) -> Tensor:
-    """Scan with one message from each rank to the next."""
-    if group.rank > 0:
+def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, ranks: range) -> Tensor:
+    """Scan with one message from each of the ranks to the next."""
+    if group.rank > ranks.start:
         first = first.new_empty(first.shape)
         group.exchange([], [(group.rank - 1, first)])
     y = scan(first)
-    if group.rank + 1 < active_ranks:
+    if group.rank + 1 < ranks.stop:
         group.exchange([(group.rank + 1, y[-len(first) :].contiguous())], [])
     return y
 
 
-def by_doubling(group: Group, slopes: Tensor, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
-    """Scan with log2(active_ranks) messages per rank."""
-    taps = len(slopes)
-    y = local_scan(slopes, values, first if group.rank == 0 else torch.zeros_like(first))
-    response = responses(slopes)
-    entering = exclusive_scan(group, (response[-taps:], y[-taps:]), active_ranks)
-    if entering is not None:
-        y[taps:] += weighted(response[taps:], entering)
-        y[:taps] = entering
-    return y
+class Doubling:
+    """Scan with log2(len(ranks)) messages per rank, of the same slopes for any number of values.
+
+    The slopes of composed maps are sent with the first values, and kept: later messages are K fields per member.
+
+    totals, befores  slopes of the maps of this rank and those before it, and of all those before it, at each distance
+    """
+
+    def __init__(self, group: Group, slopes: Tensor, ranks: range):
+        self.group, self.slopes, self.ranks = group, slopes, ranks
+        self.response = responses(slopes)
+        self.totals: list[Tensor] = []
+        self.befores: list[Tensor | None] = []
+
+    def __call__(self, values: Tensor, first: Tensor) -> Tensor:
+        """Return all y of this rank, (K + n, *field)."""
+        taps, begins = self.slopes.shape[0], self.group.rank == self.ranks.start
+        if taps == values.shape[0] == 1:
+            y = torch.cat([first, torch.addcmul(values, self.slopes[0], first)]) if begins else torch.cat([values, values])
+        else:
+            y = fast_scan(self.slopes, values, first if begins else torch.zeros_like(first))
+        entering = self.again(y[-taps:]) if self.totals else self.once(y[-taps:])
+        if entering is not None:
+            if taps == 1:
+                y[1:].addcmul_(self.response[1:, 0], entering)
+            else:
+                y[taps:] += weighted(self.response[taps:], entering)
+            y[:taps] = entering
+        return y
+
+    @property
+    def distances(self) -> list[int]:
+        return [1 << k for k in range((len(self.ranks) - 1).bit_length())]
+
+    def once(self, fields: Tensor) -> Tensor | None:
+        """Return the composition of the maps of all of the ranks before this one, applied to 0; None on the first."""
+        total, before = (self.response[-len(fields) :], fields), None
+        for distance in self.distances:
+            self.totals.append(total[0])
+            self.befores.append(None if before is None else before[0])
+            received = shift(self.group, total, distance, self.ranks)
+            if received is not None:
+                before = received if before is None else compose(before, received)
+                if self.group.rank + 2 * distance in self.ranks:
+                    total = compose(total, received)
+        return None if before is None else before[1]
+
+    def again(self, fields: Tensor) -> Tensor | None:
+        """Return the same with the slopes that are known."""
+        before = None
+        for distance, own, former in zip(self.distances, self.totals, self.befores, strict=True):
+            received = shift_fields(self.group, fields, distance, self.ranks)
+            if received is not None:
+                before = received if before is None or former is None else applied(former, received, before)
+                if self.group.rank + 2 * distance in self.ranks:
+                    fields = applied(own, received, fields)
+        return before
 
 
 def responses(slopes: Tensor) -> Tensor:
@@ -115,29 +184,33 @@ def weighted(weights: Tensor, fields: Tensor) -> Tensor:
     return total
 
 
-def exclusive_scan(group: Group, maps: Maps, active_ranks: int) -> Tensor | None:
-    """Return the composition of the maps of all ranks before this one, applied to 0; None on rank 0."""
-    total, before, distance = maps, None, 1
-    while distance < active_ranks:
-        received = shift(group, total, distance, active_ranks)
-        if received is not None:
-            before = received if before is None else compose(before, received)
-            total = compose(total, received)
-        distance *= 2
-    return None if before is None else before[1]
+def applied(weights: Tensor, fields: Tensor, values: Tensor) -> Tensor:
+    """Return `sum_c weights[:, c] fields[c] + values`."""
+    if len(fields) == 1:
+        return torch.addcmul(values, weights[:, 0], fields)
+    return weighted(weights, fields) + values
 
 
 def compose(later: Maps, earlier: Maps) -> Maps:
     """Compose two maps: (K, K, *shape), the rows of the numbers A, and (K, *field)."""
-    return torch.stack([weighted(row[None], earlier[0]) for row in later[0]]), weighted(later[0], earlier[1]) + later[1]
+    if len(later[0]) == 1:
+        return later[0] * earlier[0], applied(later[0], earlier[1], later[1])
+    return torch.stack([weighted(row[None], earlier[0]) for row in later[0]]), applied(later[0], earlier[1], later[1])
 
 
-def shift(group: Group, maps: Maps, distance: int, active_ranks: int) -> Maps | None:
+def shift(group: Group, maps: Maps, distance: int, ranks: range) -> Maps | None:
     """Send a map to the rank `distance` after this one and receive one from as far before; None where there is none."""
-    sends = [(group.rank + distance, pack(maps))] if group.rank + distance < active_ranks else []
-    buffer = torch.empty_like(pack(maps)) if group.rank >= distance else None
-    group.exchange(sends, [] if buffer is None else [(group.rank - distance, buffer)])
+    buffer = shift_fields(group, pack(maps), distance, ranks)
     return None if buffer is None else unpack(buffer, maps)
+
+
+def shift_fields(group: Group, fields: Tensor, distance: int, ranks: range) -> Tensor | None:
+    """Send fields to the rank `distance` after this one and receive as many from as far before; None where there is none."""
+    sends = [(group.rank + distance, fields.contiguous())] if group.rank + distance in ranks else []
+    buffer = torch.empty_like(fields, memory_format=torch.contiguous_format) if group.rank - distance in ranks else None
+    if sends or buffer is not None:
+        group.exchange(sends, [] if buffer is None else [(group.rank - distance, buffer)])
+    return buffer
 
 
 def pack(maps: Maps) -> Tensor:

@@ -46,8 +46,9 @@ class ThreadGroup:
         if self.rank:
             numbers[:] = self.take(0)
             return numbers
+        sent = np.array(numbers)
         for other in range(1, self.size):
-            self.ways[0][other].put(np.array(numbers))
+            self.ways[0][other].put(sent)
         return numbers
 
 

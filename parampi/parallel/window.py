@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, cat
 
-from parampi.parallel.group import Group
+from parampi.parallel.group import Group, Message
 from parampi.parallel.layout import Ranks, Slices
 
 Integers = NDArray[np.int64]
@@ -101,30 +101,51 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, n
 
     `rows` (r, m, *shape) are this rank's fields, row 0 being point `begin` (m,). Every point has at most one owner.
     """
+    return redistribute_all(group, [rows], begin, owned=owned, needed=needed, count=count)[0]
+
+
+def redistribute_all(
+    group: Group, several: Sequence[Tensor], begin: Integers, *, owned: Share, needed: Share, count: int
+) -> list[Tensor]:
+    """Return what `redistribute` returns of each of several fields of the same points, in one exchange."""
     ranks, mine, needs = np.arange(group.size)[:, None], owned(group.rank), needed(group.rank)
-    outgoing, incoming = overlaps(mine, needed(ranks), group.size), overlaps(owned(ranks), needs, group.size)
-    new = rows.new_zeros((count, *rows.shape[1:]))
-    for column, start, stop in incoming.pop(group.rank, []):
-        put(new, needs[0], column, start, part(rows, begin, column, start, stop))
+    if group.size == 1:
+        outgoing, incoming = {}, overlaps(mine, needs, 1)
+    else:
+        outgoing, incoming = overlaps(mine, needed(ranks), group.size), overlaps(owned(ranks), needs, group.size)
+    own = incoming.pop(group.rank, [])
     outgoing.pop(group.rank, None)
-    sends = [(other, cat([part(rows, begin, *piece) for piece in pieces])) for other, pieces in outgoing.items()]
     lengths = {other: sum(stop - start for _, start, stop in pieces) for other, pieces in incoming.items()}
-    receives = [(other, rows.new_empty((length, *rows.shape[2:]))) for other, length in lengths.items()]
+    sends, receives, made = list[Message](), list[Message](), list[Tensor]()
+    for rows in several:
+        new = rows.new_zeros((count, *rows.shape[1:]))
+        for column, start, stop in own:
+            put(new, needs[0], column, start, part(rows, begin, column, start, stop))
+        sends += [(other, packed(rows, begin, pieces)) for other, pieces in outgoing.items()]
+        receives += [(other, rows.new_empty((length, *rows.shape[2:]))) for other, length in lengths.items()]
+        made.append(new)
     if sends or receives:
         group.exchange(sends, receives)
-    for other, buffer in receives:
+    for (other, buffer), new in zip(receives, (new for new in made for _ in lengths), strict=True):
         for column, start, stop in incoming[other]:
             put(new, needs[0], column, start, buffer[: stop - start])
             buffer = buffer[stop - start :]
-    return new
+    return made
+
+
+def packed(rows: Tensor, begin: Integers, pieces: Sequence[Piece]) -> Tensor:
+    """Return some points' rows in a message's memory."""
+    parts = [part(rows, begin, *piece) for piece in pieces]
+    return parts[0].contiguous() if len(parts) == 1 else cat(parts)
 
 
 def overlaps(a: PointRanges, b: PointRanges, ranks: int) -> dict[int, list[Piece]]:
     """Return, by rank, the common points of two sets of ranges, one range per member; either is of one rank, or of all."""
     begin, end = np.maximum(a[0], b[0]), np.minimum(a[1], b[1])
-    begin, end = (np.broadcast_to(ends, (ranks, begin.shape[-1])) for ends in (begin, end))
+    if begin.shape != end.shape or len(begin) != ranks or begin.ndim == 1:
+        begin, end = (np.broadcast_to(ends, (ranks, begin.shape[-1])) for ends in (begin, end))
     pieces: dict[int, list[Piece]] = {}
-    for rank, column in np.argwhere(begin < end).tolist():
+    for rank, column in zip(*(places.tolist() for places in (begin < end).nonzero()), strict=True):
         pieces.setdefault(rank, []).append((column, int(begin[rank, column]), int(end[rank, column])))
     return pieces
 
@@ -142,6 +163,8 @@ def put(rows: Tensor, begin: Integers, column: int, start: int, fields: Tensor) 
 def fetch_points(group: Group, window: Window, needed: Sequence[list[PlacedPoint]]) -> dict[PlacedPoint, Tensor]:
     """Return copies of the states at single points that this rank needs, by column and point; one message for each pair of
     ranks. `needed` are those of each rank."""
+    if not any(needed):
+        return {}
     begin, outgoing, incoming = (
         window.held_points(group.rank)[0],
         dict[int, list[PlacedPoint]](),

@@ -21,11 +21,14 @@ class Sweep:
     step_map `() -> mapped` (n, m, *shape), the step map's values `F_i(x_old)`; `mapped` computes them once, when they are used
     denoised_weight    (K, n, m, 1 ... 1) how changes of denoised fields enter a step, and `state` changes of states, of the
     point itself and of those before: the step map's weights, 0 for the starts of lead times
+    own_weight (n, m, 1 ... 1) the weight of the steps' own denoised fields, also at the starts of lead times
     slopes   (K, n, m, 1 ... 1) the solver's linear model, and `response` (1, n, m, 1 ... 1) the slope dD/dx that it assumes
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
     steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
     places   rows and columns (B,) at which the network was evaluated
+    moves    (n, m, 1) where steps belong to a window and their own points change, which starts of lead times do not; None for
+               everywhere
     changes_read  `(change) -> (n, m, *shape)`: the changes of the steps' own points, of those of all rows (K + n, m, *field);
                0 for the starts of lead times
 
@@ -49,6 +52,7 @@ class Sweep:
     step_map: Callable[[], Tensor]
     state: Tensor
     denoised_weight: Tensor
+    own_weight: Tensor
     slopes: Tensor
     response: Tensor
     levels: Tensor
@@ -56,6 +60,7 @@ class Sweep:
     steps: Tensor
     active: Tensor
     places: tuple[Tensor, Tensor]
+    moves: Tensor | None
     changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
@@ -112,8 +117,9 @@ class GuessContext:
     starts  (n, m, *shape) these starts, of each step's lead time
     drawn   (n, m, *shape) the fields drawn at the lead time before, the mean to expect where they are known, which `expects`
             (n, m, 1 ... 1) says; None for nowhere
-    lagged  `(rows, lag) -> (n, m, ...)`: rows (N, m, ...) of all the rank's points, from `lag` points before; collective. None
-            where points inherit nothing
+    lagged  rows (n, m, ...) of the iteration's memory that its `guess_reads` names, at the points that steps read at each tap;
+            None where points inherit nothing
+    all_enter  whether all n points enter, and `begins` whether the scan begins on this rank, so that the first K states count
     """
 
     x: Tensor
@@ -130,7 +136,9 @@ class GuessContext:
     starts: Tensor | None = None
     drawn: Tensor | None = None
     expects: Tensor | None = None
-    lagged: Callable[[Tensor, int], Tensor] | None = None
+    lagged: list[Tensor] | None = None
+    all_enter: bool = False
+    begins: bool = True
 
     def restarted(self, slopes: Tensor, values: Tensor | float, starts: Tensor | None) -> tuple[Tensor, Tensor | float]:
         """Return slopes (K, n, m, ...) and values (n, m, *field) of steps that take `starts` (n, m, *field) for the states of
@@ -149,6 +157,7 @@ class Iteration(ABC):
     memory  fields (n, m, ...) by name, kept from sweep to sweep, that belong to the points a rank makes; the engine moves them
             with the points when windows slide, and gives 0 to points that enter
     loses   whether new states may differ from those of the linear model; the difference is then lost when points are frozen
+    guess_reads  name of the memory that first guesses read in a roll-out
     passes_on  whether guesses of points that several ranks hold differ by rounding from rank to rank; their owner's then count
     stop_statistics   (E, n, m) float64 beside the states, what the stop rule reads of the last sweep beside the changes
     bequeaths  rows of the stop statistics that points hand on to the same point of the next lead time, where they are positive
@@ -168,6 +177,7 @@ class Iteration(ABC):
     bitwise: bool = False
     loses: bool = False
     passes_on: bool = False
+    guess_reads: str = ""
 
     def __init__(self) -> None:
         self.memory = {}

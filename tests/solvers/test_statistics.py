@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from parampi import ConfigError, DataError, Statistics, fields
 from parampi.basis import Fourier, Identity
 from parampi.diffusion.exact import FieldMixture
+from parampi.fields.prior_files import BASIS
 from parampi.solvers import Spectral
 
 F64 = torch.float64
@@ -60,6 +61,22 @@ def test_a_file_keeps_everything(tmp_path, spectrum):
     for ours, theirs in zip(given.known((1, 6, 6), 0.5)[1:], found.known((1, 6, 6), 0.5)[1:], strict=True):
         assert torch.equal(ours, theirs)
     assert repr(found).startswith("Statistics(")
+
+
+@pytest.mark.parametrize(("size", "refused"), [("modes", True), ("shells", False)])
+def test_variances_of_modes_in_an_earlier_order_are_refused(tmp_path, size, refused):
+    basis = Fourier((1, 6, 6))
+    Statistics(0.0, torch.rand(getattr(basis, size), dtype=F64)).save(tmp_path / "known.nc")
+    with netCDF4.Dataset(tmp_path / "known.nc", "a") as file:
+        said = json.loads(file.getncattr(BASIS))
+        assert said.pop("modes") == "rfftn"
+        file.setncattr(BASIS, json.dumps(said))
+    solver = Spectral(statistics=str(tmp_path / "known.nc"))
+    if not refused:
+        assert solver.bind((1, 6, 6), 1.0)
+        return
+    with pytest.raises(ConfigError, match=r"known\.nc: .*order of an earlier version .*per_mode=True"):
+        solver.bind((1, 6, 6), 1.0)
 
 
 def test_a_statistics_file_of_data_is_read_too(tmp_path):

@@ -25,6 +25,7 @@ def nearest(values: Floats, known: NDArray[np.bool_], otherwise: Floats | float)
 
 def with_neighbours(shares: Floats) -> Floats:
     """Return the largest share (n, m) of each point and its neighbours."""
-    padded = np.pad(shares, ((1, 1), (0, 0)), mode="edge")
-    widest: Floats = np.maximum(np.maximum(padded[:-2], padded[2:]), shares)
+    widest: Floats = shares.copy()
+    np.maximum(widest[1:], shares[:-1], out=widest[1:])
+    np.maximum(widest[:-1], shares[1:], out=widest[:-1])
     return widest

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import CollocationEquations
+from parampi.solvers.spectral.model import SpectralModel
 from parampi.solvers.spectral.quadrature import Fitted
-from parampi.solvers.spectral.sweeps import CORRECTIONS, SpectralModel, SpectralSweeps
+from parampi.solvers.spectral.sweeps import Seen, SpectralSweeps
 from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 from parampi.solvers.sweep import GuessContext, Sweep
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+CORRECTIONS = 2
+"""Further scans that apply the local secants."""
 STEEPEST = 0.9
 """Largest implicit part of a step: its denominator stays above 1 less this."""
 
@@ -61,8 +64,13 @@ class CollocationSweeps(SpectralSweeps):
         passed = self.fitted.passed[steps.to(z.device)]
         integral, early, late = self.integrate(sweep, rho, steps)
         residual = (passed * z[:-1] + integral - z[1:]) * active
-        self.learn(sweep, self.total(basis.shell_sums(residual**2)))
-        learned = self.response_at(sweep, 0)
+        seen, ratio, kept = self.observe(sweep, residual), None, None
+        if self.secants:
+            kept = self.kept
+            ratio = self.learn(sweep, seen, kept)
+        learned = self.response_at(sweep, 0, ratio)
+        if kept is not None and ratio is not None:
+            self.learn_places(sweep, seen, kept, ratio, learned)
         beyond = learned - response
         implicit = 1 - (late * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
         slopes = (passed + early * beyond)[None] * active / implicit
@@ -71,11 +79,21 @@ class CollocationSweeps(SpectralSweeps):
             response = beyond * y[:-1] + self.local.extra(learned * y[:-1])
             propagated = passed * y[:-1] + self.integrate(sweep, response * active, steps)[0]
             y = y + sweep.scan(slopes, (residual + propagated - y[1:]) * active / implicit)
+        self.keep(sweep, seen, learned, y[:-1], made=None, squares=basis.shell_sums(y[:-1] ** 2), ratio=ratio)
         change = basis.inverse(y[1:])
         new = sweep.old + change
         norms = [self.each(torch.sqrt, sweep.products(rows, rows)) for rows in (change, new)]
-        self.stop_statistics = torch.stack(norms).cpu()
+        self.stop_statistics = torch.stack(norms)
         return new
+
+    def observe(self, sweep: Sweep, residual: Tensor) -> Seen:
+        """Return what the sweep sees: its residual, and what denoised fields have changed."""
+        if not self.secants:
+            return Seen.of(self, residual)
+        if not self.memory:
+            self.remember_nothing(sweep.denoised)
+        db = sweep.denoised - self.memory["denoised"]
+        return Seen.of(self, residual, self.model.basis.forward(db) * self.kept.swept.to(db), db)
 
     def integrate(self, sweep: Sweep, rho: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `sum_j weights[i,j] rho[j]`, and the sums of the weights up to the step's own point and of later ones; (n, m,

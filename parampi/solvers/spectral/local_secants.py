@@ -23,10 +23,17 @@ class LocalSecants:
 
     is the ratio at each place. w is a share of the field's mean of `a a`, so that the model counts where nothing has moved. A
     response that the model predicts as `v` is `share v`. `enabled` is False for a model of the modes alone.
+
+    Shares vary slowly: they are kept on a grid half as fine, of means over cells of neighbouring points, where the basis has
+    one. `beyond` (n, m, *coarse) is the share there, less 1.
     """
 
     def __init__(self, basis: Basis, enabled: bool = True):
-        self.basis, self.average = basis, basis.smoothing(WIDTH) if enabled else None
+        coarse = basis.halved() if enabled else None
+        self.basis, self.grid = basis, coarse or basis
+        self.cells = [fine // size for fine, size in zip(basis.shape, self.grid.shape, strict=True)]
+        widths = [WIDTH / cell for cell in self.cells[1:]]
+        self.average = self.grid.smoothing(widths if coarse else WIDTH) if enabled else None
         self.beyond: Tensor | None = None
         self.points = float(torch.Size(basis.shape).numel())
 
@@ -35,28 +42,53 @@ class LocalSecants:
         return self.beyond is not None
 
     def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor | float = 0.0) -> None:
-        """Learn from changes (n, m, M) of the denoised fields, in modes: those that the model predicts, and those observed.
+        """Learn from changes of the denoised fields: those that the model predicts, in modes (n, m, M), and those observed
+        (n, m, *shape).
 
         `square` (n, m, 1) is the squared norm of those predicted, `flat` (n, m, 1) what of it is rounding, and `disturbed`
         (n, m, 1) the square of what other causes may have changed.
         """
-        basis = self.basis
-        weight = self.fieldwise(torch.where(square > flat, (RIDGE * square + disturbed) / self.points, torch.inf)).to(
-            expected.dtype
-        )
-        a, b = basis.inverse(expected), basis.inverse(observed)
-        share = (self.averaged(a * b) + weight) / (self.averaged(a * a).clamp(min=0) + weight)
-        self.beyond = torch.where(weight < torch.inf, share.clamp(0, MOST) - 1, 0.0)
+        number = torch.where(square > flat, (RIDGE * square + disturbed) / self.points, torch.inf)
+        weight = number.reshape(*number.shape[:2], *(1 for _ in self.basis.shape)).to(expected.dtype)
+        a = self.basis.inverse(expected)
+        # stacked within the points, so that a basis works on both at once
+        both = torch.stack([self.means(a * observed), self.means(a.mul_(a))], dim=2)
+        both = self.averaged(both)
+        share, below = both[:, :, 0], both[:, :, 1].clamp_(min=0)
+        share = share.add_(weight).div_(below.add_(weight)).clamp_(0, MOST).sub_(1)
+        self.beyond = share.masked_fill_(weight == torch.inf, 0.0)
 
     def averaged(self, fields: Tensor) -> Tensor:
+        """Return Gaussian averages of fields (..., *coarse)."""
         assert self.average is not None
-        return self.basis.inverse(self.basis.forward(fields) * self.average.to(fields))
+        return self.grid.inverse(self.grid.forward(fields) * self.average.to(fields))
 
-    def fieldwise(self, numbers: Tensor) -> Tensor:
-        """Return (n, m, 1 ... 1) of (n, m, 1)."""
-        return numbers.reshape(*numbers.shape[:2], *(1 for _ in self.basis.shape))
+    def means(self, fields: Tensor) -> Tensor:
+        """Return the means (n, m, *coarse) over cells of fields (n, m, *shape)."""
+        for axis, cell in enumerate(self.cells, start=2):
+            if cell == 2:
+                parts = in_cells(fields, axis)
+                fields = parts.select(axis + 1, 0).add(parts.select(axis + 1, 1)).mul_(0.5)
+        return fields
+
+    def scaled(self, fields: Tensor) -> Tensor:
+        """Multiply fields (n, m, *shape) by the shares less 1, in place."""
+        assert self.beyond is not None
+        beyond, last = self.beyond, len(self.cells) + 1
+        if self.cells[-1] == 2:
+            beyond = beyond[..., None].expand(*beyond.shape, 2).flatten(last)
+        cells = fields
+        for axis in range(last - 1, 1, -1):
+            if self.cells[axis - 2] == 2:
+                cells, beyond = in_cells(cells, axis), beyond.unsqueeze(axis + 1)
+        cells.mul_(beyond)
+        return fields
 
     def extra(self, response: Tensor) -> Tensor:
         """Return the response to a change beyond the model's `response` (n, m, M), in modes."""
-        assert self.beyond is not None
-        return self.basis.forward(self.beyond * self.basis.inverse(response))
+        return self.basis.forward(self.scaled(self.basis.inverse(response)))
+
+
+def in_cells(fields: Tensor, axis: int) -> Tensor:
+    """Return fields whose axis is split into cells of two points."""
+    return fields.view(*fields.shape[:axis], fields.shape[axis] // 2, 2, *fields.shape[axis + 1 :])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from parampi.fields import DatasetStatistics
 
 F64 = torch.float64
+ORDER = "rfftn"
+"""Order in which files have the variances of Fourier modes; earlier files do not say theirs, which was another."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +33,7 @@ class SpectralPrior:
     basis     its name, and `options`, for `parampi.basis.make_basis`; or a basis
     shape     of the fields that these are of, to be used for no others: a spectrum of another grid may have as many shells.
               None where it is unknown
+    modes     order of the variances of Fourier modes along two axes or three, where there is one per mode: that of `rfftn`
 
     Raises ConfigError for a spectrum that is negative or not finite, or that does not fit the basis.
     """
@@ -40,6 +43,7 @@ class SpectralPrior:
     basis: str | Basis = "fourier"
     options: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
+    modes: str = ORDER
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", torch.as_tensor(self.mean, dtype=F64))
@@ -92,6 +96,11 @@ class SpectralPrior:
         if spectrum.ndim == 0:
             return spectrum.expand(basis.modes).clone()
         if spectrum.shape == (basis.modes,):
+            if self.modes != ORDER and getattr(basis, "together", False) and len(basis.shape) > 2:
+                raise ConfigError(
+                    "these statistics have a variance per mode in the order of an earlier version of parampi; make them anew: "
+                    "parampi.Statistics.from_samples(fields, per_mode=True).save(path)"
+                )
             return torch.as_tensor(spectrum)
         if spectrum.shape != (basis.shells,):
             raise ConfigError(
@@ -137,7 +146,7 @@ class SpectralPrior:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: its basis {basis!r} cannot be understood; write the file anew") from error
         try:
-            return cls(mean, spectrum, name, options, shape)
+            return cls(mean, spectrum, name, options, shape, str(named.get("modes", "unknown")))
         except ConfigError as error:
             raise DataError(f"{path}: {error}") from error
 
@@ -150,7 +159,7 @@ class SpectralPrior:
                 f"statistics in a {type(self.basis).__name__} that was made by hand cannot be saved; name the basis"
             )
         spectrum = None if self.spectrum is None else self.spectrum.numpy()
-        basis = json.dumps({"basis": self.basis, "options": listed(self.options), "shape": self.shape})
+        basis = json.dumps({"basis": self.basis, "options": listed(self.options), "shape": self.shape, "modes": self.modes})
         write_spectrum(path, self.mean.numpy(), spectrum, basis)
 
 

@@ -1,6 +1,7 @@
 """Sensitivities of the last point to the points of windows, with what sweeps have learned."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -90,15 +91,19 @@ class Sensitivity:
         widest = np.log(np.where(measured | ~measured.any(0), shown, TINY).max(0))
         rows = self.beyond(np.minimum(indices, steps), widest) * (indices <= steps)[..., None]
         response = np.minimum(self.responses(within, ratio) + bent[..., None], STEEPEST)
-        for j in range(points - 1, -1, -1):
-            total = np.zeros_like(rows[j])
-            for tap in range(taps):
-                step = np.minimum(indices[j + tap], steps - 1)
-                slope = self.state_weight[step, tap][:, None] + self.denoised_weight[step, tap][:, None] * response[j]
-                total += np.where((indices[j + tap] < steps)[:, None], slope, 0.0) * rows[j + tap + 1]
-            rows[j] = np.where(inside[j][:, None], total, rows[j])
+        slopes = [self.slopes(indices[tap : points + tap], tap, response) for tap in range(taps)]
+        backwards(rows, slopes, inside)
         largest: Floats = np.abs(rows).max(2, keepdims=True)
         return largest
+
+    def slopes(self, indices: Integers, tap: int, response: Floats) -> Floats:
+        """Return the slopes (n, m, S) at a tap of the steps (n, m) that read points of these responses; 0 beyond the end."""
+        step, beyond = np.minimum(indices, self.steps - 1), indices >= self.steps
+        slopes: Floats = self.denoised_weight[step, tap][..., None] * response
+        slopes += self.state_weight[step, tap][..., None]
+        if beyond.any():
+            slopes[beyond] = 0.0
+        return slopes
 
     def responses(self, within: Integers, ratio: Floats) -> Floats:
         """Return the learned responses (n, m, S) of points, from their ratios to the model's, where 0 stands for 1 and negative
@@ -151,6 +156,27 @@ class Sensitivity:
             weight = np.where(steps + tap < self.steps, weights[step, tap], 0.0)
             total += weight[..., None] * learned[1 + tap : 1 + tap + len(residual)] * changes
         return total
+
+
+def backwards(rows: Floats, slopes: Sequence[Floats], inside: NDArray[np.bool_]) -> None:
+    """Set the rows (n + K, m, S) of points inside windows, of dx_N / dx, from the last to the first: the sum over taps l of
+    slopes[l] (n, m, S) times row j + l + 1."""
+    points = len(inside)
+    if len(slopes) > 1:
+        for j in range(points - 1, -1, -1):
+            total = slopes[0][j] * rows[j + 1]
+            for tap in range(1, len(slopes)):
+                total += slopes[tap][j] * rows[j + tap + 1]
+            rows[j] = np.where(inside[j][:, None], total, rows[j])
+        return
+    # the points of a window come first: products from the row after its last one backwards
+    factors = np.where(inside[..., None], slopes[0], 1.0)
+    lengths, members = inside.sum(0), np.arange(inside.shape[1])
+    last = rows[lengths, members]
+    ends = np.concatenate([factors, np.ones_like(factors[:1])])
+    ends[lengths, members] = last
+    products = np.multiply.accumulate(ends[::-1], axis=0)[::-1]
+    np.copyto(rows[:points], products[:points], where=inside[..., None])
 
 
 def tabulated(squares: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from parampi.errors import ConfigError
 from parampi.samplers import CollocationEquations, Equations, StepMap
 from parampi.solvers.base import Solver, register
 from parampi.solvers.spectral.collocation import CollocationSweeps, LastChange
+from parampi.solvers.spectral.model import SpectralModel
 from parampi.solvers.spectral.prior import SpectralPrior
 from parampi.solvers.spectral.stop_rule import SpectralStopRule
-from parampi.solvers.spectral.sweeps import SpectralModel, SpectralSweeps
+from parampi.solvers.spectral.sweeps import SpectralSweeps
 from parampi.solvers.stop_rules import Rule
 from parampi.solvers.sweep import Iteration
 

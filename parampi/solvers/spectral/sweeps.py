@@ -5,62 +5,35 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from parampi.basis import Basis
 from parampi.basis.row_by_row import RowByRow
 from parampi.solvers.spectral.local_secants import LocalSecants
+from parampi.solvers.spectral.model import SpectralModel, quotient
+from parampi.solvers.spectral.secants import DISTURBED, FLAT, GROWN, Kept, ratio_of, shown
 from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
-DISTURBED = 4.0
-"""Weight of the squares of changes of the end before a lead time, which change the network's condition."""
-HEIRS = 0.7
-"""Weight of ratios that are inherited from the lead time before, relative to the mean of the denominators."""
-LARGEST = 1e3
-"""Largest factor by which secants may change the model."""
-GROWN = 1e9
-"""Growth of the square of a residual above which the learned ratios are dropped."""
-CORRECTIONS = 2
-"""Further scans that apply the local secants."""
-FLAT = 1e-26
-"""Largest squares of changes, relative to those of the states, that are rounding."""
 
+@dataclass(frozen=True)
+class Seen:
+    """What a sweep sees, in modes (n, m, M): the residual `defect`, with its squares per shell (n, m, S) and in all (n, m, 1),
+    and the change `dd` of the denoised field, 0 for new points; `db` (n, m, *shape) is the same at the points of the grid."""
 
-@dataclass(frozen=True, eq=False)
-class SpectralModel:
-    """Gaussian data that are independent in the modes of a basis: `D(x, s) = mean + c / (c + s^2) (x - mean)`.
+    defect: Tensor
+    squares: Tensor
+    total: Tensor
+    dd: Tensor | None = None
+    db: Tensor | None = None
 
-    variance c (M,) and mean (M,) of the modes, float64; c in units of what white noise of unit variance has there. Where the
-    variances are only `assumed`, points that enter windows inherit those that the window has shown.
-    """
-
-    basis: Basis
-    variance: Tensor
-    mean: Tensor
-    assumed: bool = False
-
-    def response(self, levels: Tensor, factors: Tensor | None = None) -> Tensor:
-        """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times these factors (m, S) of shells."""
-        variance = self.variance if factors is None else self.variance * self.basis.spread(factors).to(levels)
-        # noise and data may both be 0, as may be the numbers of steps that are in no window
-        return torch.where(variance > 0, variance / (variance + levels**2), levels.new_zeros(()))
-
-    def shells(self) -> tuple[Tensor, Tensor]:
-        """Return the mean variance and degrees of freedom (S,) of the shells."""
-        freedom = self.basis.shell_sums(self.basis.noise)
-        variance = self.basis.shell_sums(self.basis.noise * self.variance) / freedom.clamp(min=1e-300)
-        return variance, freedom
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "SpectralModel":
-        basis = self.basis.to(device, dtype)
-        return replace(self, basis=basis, variance=self.variance.to(device, dtype), mean=self.mean.to(device, dtype))
+    @classmethod
+    def of(cls, sweeps: "SpectralSweeps", defect: Tensor, dd: Tensor | None = None, db: Tensor | None = None) -> "Seen":
+        squares = sweeps.model.basis.shell_sums(defect * defect)
+        return cls(defect, squares, sweeps.total(squares), dd, db)
 
 
 class SpectralSweeps(Iteration):
     """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
 
-    Memory per point: whether it was `swept` before, and whether it is an `heir` of the lead time before; its last `state` and
-    `denoised` field in modes; the `ratio` of the learned response of each shell to the model's (0 for new points, which stands
-    for 1, or for what they inherit); and the square of its last `residual`. `measured` is where a point's ratios are not
-    inherited.
+    Memory per point: its last `denoised` field; in modes, the last `change` of the step's own point, and what the last sweep
+    `made` of all changes that the step reads; and the `numbers` of its shells (`Kept`).
 
     The model of mode f of shell s at a point is `ratio_s c_f / (c_f + sigma^2)`, at most `most`, with the secant ratio
 
@@ -68,13 +41,17 @@ class SpectralSweeps(Iteration):
 
     where w, a share `ridge` of the mean of the denominators over all modes, leaves the ratio as it was where nothing has moved.
     Where the residual of a point has grown since the last sweep, its ratios return to 1. A response that differs from place to
-    place of a field (`LocalSecants`) is no number per mode; further scans apply it.
+    place of a field (`LocalSecants`) is no number per mode; a second scan applies it.
+
+    The change dx of a state is the last sweep's own, in modes. For steps that read one point, so is the residual of points that
+    were swept before: `weight dD` less what the last sweep made of dx beyond `state dx`. So a point takes one transform, of dD,
+    or of the residual where it is new.
 
     In a roll-out points inherit the ratios of the lead time before, which count more (`HEIRS`), and learn none themselves while
     the network's condition changes from sweep to sweep, for that changes the denoised fields too.
     """
 
-    passes_on = True
+    passes_on, guess_reads = True, "numbers"
 
     def __init__(self, model: SpectralModel, secants: bool, local: bool = False, *, ridge: float = 1e-3, most: float = 1.0):
         super().__init__()
@@ -83,8 +60,9 @@ class SpectralSweeps(Iteration):
         self.learns = model.basis.shells if secants and model.assumed else 0
         shells = model.basis.shells if secants else 0
         self.bequeaths, self.disturbs = range(2 * shells, 3 * shells), range(shells)
-        self.measured = torch.ones(())
+        self.disturbed, self.centred, self.recursive = False, not bool(model.mean.any()), False
         self.local = LocalSecants(model.basis, local)
+        self.last: tuple[Tensor, Tensor] | None = None
 
     def make_bitwise(self) -> None:
         super().make_bitwise()
@@ -99,6 +77,10 @@ class SpectralSweeps(Iteration):
         """Return (..., 1) of numbers (..., 1 ... 1) beside fields."""
         return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
 
+    def fieldwise(self, numbers: Tensor) -> Tensor:
+        """Return (n, m, 1 ... 1) of (n, m, 1)."""
+        return numbers.reshape(*numbers.shape[:2], *(1 for _ in self.model.basis.shape))
+
     def placed(self, like: Tensor) -> None:
         """Move the model's tables to the device and dtype of the fields."""
         if self.model.variance.device != like.device or self.model.variance.dtype != like.dtype:
@@ -106,147 +88,200 @@ class SpectralSweeps(Iteration):
             self.freedom, self.variances = self.freedom.to(like.device), self.variances.to(like.device)
             self.local = LocalSecants(self.model.basis, self.local.average is not None)
 
+    @property
+    def kept(self) -> Kept:
+        """What points keep of their shells."""
+        return Kept(self.memory["numbers"], self.model.basis.shells)
+
+    # ------------------------------------------------------------------ first guess
+
     def guess(self, entry: GuessContext) -> Tensor:
         """Return the sampler's own solution for the model's Gaussian data, with the true noises."""
         self.placed(entry.x)
-        taps, basis = len(entry.state), self.model.basis
-        enters, denoised_weight = self.flat(entry.enters), self.flat(entry.denoised_weight)
-        response = self.guess_response(entry)
-        known, mean = basis.forward(entry.x), self.model.mean
-        if entry.drawn is not None and entry.expects is not None:
-            mean = torch.where(self.flat(entry.expects), basis.forward(entry.drawn), mean)
-        fresh = sum(denoised_weight * (1 - response)) * mean
-        if isinstance(entry.fresh, Tensor):
-            fresh = fresh + basis.forward(entry.fresh)
+        taps, basis, weight = len(entry.state), self.model.basis, self.flat(entry.denoised_weight)
+        response, mean = self.guess_response(entry), self.guess_mean(entry)
+        values: Tensor | float = self.fresh(entry)
+        if mean is not None:
+            # one after another: a kernel's sum may choose its order by the shape
+            values = values + sum(weight * (1 - response)) * mean
         starts = None if entry.starts is None else basis.forward(entry.starts)
-        slopes, values = entry.restarted(self.flat(entry.state) + denoised_weight * response, fresh, starts)
-        z = entry.scan(torch.where(enters, slopes, 0.0), torch.where(enters, values, known[taps:]), known[:taps])
-        return torch.cat([entry.x[:taps], torch.where(entry.enters, basis.inverse(z[taps:]), entry.x[taps:])])
+        slopes, values = entry.restarted((weight * response).add_(self.flat(entry.state)), values, starts)
+        assert isinstance(values, Tensor)
+        if not entry.all_enter:
+            enters = self.flat(entry.enters)
+            slopes = torch.where(enters, slopes, 0.0)
+            values = torch.where(enters, values, basis.forward(entry.x[taps:]))
+        first = entry.x.new_zeros((taps, *entry.x.shape[1:2], basis.modes))
+        z = entry.scan(slopes, values, basis.forward(entry.x[:taps]) if entry.begins else first)
+        made = basis.inverse(z[taps:])
+        return torch.cat([entry.x[:taps], made if entry.all_enter else torch.where(entry.enters, made, entry.x[taps:])])
+
+    def fresh(self, entry: GuessContext) -> Tensor:
+        """Return what the noise gives (n, m, M)."""
+        if isinstance(entry.fresh, Tensor):
+            return self.model.basis.forward(entry.fresh)
+        taps = len(entry.state)
+        return entry.x.new_zeros((len(entry.x) - taps, *entry.x.shape[1:2], self.model.basis.modes))
+
+    def guess_mean(self, entry: GuessContext) -> Tensor | None:
+        """Return the mean (M,) or (n, m, M) of what is expected; None for 0."""
+        if entry.drawn is not None and entry.expects is not None:
+            return torch.where(self.flat(entry.expects), self.model.basis.forward(entry.drawn), self.model.mean)
+        return self.model.mean if self.centred is False else None
 
     def guess_response(self, entry: GuessContext) -> Tensor:
         """Return the response (K, n, m, M) at the points that the steps read: the model's, and what points inherit."""
-        prior = self.model.response(self.flat(entry.levels), self.inherited(entry.x.device) if self.learns else None)
-        if entry.lagged is None or not self.memory:
-            return prior
-        heir, ratio = self.memory["heir"], self.memory["ratio"]
-        model, responses = self.model.response(self.flat(entry.levels)), []
-        for tap in range(len(prior)):
-            own = self.model.basis.spread(self.ratio(entry.lagged(ratio, tap)).to(prior.dtype))
-            responses.append(torch.where(entry.lagged(heir, tap) > 0, (model[tap] * own).clamp(0, self.most), prior[tap]))
-        return torch.stack(responses)
+        levels = self.flat(entry.levels)
+        prior = self.model.response(levels, self.inherited(entry.x.device) if self.learns else None)
+        for tap, numbers in enumerate(entry.lagged or []):
+            kept = Kept(numbers, self.model.basis.shells)
+            own = self.model.learned(levels[tap], ratio_of(kept.ratio), self.most)
+            prior[tap] = torch.where(kept.heir > 0, own, prior[tap])
+        return prior
+
+    # ------------------------------------------------------------------ sweep
 
     def sweep(self, sweep: Sweep) -> Tensor:
         self.placed(sweep.x)
-        basis = self.model.basis
-        defect = basis.forward(sweep.mapped - sweep.old)
-        residual = basis.shell_sums(defect**2)
-        self.learn(sweep, self.total(residual))
-        responses = [self.response_at(sweep, tap) for tap in range(sweep.taps)]
-        slopes = torch.stack([self.slopes(sweep, tap, response) for tap, response in enumerate(responses)])
-        y = sweep.scan(slopes, defect)
-        for _ in range(CORRECTIONS if self.local.known else 0):
-            y = y + sweep.scan(slopes, defect + self.made_changes(sweep, slopes, responses[0], y) - y[sweep.taps :])
-        learned = self.ratio(self.memory["ratio"]) if self.secants else torch.ones_like(residual)
-        denoised = self.memory["denoised"] if self.secants else basis.forward(sweep.denoised)
-        sizes = self.total(basis.shell_sums(denoised**2))
-        learned = torch.where(self.measured > 0, learned, -learned) * (self.flat(sweep.scale) > 0)
-        statistics = [basis.shell_sums(sweep.before(y, 0) ** 2), residual, learned, sizes]
-        self.stop_statistics = torch.cat(statistics, -1).cpu().permute(2, 0, 1)
-        return sweep.mapped + basis.inverse(self.made_changes(sweep, slopes, responses[0], y))
+        basis, taps = self.model.basis, sweep.taps
+        if self.secants and not self.memory:
+            self.recursive = taps == 1
+            self.remember_nothing(sweep.x[taps:])
+        seen = self.seen(sweep)
+        kept = self.kept if self.secants else None
+        ratio = None if kept is None else self.learn(sweep, seen, kept)
+        responses = [self.response_at(sweep, tap, ratio) for tap in range(taps)]
+        if kept is not None and ratio is not None:
+            self.learn_places(sweep, seen, kept, ratio, responses[0])
+        slopes = [self.slopes(sweep, tap, response) for tap, response in enumerate(responses)]
+        y = self.scanned(sweep, slopes[0][None] if taps == 1 else torch.stack(slopes), seen.defect, responses[0])
+        made, squares = y[taps:] - seen.defect, basis.shell_sums(sweep.before(y, 0) ** 2)
+        learned = torch.ones_like(squares) if kept is None or ratio is None else torch.where(kept.swept > 0, ratio, -ratio)
+        statistics = [squares, seen.squares, learned.mul_(self.flat(sweep.scale) > 0), basis.squares(sweep.denoised)[..., None]]
+        self.stop_statistics = torch.cat(statistics, -1).permute(2, 0, 1)
+        self.keep(sweep, seen, responses[0], sweep.before(y, 0), made=made, squares=squares, ratio=ratio)
+        return sweep.mapped + basis.inverse(made)
 
-    def made_changes(self, sweep: Sweep, slopes: Tensor, response: Tensor, y: Tensor) -> Tensor:
-        """Return the changes (n, m, M) that the steps make of changes y (K + n, m, M) of the states they read."""
-        total = slopes[0] * sweep.before(y, 0)
+    def scanned(self, sweep: Sweep, slopes: Tensor, defect: Tensor, response: Tensor) -> Tensor:
+        """Return the changes y (K + n, m, M) of all states, with the local secants' part."""
+        y = sweep.scan(slopes, defect)
+        return sweep.scan(slopes, self.beyond(sweep, response * sweep.before(y, 0)).add_(defect)) if self.local.known else y
+
+    def seen(self, sweep: Sweep) -> Seen:
+        """Return the residual, and what has changed of the denoised fields."""
+        basis = self.model.basis
+        if not self.secants:
+            defect = basis.forward(sweep.mapped - sweep.old)
+            return Seen.of(self, defect)
+        kept, db = self.kept, sweep.denoised - self.memory["denoised"]
+        if not self.recursive:
+            defect, dd = basis.forward(torch.stack([sweep.mapped - sweep.old, db]))
+            return Seen.of(self, defect, dd * kept.swept.to(dd), db)
+        return Seen.of(self, *self.by_recursion(sweep, kept, db), db)
+
+    def by_recursion(self, sweep: Sweep, kept: Kept, db: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual and the changes of the denoised fields, db (n, m, *shape), in modes, by one transform."""
+        swept = kept.swept.to(db)
+        new = self.fieldwise(swept) == 0
+        dd = self.model.basis.forward(torch.where(new, sweep.mapped - sweep.old, db))
+        defect = dd * torch.where(swept > 0, self.flat(sweep.own_weight), 1.0)
+        defect += self.flat(sweep.state[0]) * self.memory["change"]
+        defect -= self.memory["made"]
+        return defect, dd.mul_(swept)
+
+    def beyond(self, sweep: Sweep, response: Tensor) -> Tensor:
+        """Return what steps make of the local secants (n, m, M), for responses (n, m, M) of the model at their own points."""
+        extra = self.local.extra(response)
+        total = self.flat(sweep.denoised_weight[0]) * extra
         for tap in range(1, sweep.taps):
-            total += slopes[tap] * sweep.before(y, tap)
-        if self.local.known:
-            extra = self.local.extra(response * sweep.before(y, 0))
-            for tap in range(sweep.taps):
-                total += self.flat(sweep.denoised_weight[tap]) * (sweep.lagged(extra, tap) if tap else extra)
+            total += self.flat(sweep.denoised_weight[tap]) * sweep.lagged(extra, tap)
         return total
 
     def slopes(self, sweep: Sweep, tap: int, response: Tensor) -> Tensor:
-        return self.flat(sweep.state[tap]) + self.flat(sweep.denoised_weight[tap]) * response
+        return (self.flat(sweep.denoised_weight[tap]) * response).add_(self.flat(sweep.state[tap]))
 
-    def response_at(self, sweep: Sweep, tap: int) -> Tensor:
-        """Return the model's response (n, m, M) at the points that the steps read at a tap."""
-        prior = self.model.response(self.flat(sweep.levels[tap]))
-        if not self.secants:
-            return prior
-        stored = self.memory["ratio"]
-        ratio = sweep.lagged(stored, tap) if tap else stored
-        return (prior * self.model.basis.spread(self.ratio(ratio).to(prior.dtype))).clamp(0, self.most)
-
-    @staticmethod
-    def ratio(stored: Tensor) -> Tensor:
-        """Return ratios (n, m, S) from memory, where 0 stands for 1."""
-        return torch.where(stored == 0, 1.0, stored)
+    def response_at(self, sweep: Sweep, tap: int, ratio: Tensor | None) -> Tensor:
+        """Return the model's response (n, m, M) at the points that the steps read at a tap, for ratios (n, m, S) of their own
+        points."""
+        levels = self.flat(sweep.levels[tap])
+        if ratio is None:
+            return self.model.response(levels)
+        return self.model.learned(levels, ratio_of(sweep.lagged(ratio, tap)) if tap else ratio, self.most)
 
     def response(self, sweep: Sweep, change: Tensor) -> Tensor:
-        basis = self.model.basis
-        return basis.inverse(self.response_at(sweep, 0) * basis.forward(change))
+        """Return the changes (n, m, *shape) of the denoised fields that the model predicts for the last sweep."""
+        assert self.last is not None
+        return self.model.basis.inverse(self.last[0] * self.last[1])
 
-    def learn(self, sweep: Sweep, residual: Tensor) -> None:
-        """Learn new ratios from the changes of states and denoised fields since the last sweep; residual (n, m, 1)."""
-        if not self.secants:
-            return
+    # ------------------------------------------------------------------ learning
+
+    def remember_nothing(self, fields: Tensor) -> None:
+        """Begin the memory of points (n, m, *shape)."""
         basis = self.model.basis
-        x, denoised = (kept(basis.forward(fields), fields) for fields in (sweep.before(sweep.x, 0), sweep.denoised))
-        if not self.memory:
-            ratio = residual.new_zeros((*x.shape[:2], basis.shells))
-            zero = x.new_zeros((*x.shape[:2], 1))
-            nothing = {"swept": zero, "heir": zero.clone(), "residual": torch.zeros_like(residual)}
-            nothing["disturbed"] = torch.zeros_like(ratio)
-            self.memory = {**nothing, "state": x, "denoised": denoised, "ratio": ratio}
-        last, swept = self.memory, self.memory["swept"]
-        self.measured = swept
-        inherited = self.heirs(sweep, last["ratio"]) if self.learns else self.ratio(last["ratio"])
-        dx, dd = swept * (x - last["state"]), swept * (denoised - last["denoised"])
-        ratio = self.secant(sweep, dx, dd, inherited)
-        ratio = torch.where((swept > 0) & (residual > GROWN * last["residual"]), 1.0, ratio)
-        flags = {"swept": torch.ones_like(swept), "heir": last["heir"], "residual": residual}
-        flags["disturbed"] = torch.zeros_like(ratio)
-        self.memory = {**flags, "state": x, "denoised": denoised, "ratio": ratio}
-        if self.local.average is None:
+        modes = fields.new_zeros((*fields.shape[:2], basis.modes))
+        self.memory = {"denoised": torch.zeros_like(fields), "numbers": Kept.nothing(fields, basis.shells).numbers}
+        self.memory |= {"change": modes, "made": modes.clone()} if self.recursive else {"change": modes}
+
+    def keep(
+        self,
+        sweep: Sweep,
+        seen: Seen,
+        response: Tensor,
+        change: Tensor,
+        *,
+        made: Tensor | None,
+        squares: Tensor,
+        ratio: Tensor | None,
+    ) -> None:
+        """Remember what this sweep has changed: the states of the steps' own points (n, m, M), their squares per shell (n, m,
+        S), and what steps `made` of it (n, m, M)."""
+        if sweep.moves is not None:
+            change, squares = change * sweep.moves.to(change), squares * sweep.moves
+        self.last = response, change
+        if ratio is not None:
+            numbers = self.kept.after(sweep.active[..., None].double(), seen.total, ratio, squares)
+            self.memory = {"denoised": sweep.denoised.clone(), "numbers": numbers, "change": change}
+            self.memory |= {"made": made} if self.recursive and made is not None else {}
+        self.disturbed = False
+
+    def learn(self, sweep: Sweep, seen: Seen, kept: Kept) -> Tensor:
+        """Return new ratios (n, m, S), from the changes of states and denoised fields since the last sweep."""
+        assert seen.dd is not None
+        levels, scale = self.flat(sweep.levels[0]), self.flat(sweep.scale)
+        inherited = self.heirs(levels, kept.ratio) if self.learns else ratio_of(kept.ratio)
+        told = inherited if self.disturbed else None
+        found = shown(self.model, levels, self.memory["change"], seen.dd, kept, told)
+        ratio = replace(found, total=self.total(found.below)).ratio(
+            kept, inherited, self.freedom, ridge=self.ridge, scale=scale
+        )
+        return torch.where((kept.swept > 0) & (seen.total > GROWN * kept.residual), 1.0, ratio)
+
+    def learn_places(self, sweep: Sweep, seen: Seen, kept: Kept, ratio: Tensor, response: Tensor) -> None:
+        """Learn where in fields the response is more, and where less, than the model's (n, m, M)."""
+        if self.local.average is None or seen.db is None:
             return
-        expected = self.response_at(sweep, 0) * dx
+        expected = response * self.memory["change"]
+        squares = self.model.square(self.flat(sweep.levels[0]), ratio, self.most, kept.moved)
+        square = self.total(self.model.basis.shell_sums(expected * expected) if squares is None else squares)
         rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
-        disturbed = DISTURBED * self.total(last["disturbed"])
-        self.local.learn(expected, dd, self.total(basis.shell_sums(expected**2)), rounding, disturbed)
+        disturbed = DISTURBED * self.total(kept.disturbed) if self.disturbed else 0.0
+        self.local.learn(expected, seen.db, square, rounding, disturbed)
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self.disturbed = self.disturbed or not self.memory  # a run that goes on may have been told so
+        self.recursive = "made" in state
+        super().load(state)
 
     def inherit(self, handed_on: Tensor, disturbances: Tensor) -> None:
-        ratio, heirs = self.memory["ratio"], handed_on > 0
-        self.memory["ratio"] = torch.where(heirs, handed_on.to(ratio), ratio)
-        self.memory["heir"] = torch.maximum(self.memory["heir"], heirs.any(-1, keepdim=True).to(ratio))
-        self.memory["disturbed"] = disturbances.to(ratio)
+        self.kept.inherit(handed_on, disturbances)
+        self.disturbed = True
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""
-        return torch.where(self.learned == 0, 1.0, self.learned).to(device)
+        return torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
 
-    def heirs(self, sweep: Sweep, ratio: Tensor) -> Tensor:
+    def heirs(self, levels: Tensor, ratio: Tensor) -> Tensor:
         """Return ratios (n, m, S), where they are 0 those of the variances that new points inherit."""
-        squares, factor = self.flat(sweep.levels[0]).double() ** 2, self.inherited(ratio.device)
-        share = torch.where(self.variances > 0, self.variances / (self.variances + squares), 0.0)
+        factor = self.inherited(ratio.device)
+        share = quotient(self.variances, levels.double() ** 2)
         return torch.where(ratio == 0, factor / (1 + (factor - 1) * share), ratio)
-
-    def secant(self, sweep: Sweep, dx: Tensor, dd: Tensor, ratio: Tensor) -> Tensor:
-        """Return the secant ratios (n, m, S) of changes dx and dd (n, m, M) of states and denoised fields."""
-        basis = self.model.basis
-        above = basis.shell_sums(dd * dx)
-        below = basis.shell_sums(self.model.response(self.flat(sweep.levels[0])) * dx * dx)
-        ridge = torch.where(self.memory["heir"] > 0, HEIRS, self.ridge)
-        weight = ridge * self.total(below) / self.freedom.sum() * self.freedom
-        # what the condition may have changed of dd, but no more than is unexplained
-        model = self.model.response(self.flat(sweep.levels[0])) * basis.spread(ratio.to(dx.dtype))
-        unexplained = torch.minimum(self.memory["disturbed"], basis.shell_sums((dd - model * dx) ** 2))
-        weight = weight + DISTURBED * unexplained * basis.shell_sums(dx * dx) / below.clamp(min=1e-300)
-        moved = below > FLAT * self.freedom * self.flat(sweep.scale).double() ** 2
-        learned = (above + weight * ratio) / torch.where(moved, below + weight, 1.0)
-        return torch.where(moved, learned, ratio).clamp(1 / LARGEST, LARGEST)
-
-
-def kept(modes: Tensor, fields: Tensor) -> Tensor:
-    """Return modes in memory of their own: in some bases they are the fields themselves, which change in place."""
-    same = modes.untyped_storage().data_ptr() == fields.untyped_storage().data_ptr()
-    return modes.clone() if same else modes
