@@ -40,7 +40,11 @@ class Shells:
     @cached_property
     def levels(self) -> list[tuple[Tensor, Tensor]]:
         """The tree, on the device of the shells."""
-        return [(index.to(self.shell.device), valid.to(self.shell.device)) for index, valid in tree(self.table, self.count)]
+        device = self.shell.device
+        return [
+            (index.to(device, non_blocking=True), valid.to(device, non_blocking=True))
+            for index, valid in tree(self.table, self.count)
+        ]
 
     def sums(self, values: Tensor) -> Tensor:
         """Return the weighted sums (R, S), float64, of values (R, M)."""

@@ -42,12 +42,14 @@ class CollocationSweeps(SpectralSweeps):
         super().placed(like)
         tables = self.fitted
         if tables.passed.device != like.device or tables.passed.dtype != like.dtype:
-            self.fitted = Fitted(tables.passed.to(like), tables.weights.to(like), tables.begin)
+            passed, weights = (table.to(like, non_blocking=True) for table in (tables.passed, tables.weights))
+            self.fitted = Fitted(passed, weights, tables.begin)
 
     def guess(self, entry: GuessContext) -> Tensor:
         """Return the solution for the model's Gaussian data."""
         self.placed(entry.x)
-        steps, basis = entry.steps.clamp(max=len(self.fitted.passed) - 1).to(entry.x.device), self.model.basis
+        steps, basis = entry.steps.clamp(max=len(self.fitted.passed) - 1), self.model.basis
+        steps = steps.to(entry.x.device, non_blocking=True)
         enters = self.flat(entry.enters)
         z = basis.forward(entry.x) - self.model.mean
         slopes = torch.where(enters, self.fitted.passed[steps], 0.0)[None]
@@ -61,7 +63,7 @@ class CollocationSweeps(SpectralSweeps):
         response = self.model.response(self.flat(sweep.levels[0]))
         rho = (basis.forward(sweep.denoised) - mean - response * z[:-1]) * active
         steps = sweep.steps.clamp(max=len(self.fitted.passed) - 1)
-        passed = self.fitted.passed[steps.to(z.device)]
+        passed = self.fitted.passed[steps.to(z.device, non_blocking=True)]
         integral, early, late = self.integrate(sweep, rho, steps)
         residual = (passed * z[:-1] + integral - z[1:]) * active
         seen, ratio, kept = self.observe(sweep, residual), None, None
@@ -106,8 +108,8 @@ class CollocationSweeps(SpectralSweeps):
             inside = (place >= 0) & (place < points)
             if not bool(inside.any()):
                 continue
-            at = (index.to(rho.device) for index in (steps, place.clamp(0, points - 1)))
-            weight = self.fitted.weights[tuple(at)] * inside[..., None].to(rho)
+            where, at, inside = (t.to(rho.device, non_blocking=True) for t in (steps, place.clamp(0, points - 1), inside))
+            weight = self.fitted.weights[where, at] * inside[..., None].to(rho)
             total += weight * near[points - 1 + offset : points - 1 + offset + n]
             (early if offset <= 0 else late).add_(weight)
         return total, early, late
