@@ -5,7 +5,8 @@ import torch
 
 import parampi
 from parampi import ConfigError, NonFiniteError, OutputError
-from parampi.samplers import DDPM
+from parampi.diffusion.noise import lead_seed
+from parampi.samplers import DDPM, Collocation
 from parampi.solvers import Parareal, Picard, Spectral
 from tests.engines import relative_errors
 from tests.forecasts import GRID, SHAPE, chain, condition, denoise, serial_from_used, starts, update
@@ -106,3 +107,15 @@ def test_solvers_that_step_through_blocks_go_from_one_lead_time_to_the_next():
     reference = serial_from_used(chain(members=2), drawn.fields)
     assert relative_errors(drawn.fields.flatten(0, 1), reference.flatten(0, 1)).max() < 1e-3
     assert drawn.report.layout["flight"] == 1
+
+
+def test_collocation_goes_from_one_lead_time_to_the_next():
+    options = {"solver": Spectral(), "sampler": Collocation(), "sigmas": GRID}
+    drawn = parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 3, condition=condition, update=update, **options)
+    assert drawn.report.layout["flight"] == 1
+    before = starts(2)[:, 0]
+    for lead, fields in enumerate(drawn.fields):
+        given = condition(before, lead, [0, 1])
+        options |= {"tol": 1e-8, "seed": lead_seed(0, lead), "condition": lambda numbers, given=given: given[numbers]}
+        assert relative_errors(fields, parampi.sample(denoise, SHAPE, 2, **options).fields).max() < 1e-3
+        before = update(before, fields, lead, [0, 1])

@@ -89,7 +89,7 @@ class FirstGuess:
             enters=enters.to(slice_.window.x.device, non_blocking=True).view(numbers.levels[0, skip:].shape),
             all_enter=bool(enters.all()),
             begins=group.rank == begin,
-            steps=slice_.steps[skip:],
+            steps=slice_.lead_steps[skip:],
             fresh=fresh,
             slopes=numbers.guess_slopes[:, skip:],
             state=numbers.state[:, skip:],

@@ -73,6 +73,11 @@ class Slice:
         self.starts = LeadStarts.of(self.problem, steps, active, window)
 
     @property
+    def lead_steps(self) -> Tensor:
+        """`steps` (n, m) within their lead times, as solvers number them; the chain's last one at and beyond its end."""
+        return self.steps.clamp(max=self.reach.chain - 1) % self.reach.steps
+
+    @property
     def scaled(self) -> Tensor:
         """`active` (n, m) beside the states: elsewhere the scale is 0."""
         return self.numbers.scale.view(self.active.shape) > 0

@@ -169,7 +169,7 @@ class WindowEngine(Engine):
             response=numbers.response,
             levels=numbers.levels,
             scale=numbers.scale_made[0],
-            steps=slice_.steps,
+            steps=slice_.lead_steps,
             active=slice_.scaled,
             places=slice_.places,
             moves=slice_.moves,

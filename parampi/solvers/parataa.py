@@ -105,7 +105,7 @@ class Mixing(Iteration):
     def beyond(self, sweep: Sweep, y: Tensor) -> Tensor:
         """Return the part of a full scan y that stems from further back than the order."""
         assert self.order is not None and self.forgotten is not None
-        weights = self.forgotten[sweep.steps.clamp(max=len(self.forgotten) - 1)].to(y)
+        weights = self.forgotten[sweep.steps].to(y)
         total = torch.zeros_like(y)
         for tap in range(sweep.taps):
             total += weights[..., tap].view(sweep.sigmas.shape) * sweep.lagged(y, self.order + tap)

@@ -25,7 +25,8 @@ class Sweep:
     slopes   (K, n, m, 1 ... 1) the solver's linear model, and `response` (1, n, m, 1 ... 1) the slope dD/dx that it assumes
     levels   (K, n, m, 1 ... 1) noise levels of the points read
     scale    (n, m, 1 ... 1) sqrt(sigma^2 + sigma_data^2) of the points made
-    steps    (n, m) their indices, on the CPU, and `active` which of them belong to a window: all numbers are 0 elsewhere
+    steps    (n, m) their indices within their lead time, on the CPU, and `active` which of them belong to a window: all numbers
+             are 0 elsewhere
     places   rows and columns (B,) at which the network was evaluated
     moves    (n, m, 1) where steps belong to a window and their own points change, which starts of lead times do not; None for
                everywhere
@@ -108,7 +109,7 @@ class GuessContext:
 
     x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
     enters  (n, m, 1 ... 1) which points do
-    steps   (n, m) indices of the steps that make the points, on the CPU
+    steps   (n, m) indices of the steps that make the points, within their lead time, on the CPU
     fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
     slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (1, n, m, 1 ... 1) what it takes of the data's mean
     state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read

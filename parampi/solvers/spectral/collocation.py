@@ -35,6 +35,7 @@ class CollocationSweeps(SpectralSweeps):
 
     def __init__(self, model: SpectralModel, equations: CollocationEquations, secants: bool, local: bool):
         super().__init__(model, secants, local)
+        self.bequeaths = self.disturbs = range(0)  # its stop statistics have no ratios
         self.fitted = Fitted.of(equations.sigmas, model.variance.cpu(), equations.order)
         self.offsets = self.fitted.begin - torch.arange(equations.steps)
 
@@ -48,8 +49,7 @@ class CollocationSweeps(SpectralSweeps):
     def guess(self, entry: GuessContext) -> Tensor:
         """Return the solution for the model's Gaussian data."""
         self.placed(entry.x)
-        steps, basis = entry.steps.clamp(max=len(self.fitted.passed) - 1), self.model.basis
-        steps = steps.to(entry.x.device, non_blocking=True)
+        steps, basis = entry.steps.to(entry.x.device, non_blocking=True), self.model.basis
         enters = self.flat(entry.enters)
         z = basis.forward(entry.x) - self.model.mean
         slopes = torch.where(enters, self.fitted.passed[steps], 0.0)[None]
@@ -62,7 +62,7 @@ class CollocationSweeps(SpectralSweeps):
         z = basis.forward(sweep.x) - mean
         response = self.model.response(self.flat(sweep.levels[0]))
         rho = (basis.forward(sweep.denoised) - mean - response * z[:-1]) * active
-        steps = sweep.steps.clamp(max=len(self.fitted.passed) - 1)
+        steps = sweep.steps
         passed = self.fitted.passed[steps.to(z.device, non_blocking=True)]
         integral, early, late = self.integrate(sweep, rho, steps)
         residual = (passed * z[:-1] + integral - z[1:]) * active
