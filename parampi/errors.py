@@ -37,6 +37,11 @@ class AfterwardsError(Exception):
     """A file beside the ensemble, its report or figure, that could not be made. The ensemble is complete and in its place."""
 
 
+AT_A_START = (
+    "; here it reads noise and the condition alone: look also at what condition, update and finish return, or at the forcing"
+)
+
+
 class NonFiniteError(Exception):
     """A NaN or Inf that the network returned. Members that were finished before are kept in `ensemble`."""
 
@@ -47,6 +52,7 @@ class NonFiniteError(Exception):
         super().__init__(
             f"the network returned NaN or Inf for member {member} at {place} (sigma = {sigma:.6g}) in round {round}; "
             "check the weights, the normalisation of the data and whether the network was trained at this noise level"
+            + (AT_A_START if lead and not point else "")
         )
 
 

@@ -148,10 +148,13 @@ class StartStates:
         """Return the states (m, h, *state) of members. Raises ConfigError unless there are `history` of each."""
         rows = [self.rows[number] for number in numbers]
         states = self.start[rows] if isinstance(self.start, Tensor) else torch.as_tensor(self.start(numbers))
-        states = states[:, None] if self.history == 1 else states
+        states = states.detach()[:, None] if self.history == 1 else states.detach()
         if len(states) != len(numbers) or states.ndim < 2 or states.shape[1] != self.history:
             wanted = f"({len(numbers)}, {self.history}, *state)" if self.history > 1 else f"({len(numbers)}, *state)"
             raise ConfigError(f"start gave states of shape {tuple(states.shape)}; give {wanted} for {len(numbers)} members")
+        finite = states.isfinite().flatten(1).all(1).tolist()
+        if not all(finite):
+            raise ConfigError(f"start has NaN or Inf for member {numbers[finite.index(False)]}; give finite states")
         return states
 
 

@@ -88,9 +88,20 @@ REFUSED = {
     "members is missing": {"start": lambda numbers: None},
     "start = 'zero'; give states": {"start": "zero"},
     r"start gave states of shape \(1, 1, 3, 4\); give \(1, 2, \*state\)": {"history": 2},
-    r"condition returned shape \(2, 1, 3, 4\) at lead time 1": {"condition": lambda s, lead, numbers: torch.cat([s, s])},
-    r"update returned shape \(3, 4\) at lead time 1": {"update": lambda state, drawn, lead, numbers: drawn[0, 0]},
+    r"condition returned shape \(2, 1, 3, 4\) of .* at lead time 1": {"condition": lambda s, lead, numbers: torch.cat([s, s])},
+    r"update returned shape \(3, 4\) of .* at lead time 1": {"update": lambda state, drawn, lead, numbers: drawn[0, 0]},
     "update = 3 cannot be called": {"update": 3},
+    "start has NaN or Inf for member 1": {"start": starts(2)[:, 0] * torch.tensor([1.0, torch.inf]).view(2, 1, 1, 1)},
+    r"condition returned shape \(\) of .* it must return one for each": {"condition": lambda s, lead, n: torch.tensor(1.0)},
+    "condition returned NoneType at lead time 1; it must return a tensor": {"condition": lambda s, lead, numbers: None},
+    "update returned NoneType at lead time 1; it must return a tensor": {"update": lambda state, drawn, lead, numbers: None},
+    r"condition returned .* at lead time 2; it must return \(1, 1, 3, 4\) of torch.float64": {
+        "condition": lambda s, lead, numbers: s.to([torch.float64, torch.float32][lead])
+    },
+    r"prepare returned .* at lead time 2; it must return \(1, 1, 3, 4\) of": {
+        "condition": lambda s, lead, numbers: s[..., : 4 - lead],
+        "prepare": lambda given: given,
+    },
 }
 
 
@@ -119,3 +130,68 @@ def test_collocation_goes_from_one_lead_time_to_the_next():
         options |= {"tol": 1e-8, "seed": lead_seed(0, lead), "condition": lambda numbers, given=given: given[numbers]}
         assert relative_errors(fields, parampi.sample(denoise, SHAPE, 2, **options).fields).max() < 1e-3
         before = update(before, fields, lead, [0, 1])
+
+
+BUFFER = torch.empty(1, *SHAPE, dtype=torch.float64)
+
+
+def doubled_after(function):
+    """The function, which then doubles all that it was given, in place."""
+
+    def work(*given):
+        result = function(*given).clone()
+        for tensor in given[: 1 + torch.is_tensor(given[1])]:
+            tensor.mul_(2.0)
+        return result
+
+    return work
+
+
+WRITING = {
+    "condition": {"condition": doubled_after(condition)},
+    "update": {"update": doubled_after(update)},
+    "finish": {"finish": doubled_after(lambda field, given: field + 0.1 * given)},
+    "the state itself": {"update": lambda state, drawn, lead, numbers: state.mul_(0.6).add_(drawn)},
+    "one buffer for all conditions": {"condition": lambda *given: BUFFER.copy_(condition(*given))},
+}
+
+
+@pytest.mark.parametrize("history", [1, 2])
+@pytest.mark.parametrize("functions", WRITING)
+def test_functions_may_write_into_what_they_are_given(functions, history):
+    before = starts(2, history) if history > 1 else starts(2)[:, 0]
+    options = {**OPTIONS, "history": history, "flight": 4, "mode": "bitwise", "solver": Picard()}
+    clean = {"finish": lambda field, given: field + 0.1 * given} if functions == "finish" else {}
+    expected = parampi.rollout(denoise, before, SHAPE, 5, **options, **clean)
+    drawn = parampi.rollout(denoise, before.clone(), SHAPE, 5, **{**options, **WRITING[functions]})
+    assert torch.equal(drawn.fields, expected.fields)
+
+
+def test_functions_keep_no_gradients():
+    weight, seen = torch.ones((), dtype=torch.float64, requires_grad=True), []
+
+    def weighted(function):
+        def work(*given):
+            seen.extend(part.requires_grad for part in given if torch.is_tensor(part))
+            return weight * function(*given)
+
+        return work
+
+    functions = {"condition": weighted(condition), "update": weighted(update)}
+    drawn = parampi.rollout(denoise, starts(1)[:, 0].requires_grad_(), SHAPE, 3, **{**OPTIONS, **functions})
+    assert seen and not any(seen) and not drawn.fields.requires_grad
+
+
+@pytest.mark.parametrize("flight", [3, 9])
+def test_a_lead_time_is_the_same_however_many_follow(flight):
+    options = {**OPTIONS, "flight": flight, "mode": "bitwise", "solver": Picard()}
+    few, many = (parampi.rollout(denoise, starts(2)[:, 0], SHAPE, count, **options).fields for count in (2, 12))
+    assert torch.equal(few, many[:2])
+
+
+def test_what_a_condition_that_is_not_finite_says():
+    def broken(states, lead, numbers):
+        return condition(states, lead, numbers) * (torch.nan if lead == 2 else 1.0)
+
+    with pytest.raises(NonFiniteError, match=r"point 0 of lead time 3 .* what condition, update and finish return"):
+        parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 4, **{**OPTIONS, "condition": broken})

@@ -67,7 +67,7 @@ class BatchPlan:
         """Return a report of what is to come."""
         equations, layout = self.problem.equations, self.layout
         reach = WindowReach.over(equations, self.solver, self.options, None if self.leads is None else self.count)
-        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": reach.size}
+        places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": reach.points}
         if self.leads is not None:
             places |= {"lead_times": self.count, "flight": reach.leads}
         serial, batches = equations.evaluations * self.count, len(self.batches())

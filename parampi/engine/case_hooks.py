@@ -50,7 +50,8 @@ class CaseHooks:
         of real numbers."""
         if self.finish is None:
             return field
-        parts = prepared and tuple(part.to(field.device) for part in prepared)
+        # copies: a function that writes into what it is given would change it for others
+        parts = prepared and tuple(part.to(field.device, copy=True) for part in prepared)
         result = self.finish(field[None].clone(), parts[0] if parts and len(parts) == 1 else parts)
         shape = (1, *field.shape)
         if not isinstance(result, Tensor) or result.shape != shape or not result.is_floating_point():

@@ -31,6 +31,9 @@ class LeadTimes:
     update     None where the field is the state
     hooks      `prepare` and `finish`
     made       by number and lead time, the last states for which a condition was prepared, and what was made of it
+    kinds      shape and dtype of the first condition, where there has been one
+
+    Functions are given copies, and what they return is copied: they may write into both. No gradients are kept.
     """
 
     count: int
@@ -39,25 +42,36 @@ class LeadTimes:
     update: UpdateOfState | None = None
     hooks: CaseHooks = field(default_factory=CaseHooks)
     made: dict[tuple[int, int], tuple[Tensor, tuple[Tensor, ...]]] = field(default_factory=dict)
+    kinds: list[tuple[tuple[int, ...], torch.dtype]] = field(default_factory=list)
 
     @property
     def history(self) -> int:
         return int(self.start.shape[1])
 
+    @torch.no_grad()
     def conditions(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
         """Return what the network reads (m, ...) after states (m, h, *state) before a lead time. Raises ConfigError unless
-        there is a condition for each member."""
+        there is a condition for each member, of one shape and dtype at all lead times."""
         if self.hooks.prepare is None:
-            return self.read(states, lead, numbers)
-        return torch.cat([self.prepared(states[k : k + 1], lead, number)[0] for k, number in enumerate(numbers)])
+            name, made = "condition", self.read(states, lead, numbers)
+        else:
+            name, rows = "prepare", range(len(numbers))
+            made = torch.cat([self.prepared(states[k : k + 1], lead, numbers[k])[0] for k in rows])
+        kind = tuple(made.shape[1:]), made.dtype
+        self.kinds.extend([] if self.kinds else [kind])
+        shape, dtype = self.kinds[0]
+        expected = f"{(len(numbers), *shape)} of {dtype}, as at the first lead time that it was called for"
+        self.require(kind == self.kinds[0], name, made, lead, expected)
+        return made
 
     def read(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
         """Return the conditions (m, ...) as they are before they are prepared."""
-        given = states[:, 0] if self.history == 1 else states
+        given = (states[:, 0] if self.history == 1 else states).clone()
         if self.condition is None:
             return given
-        conditions = torch.as_tensor(self.condition(given, lead, numbers), device=states.device)
-        self.require(len(conditions) == len(numbers), "condition", conditions, lead, f"one for each of {len(numbers)} members")
+        conditions = tensor_of(self.condition(given, lead, numbers), "condition", lead).to(states.device, copy=True)
+        fits = conditions.shape[:1] == (len(numbers),)
+        self.require(fits, "condition", conditions, lead, f"one for each of {len(numbers)} members")
         return conditions
 
     def prepared(self, states: Tensor, lead: int, number: int) -> tuple[Tensor, ...]:
@@ -81,9 +95,12 @@ class LeadTimes:
         """Forget what was made of a member's condition at a lead time that is over."""
         self.made.pop((number, lead), None)
 
+    @torch.no_grad()
     def after(self, states: Tensor, kept: Tensor, lead: int, numbers: list[int]) -> Tensor:
         """Return the states (m, h, *state) after a lead time, of those before it and of the fields (m, *shape) kept of it."""
-        new = kept if self.update is None else torch.as_tensor(self.update(states[:, -1], kept, lead, numbers))
+        new = kept
+        if self.update is not None:
+            new = tensor_of(self.update(states[:, -1].clone(), kept.clone(), lead, numbers), "update", lead)
         shape = tuple(states[:, -1].shape)
         self.require(tuple(new.shape) == shape, "update", new, lead, f"{shape}, the shape of the states before")
         return torch.cat([states[:, 1:], new.to(states)[:, None]], dim=1)
@@ -91,4 +108,14 @@ class LeadTimes:
     def require(self, fits: bool, name: str, result: Tensor, lead: int, expected: str) -> None:
         """Raise ConfigError for a function's result that does not fit."""
         if not fits:
-            raise ConfigError(f"{name} returned shape {tuple(result.shape)} at lead time {lead + 1}; it must return {expected}")
+            kind = f"shape {tuple(result.shape)} of {result.dtype}"
+            raise ConfigError(f"{name} returned {kind} at lead time {lead + 1}; it must return {expected}")
+
+
+def tensor_of(result: object, name: str, lead: int) -> Tensor:
+    """Return what a function of a user's returned as a tensor. Raises ConfigError for what is none."""
+    try:
+        return torch.as_tensor(result)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(result).__name__
+        raise ConfigError(f"{name} returned {kind} at lead time {lead + 1}; it must return a tensor (m, ...)") from error

@@ -19,7 +19,7 @@ FLIGHT = 2
 class WindowReach:
     """Reach of the windows over a chain of lead times.
 
-    size    most points of a window
+    size    most points of a window, were the chain long enough
     steps   of one lead time, and of the whole `chain`
     flight  most lead times that a window has points of; None for no limit
     ends    of the blocks of a lead time, beyond which no window reaches; None where there are none
@@ -44,12 +44,17 @@ class WindowReach:
             return cls(size, steps, chain, 1, None if ends is None else ends.numpy())
         if size == min(requested or steps, steps):  # else the solver has its own size, such as one point
             size = requested or steps * (flight or FLIGHT)
-        return cls(min(size, chain), steps, chain, flight)
+        return cls(size, steps, chain, flight)
+
+    @property
+    def points(self) -> int:
+        """Most points of a window."""
+        return min(self.size, self.chain)
 
     @property
     def leads(self) -> int:
         """Most lead times that a window has points of."""
-        most = min(-(-(self.size - 1) // self.steps) + 1, self.chain // self.steps)
+        most = min(-(-(self.points - 1) // self.steps) + 1, self.chain // self.steps)
         return most if self.flight is None else min(most, self.flight)
 
     def stays(self, first: Integers) -> NDArray[np.bool_]:

@@ -140,7 +140,7 @@ def read_inputs(config: RunConfig, comm: "Comm | None" = None) -> Inputs:
         members = numbered(members, conditions.cases.indices)
         leads = len(conditions.leads.values) if conditions.leads else 1
     if leads > 1 and not solver.wavefront:
-        window = WindowReach.over(equations, solver, engine_options(config), leads).size
+        window = WindowReach.over(equations, solver, engine_options(config), leads).points
     solver = on_all(comm, lambda: checked_solver(config, with_default_prior(solver, statistics, config)))
     return Inputs(
         config=config,
