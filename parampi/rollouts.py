@@ -71,9 +71,8 @@ def rollout(
     lead_times  how many
     sigmas      strictly decreasing noise levels (N + 1,), the same at all lead times
     members     how many, or their numbers; as many as `start` has by default
-    window      points swept together, of all lead times in flight; None for whole lead times
-    flight      most lead times that are swept together; 1 goes from one to the next. None for as many as the window reaches,
-                and for two where no window is given
+    window      points swept together, of all lead times in flight; None for as many as `flight` lead times have, or two
+    flight      most lead times that are swept together; 1 goes from one to the next. None for as many as the window reaches
     tol         relative L2 error of each lead time's field against the serial sampler's from the same condition
     condition   `condition(states, lead, numbers)` -> (m, ...): what the network reads at lead time `lead` = 0, 1, ..., of the
                 states before it, of members by their numbers. The states themselves by default
@@ -83,12 +82,13 @@ def rollout(
                 reads the first. Called once for a lead time whose condition is certain, and before for each of its estimates
     finish      `finish(field, prepared)` of a drawn field (1, *shape) and of what `prepare` returned: the field that is kept
     history     how many states the condition is made of
-    keep        receives each field as it is finished, with a report that has its `lead`; then only what is in flight is in
-                memory
+    keep        `keep(field, report)` receives each field (*shape) as it is finished, with a `MemberReport` that has its `lead`;
+                then only what is in flight is in memory, and `Ensemble.fields` is None
 
     All else is as in `parampi.sample`, whose members are those of one lead time. `Ensemble.fields` are (lead time, member,
     *shape). `condition`, `prepare`, `finish` and `update` are called for one member at a time, on every rank of its group,
-    often with estimates that change from round to round: they must depend on their arguments alone.
+    often with estimates that change from round to round: they must depend on their arguments alone. They may write into them.
+    Conditions have one shape and dtype at all lead times.
     """
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)

@@ -62,6 +62,13 @@ def test_a_spectrum_from_samples(tmp_path, monkeypatch):
     assert names["solver"].bind((1, 16, 16), 1.0) and (tmp_path / "known.nc").exists()
 
 
+def test_a_roll_out_of_your_own(capsys):
+    (block,) = [block for block in blocks("howto/conditions.md") if "parampi.rollout(" in block]
+    exec(compile(block, "howto/conditions.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 13 and lines[-1].startswith("2 members of 6 lead times: ")
+
+
 PAGES = [DOCS.parent / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "generated" not in page.parts)]
 
 
