@@ -12,7 +12,6 @@ sampler's. Rank 0 judges the changes and broadcasts by how many points each memb
 independent: a hard member neither delays the others nor changes them.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -25,6 +24,7 @@ from parampi.engine.coefficients import Coefficients
 from parampi.engine.evaluation import DenoisedFields
 from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
+from parampi.engine.inheritance import inherited
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.lead_log import LeadLog
 from parampi.engine.lead_rule import EARLY, SLIDING, LeadRule
@@ -35,7 +35,8 @@ from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
 from parampi.engine.window_reach import WindowReach
-from parampi.parallel import Doubling, Group, PlacedPoint, PointRanges, affine_scan, operator_scan
+from parampi.engine.window_scans import WindowScans
+from parampi.parallel import Group, PlacedPoint, PointRanges
 from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
 
 
@@ -138,21 +139,8 @@ class WindowEngine(Engine):
 
     def sweep_of(self, denoised: Tensor) -> Sweep:
         """Return the sweep as the solver sees it."""
-        slice_, numbers, group = self.slice, self.slice.numbers, self.group
-        active_ranks, mode = slice_.window.slices.active_ranks, self.options.mode
-
-        doubling: list[Doubling] = []
-
-        def scan(slopes: Tensor, values: Tensor) -> Tensor:
-            first = zeros_before(values, len(slopes))
-            if mode == "bitwise" or not group.rank < active_ranks or active_ranks == 1:
-                return affine_scan(group, slopes, values, first, active_ranks, mode)
-            if not doubling or doubling[-1].slopes is not slopes:  # other ranks have the same slopes again when this one has
-                doubling[:] = [Doubling(group, slopes, range(active_ranks))]
-            return doubling[0](values, first)
-
-        def operators(apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
-            return operator_scan(group, apply, values, zeros_before(values, slice_.window.taps), active_ranks)
+        slice_, numbers, mode = self.slice, self.slice.numbers, self.options.mode
+        scans = WindowScans(self.group, slice_.window, mode)
 
         def derivative(x: Tensor, sigmas: Tensor, directions: Tensor) -> Tensor:
             return self.problem.network.derivative(x, sigmas, directions, self.conditions)
@@ -174,8 +162,8 @@ class WindowEngine(Engine):
             places=slice_.places,
             moves=slice_.moves,
             changes_read=slice_.changes_read,
-            scan=scan,
-            operators=operators,
+            scan=scans.affine,
+            operators=scans.operators,
             around=slice_.around,
             products=partial(inner_products, mode=mode),
             derivative=derivative,
@@ -261,19 +249,11 @@ class WindowEngine(Engine):
         """Hand on what the current lead time has learned to the points that wait, and to those that enter, beyond the points
         `known` (m,); collective."""
         bequeaths, disturbs = len(self.iteration.bequeaths), len(self.iteration.disturbs)
-        begin = np.minimum(known, np.maximum(leads.lead * leads.steps, self.first))
-        steps = begin + np.arange((self.first + self.slice.lengths - begin).max(initial=0))[:, None]
-        if not bequeaths or not len(steps) or not self.iteration.memory:
-            return
-        numbers = np.zeros((*steps.shape, bequeaths + disturbs))
-        if isinstance(self.rule, LeadRule) and self.group.rank == 0:
-            numbers = self.rule.inherited(steps, (steps >= known) | (steps // leads.steps > self.rule.lead))
-        self.group.broadcast(numbers)
-        place = self.slice.steps - torch.from_numpy(begin)
-        rows = torch.from_numpy(numbers)[place.clamp(0, len(steps) - 1), torch.arange(len(begin))]
-        told = torch.where(((place >= 0) & self.slice.active)[..., None], rows, 0.0)
-        told = told.to(self.slice.window.x.device, non_blocking=True)
-        self.iteration.inherit(told[..., :bequeaths], told[..., bequeaths:])
+        if bequeaths and self.iteration.memory:
+            assert isinstance(self.rule, LeadRule)
+            numbers = inherited(self.rule, self.slice, self.group, leads.lead, known, bequeaths + disturbs)
+            if numbers is not None:
+                self.iteration.inherit(numbers[..., :bequeaths], numbers[..., bequeaths:])
 
     # ------------------------------------------------------------------ state
 
@@ -318,8 +298,3 @@ class WindowEngine(Engine):
         count = len(self.slice.positions)
         kept = {name: rows.first_rows(count) for name, rows in state.fields.items() if name.startswith("iteration.")}
         self.iteration.load(unnamed("iteration", kept))
-
-
-def zeros_before(values: Tensor, taps: int) -> Tensor:
-    """Return what comes in to a scan of changes: none, (taps, *field)."""
-    return values.new_zeros((taps, *values.shape[1:]))

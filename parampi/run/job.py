@@ -58,25 +58,21 @@ def run(
         release_at_end(Folder(config.output.directory, config.output.ensemble)) as folder,
         ExitStack() as stack,
     ):
-        local_rank, ranks_here = place_on_node(comm)
-        if threads := fair_threads(ranks_here):
-            torch.set_num_threads(threads)
-        rank = 0 if comm is None else comm.Get_rank()
+        local_rank, ranks_here = share_node(comm)
         with no_silent_exit(comm), watched(stop, config.parallel.hang_timeout, comm) as watchdog:
             config = with_layout(config, comm, local_rank=local_rank, ranks_here=ranks_here)
             stopwatch = Stopwatch.start(comm, ranks_here, watchdog.next_members)
             inputs = read_inputs(config, comm)
             require_serial(inputs, measure_serial)
             plan = make_plan(inputs, folder, comm, overwrite=overwrite, resume=resume)
-            log = stack.enter_context(logged(plan, rank))
+            log = stack.enter_context(logged(plan, comm))
             source = condition_source(inputs, folder if plan.keeps_checkpoints else None)
             denoiser = on_all(comm, lambda: load_denoiser(inputs, local_rank))
             inputs, case = with_hooks(inputs, denoiser, source, comm)
             probed = on_all(comm, lambda: probe_denoiser(inputs, denoiser, source, case))
             plan = with_sources(replace(plan, inputs=inputs), comm)
             stopwatch.time_calls(inputs, denoiser, source)
-            if rank == 0:
-                log.say(announcement(plan, denoiser, ranks_here))
+            on_root(comm, lambda: log.say(announcement(plan, denoiser, ranks_here)))
             with explain_interruption(plan, stop, comm):
                 result = draw(
                     plan, denoiser, comm=comm, source=source, watchdog=watchdog, progress=progress, log=log, probed=probed,
@@ -89,6 +85,14 @@ def run(
     return result.ensemble
 
 
+def share_node(comm: "Comm | None") -> tuple[int, int]:
+    """Return this rank's place among the ranks of its node, and their number; takes its share of the cores."""
+    local_rank, ranks_here = place_on_node(comm)
+    if threads := fair_threads(ranks_here):
+        torch.set_num_threads(threads)
+    return local_rank, ranks_here
+
+
 @contextmanager
 def listen_for_stop(stop: StopRequest | None, config: RunConfig) -> Iterator[StopRequest]:
     """Yield the request to stop, with the time limit set."""
@@ -98,8 +102,9 @@ def listen_for_stop(stop: StopRequest | None, config: RunConfig) -> Iterator[Sto
 
 
 @contextmanager
-def logged(plan: Plan, rank: int) -> Iterator[RunLog]:
+def logged(plan: Plan, comm: "Comm | None") -> Iterator[RunLog]:
     """Yield the log of a run, which also says how it ended; on ranks other than 0 one that writes no file."""
+    rank = 0 if comm is None else comm.Get_rank()
     log = RunLog(plan.config.output.log_file if rank == 0 else None)
     if rank == 0:
         log.note(f"{'going on' if plan.resumes else 'beginning'} on {socket.gethostname()}, process {os.getpid()}")

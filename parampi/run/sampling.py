@@ -99,29 +99,46 @@ def draw(
         for lead, members in enumerate(plan.missing):
             if not members:
                 continue
-            layout, failure = plan.layouts[lead], None
-            if display:
-                display.place = place(plan, lead)
-            with group_of(layout, comm) as group:
-                lead_source = source.at(lead, group) if source else None
-                hook = checkpoint_hook(plan, lead, watchdog, resumes=total is None)
-                try:
-                    ensemble = sample(
-                        members=members, seed=lead_seed(plan.config.sampling.seed, lead), comm=comm,
-                        time_ranks=layout.time_ranks, batch=plan.config.parallel.batch,
-                        keep=MemberWriter(plan, output, lead_source, lead).keep,
-                        keep_on="groups" if output.everywhere else "root", watch=watch_of(display), safeguard=hook,
-                        condition=lead_source, case_of=lead_source.case_of if lead_source else None,
-                        probe=False, **options,
-                    )  # fmt: skip
-                except (NonFiniteError, InterruptionError) as error:
-                    ensemble, failure = error.ensemble, error
+            ensemble, failure = draw_lead(
+                plan, lead, options, output, comm=comm, source=source, watchdog=watchdog, display=display, first=total is None
+            )
             total = counted(total, ensemble, lead)
             total.report.probe_evaluations = probed
             if failure is not None:
                 failure.ensemble = total
                 raise salvaged(plan, failure, comm, earlier, stopwatch, log)
     return Result(total or nothing_left(plan, comm), earlier)
+
+
+def draw_lead(
+    plan: Plan,
+    lead: int,
+    options: SamplingOptions,
+    output: EnsembleOutput,
+    *,
+    comm: "Comm | None",
+    source: ConditionSource | None,
+    watchdog: Watchdog,
+    display: Progress | None,
+    first: bool,
+) -> tuple[Ensemble, NonFiniteError | InterruptionError | None]:
+    """Draw the missing members of one lead time, or of a run without lead times; returns them, and what ended the run early.
+    `first`: whether members go on where an earlier run left them."""
+    layout, seed = plan.layouts[lead], lead_seed(plan.config.sampling.seed, lead)
+    if display:
+        display.place = place(plan, lead)
+    with group_of(layout, comm) as group:
+        lead_source = source.at(lead, group) if source else None
+        try:
+            return sample(
+                members=plan.missing[lead], seed=seed, comm=comm, time_ranks=layout.time_ranks,
+                batch=plan.config.parallel.batch, keep=MemberWriter(plan, output, lead_source, lead).keep,
+                keep_on="groups" if output.everywhere else "root", watch=watch_of(display),
+                safeguard=checkpoint_hook(plan, lead, watchdog, resumes=first), condition=lead_source,
+                case_of=lead_source.case_of if lead_source else None, probe=False, **options,
+            ), None  # fmt: skip
+        except (NonFiniteError, InterruptionError) as error:
+            return error.ensemble, error
 
 
 def draw_swept(

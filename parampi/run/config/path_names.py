@@ -1,5 +1,7 @@
 """Names of files in a configuration: those that no file can have are refused before anybody asks for the file."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -27,3 +29,12 @@ def usable_output(path: str) -> str:
 
 PathName = Annotated[str, AfterValidator(usable)]
 OutputName = Annotated[str, AfterValidator(usable_output)]
+
+
+def normal_path(folder: str, name: str) -> Path:
+    return Path(os.path.normpath(Path(folder) / name))
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Return whether two names are of one file, also by links, or on a file system to which upper and lower case are equal."""
+    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))

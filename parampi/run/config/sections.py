@@ -1,6 +1,5 @@
 """The sections of a configuration, and what their keys may be."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,7 @@ from parampi.networks.acceleration import TIMED, CompileMode, Half
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.choices import chosen
 from parampi.run.config.model_parts import STRICT, Hook, Patches, Threshold, as_hook, compile_mode, scales
-from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName
+from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName, normal_path, same_place
 from parampi.run.config.values import case_of, check_members, seconds
 
 
@@ -183,15 +182,6 @@ def check_store(mode: str) -> str:
     if mode != "auto" and mode not in STORES:
         raise ValueError(f"not a known {STORES.kind}; {STORES.choices(mode, 'auto')}")
     return mode
-
-
-def normal_path(folder: str, name: str) -> Path:
-    return Path(os.path.normpath(Path(folder) / name))
-
-
-def same_place(one: Path, other: Path) -> bool:
-    """Return whether two names are of one file, also by links, or on a file system to which upper and lower case are equal."""
-    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
 
 
 class Output(Strict):

@@ -1,0 +1,32 @@
+"""Scans over all points of the windows of a group, in one sweep."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from parampi.parallel import Doubling, Group, Mode, Window, affine_scan, operator_scan
+
+
+class WindowScans:
+    """The scans that a sweep asks for, `Sweep.scan` and `Sweep.operators`; collective. Nothing comes in before the windows, as
+    they are scans of changes. A scan with the slopes of the one before sends none."""
+
+    def __init__(self, group: Group, window: Window, mode: Mode):
+        self.group, self.taps, self.active_ranks, self.mode = group, window.taps, window.slices.active_ranks, mode
+        self.doubling: Doubling | None = None
+
+    def affine(self, slopes: Tensor, values: Tensor) -> Tensor:
+        first = zeros_before(values, len(slopes))
+        if self.mode == "bitwise" or not self.group.rank < self.active_ranks or self.active_ranks == 1:
+            return affine_scan(self.group, slopes, values, first, self.active_ranks, self.mode)
+        if self.doubling is None or self.doubling.slopes is not slopes:  # other ranks have them again when this one has
+            self.doubling = Doubling(self.group, slopes, range(self.active_ranks))
+        return self.doubling(values, first)
+
+    def operators(self, apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
+        return operator_scan(self.group, apply, values, zeros_before(values, self.taps), self.active_ranks)
+
+
+def zeros_before(values: Tensor, taps: int) -> Tensor:
+    """Return what comes in to a scan of changes: none, (taps, *field)."""
+    return values.new_zeros((taps, *values.shape[1:]))
