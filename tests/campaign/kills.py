@@ -118,7 +118,7 @@ def judge(home: Path, expected: Any, tally: Tally) -> None:
         tally.outcomes["runs with the same bits"] += 1
     except Exception as error:
         tally.troubles.append(f"{home.name}: {type(error).__name__}: {error}")
-    usual = {"ensemble.nc", "report.json"}
+    usual = {"ensemble.nc", "report.json", "run.log"}
     if parts := attribute_of(out / "ensemble.nc", PARTS).split():
         usual |= {"ensemble.nc.parts", *parts}
     if litter := {str(path.relative_to(out)) for path in out.rglob("*")} - usual:
