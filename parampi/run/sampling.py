@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -85,6 +85,7 @@ def draw(
 ) -> Result:
     """Draw the members that are missing, after `probed` evaluations. When the run ends early, what is finished is kept."""
     total: Ensemble | None = None
+    failure: NonFiniteError | InterruptionError | None = None
     options = sampling_options(plan.inputs, denoiser)
     with open_output(plan, comm) as output, shown(plan, comm, progress, log) as display:
         on_root(comm, lambda: begin(plan))
@@ -93,15 +94,19 @@ def draw(
             total, failure = draw_swept(plan, options, output, comm=comm, source=source, watchdog=watchdog, display=display)
             if total is not None:
                 total.report.probe_evaluations = probed
-            if failure is not None:
+            if failure:
                 raise salvaged(plan, failure, comm, earlier, stopwatch, log)
             return Result(total or nothing_left(plan, comm), earlier)
         for lead, members in enumerate(plan.missing):
             if not members:
                 continue
-            ensemble, failure = draw_lead(
-                plan, lead, options, output, comm=comm, source=source, watchdog=watchdog, display=display, first=total is None
-            )
+            with group_of(plan.layouts[lead], comm) as group:
+                arguments = lead_arguments(plan, lead, output, source=source and source.at(lead, group), display=display)
+                arguments["safeguard"] = checkpoint_hook(plan, lead, watchdog, resumes=total is None)
+                try:
+                    ensemble = sample(comm=comm, probe=False, **arguments, **options)
+                except (NonFiniteError, InterruptionError) as error:
+                    ensemble, failure = error.ensemble, error
             total = counted(total, ensemble, lead)
             total.report.probe_evaluations = probed
             if failure is not None:
@@ -110,35 +115,23 @@ def draw(
     return Result(total or nothing_left(plan, comm), earlier)
 
 
-def draw_lead(
-    plan: Plan,
-    lead: int,
-    options: SamplingOptions,
-    output: EnsembleOutput,
-    *,
-    comm: "Comm | None",
-    source: ConditionSource | None,
-    watchdog: Watchdog,
-    display: Progress | None,
-    first: bool,
-) -> tuple[Ensemble, NonFiniteError | InterruptionError | None]:
-    """Draw the missing members of one lead time, or of a run without lead times; returns them, and what ended the run early.
-    `first`: whether members go on where an earlier run left them."""
-    layout, seed = plan.layouts[lead], lead_seed(plan.config.sampling.seed, lead)
+def lead_arguments(
+    plan: Plan, lead: int, output: EnsembleOutput, *, source: ConditionSource | None, display: Progress | None
+) -> dict[str, Any]:
+    """Return what `sample` is given for the missing members of one lead time, or of a run without lead times."""
     if display:
         display.place = place(plan, lead)
-    with group_of(layout, comm) as group:
-        lead_source = source.at(lead, group) if source else None
-        try:
-            return sample(
-                members=plan.missing[lead], seed=seed, comm=comm, time_ranks=layout.time_ranks,
-                batch=plan.config.parallel.batch, keep=MemberWriter(plan, output, lead_source, lead).keep,
-                keep_on="groups" if output.everywhere else "root", watch=watch_of(display),
-                safeguard=checkpoint_hook(plan, lead, watchdog, resumes=first), condition=lead_source,
-                case_of=lead_source.case_of if lead_source else None, probe=False, **options,
-            ), None  # fmt: skip
-        except (NonFiniteError, InterruptionError) as error:
-            return error.ensemble, error
+    return {
+        "members": plan.missing[lead],
+        "seed": lead_seed(plan.config.sampling.seed, lead),
+        "time_ranks": plan.layouts[lead].time_ranks,
+        "batch": plan.config.parallel.batch,
+        "keep": MemberWriter(plan, output, source, lead).keep,
+        "keep_on": "groups" if output.everywhere else "root",
+        "watch": watch_of(display),
+        "condition": source,
+        "case_of": source.case_of if source else None,
+    }
 
 
 def draw_swept(
