@@ -33,8 +33,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: shape of a field, noise levels above 0, the condition of one member, the serial sampler, and the number
-    of rounds in which a run's own solver draws that member."""
+    """Subject of the measurement: shape of a field, noise levels above 0, the condition of one member, the serial sampler, and
+    the number of rounds in which a run's own solver draws that member."""
 
     shape: Sequence[int]
     levels: Sequence[float]

@@ -87,8 +87,8 @@ def subject_of(network: "Network") -> "Subject":
 
     def draw(denoiser: "Denoiser", **others: object) -> "Ensemble":
         options: dict[str, Any] = {**sampling_options(inputs, denoiser), "prepare": None, "finish": None} | others
-        given = None if condition is None else lambda numbers: condition
-        return sample(members=[member], seed=inputs.config.sampling.seed, condition=given, probe=False, **options)
+        conditions = None if condition is None else lambda numbers: condition
+        return sample(members=[member], seed=inputs.config.sampling.seed, condition=conditions, probe=False, **options)
 
     def serial(denoiser: "Denoiser") -> "Tensor":
         drawn = draw(denoiser, solver=Serial(), window=None, network_batch=1).fields

@@ -184,8 +184,8 @@ class BlockEngine(Engine):
     def finish(self, cohort: Cohort, done: np.ndarray) -> None:
         """Leave finished members out, and bring their fields to rank 0."""
         last = self.table.blocks - 1
-        found = np.stack([np.flatnonzero(done), cohort.columns[done]])
-        source, (chosen, columns) = self.owner(last), torch.from_numpy(found).to(self.fields.device, non_blocking=True)
+        ended = np.stack([np.flatnonzero(done), cohort.columns[done]])
+        source, (chosen, columns) = self.owner(last), torch.from_numpy(ended).to(self.fields.device, non_blocking=True)
         if source == self.group.rank == 0:
             self.fields[columns] = cohort.ends[last][chosen]
         elif self.group.rank == source:

@@ -27,7 +27,7 @@ SLIDING = 1.0
 
 @dataclass(frozen=True)
 class LeadEnd:
-    """What a verdict says of a lead time whose last point it accepts: the estimated error, the largest relative change of the
+    """A verdict on a lead time whose last point it accepts: the estimated error, the largest relative change of the
     points accepted with it, and the point at which the member stood between two outcomes, -1 where it did not."""
 
     error_estimate: float

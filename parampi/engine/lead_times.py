@@ -66,10 +66,10 @@ class LeadTimes:
 
     def read(self, states: Tensor, lead: int, numbers: list[int]) -> Tensor:
         """Return the conditions (m, ...) as they are before they are prepared."""
-        given = (states[:, 0] if self.history == 1 else states).clone()
+        latest = (states[:, 0] if self.history == 1 else states).clone()
         if self.condition is None:
-            return given
-        conditions = tensor_of(self.condition(given, lead, numbers), "condition", lead).to(states.device, copy=True)
+            return latest
+        conditions = tensor_of(self.condition(latest, lead, numbers), "condition", lead).to(states.device, copy=True)
         fits = conditions.shape[:1] == (len(numbers),)
         self.require(fits, "condition", conditions, lead, f"one for each of {len(numbers)} members")
         return conditions

@@ -71,9 +71,9 @@ def require_half(name: str, network: nn.Module, device: torch.device) -> None:
         raise ConfigError(f"autocast = {name!r}; give one of {', '.join(get_args(Half))}")
     types = {one.dtype for one in network.parameters()} | {one.dtype for one in network.buffers()}
     if torch.float32 not in types:
-        found = ", ".join(sorted(str(one).removeprefix("torch.") for one in types)) or "there are none"
+        names = ", ".join(sorted(str(one).removeprefix("torch.") for one in types)) or "there are none"
         raise ConfigError(
-            f"autocast = {name} is of networks in float32, and this one has no such weights ({found}); leave it out"
+            f"autocast = {name} is of networks in float32, and this one has no such weights ({names}); leave it out"
         )
     if not has_half(name, device):
         other = "; take bfloat16" if name == "float16" else "; take float16"

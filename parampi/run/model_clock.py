@@ -140,14 +140,14 @@ def check_stability(config: RunConfig, equations: Equations) -> str:
     spreads = [drawn_spread(equations, scale) for scale in each(as_scale(config.model.sigma_data))]
     spread = max(spreads, key=lambda one: abs(math.log(max(one, 1e-300))))
     sampler, schedule = config.sampling.sampler.name, config.sampling.sigmas.schedule
-    told = f"sampling.sampler.name = {sampler} on {equations.steps} points of sampling.sigmas.schedule = {schedule}"
+    choice = f"sampling.sampler.name = {sampler} on {equations.steps} points of sampling.sigmas.schedule = {schedule}"
     draws = f"draws Gaussian data with {spread:.3g} times their standard deviation"
     if spread > DIVERGES:
         raise ConfigError(
-            f"{told} {draws}: its steps are too large where the noise is (it works in sigma, and the first steps are "
+            f"{choice} {draws}: its steps are too large where the noise is (it works in sigma, and the first steps are "
             f"{float(equations.sigmas[0]):.3g} to {float(equations.sigmas[1]):.3g}); take a sampler that steps in log sigma or "
             "in time, such as {name: dpmpp_2m} or {name: ddim}, more steps, or a grid such as {schedule: karras}"
         )
     if not 1 / COARSE <= spread <= COARSE:
-        return f"note: {told} {draws}: its steps are coarse; more of them, or dpmpp_2m, draw better"
+        return f"note: {choice} {draws}: its steps are coarse; more of them, or dpmpp_2m, draw better"
     return ""

@@ -97,9 +97,7 @@ def draw(
             if failure:
                 raise salvaged(plan, failure, comm, earlier, stopwatch, log)
             return Result(total or nothing_left(plan, comm), earlier)
-        for lead, members in enumerate(plan.missing):
-            if not members:
-                continue
+        for lead in (lead for lead, members in enumerate(plan.missing) if members):
             with group_of(plan.layouts[lead], comm) as group:
                 arguments = lead_arguments(plan, lead, output, source=source and source.at(lead, group), display=display)
                 arguments["safeguard"] = checkpoint_hook(plan, lead, watchdog, resumes=total is None)

@@ -25,7 +25,7 @@ Node = dict[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """What a key means, in Markdown, and its default as the tables show it; "" where the key must be given."""
+    """Meaning of a key, in Markdown, and its default as the tables show it; "" where the key must be given."""
 
     meaning: str
     default: str = ""

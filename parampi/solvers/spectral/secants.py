@@ -22,7 +22,7 @@ FLAT = 1e-26
 
 @dataclass(frozen=True)
 class Kept:
-    """What points keep of their shells from sweep to sweep: one tensor (n, m, 3 + 3 S), float64, and its parts.
+    """Numbers that points keep of their shells from sweep to sweep: one tensor (n, m, 3 + 3 S), float64, and its parts.
 
     swept      (n, m, 1) 1 where they were swept before
     heir       (n, m, 1) 1 where they have inherited ratios of the lead time before
@@ -83,7 +83,7 @@ def ratio_of(stored: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a sweep has shown of responses, per shell (n, m, S) and in all (n, m, 1).
+    """Evidence of a sweep on responses, per shell (n, m, S) and in all (n, m, 1).
 
     above     sums of the products of changes of denoised fields and states
     below     sums of the model's response times the squares of changes of states, and in all

@@ -14,8 +14,9 @@ from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
 @dataclass(frozen=True)
 class Seen:
-    """What a sweep sees, in modes (n, m, M): the residual `defect`, with its squares per shell (n, m, S) and in all (n, m, 1),
-    and the change `dd` of the denoised field, 0 for new points; `db` (n, m, *shape) is the same at the points of the grid."""
+    """Residual and change that a sweep sees, in modes (n, m, M): `defect`, with its squares per shell (n, m, S) and in all
+    (n, m, 1), and the change `dd` of the denoised field, 0 for new points; `db` (n, m, *shape) is the same at the points of the
+    grid."""
 
     defect: Tensor
     squares: Tensor
@@ -90,7 +91,7 @@ class SpectralSweeps(Iteration):
 
     @property
     def kept(self) -> Kept:
-        """What points keep of their shells."""
+        """Numbers that points keep of their shells."""
         return Kept(self.memory["numbers"], self.model.basis.shells)
 
     # ------------------------------------------------------------------ first guess
@@ -249,9 +250,9 @@ class SpectralSweeps(Iteration):
         assert seen.dd is not None
         levels, scale = self.flat(sweep.levels[0]), self.flat(sweep.scale)
         inherited = self.heirs(levels, kept.ratio) if self.learns else ratio_of(kept.ratio)
-        told = inherited if self.disturbed else None
-        found = shown(self.model, levels, self.memory["change"], seen.dd, kept, told)
-        ratio = replace(found, total=self.total(found.below)).ratio(
+        expected = inherited if self.disturbed else None
+        evidence = shown(self.model, levels, self.memory["change"], seen.dd, kept, expected)
+        ratio = replace(evidence, total=self.total(evidence.below)).ratio(
             kept, inherited, self.freedom, ridge=self.ridge, scale=scale
         )
         return torch.where((kept.swept > 0) & (seen.total > GROWN * kept.residual), 1.0, ratio)
