@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from parampi.errors import ConfigError, DataError, InterruptionError, LaunchError, NonFiniteError, OutputError, UserError
     from parampi.fields.ensembles.opened import open_file as open
     from parampi.networks.accelerated import accelerated
+    from parampi.progress import Progress
     from parampi.report import MemberReport, Report
     from parampi.rollouts import rollout
     from parampi.solvers.spectral.prior import SpectralPrior as Statistics
@@ -33,7 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ConfigError", "DataError", "Ensemble", "InterruptionError", "LaunchError", "MemberReport", "NonFiniteError", "OutputError",
-    "Report", "Statistics", "UserError",
+    "Progress", "Report", "Statistics", "UserError",
     "accelerated", "basis", "check_denoiser", "clocks", "denoisers", "diffusion", "errors", "exact", "fields", "guidance",
     "noise", "open", "parallel", "posterior", "registry", "report", "rollout", "sample", "samplers", "sigmas", "solvers",
     "verify",
@@ -49,6 +50,7 @@ PUBLIC = {
     "open": "fields.ensembles.opened:open_file",
     "check_denoiser": "diffusion.probe:check_denoiser",
     "MemberReport": "report:MemberReport",
+    "Progress": "progress:Progress",
     "Report": "report:Report",
     "Statistics": "solvers.spectral.prior:SpectralPrior",
     "ConfigError": "errors:ConfigError",

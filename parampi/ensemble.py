@@ -24,6 +24,7 @@ from parampi.errors import ConfigError, InterruptionError, NonFiniteError
 from parampi.parallel import Layout, Mode, as_group
 from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
+from parampi.progress import ProgressFunction, Watching
 from parampi.report import Report
 from parampi.samplers import DDIM, Equations, Sampler, equations_of
 from parampi.solvers import Picard, Solver, Spectral, check_bound
@@ -80,6 +81,7 @@ def sample(
     keep: MemberSink | None = None,
     keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
+    progress: bool | ProgressFunction | None = None,
     safeguard: RoundHook | None = None,
     condition: ConditionFunction | Tensor | None = None,
     case_of: CaseFunction | None = None,
@@ -109,6 +111,8 @@ def sample(
     keep           receives each member as it is finished; then `Ensemble.fields` is None and only one batch is in memory
     keep_on        where: rank 0, to which all fields then travel, or the rank that drives a group, for its own members
     watch          called on rank 0 after each round of its group
+    progress       True shows a bar, as a widget in notebooks; a function is given a `parampi.Progress` after each round: what
+                   is finished, seconds per round, time left. On rank 0, of its group's members
     condition      what the network reads of each member beside its state: `condition(numbers)` -> (m, ...) for a list of m
                    member numbers, called by each group of ranks for its own members only; or a tensor (...), the same for
                    all. Then `denoiser` is D(x, sigma, condition)
@@ -144,7 +148,8 @@ def sample(
         outside = OutsideNoise.of(start, noise, member_numbers(members))
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         problem = replace(problem, outside=outside)
-        options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None)
+        watching = Watching(progress, watch, as_group(comm).rank)
+        options = EngineOptions(window, real(tol), mode, watching.after_round)
         plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)
         drawing = BatchDrawing(
             plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition, hooks=hooks, case_of=case_of
@@ -152,7 +157,10 @@ def sample(
         if probe:
             drawing.enter_first()
         probed = probed_alike(plan, comm, drawing.cases, sigma_data is not None) if probe else 0
-    with abort_on_error(comm, alike=False):  # from here on one rank's mistake (of its network, of `keep`) is its own
+    with (
+        abort_on_error(comm, alike=False),
+        watching.over(plan),
+    ):  # from here on one rank's mistake (of its network, of `keep`) is its own
         failure = drawing.run()
         drawing.report.probe_evaluations = probed
     return raise_or_return(failure, Ensemble(*drawing.finished(), drawing.report))

@@ -19,6 +19,7 @@ from parampi.ensemble import Ensemble, memberless, plan_batches, probed_alike, r
 from parampi.errors import ConfigError
 from parampi.parallel import Mode, as_group
 from parampi.parallel.launch import abort_on_error
+from parampi.progress import ProgressFunction, Watching
 from parampi.samplers import DDIM, Sampler, equations_of
 from parampi.solvers import Solver
 
@@ -59,6 +60,7 @@ def rollout(
     keep: MemberSink | None = None,
     keep_on: Literal["root", "groups"] = "root",
     watch: Watch | None = None,
+    progress: bool | ProgressFunction | None = None,
     safeguard: RoundHook | None = None,
     probe: bool = True,
 ) -> Ensemble:
@@ -101,7 +103,8 @@ def rollout(
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         check_channels(scale, shape)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
-        options = EngineOptions(window, real(tol), mode, watch if as_group(comm).rank == 0 else None, flight)
+        watching = Watching(progress, watch, as_group(comm).rank)
+        options = EngineOptions(window, real(tol), mode, watching.after_round, flight)
         states = StartStates(start, numbers, history)
 
         def leads(chosen: list[int]) -> LeadTimes:
@@ -110,7 +113,7 @@ def rollout(
         solver = solver or usual_solver(equations)
         plan = plan_batches(problem, solver, options, numbers, comm, time_ranks, batch, leads=leads, count=lead_times)
         probed = probed_alike(plan, comm, FirstLead(leads), sigma_data is not None) if probe else 0
-    with abort_on_error(comm, alike=False):
+    with abort_on_error(comm, alike=False), watching.over(plan):
         drawing = BatchDrawing(plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard)
         failure = drawing.run()
         drawing.report.probe_evaluations = probed

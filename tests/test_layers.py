@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "solvers": SAMPLING | {"basis", "fields"},
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},
-    "ensemble": ADVANCING,
-    "rollouts": ADVANCING - {"fields"} | {"ensemble"},
+    "progress": {"errors", "engine"},
+    "ensemble": ADVANCING | {"progress"},
+    "rollouts": ADVANCING - {"fields"} | {"ensemble", "progress"},
     "verify": {"errors", "fields"},
-    "": ADVANCING | {"ensemble", "networks", "rollouts", "verify"},  # parampi/__init__.py
-    "run": ADVANCING | {"", "ensemble", "rollouts", "verify", "networks"},
+    "": ADVANCING | {"ensemble", "networks", "progress", "rollouts", "verify"},  # parampi/__init__.py
+    "run": ADVANCING | {"", "ensemble", "progress", "rollouts", "verify", "networks"},
     "bench": ADVANCING | {"ensemble", "rollouts"},
     "commands": ADVANCING | {"", "ensemble", "verify", "run", "bench", "networks"},
     "__main__": {"", "run", "commands"},

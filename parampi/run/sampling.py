@@ -28,7 +28,7 @@ from parampi.run.inputs import SamplingOptions, input_digests, sampling_options
 from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
 from parampi.run.plan import Plan, open_output
-from parampi.run.progress import Progress
+from parampi.run.progress import RunDisplay
 from parampi.run.run_log import RunLog
 from parampi.run.stopwatch import Stopwatch
 from parampi.run.stored_records import RunRecord, Versions
@@ -114,7 +114,7 @@ def draw(
 
 
 def lead_arguments(
-    plan: Plan, lead: int, output: EnsembleOutput, *, source: ConditionSource | None, display: Progress | None
+    plan: Plan, lead: int, output: EnsembleOutput, *, source: ConditionSource | None, display: RunDisplay | None
 ) -> dict[str, Any]:
     """Return what `sample` is given for the missing members of one lead time, or of a run without lead times."""
     if display:
@@ -140,7 +140,7 @@ def draw_swept(
     comm: "Comm | None",
     source: ConditionSource | None,
     watchdog: Watchdog,
-    display: Progress | None,
+    display: RunDisplay | None,
 ) -> tuple[Ensemble | None, NonFiniteError | InterruptionError | None]:
     """Draw the missing members of a roll-out, all their lead times together; returns them, None for none, and what ended the
     run early."""
@@ -196,19 +196,19 @@ def checkpoint_hook(plan: Plan, lead: int, watchdog: Watchdog, resumes: bool) ->
 
 
 @contextmanager
-def shown(plan: Plan, comm: "Comm | None", style: str, log: RunLog) -> Iterator[Progress | None]:
+def shown(plan: Plan, comm: "Comm | None", style: str, log: RunLog) -> Iterator[RunDisplay | None]:
     """Yield the display of the whole run's progress, on rank 0; None on others, and where nothing is left to draw."""
     steps, leads = plan.inputs.equations.steps, plan.inputs.leads if plan.inputs.swept else 1
     shares = [len(layout.share(0)) for layout, members in zip(plan.layouts, plan.missing, strict=True) if members]
     if not shares or (comm is not None and comm.Get_rank() != 0):
         yield None
         return
-    total, groups = steps * leads * sum(shares), plan.layouts[0].groups
-    with Progress(total, steps, plan.unit, log, groups=groups, style=style) as display:
+    fields, groups = leads * sum(shares), plan.layouts[0].groups
+    with RunDisplay(fields, steps, plan.unit, log, groups=groups, style=style) as display:
         yield display
 
 
-def watch_of(display: Progress | None) -> Watch | None:
+def watch_of(display: RunDisplay | None) -> Watch | None:
     return display.show if display else None
 
 

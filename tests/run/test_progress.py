@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from parampi.engine.history import Round
-from parampi.run.progress import Progress, duration
+from parampi.progress import duration
+from parampi.run.progress import RunDisplay
 from parampi.run.run_log import RunLog
 
 STEPS = 12
@@ -41,7 +42,7 @@ class Clock:
 def shown(stream, batches, style="auto", path=None, seconds=10.0, groups=1) -> str:
     clock, members = Clock(), 2 * len(batches)
     log = RunLog(path, stream)
-    with Progress(members * STEPS, STEPS, "member", log, groups=groups, style=style, clock=clock) as progress:
+    with RunDisplay(members, STEPS, "member", log, groups=groups, style=style, clock=clock) as progress:
         for batch in batches:
             for done in batch:
                 clock.now += seconds
@@ -78,7 +79,7 @@ def test_long_serial_runs_print_few_lines_and_slow_ones_at_least_one_a_minute():
     ]
     for seconds, least, most in ((0.01, 20, 22), (20.0, 60, 140)):
         stream, clock = io.StringIO(), Clock()
-        progress = Progress(1000, 1000, "member", RunLog(None, stream), clock=clock)
+        progress = RunDisplay(1, 1000, "member", RunLog(None, stream), clock=clock)
         for done in thousand:
             clock.now += seconds
             progress.show(done, 1000)
@@ -87,7 +88,7 @@ def test_long_serial_runs_print_few_lines_and_slow_ones_at_least_one_a_minute():
 
 def test_a_terminal_gets_one_bar_for_the_whole_run(tmp_path):
     text = shown(Terminal(), [rounds([6, 12]), rounds([12])], path=tmp_path / "run.log")
-    assert "100 %" in text and "4 of 4 members, round 3, change 1.0e-01" in text and "a round" not in text
+    assert "100 %" in text and "4 of 4 members, round 3, 10 s a round, change 1.0e-01" in text
     assert text.count("\n") == 1
     logged = (tmp_path / "run.log").read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \d+ %: ", line) for line in logged) and len(logged) == 3
