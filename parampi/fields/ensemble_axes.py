@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from parampi.fields.times import unit_of
 
 Floats = NDArray[np.floating[Any]]
+T = TypeVar("T")
+Order = Literal["member_first", "time_first"]
 PER_CASE = 1 << 16
 """Members that a case can have: member r of case t has the number `t * PER_CASE + r`, whatever the others are."""
 
@@ -35,11 +37,12 @@ class Leads:
 
 @dataclass(frozen=True)
 class EnsembleAxes:
-    """Members by number, on the axes (member, [case], [lead time])."""
+    """Members by number, on the axes (member, [case], [lead time]); `order` says how the file has them."""
 
     numbers: Sequence[int]
     cases: Cases | None = None
     leads: Leads | None = None
+    order: Order = "member_first"
 
     @cached_property
     def realizations(self) -> list[int]:
@@ -62,6 +65,11 @@ class EnsembleAxes:
         """Lengths of the axes."""
         cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.leads.values),) if self.leads else ()
         return (len(self.realizations), *cases, *leads)
+
+    def arranged(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """Return what belongs to (member, [case], [lead time], ...) in the order in which the file has these axes."""
+        times = len(self.shape) - 1 if self.order == "time_first" else 0
+        return (*values[1 : 1 + times], values[0], *values[1 + times :])
 
     @property
     def valid_times(self) -> Floats | None:

@@ -19,7 +19,7 @@ from parampi.parallel.launch import mpi_version
 from parampi.report import count
 from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
 from parampi.run.config import RunConfig
-from parampi.run.config.sections import Output as OutputConfig
+from parampi.run.config.output_section import Output as OutputConfig
 from parampi.run.earlier_files import RUN
 from parampi.run.model_clock import check_stability
 from parampi.run.model_loading import acceleration_of

@@ -235,12 +235,22 @@ def require_room(directory: Path, size: int) -> None:
         )
 
 
+def axes_of(inputs: Inputs) -> EnsembleAxes:
+    """Return the axes of the ensemble file."""
+    conditions, order = inputs.conditions, inputs.config.output.order
+    return (
+        EnsembleAxes(inputs.members)
+        if conditions is None
+        else EnsembleAxes(inputs.members, conditions.cases, conditions.leads, order)
+    )
+
+
 def open_output(plan: Plan, comm: "Comm | None") -> EnsembleOutput:
     """Return this rank's part in writing the ensemble, to be entered by all ranks."""
-    inputs, conditions = plan.inputs, plan.inputs.conditions
+    inputs = plan.inputs
     schema = EnsembleSchema(
         inputs.statistics,
-        EnsembleAxes(inputs.members, conditions.cases, conditions.leads) if conditions else EnsembleAxes(inputs.members),
+        axes_of(inputs),
         seed=plan.config.sampling.seed,
         attributes=plan.attributes,
         content=content(plan.config.output, plan.mode),

@@ -11,10 +11,12 @@ import numpy as np
 
 from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
+from parampi.fields.ensemble_axes import Order
 from parampi.fields.failures import intact
 from parampi.fields.json_text import to_json
 from parampi.fields.netcdf_files import read_mapping
 from parampi.fields.stores.check import channels, check_parts
+from parampi.fields.stores.member_order import order_of
 from parampi.fields.stores.parts import PARTS
 from parampi.fields.stores.reader import open_ensemble
 
@@ -45,12 +47,12 @@ class Merged:
 
 
 def merge(
-    paths: Sequence[Path], output: Path, compression: int = 0, overwrite: bool = False, time_first: bool = False
+    paths: Sequence[Path], output: Path, compression: int = 0, overwrite: bool = False, order: Order | None = None
 ) -> Merged:
     """Write the members of ensemble files, one or several of the same kind, into one plain file, a member in memory at a time.
 
-    Statistics over members are kept for one file and left out for several, of which they would not be true. `time_first`: axes
-    of time come before that of members, for tools that want that; parampi itself does not read such files.
+    Statistics over members are kept for one file and left out for several, of which they would not be true. `order`: whether
+    members or times are the first axes; by default as in the first file.
 
     Raises DataError where parts are missing or damaged, files do not fit, or a member is in several of them; OutputError for
     the output.
@@ -66,7 +68,7 @@ def merge(
         for file in files:
             file.set_auto_mask(False)
         with new_file(output, overwrite) as target:
-            merged = copy_all(files, target, compression, time_first)
+            merged = copy_all(files, target, compression, order or order_of(files[0]))
     return merged
 
 
@@ -132,7 +134,7 @@ def is_summary(file: netCDF4.Dataset, name: str) -> bool:
     return "realization: " in str(getattr(file[name], "cell_methods", "")) or name.endswith("_quantiles")
 
 
-def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int, time_first: bool) -> Merged:
+def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compression: int, order: Order) -> Merged:
     """Copy attributes, axes and variables of all files."""
     first = files[0]
     dropped = [name for name in first.variables if len(files) > 1 and is_summary(first, name)]
@@ -143,7 +145,7 @@ def copy_all(files: Sequence[netCDF4.Dataset], target: netCDF4.Dataset, compress
     for name, dimension in first.dimensions.items():
         size = sum(len(file.dimensions["member"]) for file in files) if name == "member" else len(dimension)
         target.createDimension(name, size)
-    fields, times = channels(first), first["complete"].ndim - 1 if time_first else 0
+    fields, times = channels(first), first["complete"].ndim - 1 if order == "time_first" else 0
     for name in first.variables:
         if name not in dropped:
             copy_variable(files, target, name, packing_of(first[name], name in fields, compression), times)

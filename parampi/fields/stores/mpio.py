@@ -12,6 +12,7 @@ from parampi.errors import OutputError
 from parampi.fields.atomic_files import new_partial, partial_name, put_in_place, writing
 from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
 from parampi.fields.stores.content import Content
+from parampi.fields.stores.member_order import members_first
 from parampi.fields.stores.netcdf import put_member
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
@@ -80,7 +81,7 @@ class MPIOStore(BaseStore):
         """Write the statistics over members, mark a complete ensemble, and give the file its name."""
         with writing(target.path), netCDF4.Dataset(partial_name(target.path), "a") as file:
             finished = int((file["complete"][:] == 1).sum())
-            summary.write(file)
+            summary.write(members_first(file))
             file.setncattr("parampi_complete", np.int32(finished == target.schema.axes.expected))
         put_in_place(target.path, target.overwrite)
         super().join(target, ranks, summary)

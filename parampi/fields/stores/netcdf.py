@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
 from parampi.fields.stores.base import BaseStore, MemberFacts, StoreTarget, register
+from parampi.fields.stores.member_order import members_first
 from parampi.fields.stores.schema import EnsembleSchema
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class NetCDFStore(BaseStore):
         """Write the statistics over members, and give the file its name."""
         with writing(self.path):
             if self.summarised:
-                self.summary.write(self.file)
+                self.summary.write(members_first(self.file))
             self.file.setncattr("parampi_complete", np.int32(complete))
             self.file.close()
             put_in_place(self.path, self.overwrite)
@@ -73,10 +74,11 @@ class NetCDFStore(BaseStore):
 
 
 def put_member(file: Any, schema: EnsembleSchema, index: tuple[int, ...], fields: Floats, facts: MemberFacts) -> None:
-    """Write a member's fields and facts into a file of netCDF4 or h5py."""
+    """Write a member's fields and facts, at an index (member, [case], [lead time]), into a file of netCDF4 or h5py."""
+    place = schema.axes.arranged(index)
     if schema.content.members:
         for (name, level), field in zip(schema.variable_slots, schema.select(fields), strict=True):
-            file[name][(*index, *level)] = field
+            file[name][(*place, *level)] = field
     for name, value in vars(facts).items():
-        file[name][index if name != "seed" else index[:1]] = value
-    file["complete"][index] = 1
+        file[name][place if name != "seed" else index[:1]] = value
+    file["complete"][place] = 1

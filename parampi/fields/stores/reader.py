@@ -12,21 +12,24 @@ from numpy.typing import NDArray
 from parampi.errors import DataError
 from parampi.fields.channels import split_channel
 from parampi.fields.netcdf_files import reading, require, require_variable
+from parampi.fields.stores.member_order import members_first
 from parampi.fields.stores.sources import require_own_sources
 
 
 @contextmanager
 def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[netCDF4.Dataset]:
-    """Open an ensemble file for reading. Raise DataError for any other file, and for one that leads out of its own folder.
+    """Open an ensemble file for reading, members first in whichever order it has its axes. Raise DataError for any other file,
+    and for one that leads out of its own folder.
 
     `parts`: whether the parts of a joint file are looked into as well.
     """
     with reading(path) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
-        if file["complete"].dimensions[0] != "member":
-            raise DataError(f"{path} has its times first, for other tools; give the ensemble that it was made of")
+        axes = file["complete"].dimensions
+        if "member" not in (*axes[:1], *axes[-1:]):
+            raise DataError(f"{path}: complete has the axes ({', '.join(axes)}); expected member as the first or the last")
         require_own_sources(path, parts=parts)
-        yield file
+        yield members_first(file)
 
 
 def read_members(path: str | Path, names: Sequence[str], most: int | None = None) -> tuple[NDArray[np.float32], list[int]]:

@@ -31,7 +31,8 @@ CHANNEL_ATTRIBUTES = {"units": "units", "long_name": "long_names", "standard_nam
 class EnsembleSchema:
     """Variables, axes and attributes of an ensemble file.
 
-    There is one variable (member, [time], [lead_time], y, x) per channel, float32, NaN where a member is missing; per member
+    There is one variable (member, [time], [lead_time], y, x) per channel, or with the member after the times if `axes` says
+    so, float32, NaN where a member is missing; per member
     its number `realization`, its `seed`, `rounds`, `evaluations`, `residual`, `bistable` and whether it is `complete`; and
     statistics over members.
 
@@ -96,14 +97,14 @@ class EnsembleSchema:
         return names
 
     def variable_axes(self, group: LevelGroup) -> tuple[str, ...]:
-        """Return the names of a variable's axes."""
+        """Return the names of a variable's axes, in the file's order."""
         levels = () if group.levels is None else (self.level_names[group.levels],)
-        return (*self.axes.names, *levels, *self.statistics.axes)
+        return self.axes.arranged((*self.axes.names, *levels, *self.statistics.axes))
 
     def variable_shape(self, group: LevelGroup) -> tuple[int, ...]:
-        """Return the lengths of a variable's axes."""
+        """Return the lengths of a variable's axes, in the file's order."""
         levels = () if group.levels is None else (len(group.levels),)
-        return (*self.axes.shape, *levels, *self.statistics.grid)
+        return self.axes.arranged((*self.axes.shape, *levels, *self.statistics.grid))
 
     def write(self, file: netCDF4.Dataset, fields: bool = True) -> None:
         """Write all of it into an empty file; without the variables of `fields` where others add them."""
@@ -179,7 +180,7 @@ class EnsembleSchema:
             ("bistable", "f8", np.nan, {"long_name": BISTABLE, "units": "1"}),
             ("complete", "i1", 0, {"long_name": "whether the member was finished", **flags}),
         ):
-            axes = ("member",) if name in ("realization", "seed") else self.axes.names
+            axes = ("member",) if name in ("realization", "seed") else self.axes.arranged(self.axes.names)
             variable = file.createVariable(name, kind, axes, fill_value=np.nan if kind == "f8" else None)
             variable.setncatts(attributes)
             variable[:] = np.broadcast_to(np.array(values, kind), variable.shape)
@@ -220,9 +221,9 @@ class EnsembleSchema:
             refuse_taken(file, "quantile", "the axis of quantiles", "rename the channel or axis of that name")
             create_axis(file, "quantile", content.quantiles, {"long_name": "share of the members below", "units": "1"})
         for group in self.groups:
-            channel, axes = self.channel_attributes(group), self.variable_axes(group)[1:]
+            channel, axes = self.channel_attributes(group), [name for name in self.variable_axes(group) if name != "member"]
             for kind in content.summary:
-                kind_axes, packing = ("quantile", *axes) if kind == "quantiles" else axes, compression_options(content)
+                kind_axes, packing = ["quantile"] * (kind == "quantiles") + axes, compression_options(content)
                 name = f"{group.variable}_{kind}"
                 refuse_taken(
                     file, name, f"the {kind} of {group.variable}", f"rename the channel, or leave {kind} out of output.summary"

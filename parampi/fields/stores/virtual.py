@@ -20,6 +20,7 @@ from parampi.fields.channels import LevelGroup
 from parampi.fields.failures import intact
 from parampi.fields.netcdf_files import reading
 from parampi.fields.stores.base import StoreTarget, register
+from parampi.fields.stores.member_order import members_first
 from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.parts import PARTS, claim_parts, part_name
 from parampi.fields.stores.schema import EnsembleSchema
@@ -94,7 +95,7 @@ def join_parts(
     with writing(path):
         with netCDF4.Dataset(new_partial(path), "w") as file:
             schema.write(file, fields=False)
-            copied = [copy_facts(file, part, schema) for part in parts]
+            copied = [copy_facts(members_first(file), part, schema) for part in parts]
             finished = int((file["complete"][:] == 1).sum())
             complete = finished == schema.axes.expected
             file.setncattr("parampi_complete", np.int32(complete))
@@ -103,24 +104,26 @@ def join_parts(
         if schema.content.members:
             add_fields(partial_name(path), path.parent, schema, copied)
         with netCDF4.Dataset(partial_name(path), "a") as file:
-            summary.write(file)
+            summary.write(members_first(file))
         put_in_place(path, overwrite)
     return complete
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of one writer: how many members it has room for, and boxes of finished ones, in it and in the joint file."""
+    """A file of one writer: how many members it has room for, and boxes of finished ones, in it and in the joint file, members
+    first."""
 
     path: Path
     members: int
     boxes: list[tuple[Box, Box]]
 
 
-def copy_facts(file: netCDF4.Dataset, path: Path, schema: EnsembleSchema) -> Part:
-    """Copy what a part knows of its finished members into the joint file."""
+def copy_facts(file: Any, path: Path, schema: EnsembleSchema) -> Part:
+    """Copy what a part knows of its finished members into the joint file, which shows members first."""
     joint_rows = {realization: row for row, realization in enumerate(schema.axes.realizations)}
-    with reading(path) as source:
+    with reading(path) as part:
+        source = members_first(part)
         source.set_auto_mask(False)
         file.set_auto_mask(False)
         rows = np.array([joint_rows[int(realization)] for realization in source["realization"][:]])
@@ -165,14 +168,15 @@ def add_fields(target: Path, folder: Path, schema: EnsembleSchema, parts: Sequen
 
     with h5py.File(target, "r+") as file:
         for group in schema.groups:
-            name, shape = group.variable, schema.variable_shape(group)
+            name, shape, arranged = group.variable, schema.variable_shape(group), schema.axes.arranged
             layout = h5py.VirtualLayout(shape, np.float32)
+            beside = shape[len(schema.axes.shape) :]
             for part in parts:
-                part_shape = (part.members, *shape[1:])
+                part_shape = arranged((part.members, *schema.axes.shape[1:], *beside))
                 place = literal(str(part.path.relative_to(folder)))
                 source = h5py.VirtualSource(place, literal(name), part_shape, np.float32)
                 for part_box, joint_box in part.boxes:
-                    layout[joint_box] = source[part_box]
+                    layout[arranged(joint_box)] = source[arranged(part_box)]
             variable = file.create_virtual_dataset(name, layout, fillvalue=np.float32(np.nan))
             for axis, scale in enumerate(schema.variable_axes(group)):
                 variable.dims[axis].attach_scale(file[scale])

@@ -76,7 +76,7 @@ def kind(request, monkeypatch):
 def write_alone(monkeypatch, store):
     """Have one process write what several ranks write at once, for which h5py need not be built with MPI."""
     file = h5py.File
-    monkeypatch.setattr(h5py, "File", lambda name, mode, driver, comm: file(name, mode))
+    monkeypatch.setattr(h5py, "File", lambda name, mode="r", driver=None, comm=None: file(name, mode))
     monkeypatch.setattr(store, "open", classmethod(lambda cls, target, rank, comm: cls(target.path, target.schema, comm)))
 
 
