@@ -16,9 +16,18 @@ PREDICTIONS = ["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"
 )
 @click.option("--predicts", type=click.Choice(PREDICTIONS), help="As model.predicts, where the file does not say.")
 @click.option("--shape", help="As model.shape, such as 1,64,64, where the file does not say.")
-def init(path: Path | None, directory: Path, predicts: str | None, shape: str | None) -> None:
+@click.option(
+    "--example", "name", is_flag=False, flag_value="", help="Copy the example NAME; without NAME, list them.", metavar="[NAME]"
+)
+def init(path: Path | None, directory: Path, predicts: str | None, shape: str | None, name: str | None) -> None:
     """Write a project for the network at PATH: a folder of diffusers, a module of physicsnemo (.mdlus) or a folder with one, a
-    program of torch.export (.pt2) or TorchScript, or weights. Without PATH, write a small project that runs as it is."""
+    program of torch.export (.pt2) or TorchScript, or weights. Without PATH, write a small project that runs as it is, or copy
+    an example that comes with parampi."""
+    if name is not None:
+        if path or predicts or shape:
+            raise ConfigError("--example copies what is there; leave out PATH, --predicts and --shape")
+        show_or_copy(name, directory)
+        return
     from parampi.run.projects import example, recognised, write
     from parampi.run.projects.project import CHECK, FILL
 
@@ -29,6 +38,19 @@ def init(path: Path | None, directory: Path, predicts: str | None, shape: str | 
         for remark in project.remarks(kind):
             print(f"{words} {remark}")
     print(f"then: parampi run {files[0]}" if project.remarks(FILL) else f"next: parampi run {files[0]}")
+
+
+def show_or_copy(name: str, directory: Path) -> None:
+    """List the examples, or copy the one of this name."""
+    from parampi.run.projects import copy_example, examples
+
+    if not name:
+        for known, title in examples().items():
+            print(f"{known:20} {title}")
+        return
+    files, following = copy_example(name, directory)
+    print(f"wrote {len(files)} files into {files[0].parent}")
+    print(f"next: {following}")
 
 
 def sizes(text: str | None) -> list[int] | None:

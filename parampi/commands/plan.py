@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from parampi.commands.key_names import completed
 from parampi.commands.rank_counts import MACHINE, RANKS, counts
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1)
+@click.argument("overrides", nargs=-1, shell_complete=completed())
 @click.option("--ranks", default="1,2,4,8", show_default=True, callback=counts, help=RANKS)
 @click.option("--machine", type=click.Path(path_type=Path), help=MACHINE)
 @click.option("--pilot", is_flag=True, help="Draw two members here in four windows, for the rounds that they take.")

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import click
 
+from parampi.commands.key_names import completed
 from parampi.commands.trust_options import CONFIG, TRUST
 from parampi.run.stop_request import StopRequest
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1)
+@click.argument("overrides", nargs=-1, shell_complete=completed("parallel", "checkpoint"))
 @click.option(
     "--progress", type=click.Choice(["auto", "bar", "lines"]), default="auto", show_default=True, help="As in parampi run."
 )

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from parampi.commands.key_names import completed
 from parampi.run.stop_request import StopRequest
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1)
+@click.argument("overrides", nargs=-1, shell_complete=completed())
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option(
     "--progress",

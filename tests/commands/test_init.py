@@ -202,3 +202,49 @@ def test_what_is_no_network_is_refused(tmp_path, capsys, monkeypatch, arguments,
     (tmp_path / "net").write_bytes(b"")
     assert main(["init", *(arguments if arguments[0] != "--shape" else ["net", *arguments])]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "run.yaml").exists()
+
+
+def test_examples_are_listed(capsys):
+    assert main(["init", "--example"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert listed["04_forecast"] == "Forecasts of turbulence"
+    assert set(listed) >= {path.parent.name for path in (ROOT / "examples").glob("*/run.yaml")}
+
+
+def test_an_example_is_copied_with_those_that_it_uses(tmp_path, capsys):
+    said = written(capsys, tmp_path, "--example", "forecast")
+    copy, source = tmp_path / "examples", ROOT / "examples"
+    assert f"into {copy / '04_forecast'}\n" in said and f"next: parampi run {copy / '04_forecast' / 'run.yaml'}\n" in said
+    assert {path.name for path in copy.iterdir()} == {"04_forecast", "01_turbulence"}
+    for name in ("04_forecast/starts.nc", "01_turbulence/statistics.nc", "01_turbulence/model.py"):
+        assert (copy / name).read_bytes() == (source / name).read_bytes()
+    assert load(copy / "04_forecast" / "run.yaml").sampling.members == 4
+    (copy / "01_turbulence" / "model.py").write_text("mine")
+    assert "next: parampi run" in written(capsys, tmp_path, "--example", "02_downscaling")
+    assert (copy / "01_turbulence" / "model.py").read_text() == "mine"
+
+
+def test_no_file_of_an_example_is_replaced(tmp_path, capsys):
+    (tmp_path / "examples" / "05_climate").mkdir(parents=True)
+    (tmp_path / "examples" / "05_climate" / "climate.py").write_text("mine")
+    assert main(["init", "--example", "climate", "--directory", str(tmp_path)]) == 2
+    assert "climate.py exists already, and parampi init replaces nothing; move it away, or" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "examples" / "05_climate").iterdir()] == ["climate.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--example", "weather"], "--example weather is not one of 01_turbulence, 02_downscaling, "),
+        (["net", "--example", "climate"], "--example copies what is there; leave out PATH, --predicts and --shape"),
+    ],
+)
+def test_what_is_no_example_is_refused(tmp_path, capsys, arguments, words):
+    assert main(["init", *arguments, "--directory", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_an_installation_without_examples_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("parampi.run.projects.shipped.PACKAGE", tmp_path / "parampi")
+    assert main(["init", "--example"]) == 2
+    assert "has no examples; install its wheel, or from a clone" in capsys.readouterr().err
