@@ -12,6 +12,7 @@ from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.engine import EngineOptions, SamplingProblem
 from parampi.engine.driven import BatchSeconds, Messages, RankCosts, critical, drive
+from parampi.engine.window_reach import WindowReach
 from parampi.errors import ConfigError
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import Reducer
@@ -46,7 +47,9 @@ class Experiment:
         steps = self.problem.steps
         if self.points_per_rank:
             return min(steps, self.points_per_rank * time_ranks)
-        return min(steps, max(self.options.window or steps, time_ranks))
+        leads = self.problem.leads.count if self.problem.leads else None
+        reach = WindowReach.over(self.problem.equations, self.solver, self.options, leads)
+        return min(steps, max(reach.points, time_ranks))
 
     def draw(self, group: Group, member: int, time_ranks: int, serial: bool) -> RankCosts:
         """Return the costs of this rank's part in one member."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from parampi.bench.scaling import ALONE, Experiment, ScalingRow
 from parampi.bench.simulated import batch_seconds, closed_form, seconds_of
 from parampi.diffusion.batched import BatchedDenoiser
@@ -38,10 +40,9 @@ def experiment_of(
     options = engine_options(run)
     if simulate is None:
         network = on_all(comm, lambda: open_network(run, local_rank=place))
-        first = network.inputs.members[0]
-        return Experiment(
-            network.of_member(first), network.inputs.solver, options, messages, points_per_rank=points_per_rank
-        )  # fmt: skip
+        inputs, first = network.inputs, network.inputs.members[0]
+        problem = network.rolled_out(first, inputs.leads) if inputs.swept else network.of_member(first)
+        return Experiment(problem, inputs.solver, options, messages, points_per_rank=points_per_rank)
     seconds = on_all(comm, lambda: seconds_of(simulate))
     inputs = read_inputs(run)
     closed, known = on_all(comm, lambda: closed_form(run.model.shape))
@@ -52,8 +53,6 @@ def experiment_of(
 
 def open_problem(run: RunConfig, closed: Any) -> Any:
     """Return the steps of a run with a closed form in the network's place."""
-    import torch
-
     from parampi.ensemble import memberless
     from parampi.run.config import build
     from parampi.samplers import equations_of
@@ -76,8 +75,10 @@ def calls_of(experiment: Experiment, comm: "Comm | None") -> Calls:
     if experiment.simulated is not None:
         return [(fields, experiment.simulated(fields), 0) for fields in (1, 2, 4, 8, 16, 32, 64)]
     problem = experiment.problem
-    level = float(problem.equations.sigmas[problem.steps // 2])
-    condition = None if problem.conditions is None else problem.conditions_of(problem.members.long()[:0].new_zeros(1))
+    level = float(problem.equations.sigmas[problem.equations.steps // 2])
+    if problem.leads:
+        problem = replace(problem, conditions=problem.leads.conditions(problem.leads.start, 0, [0]).to(problem.device))
+    condition = problem.conditions_of(torch.zeros(1, dtype=torch.int64))
     made = measure_calls(
         BatchedDenoiser(problem.network.denoiser), problem.shape, level, condition, comm, MOST_FIELDS, PATIENCE
     )  # fmt: skip
@@ -103,7 +104,8 @@ def expected(
     def planned(row: ScalingRow) -> float:
         costs: Costs = made if row.ranks == 1 else replace(made, calls=crowded)
         if row.what == ALONE:
-            return problem.equations.evaluations * (costs.call(1) + costs.serial.at(1))
+            leads = problem.leads.count if problem.leads else 1
+            return leads * problem.equations.evaluations * (costs.call(1) + costs.serial.at(1))
         return costs.sweep(chains[row.window], 1, row.time_ranks, batch)
 
     return [replace(row, planned=planned(row)) for row in rows]

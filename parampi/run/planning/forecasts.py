@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
 from parampi.diffusion.denoisers import Denoiser, scale_of
 from parampi.engine import SamplingProblem
 from parampi.engine.driven import Messages
+from parampi.engine.lead_times import LeadTimes
 from parampi.engine.network_calls import measure_calls
 from parampi.ensemble import memberless
 from parampi.errors import OutputError
 from parampi.fields import check_target
 from parampi.parallel import Layout
+from parampi.report import count
 from parampi.run.checkpoint.folder import Folder
 from parampi.run.condition_source import ConditionSource, condition_source
 from parampi.run.config import RunConfig
@@ -30,9 +33,10 @@ from parampi.run.model_loading import acceleration_of, load_denoiser, probe_deno
 from parampi.run.output import choose_mode
 from parampi.run.plan import check_files
 from parampi.run.planning.costs import Costs
+from parampi.run.planning.flights import PILOT_LEADS, from_table_in_flight, one_after_another, pilot_in_flight, reach_of
 from parampi.run.planning.layouts import Forecast, Subject, alone, candidates, layouts
 from parampi.run.planning.measured import costs_of, pilot
-from parampi.run.planning.sweeps import Chain, Sweeps, from_pilot, from_table
+from parampi.run.planning.sweeps import Sweeps, from_pilot, from_table
 from parampi.run.user_files import sha256
 
 QUICK, FIELDS = 0.3, 16
@@ -77,6 +81,17 @@ class Network:
         return BatchConditions(
             self.source(self.inputs.members[:1]).to(device), torch.zeros(1, dtype=torch.int64, device=device)
         )
+
+    def rolled_out(self, member: int, leads: int) -> SamplingProblem:
+        """Return the steps of so many lead times of a member, from its start whatever the number of who is drawn."""
+        problem, source = self.problem, self.source
+        assert source is not None
+
+        def condition(states: Tensor, lead: int, numbers: list[int]) -> Tensor:
+            return source.of_states(states, lead, [member] * len(numbers))
+
+        start = source.nothing_before([member])[:, None].to(problem.device, problem.dtype)
+        return replace(problem, leads=LeadTimes(leads, start, condition, None, self.inputs.hooks))
 
     def of_member(self, member: int) -> SamplingProblem:
         problem, condition = self.problem, network_condition(self.inputs, self.source, member)
@@ -163,7 +178,7 @@ class Prepared:
     def best(self, ranks: int) -> Forecast:
         """Return the fastest layout of so many ranks, with the solver that is configured."""
         configured = self.inputs.config.sampling.window
-        windows = candidates(self.subject.steps, [ranks], configured)
+        windows = candidates(self.subject.longest, [ranks], configured)
         return layouts(ranks, self.subject, self.costs_on(ranks), self.sweeps, windows)[0]
 
     def alone(self, ranks: int) -> Forecast:
@@ -198,6 +213,7 @@ def prepare(
         inputs.equations.evaluations * inputs.leads,
         config.parallel.batch,
         inputs.equations.causal,
+        reach_of(inputs.equations, inputs.solver, options, inputs.leads).points if inputs.swept else None,
     )
     return Prepared(inputs, subject, sweeps, costs, machine, per_node, device, rounds_from, calls_from)
 
@@ -214,28 +230,28 @@ def calls_of(network: Network, machine: Machine | None) -> tuple[list[tuple[int,
 
 
 def sweeps_of(network: Network, piloted: bool) -> tuple[Sweeps, str]:
-    """Return expected rounds by windows, and where they are known from; those of all lead times, one after another."""
+    """Return expected rounds of all lead times by windows, and where they are known from."""
     inputs = network.inputs
     equations, leads, options = inputs.equations, inputs.leads, engine_options(inputs.config)
+    reach = reach_of(equations, inputs.solver, options, leads) if inputs.swept else None
+    flies = reach is not None and reach.points > equations.steps
     if piloted:
         members = inputs.members[:PILOT]
-        windows = pilot_windows(equations.steps, options.window)
+        windows = pilot_windows(equations.steps, options.window, reach.points if flies and reach else equations.steps)
+        source = f"a pilot of {len(members)} in windows of {', '.join(map(str, windows))}"
+        if flies:
+            chains = pilot_in_flight(network.rolled_out, inputs.solver, options, members, windows, leads)
+            return from_pilot(chains), f"{source}, of {count(min(leads, PILOT_LEADS), 'lead time')}"
         chains = pilot(network.of_member, inputs.solver, options, members, windows)
-        sweeps, source = from_pilot(chains), f"a pilot of {len(members)} in windows of {', '.join(map(str, windows))}"
-    else:
-        evaluated = equations.evaluations / equations.steps
-        name = type(inputs.solver).__name__
-        tolerance = options.tolerance
-        sweeps = from_table(name, equations.steps, noisy=equations.stochastic, tolerance=tolerance, evaluated=evaluated)
-        source = "the table of solvers, which is right to about a third"
-
-    def all_leads(window: int) -> Chain:
-        chain = sweeps(window)
-        return replace(chain, lengths=list(chain.lengths) * leads)
-
-    return all_leads, source
+        return one_after_another(from_pilot(chains), leads), source
+    evaluated, name = equations.evaluations / equations.steps, type(inputs.solver).__name__
+    tolerance, noisy = options.tolerance, equations.stochastic
+    sweeps = from_table(name, equations.steps, noisy=noisy, tolerance=tolerance, evaluated=evaluated)
+    source = "the table of solvers, which is right to about a third"
+    return from_table_in_flight(sweeps, equations.steps, leads) if flies else one_after_another(sweeps, leads), source
 
 
-def pilot_windows(steps: int, configured: int | None) -> list[int]:
-    """Return the windows of a pilot: three that span all, and the configured one."""
-    return sorted({min(steps, size) for size in (4, 12, steps // 3, configured or steps)} - {0, 1} | {min(steps, 2)})
+def pilot_windows(steps: int, configured: int | None, longest: int) -> list[int]:
+    """Return the windows of a pilot: three that span a lead time, those that reach over its end, and the configured one."""
+    beyond = {size for size in (2 * steps, 4 * steps, longest) if steps < size <= longest}
+    return sorted({min(longest, size) for size in (4, 12, steps // 3, configured or steps)} - {0, 1} | {min(steps, 2)} | beyond)

@@ -13,13 +13,24 @@ WORTH = 0.1
 @dataclass(frozen=True)
 class Subject:
     """Members that are drawn, of a chain of `steps` points and `evaluations` of the serial sampler; `most` members that a group
-    sweeps at once; `causal`: whether there is a serial sampler."""
+    sweeps at once; `causal`: whether there is a serial sampler. In a roll-out `steps` are those of a lead time, and windows may
+    `reach` over its end."""
 
     members: int
     steps: int
     evaluations: int
     most: int | None = None
     causal: bool = True
+    reach: int | None = None
+
+    @property
+    def longest(self) -> int:
+        """The points of the longest window."""
+        return self.reach or self.steps
+
+    def in_flight(self, window: int) -> int:
+        """Return how many lead times a window has points of, in the mean over how it lies, rounded up."""
+        return -(-window // self.steps)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.engine import EngineOptions, SamplingProblem
 from parampi.engine.driven import Messages, drive
+from parampi.engine.history import Round
 from parampi.parallel import SerialGroup
 from parampi.run.planning.costs import Costs, Line
 from parampi.run.planning.sweeps import Chain
@@ -56,6 +57,31 @@ def through(points: Sequence[tuple[float, float]]) -> Line:
     return Line(max(0.0, low - each * a), each)
 
 
+@dataclass
+class Track:
+    """What rounds of a member's chain had: the points of their windows, and where the windows stood after them."""
+
+    lengths: list[int] = field(default_factory=list)
+    reached: list[int] = field(default_factory=list)
+
+    def __call__(self, entry: Round, steps: int) -> None:
+        self.lengths.append(int(entry.lengths[0]))
+        self.reached.append(int(entry.first[0] + entry.slides[0]))
+
+    def rounds_until(self, point: int) -> int:
+        """Return how many rounds were made until the window stood at a point, or beyond it."""
+        return next(made for made, reached in enumerate(self.reached, 1) if reached >= point)
+
+
+def tracked(problem: SamplingProblem, solver: Solver, options: EngineOptions, member: int, window: int) -> tuple[Track, float]:
+    """Return what rounds of a member had that is drawn on this rank, and its evaluations per point."""
+    track = Track()
+    run = drive(
+        problem, solver, SerialGroup(), replace(options, window=window, watch=track), [member], messages=Messages()
+    )  # fmt: skip
+    return track, run.evaluations / sum(track.lengths)
+
+
 def pilot(
     problem_of: Callable[[int], SamplingProblem],
     solver: Solver,
@@ -67,14 +93,9 @@ def pilot(
     takes the most."""
     chains = []
     for window in windows:
-        runs = [
-            drive(problem_of(member), solver, SerialGroup(), replace(options, window=window), [member], messages=Messages())
-            for member in members
-        ]
-        longest = max(runs, key=lambda run: run.rounds)
-        lengths = [float(length) for length in longest.lengths if length]
-        evaluated = longest.evaluations / sum(lengths)
-        chains.append(Chain(window, lengths, evaluated))
+        tracks = [tracked(problem_of(member), solver, options, member, window) for member in members]
+        track, evaluated = max(tracks, key=lambda one: len(one[0].lengths))
+        chains.append(Chain(window, [float(length) for length in track.lengths if length], evaluated))
     return chains
 
 

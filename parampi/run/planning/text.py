@@ -11,12 +11,14 @@ from parampi.run.planning.layouts import Forecast, one_rank, wasted_from
 HEADER = (
     "ranks", "groups x time", "window", "network_batch", "rounds", "seconds", "efficiency", "memory a rank", "node-hours",
 )  # fmt: skip
+IN_FLIGHT = "in flight"
+"""The column of roll-outs whose lead times are swept together, after the window."""
 
 
 def plan_text(prepared: Prepared, ranks: Sequence[int]) -> str:
     """Return the plan for these numbers of ranks: a table, and what it means."""
     best, serial = [prepared.best(count) for count in ranks], [prepared.alone(count) for count in ranks]
-    rows: list[Sequence[str]] = [HEADER]
+    rows: list[Sequence[str]] = [HEADER[:3] + (IN_FLIGHT,) * (prepared.subject.reach is not None) + HEADER[3:]]
     for sweep, members in zip(best, serial, strict=True):
         rows.append(cells(prepared, sweep))
         if prepared.subject.causal:
@@ -29,7 +31,8 @@ def about(prepared: Prepared) -> list[str]:
     inputs, subject, costs = prepared.inputs, prepared.subject, prepared.costs
     serial = one_rank(subject, costs)
     size = file_bytes(inputs, "gather") / 1e6
-    leads = f" of {count(inputs.leads, 'lead time')}, one after another" if inputs.leads > 1 else ""
+    together = "swept together" if subject.longest > subject.steps else "one after another"
+    leads = f" of {count(inputs.leads, 'lead time')}, {together}" if inputs.leads > 1 else ""
     return [
         f"{count(subject.members, 'member')}{leads} of {inputs.config.model.shape}, {subject.steps} points, "
         f"{type(inputs.solver).__name__}, tolerance {inputs.config.sampling.tolerance:g}; the configuration has no mistake",
@@ -47,10 +50,13 @@ def about(prepared: Prepared) -> list[str]:
 def cells(prepared: Prepared, forecast: Forecast) -> tuple[str, ...]:
     layout = f"{forecast.groups} x {forecast.time_ranks}" + (", serial" if forecast.serial else "")
     hours = prepared.nodes(forecast.ranks) * forecast.seconds / 3600
+    subject = prepared.subject
+    flight = [] if subject.reach is None else ["-" if forecast.serial else str(subject.in_flight(forecast.window))]
     return (
         str(forecast.ranks),
         layout,
         "-" if forecast.serial else str(forecast.window),
+        *flight,
         str(forecast.network_batch),
         str(forecast.rounds),
         f"{forecast.seconds:.3g}",
