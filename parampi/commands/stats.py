@@ -8,7 +8,8 @@ import click
 from parampi.run.launched_rank import launched_rank
 
 if TYPE_CHECKING:
-    from parampi.fields import DatasetStatistics
+    from parampi.fields import DatasetStatistics, FileSamples
+    from parampi.fields.moments import Missing, Team
 
 
 @click.command()
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A statistics file whose means and deviations are kept: those that a network was trained with.",
 )
+@click.option("--static", type=click.Path(path_type=Path), help="A file of static fields (y, x), which become channels, too.")
+@click.option("--static-variable", "constants", multiple=True, help="A static field (repeatable), of the file of --static.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def stats(
     data: tuple[Path, ...],
@@ -42,6 +45,8 @@ def stats(
     axes: str,
     plane: bool,
     normalised_by: Path | None,
+    static: Path | None,
+    constants: tuple[str, ...],
     overwrite: bool,
 ) -> None:
     """Compute mean, standard deviation and spectrum per channel of samples (..., y, x) in NetCDF files, shared by ranks."""
@@ -49,6 +54,7 @@ def stats(
     from parampi.parallel.agree import Reducer, on_all, on_root
     from parampi.parallel.launch import abort_on_error, world
 
+    require_pair(static, constants)
     comm = world()
     with abort_on_error(comm):
         on_root(comm, lambda: check_target(output, overwrite))
@@ -56,14 +62,41 @@ def stats(
         with on_all(
             comm, lambda: FileSamples(data, variables, axes=[axis.strip() for axis in axes.split(",") if axis.strip()])
         ) as samples:
-            statistics = samples.statistics(Reducer(comm), missing, plane)
+            statistics, notes = samples.statistics(Reducer(comm), missing, plane), samples.notes
+            if static:
+                with on_all(comm, lambda: FileSamples([static], constants, least=2, grid=samples.grid)) as fixed:
+                    statistics = with_static(statistics, fixed, static, Reducer(comm), missing, plane)
+                    notes = [*notes, *fixed.notes]
         if own is not None and normalised_by is not None:
             statistics = on_all(comm, lambda: statistics.normalised_by(own, normalised_by))
         on_root(comm, lambda: statistics.save(output))
         if launched_rank() == 0:
             words = statistics.geometry.words()
-            notes = [*samples.notes, *([f"the grid is {words}"] if words else [])]
+            notes = [*notes, *([f"the grid is {words}"] if words else [])]
             print(*(f"note: {line}" for line in notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
+
+
+def require_pair(static: Path | None, constants: tuple[str, ...]) -> None:
+    """Raise ConfigError where a file of static fields is named without them, or they without a file."""
+    from parampi.errors import ConfigError
+
+    if (static is None) != (not constants):
+        given, wanted = ("--static", "--static-variable") if static else ("--static-variable", "--static")
+        raise ConfigError(f"{given} is given without {wanted}; name the file of static fields and each of its fields")
+
+
+def with_static(
+    statistics: "DatasetStatistics", fixed: "FileSamples", path: Path, team: "Team", missing: "Missing", plane: bool
+) -> "DatasetStatistics":
+    """Return statistics with static fields as further channels. Raises DataError for fields that are not one each."""
+    from parampi.errors import DataError
+
+    if fixed.shape[0] != 1:
+        raise DataError(
+            f"{path}: {', '.join(fixed.names)} have {fixed.shape[0]} fields each; a static field is one (y, x); name it among "
+            f"the samples (--variable)"
+        )
+    return statistics.joined(fixed.statistics(team, missing, plane))
 
 
 def table(statistics: "DatasetStatistics") -> str:

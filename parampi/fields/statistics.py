@@ -229,6 +229,17 @@ class DatasetStatistics:
         numbers = {name: getattr(self, name)[rows] for name in PER_CHANNEL}
         return replace(self, **texts, **numbers, reference=self.reference[:, rows])
 
+    def joined(self, other: "DatasetStatistics") -> "DatasetStatistics":
+        """Return these statistics with the channels of another data set on the same grid after them, such as static fields,
+        whose kept samples repeat where they are fewer. Raises DataError for another grid, and for channels of the same name."""
+        if other.grid != self.grid:
+            raise DataError(f"channels on {other.grid} points cannot join those on {self.grid}; give fields of one grid")
+        texts: dict[str, Any] = {name: (*getattr(self, name), *getattr(other, name)) for name in ALL_TEXTS.values()}
+        numbers: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in PER_CHANNEL}
+        rows = np.arange(len(self.reference)) % max(1, len(other.reference))
+        reference = np.concatenate([self.reference, other.reference[rows]], axis=1)
+        return replace(self, **texts, **numbers, reference=reference, level_axes={**self.level_axes, **other.level_axes})
+
     def mean_of(self, names: Sequence[str]) -> Floats:
         """Return the means (c,) of some of the channels."""
         return self.mean[[self.names.index(name) for name in names]]

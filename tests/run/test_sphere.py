@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from parampi.basis.sphere_grid import latitudes
 from parampi.commands.stats import stats
 from parampi.commands.verify import verify
-from parampi.errors import ConfigError
+from parampi.errors import ConfigError, DataError
+from parampi.fields import DatasetStatistics
 from parampi.run.config import load
 from parampi.run.inputs import read_inputs
 from tests.small import write_project
@@ -44,6 +45,43 @@ def test_stats_weights_by_area_and_says_so(tmp_path, south_first):
     )
     flat = make_statistics(tmp_path, "--plane", south_first=south_first)
     assert "note: the grid" not in flat and "t: mean 275" not in flat
+
+
+def write_ground(path, names=("ground",), south_first=True):
+    coordinates = {"lat": ("lat", LATITUDE, {"units": "degrees_north"}), "lon": ("lon", LONGITUDE, {"units": "degrees_east"})}
+    ground = np.where(LATITUDE[:, None] > 0, 1000.0, 0.0) + np.zeros(16)
+    data = xarray.Dataset({name: (("lat", "lon"), ground, {"units": "m"}) for name in names}, coordinates)
+    (data.isel(lat=slice(None, None, -1)) if south_first else data).to_netcdf(path)
+    return path
+
+
+def test_static_fields_become_channels_of_the_same_file(tmp_path):
+    static = ["--static", str(write_ground(tmp_path / "grid.nc")), "--static-variable", "ground"]
+    said = make_statistics(tmp_path, *static)
+    assert "ground: mean 500, standard deviation 500 m" in said and "grid.nc: fields are turned or rolled along lat" in said
+    both = DatasetStatistics.from_file(tmp_path / "statistics.nc")
+    make_statistics(tmp_path)
+    alone = DatasetStatistics.from_file(tmp_path / "statistics.nc")
+    assert both.names == ("t", "ground") and both.shape == (2, 8, 16) and both.geometry.spherical
+    np.testing.assert_array_equal(both.select(["t"]).spectrum, alone.spectrum)
+    north = both.reference[:, 1, LATITUDE > 0]
+    assert len(both.reference) == 16 and (north == 1000).all() and (both.reference[:, 1, LATITUDE < 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--static", "grid.nc"], "--static is given without --static-variable"),
+        (["--static-variable", "ground"], "--static-variable is given without --static"),
+        (["--static", "grid.nc", "--static-variable", "t"], "channels are named t, t"),
+        (["--static", "data.nc", "--static-variable", "t"], "t have 30 fields each; a static field is one"),
+    ],
+)
+def test_static_fields_that_are_none_are_refused(tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    write_ground(tmp_path / "grid.nc", ("ground", "t"))
+    with pytest.raises((ConfigError, DataError), match=words):
+        make_statistics(tmp_path, *options)
 
 
 @pytest.fixture
