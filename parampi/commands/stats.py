@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 )
 @click.option("--axes", default="", help="Names of the axes in the order of storage, such as sample,time,x,y,channel.")
 @click.option(
+    "--field-axes",
+    default="",
+    help="Names of the axes of fields that are no maps (y, x), such as z,y,x or face,y,x or cell; cells with latitudes and "
+    "longitudes are known without.",
+)
+@click.option(
     "--plane", is_flag=True, help="Take latitude and longitude for a plane: no weights by area, no spherical harmonics."
 )
 @click.option(
@@ -43,6 +49,7 @@ def stats(
     variables: tuple[str, ...],
     missing: Any,
     axes: str,
+    field_axes: str,
     plane: bool,
     normalised_by: Path | None,
     static: Path | None,
@@ -59,12 +66,11 @@ def stats(
     with abort_on_error(comm):
         on_root(comm, lambda: check_target(output, overwrite))
         own = on_all(comm, lambda: DatasetStatistics.from_file(normalised_by)) if normalised_by else None
-        with on_all(
-            comm, lambda: FileSamples(data, variables, axes=[axis.strip() for axis in axes.split(",") if axis.strip()])
-        ) as samples:
+        with on_all(comm, lambda: FileSamples(data, variables, axes=listed(axes), field_axes=listed(field_axes))) as samples:
             statistics, notes = samples.statistics(Reducer(comm), missing, plane), samples.notes
             if static:
-                with on_all(comm, lambda: FileSamples([static], constants, least=2, grid=samples.grid)) as fixed:
+                common: dict[str, Any] = {"grid": samples.grid, "dimensions": samples.dimensions}
+                with on_all(comm, lambda: FileSamples([static], constants, least=2, **common)) as fixed:
                     statistics = with_static(statistics, fixed, static, Reducer(comm), missing, plane)
                     notes = [*notes, *fixed.notes]
         if own is not None and normalised_by is not None:
@@ -73,6 +79,7 @@ def stats(
         if launched_rank() == 0:
             words = statistics.geometry.words()
             notes = [*notes, *([f"the grid is {words}"] if words else [])]
+            notes += [f"fields have the axes {statistics.dimensions.words()}"] if statistics.dimensions else []
             print(*(f"note: {line}" for line in notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
 
 
@@ -97,6 +104,11 @@ def with_static(
             f"the samples (--variable)"
         )
     return statistics.joined(fixed.statistics(team, missing, plane))
+
+
+def listed(names: str) -> list[str]:
+    """Return names that commas part."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def table(statistics: "DatasetStatistics") -> str:

@@ -3,6 +3,7 @@
 from parampi.fields.atomic_files import check_target, replacing
 from parampi.fields.ensemble_axes import PER_CASE, Cases, EnsembleAxes, Leads
 from parampi.fields.ensembles.forecasts import Channel, Forecasts, Truth, read_forecasts
+from parampi.fields.field_dimensions import FieldDimensions
 from parampi.fields.geometry import Geometry, geometry_of
 from parampi.fields.inputs.conditions import Conditions
 from parampi.fields.inputs.grids import GridMetadata
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetStatistics",
     "EnsembleAxes",
     "EnsembleSchema",
+    "FieldDimensions",
     "FileSamples",
     "Forecasts",
     "Geometry",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import ConfigError, DataError
+from parampi.fields.field_dimensions import FieldDimensions
 from parampi.fields.spectra import radial_spectrum, wavenumbers
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ Integers = NDArray[np.integer[Any]]
 REST = -1
 """Number of the shell of what harmonics leave of a field."""
 SPHERE = "spherical_harmonics"
-BASES = ("fourier", "cosine", "mixed", SPHERE)
+NO_MODES = "identity"
+"""Basis of points without order: all is in one shell."""
+BASES = ("fourier", "cosine", "mixed", SPHERE, NO_MODES)
 NORTH = re.compile(r"degrees?_?n(orth)?", re.IGNORECASE)
 EAST = re.compile(r"degrees?_?e(ast)?", re.IGNORECASE)
 ANGLE = re.compile(r"deg(rees?)?|1?", re.IGNORECASE)
@@ -37,7 +40,8 @@ class Geometry:
     """Where the points of fields (H, W) are.
 
     areas    (H,) the area that points of each row stand for, in units of the mean; None where all stand for the same
-    basis    the modes of a spectrum, a name of `parampi.basis.make_basis`, with `options`
+    basis    the modes of a spectrum, a name of `parampi.basis.make_basis`, with `options`; "identity" for points without order
+    sizes    points along the axes of fields that are no maps, of which the grid is what is in memory (`FieldDimensions`)
 
     Raises DataError for areas that are none, and for a basis that has no shells of wavenumbers.
     """
@@ -46,6 +50,7 @@ class Geometry:
     areas: tuple[float, ...] | None = None
     basis: str = "fourier"
     options: Mapping[str, Any] = field(default_factory=dict)
+    sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         areas = np.ones(self.grid[0]) if self.areas is None else np.array(self.areas)
@@ -60,8 +65,13 @@ class Geometry:
 
     @property
     def flat(self) -> bool:
-        """Whether it is a plane that is periodic along both axes, whose points all count alike."""
+        """Whether it is a plane, line or volume that is periodic along all axes, whose points all count alike."""
         return self.areas is None and self.basis == "fourier"
+
+    @property
+    def has_modes(self) -> bool:
+        """Whether fields have a spectrum: points without order have none."""
+        return self.basis != NO_MODES
 
     @property
     def spherical(self) -> bool:
@@ -76,17 +86,20 @@ class Geometry:
     @property
     def shells(self) -> Integers:
         """Wavenumbers or degrees (K,) of the shells of a spectrum; REST for what harmonics leave."""
-        return wavenumbers(*self.grid) if self.flat else self.transform.shells
+        return wavenumbers(*(self.sizes or self.grid)) if self.flat else self.transform.shells
 
     @property
     def highest(self) -> int:
         """The highest wavenumber or degree that the grid has in all directions."""
-        side = min((points for points in self.grid if points > 1), default=1)
+        side = min((points for points in self.sizes or self.grid if points > 1), default=1)
         return max(2, side // 2) if self.flat else self.transform.highest
 
     def spectrum(self, fields: Floats) -> Floats:
         """Return the mean square of fields (..., H, W) per shell, (..., K) float64; over the sphere it is that of areas."""
-        return radial_spectrum(fields) if self.flat else self.transform(fields, self.weights())
+        if not self.flat:
+            return self.transform(fields, self.weights())
+        sizes = self.sizes or self.grid
+        return radial_spectrum(np.reshape(fields, (*np.shape(fields)[:-2], *sizes)), len(sizes))
 
     def weights(self) -> Floats:
         """Return the areas (H,) that points stand for, in units of the mean."""
@@ -105,6 +118,8 @@ class Geometry:
         """Return in a few words how means and spectra are taken; "" for a plane."""
         if self.flat:
             return ""
+        if self.basis == NO_MODES:
+            return "points without order, which have no spectrum"
         modes = {"cosine": "cosine modes", "mixed": "cosine modes along latitude, Fourier modes along longitude"}
         if self.spherical:
             modes[SPHERE] = f"spherical harmonics up to degree {self.highest} ({self.options['grid']} grid)"
@@ -119,6 +134,13 @@ def transform_of(basis: str, options: str, grid: tuple[int, int]) -> "ShellSpect
     from parampi.fields.shell_spectra import shell_spectrum
 
     return shell_spectrum(basis, json.loads(options), grid)
+
+
+def unplaced(grid: tuple[int, int], dimensions: FieldDimensions | None) -> Geometry:
+    """Return the geometry of fields whose points are nowhere on the Earth: a plane, or what their axes say."""
+    if dimensions is None:
+        return Geometry(grid)
+    return Geometry(grid, basis="fourier" if dimensions.ordered else NO_MODES, sizes=dimensions.sizes)
 
 
 def geometry_of(y: Floats, x: Floats, *, units: tuple[str, str] = ("1", "1"), names: tuple[str, str] = ("y", "x")) -> Geometry:

@@ -1,4 +1,4 @@
-"""Spectra by the shells of a basis: spherical harmonics of global grids, cosine and mixed modes of regions."""
+"""Spectra by the shells of a basis: spherical harmonics of global grids, cosine and mixed modes of regions, none of cells."""
 
 from collections.abc import Mapping
 from math import pi
@@ -77,8 +77,22 @@ class RegionSpectrum:
         return np.asarray(power.reshape(*np.shape(fields)[:-2], -1))
 
 
+class WithoutModes:
+    """Mean squares of fields of points without order, in one shell."""
+
+    highest = 0
+
+    def __init__(self) -> None:
+        self.shells = np.zeros(1, np.int64)
+
+    def __call__(self, fields: Floats, weights: Floats) -> Floats:
+        return np.asarray(np.square(np.asarray(fields, np.float64)).mean((-2, -1))[..., None])
+
+
 def shell_spectrum(basis: str, options: Mapping[str, Any], grid: tuple[int, int]) -> ShellSpectrum:
     """Return the transform of a basis. Raises ConfigError for options that it does not have."""
+    if basis == "identity":
+        return WithoutModes()
     if basis == "spherical_harmonics":
         choice = {"family": options.get("grid"), "latitude": options.get("latitude")}
         return SphereSpectrum(SphereGrid.of((1, *grid), **choice, ascending=options.get("ascending"), degree=None))

@@ -14,13 +14,13 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.failures import reason_of
-from parampi.fields.geometry import Geometry, geometry_of
+from parampi.fields.field_dimensions import FieldDimensions
+from parampi.fields.geometry import Geometry, geometry_of, unplaced
 from parampi.fields.kept_samples import KeptSamples, KeptStoredSamples
 from parampi.fields.moments import Missing, Samples, SingleProcess, StoredSamples, Team, moments
 from parampi.fields.netcdf_files import reading, require
 from parampi.fields.prior_files import BASIS
-from parampi.fields.spectra import wavenumbers
-from parampi.fields.statistics_files import ALL_TEXTS, AXES, needed, read, write
+from parampi.fields.statistics_files import ALL_TEXTS, AXES, needed, read, require_shape, write
 
 Floats = NDArray[np.floating[Any]]
 PLANE = Geometry((0, 0))
@@ -48,6 +48,8 @@ class DatasetStatistics:
     places                     latitudes and longitudes (2, H, W) in degrees, where the files have these
     projection                 attributes of the map projection, as CF has them
     geometry                   where the points are: a plane, where it is not said
+    dimensions                 of fields that are no maps: their axes. H is then the points along all of them but the last, W
+                               along the last, and y and x are numbers of points
 
     Kurtosis and spectrum are NaN where only mean and standard deviation are known (`of_moments`).
 
@@ -74,10 +76,13 @@ class DatasetStatistics:
     places: Floats | None = None
     projection: Mapping[str, Any] = field(default_factory=dict)
     geometry: Geometry = PLANE
+    dimensions: FieldDimensions | None = None
 
     def __post_init__(self) -> None:
         if self.geometry is PLANE:
-            object.__setattr__(self, "geometry", Geometry(self.grid))
+            object.__setattr__(self, "geometry", unplaced(self.grid, self.dimensions))
+        if self.dimensions is not None:
+            require_shape("fields", self.grid, self.dimensions.folded, self.dimensions.folded_names)
         if not self.standard_names:
             object.__setattr__(self, "standard_names", ("",) * len(self.names))
         sizes = {"channel": len(self.names), "wavenumber": len(self.geometry.shells), "sample": len(self.reference)}
@@ -107,8 +112,18 @@ class DatasetStatistics:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of one field."""
+        """Shape (C, H, W) of one field in memory."""
         return (len(self.names), *self.grid)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points along the axes that fields have in files."""
+        return self.dimensions.sizes if self.dimensions else self.grid
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """Names of these axes."""
+        return self.dimensions.names if self.dimensions else self.axes
 
     @classmethod
     def from_samples(
@@ -129,6 +144,7 @@ class DatasetStatistics:
         level_axes: Mapping[str, LevelAxis] | None = None,
         missing: Missing = "refuse",
         plane: bool = False,
+        dimensions: FieldDimensions | None = None,
     ) -> "DatasetStatistics":
         """Return the statistics of fields (N, C, H, W), read in blocks; `references` of them, evenly spread, are kept.
 
@@ -143,7 +159,8 @@ class DatasetStatistics:
         and ConfigError where the library of spherical harmonics is missing.
         """
         y, x = np.asarray(y, np.float64), np.asarray(x, np.float64)
-        geometry = Geometry((len(y), len(x))) if plane else geometry_of(y, x, units=(y_units, x_units), names=axes)
+        placed = not plane and dimensions is None
+        geometry = geometry_of(y, x, units=(y_units, x_units), names=axes) if placed else unplaced((len(y), len(x)), dimensions)
         if geometry.grid != tuple(fields.shape[2:]):  # which is said below
             geometry = Geometry((fields.shape[-2], fields.shape[-1]))
         kept = (KeptStoredSamples if isinstance(fields, StoredSamples) else KeptSamples)(fields, references)
@@ -162,6 +179,7 @@ class DatasetStatistics:
             standard_names=tuple(standard_names),
             axes=axes,
             level_axes=level_axes or {},
+            dimensions=dimensions,
         )
 
     @classmethod
@@ -170,7 +188,7 @@ class DatasetStatistics:
     ) -> "DatasetStatistics":
         """Return the statistics of fields of which mean and standard deviation per channel are known alone, on a grid (H, W);
         `more` are other arguments of the class. Raises DataError for numbers that do not fit."""
-        count, shells = len(names), wavenumbers(*grid)
+        count, shells = len(names), unplaced(grid, more.get("dimensions")).shells
         known: dict[str, Any] = {
             "units": ("1",) * count,
             "long_names": tuple(names),
@@ -245,14 +263,18 @@ class DatasetStatistics:
         return self.mean[[self.names.index(name) for name in names]]
 
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation (C, 1, 1). Raise DataError for fields of another shape, or no array."""
+        """Return mean and standard deviation (C, 1, 1), or as many axes as fields have that are no maps. Raise DataError for
+        fields of another shape, or no array."""
         if not isinstance(fields, np.ndarray):
             raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
         if not np.issubdtype(fields.dtype, np.floating):
             raise DataError(f"fields are of type {fields.dtype}; give floating numbers, such as fields.astype(float)")
-        if fields.shape[-3:] != self.shape:
-            raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {self.shape}")
-        return self.mean[:, None, None], self.standard_deviation[:, None, None]
+        stored = (len(self.names), *self.sizes)
+        shape = stored if fields.shape[-len(stored) :] == stored else self.shape
+        if fields.shape[-len(shape) :] != shape:
+            raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {stored}")
+        column = (-1, *(1 for _ in shape[1:]))
+        return self.mean.reshape(column), self.standard_deviation.reshape(column)
 
     def save(self, path: str | Path) -> None:
         """Write a NetCDF-4 file, in place of one that may be there; floats in float64, the reference fields in float32."""
@@ -283,9 +305,3 @@ class DatasetStatistics:
 def most_spectra(shape: Sequence[int]) -> int:
     """Return of how many samples (N, C, H, W) spectra are taken."""
     return max(SPECTRA, SPECTRAL_POINTS // max(1, math.prod(shape[2:])))
-
-
-def require_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], axes: tuple[str, ...]) -> None:
-    """Raise DataError for a shape other than the expected one."""
-    if shape != expected:
-        raise DataError(f"{name} has shape {shape}; expected {expected} for axes ({', '.join(axes)})")

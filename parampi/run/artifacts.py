@@ -41,8 +41,6 @@ def attempt(work: Callable[[], T]) -> tuple[T | None, str]:
 def figure_obstacle(config: RunConfig, mode: str, statistics: DatasetStatistics) -> str:
     """Return why the figure cannot be drawn from the ensemble file that the store of this name writes; "" where it can."""
     output = config.output
-    if len(config.model.shape) != len(statistics.shape):
-        return f"fields of {len(config.model.shape) - 1} axes are no maps"
     if not store_class(mode).schema_file:
         return f"output.mode = {mode} writes no NetCDF file of parampi's schema"
     if not output.members:
@@ -71,7 +69,7 @@ def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
     history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
     fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
     fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
-    title = f"{count(len(report.members), 'member')}, {report.rounds} rounds instead of {report.serial_rounds}"
+    title = f"{count(len(report.members), 'member')}, {count(report.rounds, 'round')} instead of {report.serial_rounds}"
     target, sigmas = Path(output.directory) / str(output.figure), inputs.equations.sigmas.numpy()
     tolerance = inputs.config.sampling.tolerance
     report_figure(target, fields, inputs.statistics, history, sigmas=sigmas, tolerance=tolerance, title=title)

@@ -25,7 +25,7 @@ from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.parallel import Mode
 from parampi.parallel.agree import on_all
 from parampi.run import card as cards
-from parampi.run.any_rank import in_files
+from parampi.run.any_rank import described
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.values import MOST_MEMBERS
@@ -181,14 +181,7 @@ def read_statistics(config: RunConfig, card: Card) -> DatasetStatistics:
     path, shape = Path(config.data.statistics), tuple(config.model.shape)
     data = DatasetStatistics.from_file(path)
     data = data.select(card.order(data.names, f"data.statistics = {path}"))
-    if data.shape != in_files(shape):
-        counted = "" if len(shape) == 3 else f", in files {list(in_files(shape))},"
-        raise ConfigError(
-            f"model.shape = {list(shape)}{counted} but the fields of data.statistics = {path} are {list(data.shape)} "
-            f"(channels, y, "
-            f"x); the two must describe the same grid"
-        )
-    return data
+    return described(data, shape, config.data.field_axes, path)
 
 
 def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics) -> Conditions | None:
@@ -240,6 +233,11 @@ def read_cells(config: RunConfig, statistics: DatasetStatistics) -> GridMetadata
     if output.grid is None:
         return GridMetadata()
     path, copy, mask = Path(output.grid), output.grid_variables, output.mask
+    if statistics.dimensions is not None:
+        raise ConfigError(
+            f"output.grid = {path} is for fields (y, x), and these have the axes {list(statistics.axis_names)}; leave it out: "
+            f"coordinates are those that parampi stats --field-axes takes from the data"
+        )
     return read_grid(path, grid=grid_of_statistics(statistics), copy=copy, mask=mask)
 
 
@@ -271,7 +269,7 @@ def with_default_prior(solver: Solver, statistics: DatasetStatistics, config: Ru
     if not isinstance(solver, Spectral) or solver.statistics is not None or config.model.finish is not None:
         return solver
     name, options = basis_choice(solver.basis)
-    if not statistics.has_spectrum or len(config.model.shape) != len(statistics.shape):
+    if not statistics.has_spectrum:
         return solver
     if name not in (None, statistics.geometry.basis):
         return solver

@@ -253,19 +253,21 @@ def require_comparable(path: Path, stored: dict[str, Floats], inputs: Inputs) ->
 
 
 def by_variable(inputs: Inputs, states: list[Floats]) -> dict[str, Floats]:
-    """Return fields (C, y, x) of each lead time as the file has them."""
+    """Return fields (C, H, W) of each lead time as the file has them."""
     names, rollout = inputs.statistics.names, inputs.conditions is not None and inputs.conditions.leads is not None
     fields = np.stack(states, axis=1) if rollout else states[0]
     chosen = metadata.content(inputs.config.output, "gather").chosen(names)
     fields = fields[[names.index(name) for name in chosen]]
-    return {group.variable: of_group(fields, group) for group in group_channels(chosen)}
+    fields = fields.reshape(*fields.shape[:-2], *inputs.statistics.sizes)
+    return {group.variable: of_group(fields, group, len(inputs.statistics.sizes)) for group in group_channels(chosen)}
 
 
-def of_group(fields: Floats, group: LevelGroup) -> Floats:
-    """Return the channels (C, [lead time], y, x) of one variable as the file has them, levels in front of y and x."""
+def of_group(fields: Floats, group: LevelGroup, rank: int) -> Floats:
+    """Return the channels (C, [lead time], y, x) of one variable as the file has them, levels in front of the `rank` axes of
+    fields."""
     if group.levels is None:
         return np.asarray(fields[group.channels[0]])
-    return np.stack([fields[channel] for channel in group.channels], axis=-3)
+    return np.stack([fields[channel] for channel in group.channels], axis=-1 - rank)
 
 
 def same_files(config: RunConfig, digests: dict[str, str]) -> None:

@@ -1,6 +1,5 @@
 """The report's figure. matplotlib is imported only when a figure is drawn, and needs no display."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,17 @@ from numpy.typing import NDArray
 from parampi.fields import DatasetStatistics
 from parampi.fields.atomic_files import replacing
 from parampi.verify.drawing import drawing
+from parampi.verify.panels import (
+    GLOBE_ASPECT,
+    LINE_ASPECT,
+    draw_line,
+    draw_points,
+    is_line,
+    layer,
+    map_axes,
+    points_on_earth,
+    pretty,
+)
 from parampi.verify.scores import quarter_of
 
 if TYPE_CHECKING:
@@ -115,19 +125,19 @@ def label_block(figure: "Figure", block: Box, name: str, statistics: DatasetStat
     """Write one name and one label per axis for all panels of a block."""
     left, bottom, width, height = block
     centre, middle = (left + width / 2) / WIDTH, (bottom + height / 2) / HEIGHT
-    figure.text(centre, (bottom + height + 0.1) / HEIGHT, name, ha="center", fontsize=12)
-    figure.text(centre, (bottom - 0.45) / HEIGHT, along("x", statistics.x_units), ha="center")
-    figure.text((left - 0.72) / WIDTH, middle, along("y", statistics.y_units), va="center", rotation=90)
-
-
-def along(axis: str, units: str) -> str:
-    """Return the label of an axis of the map."""
-    return {"degrees_east": "longitude (°E)", "degrees_north": "latitude (°N)"}.get(units, f"{axis} ({pretty(units)})")
+    shown = layer(statistics)[1]
+    (_, y), (_, x) = map_axes(statistics)
+    figure.text(centre, (bottom + height + 0.1) / HEIGHT, f"{name}; {shown}" if shown else name, ha="center", fontsize=12)
+    figure.text(centre, (bottom - 0.45) / HEIGHT, x, ha="center")
+    figure.text((left - 0.72) / WIDTH, middle, y, va="center", rotation=90)
 
 
 def aspect(statistics: DatasetStatistics) -> float:
     """Return the width of a map over its height: true to scale where both axes have the same units, at most 3."""
-    (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
+    if is_line(statistics) or points_on_earth(statistics) is not None:
+        return LINE_ASPECT if is_line(statistics) else GLOBE_ASPECT
+    (y, _), (x, _) = map_axes(statistics)
+    (left, right), (first, last) = edges(x), edges(y)
     angles = {statistics.x_units, statistics.y_units} == {"degrees_north", "degrees_east"}
     true = abs((right - left) / (last - first)) if angles or statistics.x_units == statistics.y_units else 1.0
     return float(np.clip(true, 1 / 3, 3))
@@ -158,8 +168,15 @@ def colour_limits(statistics: DatasetStatistics, channel: int) -> tuple[float, f
 
 
 def draw_map(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours: Any) -> None:
-    """Draw one field, y upwards."""
-    (left, right), (first, last) = edges(statistics.x), edges(statistics.y)
+    """Draw one field: a line, points on the Earth, or a map, y upwards; of more axes the middle layer."""
+    if is_line(statistics):
+        return draw_line(axis, field, statistics, colours)
+    if (places := points_on_earth(statistics)) is not None:
+        return draw_points(axis, field, places, colours)
+    if statistics.dimensions is not None and len(statistics.sizes) > 2:
+        field = field.reshape(-1, *statistics.sizes[-2:])[layer(statistics)[0]]
+    (y, _), (x, _) = map_axes(statistics)
+    (left, right), (first, last) = edges(x), edges(y)
     axis.imshow(
         field,
         cmap=colours.cmap,
@@ -175,6 +192,7 @@ def draw_map(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours
     axis.locator_params(axis="y", nbins=max(1, min(4, int(2.5 * height))))
     if len(field) == 1:
         axis.set_yticks([])
+    return None
 
 
 def edges(centres: Floats) -> tuple[float, float]:
@@ -187,6 +205,10 @@ def draw_spectra(axis: "Axes", members: Floats, statistics: DatasetStatistics, c
     """Draw the ensemble's mean spectrum and its members' band over the data's, up to the highest shell that the grid holds in
     all directions."""
     geometry = statistics.geometry
+    if not geometry.has_modes:
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, "points without order\nhave no spectrum", ha="center", va="center", transform=axis.transAxes)
+        return
     shown = slice(1, geometry.highest + 1)
     k, data = statistics.wavenumber[shown], statistics.spectrum[channel, shown]
     spectra, last = geometry.spectrum(members)[:, shown], quarter_of(statistics)
@@ -260,14 +282,3 @@ def noise_levels(axis: "Axes", sigmas: Floats) -> None:
     points = np.unique(np.linspace(0, len(sigmas) - 2, 6).round().astype(int))
     upper = axis.secondary_xaxis("top")
     upper.set_xticks(points, [f"{sigmas[p]:.2g}" for p in points])
-
-
-def pretty(units: str, squared: bool = False) -> str:
-    """Return units of UDUNITS, "m s-1" for example, with raised exponents; their square if `squared`."""
-    if units == "1":
-        return units
-    factors = re.findall(r"([^\W\d]+|%)\^?(-?\d*)", units)
-    if re.sub(r"[\s.^]", "", units) != "".join(name + power for name, power in factors):
-        return f"({units})$^2$" if squared else units
-    powers = [(name, int(power or 1) * (2 if squared else 1)) for name, power in factors]
-    return " ".join(name if power == 1 else f"{name}$^{{{power}}}$" for name, power in powers)

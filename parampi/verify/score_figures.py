@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import replacing
 from parampi.verify.drawing import drawing
-from parampi.verify.figures import ACCENT, FAINT, INK, STYLE, pretty
+from parampi.verify.figures import ACCENT, FAINT, INK, STYLE
 from parampi.verify.forecast_scores import ChannelScores, ForecastScores
+from parampi.verify.panels import pretty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

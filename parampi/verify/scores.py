@@ -85,12 +85,12 @@ class EnsembleScores:
     @property
     def worst_deviation(self) -> Floats:
         """Largest distance (C,) of a shell's ratio from 1."""
-        return np.asarray(self.deviations.max(1))
+        return np.asarray(self.deviations.max(1, initial=0.0))
 
     @property
     def worst_shell(self) -> NDArray[np.integer[Any]]:
         """Shell (C,) with the largest distance."""
-        return np.asarray(self.shells[self.deviations.argmax(1)])
+        return np.asarray(self.shells[self.deviations.argmax(1)] if len(self.shells) else np.zeros(len(self.names), int))
 
     def table(self) -> str:
         """Return all scores as text."""
@@ -105,13 +105,14 @@ class EnsembleScores:
     def channel(self, c: int) -> list[str]:
         """Return the table's lines for one channel."""
         worst = f"{self.worst_deviation[c]:.1%} of the data, worst in shell {self.worst_shell[c]}"
+        spectra = [f"shells 1 to {self.shells[-1]}: within {worst}"] if len(self.shells) else []
         return [
             f"{self.names[c]:<20}{'ensemble':>12}{'data':>12}{'ratio':>12}".rstrip() + f"    units {self.units[c]}",
             numbers("mean", self.mean, c),
             numbers("standard deviation", self.standard_deviation, c, relative=True),
             numbers("kurtosis", self.kurtosis, c, relative=True),
             *(numbers(f"shell {k}", self.spectrum, (c, i), relative=True) for i, k in enumerate(self.shells)),
-            f"shells 1 to {self.shells[-1]}: within {worst}",
+            *spectra,
         ]
 
 
@@ -141,7 +142,7 @@ def compare_fields(fields: Samples, statistics: DatasetStatistics, quarter: int 
     all members alike are left out."""
     last = quarter_of(statistics) if quarter is None else quarter
     most = int((statistics.wavenumber >= 0).sum()) - 1
-    if not 1 <= last <= most:
+    if not 1 <= last <= most and not (quarter is None and not statistics.geometry.has_modes):
         raise ConfigError(f"quarter = {last}; give the last shell to compare, from 1 to {most}")
     if tuple(fields.shape[1:]) != statistics.shape:
         raise DataError(f"members have shape {tuple(fields.shape[1:])}, the data of the statistics {statistics.shape}")

@@ -10,7 +10,8 @@ from PIL import Image
 from parampi.errors import OutputError
 from parampi.fields import DatasetStatistics
 from parampi.verify import report_figure
-from parampi.verify.figures import arrange, borders, pretty, residual_table
+from parampi.verify.figures import arrange, borders, residual_table
+from parampi.verify.panels import pretty
 
 SIGMAS = np.append(np.geomspace(80, 0.002, 10), 0.0)
 SLIDING = [(0, np.array([0.0, 1e-4, 0.1, 1.0])), (2, np.array([0.0, 1e-5, 0.02, 0.5])), (6, np.array([0.0, 1e-4, 1e-4, 1e-4]))]

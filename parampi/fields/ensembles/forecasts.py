@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.channels import LEVEL_MARK
-from parampi.fields.geometry import Geometry, geometry_of
-from parampi.fields.inputs.axes import field_axes
+from parampi.fields.field_dimensions import FieldDimensions, rank_of, read_dimensions
+from parampi.fields.geometry import Geometry, geometry_of, unplaced
+from parampi.fields.inputs.axes import FIELDS, field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.horizontal import Grid, grid_of
 from parampi.fields.inputs.samples import FileSamples, values_of
@@ -52,6 +53,7 @@ class Forecasts:
     starts      (S,) of forecasts, or the valid times where there are no lead times; with their attributes
     leads       (L,) in `lead_units`; None where there are none
     valid       (S, L) times that fields are for, in the units of the starts
+    dimensions  of fields that are no maps
     """
 
     path: Path
@@ -67,10 +69,13 @@ class Forecasts:
     lead_units: str
     valid: Floats
     level_axes: Mapping[str, tuple[str, Mapping[str, str]]]
+    dimensions: FieldDimensions | None = None
 
     @property
     def geometry(self) -> Geometry:
         """Where the points are."""
+        if self.dimensions is not None:
+            return unplaced(self.grid.shape, self.dimensions)
         y, x = self.grid.y, self.grid.x
         return geometry_of(values_of(y), values_of(x), units=(y.units, x.units), names=(y.name, x.name))
 
@@ -140,7 +145,7 @@ def read_forecasts(path: str | Path) -> Forecasts:
         return Forecasts(
             path=path,
             channels=tuple(channel for name in names for channel in channels_of(file, name)),
-            grid=ensemble_grid(path, names[0]),
+            grid=ensemble_grid(path, names[0], read_dimensions(file)),
             members=rows,
             realizations=tuple(realizations[row] for row in rows),
             left_out=len(realizations) - len(rows),
@@ -150,7 +155,8 @@ def read_forecasts(path: str | Path) -> Forecasts:
             leads=steps,
             lead_units=str(getattr(file[leads], "units", "1")) if leads else "",
             valid=valid,
-            level_axes=dict(level_axis(file, name) for name in names if file[name].ndim == len(axes) + 4),
+            level_axes=dict(level_axis(file, name) for name in names if file[name].ndim > len(axes) + 1 + rank_of(file)),
+            dimensions=read_dimensions(file),
         )
 
 
@@ -174,7 +180,7 @@ def channels_of(file: netCDF4.Dataset, name: str) -> list[Channel]:
     """Return the channels of a variable: itself, or each of its levels."""
     variable, axes = file[name], file["complete"].ndim
     units, long_name = str(getattr(variable, "units", "1")), str(getattr(variable, "long_name", name))
-    if variable.ndim == axes + 2:
+    if variable.ndim == axes + rank_of(file):
         return [Channel(name, None, None, units, long_name)]
     levels = numbers(file[variable.dimensions[axes]])
     return [Channel(name, k, float(value), units, long_name) for k, value in enumerate(levels)]
@@ -182,13 +188,14 @@ def channels_of(file: netCDF4.Dataset, name: str) -> list[Channel]:
 
 def level_axis(file: netCDF4.Dataset, name: str) -> tuple[str, tuple[str, dict[str, str]]]:
     """Return a variable and its axis of levels, with attributes."""
-    axis = file[file[name].dimensions[-3]]
+    axis = file[file[name].dimensions[file["complete"].ndim]]
     return name, (axis.name, {key: str(axis.getncattr(key)) for key in axis.ncattrs() if not key.startswith("_")})
 
 
-def ensemble_grid(path: Path, name: str) -> Grid:
+def ensemble_grid(path: Path, name: str, dimensions: FieldDimensions | None) -> Grid:
     """Return the grid of an ensemble's variable."""
     with opened(path, [name]) as dataset:
+        dataset.encoding[FIELDS] = dimensions.names if dimensions else ()
         axes = field_axes(dataset, name)
         if axes is None:
             raise DataError(f"{path}: {name} has no axes y and x; score an ensemble of fields")
@@ -206,6 +213,7 @@ class Truth:
         levels = {name: one["units"] for name, (_, one) in forecasts.level_axes.items() if one.get("units")}
         units = [channel.units for channel in channels]
         options: dict[str, Any] = {"least": 2, "grid": forecasts.grid, "units": lambda names: units, "levels": levels}
+        options["dimensions"] = forecasts.dimensions
         self.samples = FileSamples(paths, [channel.name for channel in channels], **options)
         try:
             self.name = ", ".join(map(str, self.samples.paths))

@@ -103,19 +103,23 @@ def drawn_dataset(
         names = ("channel", "y", "x") if len(shape) == 3 else tuple(f"axis_{k}" for k in range(len(shape)))
         return turned(xarray.Dataset({"field": ((*axes, *names), fields)}, coordinates))
     data = statistics if isinstance(statistics, DatasetStatistics) else DatasetStatistics.from_file(statistics)
-    if fields.shape[leads + 1 :] != data.shape:
+    shape = (len(data.names), *data.sizes)
+    if fields.shape[leads + 1 :] != shape:
         raise ConfigError(
-            f"the members have fields of shape {fields.shape[leads + 1 :]}, the statistics are of {data.shape}; give those of "
+            f"the members have fields of shape {fields.shape[leads + 1 :]}, the statistics are of {shape}; give those of "
             f"the same channels and grid"
         )
-    values, variables = data.restore(fields), {}
+    values, variables, channel = data.restore(fields), {}, leads + 1
     for group in group_channels(data.names):
         rows, first = list(group.channels), group.channels[0]
         levels = () if group.levels is None else (f"level_of_{group.variable}",)
-        chosen = values[..., rows, :, :] if levels else values[..., first, :, :]
+        chosen = values.take(rows if levels else first, axis=channel)
         attributes = {"units": data.units[first], "long_name": data.long_names[first]}
-        variables[group.variable] = ((*axes, *levels, *data.axes), chosen, attributes)
+        variables[group.variable] = ((*axes, *levels, *data.axis_names), chosen, attributes)
         coordinates |= {level: (level, np.array(group.levels)) for level in levels}
+    if data.dimensions is not None:
+        coordinates |= {one.name: (one.axes, one.values, dict(one.attributes)) for one in data.dimensions.coordinates}
+        return turned(xarray.Dataset(variables, coordinates))
     places = zip(data.axes, (data.y, data.x), (data.y_units, data.x_units), strict=True)
     coordinates |= {name: (name, where, {"units": units}) for name, where, units in places}
     return turned(xarray.Dataset(variables, coordinates))

@@ -24,19 +24,28 @@ NAMES = {
     r"channels?|components?",
 }
 """Usual names of axes without attributes."""
+FIELDS = "parampi_field_axes"
+"""Where the names of the axes of fields are kept that are no maps."""
 ROLES = "parampi_roles"
 """Where the roles are kept that `roles_of` has worked out for a data set."""
 
 
 @dataclass(frozen=True)
 class FieldAxes:
-    """The axes of a variable: y and x by name, `level` and `time` or "", and all but y and x, of samples, in their order."""
+    """The axes of a variable: y and x by name, `level` and `time` or "", and all but y and x, of samples, in their order.
+    `fields`: those of fields that are no maps, of which y and x are what is in memory (`FieldDimensions`)."""
 
     y: str
     x: str
     level: str
     samples: tuple[str, ...]
     time: str = ""
+    fields: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Axes of fields as the file has them."""
+        return self.fields or (self.y, self.x)
 
 
 def with_coordinates(dataset: "xarray.Dataset") -> "xarray.Dataset":
@@ -114,9 +123,11 @@ def field_axes(dataset: "xarray.Dataset", variable: str, expected: tuple[str, st
     `expected` are names of y and x that others use: they come before any guess.
     """
     axes = [str(axis) for axis in dataset[variable].dims]
+    roles, fields = roles_of(dataset), dataset.encoding.get(FIELDS, ())
+    if fields:
+        return named_axes(axes, roles, fields) if set(fields) <= set(axes) else None
     if len(axes) < 2:
         return None
-    roles = roles_of(dataset)
     known = {axis: roles.get(axis) or roles_of_auxiliary(dataset, variable, axis, roles) for axis in axes}
     if expected and set(expected) <= set(axes) and not ({"y", "x"} & set(known.values())):
         known |= dict(zip(expected, ("y", "x"), strict=True))
@@ -126,6 +137,14 @@ def field_axes(dataset: "xarray.Dataset", variable: str, expected: tuple[str, st
     levels = [axis for axis in rest if known[axis] == "level"]
     time = next((axis for axis in rest if known[axis] == "time"), "")
     return FieldAxes(y, x, levels[-1] if levels else "", tuple(rest), time)
+
+
+def named_axes(axes: list[str], roles: dict[str, str], fields: tuple[str, ...]) -> FieldAxes:
+    """Return the axes of a variable whose fields have those of these names."""
+    rest = [axis for axis in axes if axis not in fields]
+    level, time = ([axis for axis in rest if (roles.get(axis) or role_by_name(axis)) == role] for role in ("level", "time"))
+    y, x = " ".join(fields[:-1]), fields[-1]
+    return FieldAxes(y, x, level[-1] if level else "", tuple(rest), time[0] if time else "", fields)
 
 
 def roles_of_auxiliary(dataset: "xarray.Dataset", variable: str, axis: str, roles: dict[str, str]) -> str:

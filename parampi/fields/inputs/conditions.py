@@ -65,6 +65,7 @@ class Conditions:
     def __post_init__(self) -> None:
         grid, levels = grid_of_statistics(self.statistics), self.statistics.level_units
         common: dict[str, Any] = {"least": 2, "units": self.units_of, "levels": levels, "axes": self.axes}
+        common["dimensions"] = self.statistics.dimensions
         with FileSamples(self.paths, self.names, grid=grid, **common) as samples:
             self.source, self.names, self.shape = samples, samples.names, samples.shape[1:]
             self.times, self.notes = samples.times, samples.notes
@@ -116,6 +117,7 @@ class Conditions:
         names = [plain(name) for name in stored]
         mean, deviation = self.scales(names)
         common: dict[str, Any] = {"least": 2, "units": self.units_of, "levels": self.statistics.level_units, "axes": self.axes}
+        common["dimensions"] = self.statistics.dimensions
         with FileSamples([path], stored, grid=self.source.grid, **common) as opened:
             self.notes = [*self.notes, *opened.notes]
             if opened.shape[0] != 1 or opened.shape[2:] != self.shape[1:]:
@@ -240,7 +242,7 @@ def require_axes(samples: FileSamples) -> None:
     for file in samples.files:
         if len(file.leading) > 1:
             part = file.parts[0]
-            axes = ", ".join((*part.samples, part.axes.y, part.axes.x))
+            axes = ", ".join((*part.samples, *part.axes.stored))
             raise DataError(
                 f"{file.path}: {part.variable} has the axes ({axes}); a condition has (time, y, x) or (y, x), and of an axis "
                 f"of levels one is named, such as {part.variable}@500; of any other axis take one index (xarray's isel)"

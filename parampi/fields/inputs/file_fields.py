@@ -59,12 +59,14 @@ class ChannelSource:
         rows = [level for level in self.levels if level is not None]
         if rows:
             index[self.level] = slice(min(rows), max(rows) + 1)
-        held = (*self.samples, *((self.level,) if rows else ()), self.axes.y, self.axes.x)
+        held = (*self.samples, *((self.level,) if rows else ()), *self.axes.stored)
         index |= {str(axis): 0 for axis in dataset[self.variable].dims if axis not in held}
-        order = (*self.samples[-1:], *((self.level,) if rows else ()), self.axes.y, self.axes.x)
+        order = (*self.samples[-1:], *((self.level,) if rows else ()), *self.axes.stored)
         axes, values = values_of(dataset, self.variable, index)
         values = values.transpose([axes.index(axis) for axis in order])  # a lazy transpose reads point by point
         values = without_invalid(values, self.limits)
+        if self.axes.fields:
+            values = values.reshape(*values.shape[: -len(self.axes.fields)], -1, values.shape[-1])
         if not self.samples:
             values = values[None]
         values = values[:, [row - min(rows) for row in rows]] if rows else values[:, None]
@@ -224,7 +226,7 @@ def part_of(
     level = level_axis(dataset, variable) if levels[0] is not None else ""
     samples = axes_of_samples(dataset, axes, level)
     limits = dataset[variable].attrs.get(VALID)
-    run = run_length(dataset[variable], samples, len([one for one in levels if one is not None]) or 1)
+    run = run_length(dataset[variable], samples, axes.stored, len([one for one in levels if one is not None]) or 1)
     return ChannelSource(variable, tuple(rows), tuple(levels), axes, level, samples, change, limits, run)
 
 
@@ -242,15 +244,15 @@ def axes_of_samples(dataset: "xarray.Dataset", axes: FieldAxes, level: str) -> t
     return tuple(axis for axis in samples if axis in long or axis == axes.time) or samples[:1]
 
 
-def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], levels: int) -> int:
+def run_length(variable: "xarray.DataArray", samples: tuple[str, ...], axes: tuple[str, ...], levels: int) -> int:
     """Return how many samples to read at once: whole chunks, so that none is unpacked twice, and not less than AHEAD bytes."""
     if not samples:
         return 1
     axis = variable.dims.index(samples[-1])
     chunks = variable.encoding.get("chunksizes") or variable.encoding.get("chunks")
     chunk = int(chunks[axis]) if chunks else 1
-    fields = [length for name, length in zip(variable.dims, variable.shape, strict=True) if name not in samples]
-    size = max(1, int(np.prod(fields[-2:])) * levels * variable.dtype.itemsize)
+    fields = [length for name, length in zip(variable.dims, variable.shape, strict=True) if name in axes]
+    size = max(1, int(np.prod(fields)) * levels * variable.dtype.itemsize)
     return max(1, min(chunk * max(1, AHEAD // (size * chunk)), variable.shape[axis]))
 
 
@@ -263,8 +265,8 @@ def leading_of(
         if shape != shapes[0] or part.samples != parts[0].samples or grid.shape != grids[0].shape:
             raise DataError(
                 f"{path}: {split_channel(names[part.channels[0]])[0]} has shape {shape + grid.shape} along "
-                f"({', '.join((*part.samples, part.axes.y, part.axes.x))}); expected samples (..., y, x), "
-                f"{shapes[0] + grids[0].shape} along ({', '.join((*parts[0].samples, parts[0].axes.y, parts[0].axes.x))}) like "
+                f"({', '.join((*part.samples, *part.axes.stored))}); expected samples (..., y, x), "
+                f"{shapes[0] + grids[0].shape} along ({', '.join((*parts[0].samples, *parts[0].axes.stored))}) like "
                 f"{names[0]}"
             )
     return shapes[0]

@@ -111,7 +111,10 @@ class Placement:
 
 
 def grid_of(dataset: "xarray.Dataset", axes: FieldAxes, source: str | Path, variable: str = "") -> Grid:
-    """Return the grid of a variable with these axes."""
+    """Return the grid of a variable with these axes; of fields that are no maps, what they have in memory."""
+    if axes.fields:
+        height = int(np.prod([dataset.sizes[axis] for axis in axes.fields[:-1]]))
+        return Grid(Axis(axes.y, None, "1", height), Axis(axes.x, None, "1", int(dataset.sizes[axes.x])), str(source))
     y, x = axis_of(dataset, axes.y, "y", source), axis_of(dataset, axes.x, "x", source)
     return Grid(y, x, str(source), places_of(dataset, axes, variable), projection_of(dataset, variable, axes))
 

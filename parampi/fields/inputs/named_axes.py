@@ -14,11 +14,14 @@ CHANNEL = "channel"
 """The axis of what are channels of one variable, such as the components of a velocity: those are named as levels are."""
 
 
-def require_axes_named(axes: Sequence[str], variables: Sequence[str]) -> None:
-    """Raise DataError unless the names are of y, of x and of others, each once, and of axes of variables that are named too."""
+def require_axes_named(axes: Sequence[str], variables: Sequence[str], fields: Sequence[str] = ()) -> None:
+    """Raise DataError unless the names are of y, of x (or the axes of `fields` that are no maps) and of others, each once, and
+    of axes of variables that are named too."""
     roles = [role_by_name(axis) for axis in axes]
     if axes and not variables:
         raise DataError(f"axes = {', '.join(axes)}: name the variables that have these axes, such as --variable velocity@*")
+    if fields and set(fields) <= set(axes) and len(set(axes)) == len(axes):
+        return
     if axes and ((roles.count("y"), roles.count("x")) != (1, 1) or len(set(axes)) < len(axes)):
         raise DataError(
             f"axes = {', '.join(axes)}: name y and x once, in the order of storage, and the others once each, such as sample, "

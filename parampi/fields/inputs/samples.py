@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.channels import LEVEL_MARK
-from parampi.fields.inputs.axes import field_axes
+from parampi.fields.field_dimensions import FieldDimensions
+from parampi.fields.inputs.axes import FIELDS, field_axes
 from parampi.fields.inputs.datasets import opened
+from parampi.fields.inputs.dimensions import cells_of, dimensions_of, require_named
 from parampi.fields.inputs.file_fields import FileFields, describe, read_run
 from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import Axis, Grid, placement
@@ -49,6 +51,8 @@ class FileSamples:
     levels  units of the levels that names say, by variable; those of the first file by default
     axes    names of the axes of the variables, in the order of storage, for files that do not name them; `channel` is one whose
             indices are named as levels are
+    field_axes  axes of fields that are no maps; one of cells is found by latitudes and longitudes along it
+    dimensions  expected of fields that are no maps, which then have the first file's: names, lengths and coordinates
 
     Samples of dated axes follow one another by time (`times`), others as the files do. `notes` says what was turned around or
     converted. Few files are open at once, until the context ends. Raises DataError for what cannot be read like this.
@@ -64,6 +68,8 @@ class FileSamples:
         units: UnitsOf | None = None,
         levels: Mapping[str, str] | None = None,
         axes: Sequence[str] = (),
+        field_axes: Sequence[str] = (),
+        dimensions: FieldDimensions | None = None,
     ):
         if not paths:
             raise DataError("no file of samples was given; name at least one")
@@ -72,8 +78,9 @@ class FileSamples:
         self.blocks: OrderedDict[tuple[Any, ...], Floats] = OrderedDict()
         self.stored = [name.rpartition(LEVEL_MARK)[0] or name for name in names]
         self.names: tuple[str, ...] = tuple(plain(name) for name in names)
-        require_axes_named(axes, names)
-        self.axes = tuple(axes)
+        self.axes, self.dimensions = tuple(axes), dimensions
+        self.field_axes = dimensions.names if dimensions else tuple(field_axes)
+        require_axes_named(axes, names, self.field_axes)
         try:
             self.files = self.describe_all(least, grid, units, levels or {})
         except BaseException:
@@ -88,8 +95,11 @@ class FileSamples:
     ) -> list[FileFields]:
         """Look into all files; the first decides what the caller did not."""
         first = self.dataset(0)
+        if not self.field_axes and grid is None and not self.axes and (cells := cells_of(first, self.stored)):
+            self.field_axes = first.encoding[FIELDS] = cells
         self.names = tuple(expand_levels(first, self.paths[0], self.names, levels)) or field_names(first, self.paths[0])
         expected = (grid.y.name, grid.x.name) if grid else None
+        least += len(self.field_axes) - 2 if self.field_axes else 0
         require_all(first, self.paths[0], self.names, levels)
         levels = {**units_of_levels(first, self.names), **levels}
         units = units_of(self.names) if units_of else None
@@ -97,7 +107,17 @@ class FileSamples:
         one = describe(first, self.paths[0], self.names, grid=None, units=units, expected=expected, **common)
         self.grid = grid_used(one, grid)
         common |= {"grid": self.grid, "units": one.units, "expected": (one.grid.y.name, one.grid.x.name)}
+        self.require_dimensions()
         return [describe(self.dataset(k), path, self.names, **common) for k, path in enumerate(self.paths)]
+
+    def require_dimensions(self) -> None:
+        """Raise DataError for files with other axes, where fields are no maps."""
+        for number, path in enumerate(self.paths if self.field_axes else ()):
+            dataset = self.dataset(number)
+            variable, _ = locate_channel(dataset, path, self.names[0])
+            own = dimensions_of(dataset, variable, self.field_axes)
+            self.dimensions = self.dimensions or own
+            self.dimensions.require_same(own, str(path))
 
     def dataset(self, number: int) -> "xarray.Dataset":
         """Return an open file; the one that was used least recently is closed where too many are."""
@@ -105,7 +125,12 @@ class FileSamples:
             while len(self.open) >= OPEN:
                 self.open.popitem(last=False)[1][0].close()
             stack = ExitStack()
-            self.open[number] = stack, stack.enter_context(opened(self.paths[number], self.stored or self.names, self.axes))
+            dataset = stack.enter_context(opened(self.paths[number], self.stored or self.names, self.axes))
+            dataset.encoding[FIELDS] = self.field_axes
+            for name in self.stored if self.field_axes else ():
+                if name in dataset.variables:
+                    require_named(dataset, name, self.field_axes, self.paths[number])
+            self.open[number] = stack, dataset
         self.open.move_to_end(number)
         return self.open[number][1]
 
@@ -198,6 +223,7 @@ class FileSamples:
             standard_names=[str(one.get("standard_name", "")) for one in attributes],
             axes=(grid.y.name, grid.x.name),
             level_axes={part.variable: read_level_axis(dataset, part.variable) for part in file.parts if part.level},
+            dimensions=self.dimensions,
         )
         return replace(measured, places=grid.places, projection=grid.projection)
 
@@ -250,13 +276,17 @@ def field_names(dataset: "xarray.Dataset", path: Path) -> tuple[str, ...]:
     """Return the variables with the axes of the first one that has at least three. Raise DataError where there is none."""
     bounds = {str(one.attrs.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.attrs}
     bounds |= {str(one.encoding.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.encoding}
+    fields = dataset.encoding.get(FIELDS, ()) or ("y", "x")
     candidates = {
         str(name): variable.dims
         for name, variable in dataset.data_vars.items()
-        if variable.ndim >= 3 and name not in bounds and variable.dtype.kind in "biuf" and field_axes(dataset, str(name))
+        if variable.ndim > len(fields)
+        and name not in bounds
+        and variable.dtype.kind in "biuf"
+        and field_axes(dataset, str(name))
     }
     if not candidates:
         present = ", ".join(map(str, dataset.variables)) or "no variables"
-        raise DataError(f"{path} has no variable of samples (..., y, x); it has {present}")
+        raise DataError(f"{path} has no variable of samples (..., {', '.join(fields)}); it has {present}")
     first = next(iter(candidates.values()))
     return tuple(name for name, axes in candidates.items() if axes == first)

@@ -13,6 +13,7 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
 from parampi.fields.ensemble_axes import Order
 from parampi.fields.failures import intact
+from parampi.fields.field_dimensions import rank_of
 from parampi.fields.json_text import to_json
 from parampi.fields.netcdf_files import read_mapping
 from parampi.fields.stores.check import channels, check_parts
@@ -180,7 +181,8 @@ def packing_of(source: Any, is_field: bool, compression: int) -> dict[str, Any]:
     """Return the NetCDF library's options for a copy of a variable: chunks and checksums of fields, compression."""
     packing: dict[str, Any] = {}
     if is_field:
-        packing = {"chunksizes": (*[1] * (source.ndim - 2), *source.shape[-2:]), "fletcher32": True}
+        rank = rank_of(source.group())
+        packing = {"chunksizes": (*[1] * (source.ndim - rank), *source.shape[-rank:]), "fletcher32": True}
     if source.ndim > 1 and compression:
         packing |= {"compression": "zlib", "complevel": compression, "shuffle": True}
     return packing

@@ -78,7 +78,7 @@ def put_member(file: Any, schema: EnsembleSchema, index: tuple[int, ...], fields
     place = schema.axes.arranged(index)
     if schema.content.members:
         for (name, level), field in zip(schema.variable_slots, schema.select(fields), strict=True):
-            file[name][(*place, *level)] = field
+            file[name][(*place, *level)] = field.reshape(schema.statistics.sizes)
     for name, value in vars(facts).items():
         file[name][place if name != "seed" else index[:1]] = value
     file["complete"][place] = 1

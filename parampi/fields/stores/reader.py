@@ -33,7 +33,8 @@ def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[netCDF4.Data
 
 
 def read_members(path: str | Path, names: Sequence[str], most: int | None = None) -> tuple[NDArray[np.float32], list[int]]:
-    """Read finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations.
+    """Read finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations. Of
+    fields that are no maps, all axes but the last count as one.
 
     Where there are cases or lead times, those of all of them are read, member by member; no more than `most`. Raises DataError
     naming variables that are missing, and where no member is finished.
@@ -52,7 +53,8 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
 
 def read_field(variable: Any, index: tuple[int, ...], level: int | None) -> NDArray[np.float32]:
     """Read a member's field (H, W) at a level, NaN where values are missing."""
-    return np.asarray(np.ma.filled(variable[index if level is None else (*index, level)], np.nan))
+    field = np.asarray(np.ma.filled(variable[index if level is None else (*index, level)], np.nan))
+    return field if field.ndim == 2 else field.reshape(-1, field.shape[-1])
 
 
 def locate_channel(file: netCDF4.Dataset, path: str | Path, name: str) -> tuple[Any, int | None]:
@@ -61,7 +63,7 @@ def locate_channel(file: netCDF4.Dataset, path: str | Path, name: str) -> tuple[
         return file[name], None
     variable_name, level = split_channel(name)
     variable = require_variable(file, path, variable_name)
-    levels = np.ma.filled(np.ma.asarray(file[variable.dimensions[-3]][:], np.float64), np.nan)
+    levels = np.ma.filled(np.ma.asarray(file[variable.dimensions[file["complete"].ndim]][:], np.float64), np.nan)
     matches = np.flatnonzero(np.isclose(levels, level if level is not None else np.nan))
     if len(matches) != 1:
         raise DataError(f"{path}: {variable_name} has no level {level:g}; it has {', '.join(f'{value:g}' for value in levels)}")

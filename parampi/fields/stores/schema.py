@@ -32,7 +32,7 @@ class EnsembleSchema:
     """Variables, axes and attributes of an ensemble file.
 
     There is one variable (member, [time], [lead_time], y, x) per channel, or with the member after the times if `axes` says
-    so, float32, NaN where a member is missing; per member
+    so, and with other axes than y and x where fields are no maps; float32, NaN where a member is missing. There are per member
     its number `realization`, its `seed`, `rounds`, `evaluations`, `residual`, `bistable` and whether it is `complete`; and
     statistics over members.
 
@@ -99,12 +99,12 @@ class EnsembleSchema:
     def variable_axes(self, group: LevelGroup) -> tuple[str, ...]:
         """Return the names of a variable's axes, in the file's order."""
         levels = () if group.levels is None else (self.level_names[group.levels],)
-        return self.axes.arranged((*self.axes.names, *levels, *self.statistics.axes))
+        return self.axes.arranged((*self.axes.names, *levels, *self.statistics.axis_names))
 
     def variable_shape(self, group: LevelGroup) -> tuple[int, ...]:
         """Return the lengths of a variable's axes, in the file's order."""
         levels = () if group.levels is None else (len(group.levels),)
-        return self.axes.arranged((*self.axes.shape, *levels, *self.statistics.grid))
+        return self.axes.arranged((*self.axes.shape, *levels, *self.statistics.sizes))
 
     def write(self, file: netCDF4.Dataset, fields: bool = True) -> None:
         """Write all of it into an empty file; without the variables of `fields` where others add them."""
@@ -129,8 +129,11 @@ class EnsembleSchema:
         file.setncatts({"Conventions": CONVENTIONS, "parampi_complete": np.int32(0)})
 
     def write_grid(self, file: netCDF4.Dataset) -> None:
-        """Write the axes y and x, and what is taken over of the grid."""
+        """Write the axes of fields, y and x of maps, and what is taken over of the grid."""
         statistics = self.statistics
+        if statistics.dimensions is not None:
+            statistics.dimensions.write(file)
+            return
         write_axis(file, "y", statistics.y, statistics.y_units, name=statistics.axes[0])
         write_axis(file, "x", statistics.x, statistics.x_units, name=statistics.axes[1])
         self.grid.write(file)
@@ -194,20 +197,21 @@ class EnsembleSchema:
     def field_attributes(self, group: LevelGroup) -> dict[str, str]:
         """Return all attributes of a variable of members' fields."""
         valid_time = ["valid_time"] if self.axes.valid_times is not None else []
-        coordinates = " ".join(["realization", *valid_time, *self.grid.coordinates])
+        own = self.statistics.dimensions.auxiliary if self.statistics.dimensions else ()
+        coordinates = " ".join(["realization", *valid_time, *own, *self.grid.coordinates])
         mapping = {"grid_mapping": self.grid.mapping} if self.grid.mapping else {}
         return self.channel_attributes(group) | {"coordinates": coordinates, "ancillary_variables": ANCILLARY} | mapping
 
     def create_field(self, file: netCDF4.Dataset, group: LevelGroup) -> None:
         """Create a variable of members' fields. A chunk is one field, so that writing one touches no other; checksums tell
         damaged ones."""
-        axes, content = self.variable_axes(group), self.content
+        axes, sizes, content = self.variable_axes(group), self.statistics.sizes, self.content
         variable = file.createVariable(
             group.variable,
             "f4",
             axes,
             fill_value=np.nan,
-            chunksizes=(*[1] * (len(axes) - 2), *self.statistics.grid),
+            chunksizes=(*[1] * (len(axes) - len(sizes)), *sizes),
             fletcher32=content.checksums,
             **compression_options(content),
             **rounding_options(content),

@@ -1,5 +1,6 @@
 """Statistics over the members of an ensemble: moments and extremes as members come, quantiles from the members at the end."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -98,7 +99,9 @@ class Summary:
             for channel, (name, level) in enumerate(self.variable_slots):
                 for kind in self.content.summary:
                     if kind != "quantiles":
-                        file[f"{name}_{kind}"][(*index, *level, ...)] = moments.value(kind)[channel]
+                        target = file[f"{name}_{kind}"]
+                        field = moments.value(kind)[channel].reshape(target.shape[len(index) + len(level) :])
+                        target[(*index, *level, ...)] = field
                     elif moments.count:
                         self.write_quantiles(file, name, index, level)
 
@@ -106,7 +109,8 @@ class Summary:
         """Write the quantiles of finished members, a few rows of the grid at a time."""
         finished = np.flatnonzero(np.ma.filled(file["complete"][(slice(None), *index)], 0) == 1)
         source, target = file[name], file[f"{name}_quantiles"]
-        for rows in slabs(len(finished), *source.shape[-2:]):
+        first, *others = source.shape[1 + len(index) + len(level) :]
+        for rows in slabs(len(finished), first, math.prod(others)):
             values = np.ma.filled(source[(slice(None), *index, *level, rows)], np.nan)[finished]
             target[(slice(None), *index, *level, rows)] = np.quantile(values.astype(np.float64), self.content.quantiles, axis=0)
 

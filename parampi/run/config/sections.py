@@ -85,9 +85,11 @@ class Model(Strict):
 
 
 class Data(Strict):
-    """The statistics file: names and units, mean and standard deviation per channel, spectrum, reference fields."""
+    """The statistics file: names and units, mean and standard deviation per channel, spectrum, reference fields. `field_axes`:
+    names of the axes of fields that are no maps (y, x), where the statistics file does not name them."""
 
     statistics: PathName
+    field_axes: list[str] = []
 
 
 class Condition(Strict):

@@ -9,10 +9,11 @@ import torch
 from parampi.diffusion.probe import check_denoiser
 from parampi.diffusion.sigmas import karras
 from parampi.errors import ConfigError, DataError, UserError
-from parampi.fields import DatasetStatistics
+from parampi.fields import DatasetStatistics, FieldDimensions
 from parampi.networks import FileKind, Stated, kind_of
 from parampi.networks.loading import load, stated
 from parampi.run import card
+from parampi.run.any_rank import folded
 from parampi.run.card import Card
 from parampi.run.model_clock import TRAINED
 from parampi.run.model_loading import WRAPPERS
@@ -123,17 +124,26 @@ def whole(
     """Return the project with statistics of unit variance, where the shape is known."""
     statistics: Mapping[str, DatasetStatistics] = {}
     remark = f"{FILL}: parampi stats DATA.nc --output {STATISTICS}"
-    if shape and len(shape) == 3:
-        statistics = {STATISTICS: DatasetStatistics.of_moments(names, [0.0] * shape[0], [1.0] * shape[0], (shape[1], shape[2]))}
+    if shape and len(shape) > 1:
+        grid = folded(shape)[1:]
+        statistics = {STATISTICS: DatasetStatistics.of_moments(names, [0.0] * shape[0], [1.0] * shape[0], grid)}
         remark = f"{CHECK}: mean 0 and deviation 1, so fields come out normalised; parampi stats makes those of your data"
     sections = {
         "model": [*model, Line("shape", shape, "" if shape else f"{FILL}: [channels, y, x]")],
-        "data": [Line("statistics", STATISTICS, remark)],
+        "data": [Line("statistics", STATISTICS, remark), *named_axes(shape)],
     }
     if condition:
         sections["condition"] = conditions()
     sections |= {"sampling": lines, "output": [Line("directory", "output")]}
     return Project(f"Written by parampi init of {path}", sections, statistics)
+
+
+def named_axes(shape: list[int] | None) -> list[Line]:
+    """Return the line that names the axes of fields that are no maps."""
+    if not shape or len(shape) == 3:
+        return []
+    names = list(FieldDimensions.usual(shape[1:]).names)
+    return [Line("field_axes", names, f"{CHECK}: names of the axes after the channels, as files will have them")]
 
 
 def conditions(variables: list[str] | None = None, statistics: str | None = None) -> list[Line]:

@@ -1,6 +1,7 @@
 """The spectral prior: mean of the data, and the variance of every mode of a basis, known before any are drawn."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,16 +118,16 @@ class SpectralPrior:
         Raises ConfigError for options whose shells are not those of the data's spectrum.
         """
         geometry = described.geometry
-        basis = make_basis(geometry.basis, described.shape, **{**geometry.options, **options})
+        shape = (len(described.names), *described.sizes)
+        basis = make_basis(geometry.basis, shape, **{**geometry.options, **options})
         require_shells(geometry.basis, {"channels": "own", "shells": "radial", **geometry.options}, options)
         power = torch.from_numpy(described.spectrum).to(F64).clone()
         power[:, 0] -= torch.from_numpy(described.mean) ** 2
         power /= torch.from_numpy(described.standard_deviation)[:, None] ** 2
         power = lowered(power, basis.shells // len(power))
         freedom = basis.shell_sums(basis.noise).reshape(power.shape)
-        height, width = described.grid
-        variances = torch.where(freedom > 0, power.clamp(min=0) * (height * width) / freedom, 0.0)
-        return cls(0.0, variances.flatten(), geometry.basis, {**geometry.options, **options}, shape=described.shape)
+        variances = torch.where(freedom > 0, power.clamp(min=0) * math.prod(described.sizes) / freedom, 0.0)
+        return cls(0.0, variances.flatten(), geometry.basis, {**geometry.options, **options}, shape=shape)
 
     @classmethod
     def from_file(cls, path: str | Path) -> "SpectralPrior":
