@@ -100,8 +100,10 @@ def test_conditions_and_scores_of_such_fields(tmp_path, capsys, kind):
     axes, sizes, _ = KINDS[kind]
     condition = {"files": "data.nc", "variables": ["t"], "select": [0, 2], "lead_times": 2}
     config = project(tmp_path, kind, condition=condition)
-    assert main(["run", str(config)]) == 0
+    order = {"cells": "time_first", "volume": "member_first"}[kind]
+    assert main(["run", str(config), f"output.order={order}"]) == 0
     output = tmp_path / "output" / "ensemble.nc"
+    assert main(["check", str(output)]) == 0
     assert main(["rerun", str(output), "--member", "0", "--case", "2"]) == 0
     assert main(["score", str(output), "--truth", str(tmp_path / "data.nc")]) == 0
     assert "12 " in capsys.readouterr().out and read_forecasts(output).dimensions.names == axes
