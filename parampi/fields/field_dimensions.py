@@ -148,3 +148,16 @@ def attributes_of(variable: Any) -> dict[str, Any]:
 def kept(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Return the attributes of a coordinate that are kept."""
     return {key: str(attributes[key]) for key in KEPT if key in attributes}
+
+
+def column_of(fields: Any, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape in which numbers of channels go with fields whose last axes are one of `shapes`, (C, ...). Raise
+    DataError for fields of another shape, or no array."""
+    if not isinstance(fields, np.ndarray):
+        raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
+    if not np.issubdtype(fields.dtype, np.floating):
+        raise DataError(f"fields are of type {fields.dtype}; give floating numbers, such as fields.astype(float)")
+    fitting = [shape for shape in shapes if fields.shape[-len(shape) :] == shape]
+    if not fitting:
+        raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {shapes[0]}")
+    return (-1, *(1 for _ in fitting[0][1:]))

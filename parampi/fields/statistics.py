@@ -14,7 +14,7 @@ from parampi.errors import DataError
 from parampi.fields.atomic_files import replacing
 from parampi.fields.channels import LevelAxis, require_names
 from parampi.fields.failures import reason_of
-from parampi.fields.field_dimensions import FieldDimensions
+from parampi.fields.field_dimensions import FieldDimensions, column_of
 from parampi.fields.geometry import Geometry, geometry_of, unplaced
 from parampi.fields.kept_samples import KeptSamples, KeptStoredSamples
 from parampi.fields.moments import Missing, Samples, SingleProcess, StoredSamples, Team, moments
@@ -265,15 +265,7 @@ class DatasetStatistics:
     def columns(self, fields: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation (C, 1, 1), or as many axes as fields have that are no maps. Raise DataError for
         fields of another shape, or no array."""
-        if not isinstance(fields, np.ndarray):
-            raise DataError(f"fields are a {type(fields).__name__}; give a NumPy array, such as tensor.numpy()")
-        if not np.issubdtype(fields.dtype, np.floating):
-            raise DataError(f"fields are of type {fields.dtype}; give floating numbers, such as fields.astype(float)")
-        stored = (len(self.names), *self.sizes)
-        shape = stored if fields.shape[-len(stored) :] == stored else self.shape
-        if fields.shape[-len(shape) :] != shape:
-            raise DataError(f"fields have shape {fields.shape}; these statistics are of fields with last axes {stored}")
-        column = (-1, *(1 for _ in shape[1:]))
+        column = column_of(fields, (len(self.names), *self.sizes), self.shape)
         return self.mean.reshape(column), self.standard_deviation.reshape(column)
 
     def save(self, path: str | Path) -> None:
