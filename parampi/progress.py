@@ -1,6 +1,7 @@
 """Progress of drawing: how far it is after a round, and a bar that shows it, on terminals and in notebooks."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -119,8 +120,9 @@ class ProgressBar:
     def opened(self) -> "tqdm[Any]":
         options: dict[str, Any] = {"total": 1.0, "dynamic_ncols": True, "bar_format": BAR}
         if self.stream is None:
-            from tqdm.auto import tqdm as chosen
-
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a notebook has no widgets: there is a bar of text then
+                from tqdm.auto import tqdm as chosen
             return chosen(**options)
         from tqdm import tqdm
 
