@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parampi.errors import OutputError
+from parampi.fields.ensemble_folders import is_ensemble_folder
 
 PARTIAL = ".parampi-partial"
 """Ending of the names of files that are being written."""
@@ -19,7 +20,7 @@ PATIENCE = 60.0
 def check_target(path: str | Path, overwrite: bool = False) -> None:
     """Make sure, before any work, that `path` can be written; make its folder. Raise OutputError with the remedy."""
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not is_ensemble_folder(path):
         raise OutputError(f"{path} is a folder; give the name of a file in it")
     check_free(path, overwrite)
     try:

@@ -28,14 +28,14 @@ def identity(path: Path) -> str:
 
 def run_of(path: Path) -> str:
     """Return the run that wrote an ensemble or a report; "" where a file does not say, or is a link."""
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink() or not path.exists():
         return ""
     return attribute_of(path, RUN) or run_of_report(path)
 
 
 def run_of_report(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # a folder is an OSError
             if path.stat().st_size > LONGEST_REPORT or file.read(1) != b"{":
                 return ""
             report = json.loads(b"{" + file.read())

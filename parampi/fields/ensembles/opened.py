@@ -46,7 +46,8 @@ class EnsembleFile:
 
         with open_ensemble(self.path):
             pass  # that its parts are its own
-        dataset = xarray.open_dataset(self.path, engine="netcdf4", cache=False, decode_timedelta=True)
+        kind: dict[str, Any] = {"engine": "zarr", "consolidated": False} if self.path.is_dir() else {"engine": "netcdf4"}
+        dataset = xarray.open_dataset(self.path, cache=False, decode_timedelta=True, **kind)
         known = [name for name in (*FACTS, "valid_time", "realization") if name in dataset.variables]
         dataset = dataset.set_coords(known)
         return dataset.assign_coords(member=("member", dataset["realization"].values))

@@ -9,6 +9,7 @@ from parampi.fields.stores.netcdf import NetCDFStore
 from parampi.fields.stores.schema import EnsembleSchema
 from parampi.fields.stores.summary import Summary
 from parampi.fields.stores.virtual import VirtualStore
+from parampi.fields.stores.zarr_store import ZarrStore
 
 __all__ = [
     "STORES",
@@ -24,5 +25,6 @@ __all__ = [
     "StoreTarget",
     "Summary",
     "VirtualStore",
+    "ZarrStore",
     "register",
 ]

@@ -99,7 +99,9 @@ class BaseStore(ABC):
     checksums: ClassVar[bool] = True
     """Whether the store can write checksums of fields."""
     schema_file: ClassVar[bool] = False
-    """Whether the file is NetCDF of `EnsembleSchema`, from which the figure of a run is drawn."""
+    """Whether the file is of `EnsembleSchema`, NetCDF or Zarr, from which the figure of a run is drawn."""
+    ending: ClassVar[str] = ".nc"
+    """Ending of the name that its files have by default; that of a folder is kept for stores that write one."""
 
     @classmethod  # noqa: B027 (a hook that few stores need)
     def check(cls, content: Content, comm: "Comm | None") -> None:

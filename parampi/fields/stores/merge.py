@@ -10,8 +10,10 @@ import netCDF4
 import numpy as np
 
 from parampi.errors import DataError
-from parampi.fields.atomic_files import check_target, new_partial, partial_name, put_in_place, writing
+from parampi.fields.atomic_files import check_target, new_partial, put_in_place, writing
+from parampi.fields.atomic_folders import abandon_folder, begin_folder, put_folder_in_place
 from parampi.fields.ensemble_axes import Order
+from parampi.fields.ensemble_folders import ENDING
 from parampi.fields.failures import intact
 from parampi.fields.field_dimensions import rank_of
 from parampi.fields.json_text import to_json
@@ -20,6 +22,7 @@ from parampi.fields.stores.check import channels, check_parts
 from parampi.fields.stores.member_order import order_of
 from parampi.fields.stores.parts import PARTS
 from parampi.fields.stores.reader import open_ensemble
+from parampi.fields.stores.zarr_file import ZarrFile
 
 RUN_ATTRIBUTES = (
     "rank_layout",
@@ -74,16 +77,19 @@ def merge(
 
 
 @contextmanager
-def new_file(path: Path, overwrite: bool) -> Iterator[netCDF4.Dataset]:
-    """Open a file for writing, which gets its name when it is whole and is removed after an error."""
+def new_file(path: Path, overwrite: bool) -> Iterator[Any]:
+    """Open a file, or a Zarr store where its name is one's, for writing. It gets the name when it is whole, and is
+    removed after an error."""
+    folder = path.suffix == ENDING
     with writing(path):
+        partial = begin_folder(path) if folder else new_partial(path)
         try:
-            with netCDF4.Dataset(new_partial(path), "w") as file:
+            with ZarrFile(partial, "w-") if folder else netCDF4.Dataset(partial, "w") as file:
                 yield file
         except BaseException:
-            partial_name(path).unlink(missing_ok=True)
+            abandon_folder(path)
             raise
-        put_in_place(path, overwrite)
+        (put_folder_in_place if folder else put_in_place)(path, overwrite)
 
 
 def require_whole(file: netCDF4.Dataset, path: Path) -> None:

@@ -77,8 +77,14 @@ def put_member(file: Any, schema: EnsembleSchema, index: tuple[int, ...], fields
     """Write a member's fields and facts, at an index (member, [case], [lead time]), into a file of netCDF4 or h5py."""
     place = schema.axes.arranged(index)
     if schema.content.members:
-        for (name, level), field in zip(schema.variable_slots, schema.select(fields), strict=True):
-            file[name][(*place, *level)] = field.reshape(schema.statistics.sizes)
+        put_fields(file, schema, index, fields)
     for name, value in vars(facts).items():
         file[name][place if name != "seed" else index[:1]] = value
     file["complete"][place] = 1
+
+
+def put_fields(file: Any, schema: EnsembleSchema, index: tuple[int, ...], fields: Floats) -> None:
+    """Write those of a member's fields (C, H, W) that are written."""
+    place = schema.axes.arranged(index)
+    for (name, level), field in zip(schema.variable_slots, schema.select(fields), strict=True):
+        file[name][(*place, *level)] = field.reshape(schema.statistics.sizes)

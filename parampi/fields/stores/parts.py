@@ -17,6 +17,7 @@ import netCDF4
 
 from parampi.errors import DataError, OutputError
 from parampi.fields.atomic_files import PARTIAL, writing
+from parampi.fields.ensemble_folders import attributes_of_folder
 from parampi.fields.netcdf_files import reading
 
 PARTS = "parampi_parts"
@@ -122,7 +123,9 @@ def ensemble_in_parts(path: Path) -> str:
 
 
 def attribute_of(path: Path, name: str) -> str:
-    """Return a global attribute as text; "" where a file has none, or is no NetCDF-4 file."""
+    """Return a global attribute as text; "" where an ensemble has none, or there is no NetCDF-4 file and no Zarr store."""
+    if path.is_dir():
+        return str(attributes_of_folder(path).get(name, ""))
     try:
         with path.open("rb") as data:
             if not path.is_file() or data.read(len(SIGNATURE)) != SIGNATURE:

@@ -5,31 +5,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.errors import DataError
+from parampi.errors import DataError, OutputError
 from parampi.fields.channels import split_channel
+from parampi.fields.ensemble_folders import METADATA, attributes_of_folder
+from parampi.fields.failures import intact
 from parampi.fields.netcdf_files import reading, require, require_variable
 from parampi.fields.stores.member_order import members_first
 from parampi.fields.stores.sources import require_own_sources
+from parampi.fields.stores.zarr_file import MISSING, ZarrFile, library
 
 
 @contextmanager
-def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[netCDF4.Dataset]:
+def open_ensemble(path: str | Path, parts: bool = True) -> Iterator[Any]:
     """Open an ensemble file for reading, members first in whichever order it has its axes. Raise DataError for any other file,
     and for one that leads out of its own folder.
 
     `parts`: whether the parts of a joint file are looked into as well.
     """
-    with reading(path) as file:
+    with opened_file(Path(path)) as file:
         require(file, path, ["realization", "complete"], "an ensemble of members")
         axes = file["complete"].dimensions
         if "member" not in (*axes[:1], *axes[-1:]):
             raise DataError(f"{path}: complete has the axes ({', '.join(axes)}); expected member as the first or the last")
         require_own_sources(path, parts=parts)
         yield members_first(file)
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[Any]:
+    """Open a NetCDF file, or the Zarr store in a folder. Raise DataError for all that the libraries raise meanwhile."""
+    if not path.is_dir():
+        with reading(path) as file:
+            yield file
+        return
+    if not attributes_of_folder(path):
+        raise DataError(f"{path} is a folder, without the {METADATA} of an ensemble in Zarr (format 3); name an ensemble")
+    try:
+        library()
+    except OutputError:
+        raise DataError(f"{path} is a Zarr store, and {MISSING}") from None
+    with intact(path, "Zarr"):
+        yield ZarrFile(path)
 
 
 def read_members(path: str | Path, names: Sequence[str], most: int | None = None) -> tuple[NDArray[np.float32], list[int]]:
@@ -57,7 +76,7 @@ def read_field(variable: Any, index: tuple[int, ...], level: int | None) -> NDAr
     return field if field.ndim == 2 else field.reshape(-1, field.shape[-1])
 
 
-def locate_channel(file: netCDF4.Dataset, path: str | Path, name: str) -> tuple[Any, int | None]:
+def locate_channel(file: Any, path: str | Path, name: str) -> tuple[Any, int | None]:
     """Return the variable of a channel in an ensemble file, and the index of its level. Raise DataError where there is none."""
     if name in file.variables:
         return file[name], None

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from parampi.fields.inputs.grids import GridMetadata
 from parampi.fields.netcdf_files import CONVENTIONS, write_axis
 from parampi.fields.statistics import DatasetStatistics
 from parampi.fields.stores.content import Content
+from parampi.fields.stores.rounding import rounding_options
 from parampi.fields.stores.summary import METHODS, Summary
 
 Attributes = Mapping[str, str | float]
@@ -106,7 +106,7 @@ class EnsembleSchema:
         levels = () if group.levels is None else (len(group.levels),)
         return self.axes.arranged((*self.axes.shape, *levels, *self.statistics.sizes))
 
-    def write(self, file: netCDF4.Dataset, fields: bool = True) -> None:
+    def write(self, file: Any, fields: bool = True) -> None:
         """Write all of it into an empty file; without the variables of `fields` where others add them."""
         self.write_attributes(file)
         self.write_grid(file)
@@ -119,7 +119,7 @@ class EnsembleSchema:
             self.create_field(file, group)
         self.create_summary(file)
 
-    def write_attributes(self, file: netCDF4.Dataset) -> None:
+    def write_attributes(self, file: Any) -> None:
         """Write the global attributes."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         file.setncattr("title", f"Ensemble of {', '.join(self.statistics.long_names)}, drawn from a diffusion model")
@@ -128,7 +128,7 @@ class EnsembleSchema:
             file.setncattr(name, attribute(value))
         file.setncatts({"Conventions": CONVENTIONS, "parampi_complete": np.int32(0)})
 
-    def write_grid(self, file: netCDF4.Dataset) -> None:
+    def write_grid(self, file: Any) -> None:
         """Write the axes of fields, y and x of maps, and what is taken over of the grid."""
         statistics = self.statistics
         if statistics.dimensions is not None:
@@ -138,7 +138,7 @@ class EnsembleSchema:
         write_axis(file, "x", statistics.x, statistics.x_units, name=statistics.axes[1])
         self.grid.write(file)
 
-    def create_axes(self, file: netCDF4.Dataset) -> None:
+    def create_axes(self, file: Any) -> None:
         """Create the axes of members, cases and lead times."""
         cases, leads = self.axes.cases, self.axes.leads
         refuse_taken(file, "member", "the axis of members", "rename the axis of the file of output.grid")
@@ -157,7 +157,7 @@ class EnsembleSchema:
             variable.setncatts({"standard_name": "time", "long_name": "time that a forecast is for", **units})
             variable[:] = valid
 
-    def create_levels(self, file: netCDF4.Dataset) -> None:
+    def create_levels(self, file: Any) -> None:
         """Create the axes of levels."""
         created: set[str] = set()
         for group in self.groups:
@@ -168,7 +168,7 @@ class EnsembleSchema:
             attributes = dict(self.statistics.level_axes.get(group.variable, LevelAxis()).attributes)
             create_axis(file, name, group.levels, {"long_name": "level", "units": "1", "axis": "Z"} | attributes)
 
-    def create_facts(self, file: netCDF4.Dataset) -> None:
+    def create_facts(self, file: Any) -> None:
         """Create the facts of members. Integers have no fill value, which would make readers turn them into floats."""
         numbers = "i4" if max(self.axes.realizations) <= LARGEST_INT32 else "i8"
         seeds = "i8" if self.seed <= LARGEST_INT64 else "u8"
@@ -202,7 +202,7 @@ class EnsembleSchema:
         mapping = {"grid_mapping": self.grid.mapping} if self.grid.mapping else {}
         return self.channel_attributes(group) | {"coordinates": coordinates, "ancillary_variables": ANCILLARY} | mapping
 
-    def create_field(self, file: netCDF4.Dataset, group: LevelGroup) -> None:
+    def create_field(self, file: Any, group: LevelGroup) -> None:
         """Create a variable of members' fields. A chunk is one field, so that writing one touches no other; checksums tell
         damaged ones."""
         axes, sizes, content = self.variable_axes(group), self.statistics.sizes, self.content
@@ -214,11 +214,11 @@ class EnsembleSchema:
             chunksizes=(*[1] * (len(axes) - len(sizes)), *sizes),
             fletcher32=content.checksums,
             **compression_options(content),
-            **rounding_options(content),
+            **rounding_options(content.digits),
         )
         variable.setncatts(self.field_attributes(group))
 
-    def create_summary(self, file: netCDF4.Dataset) -> None:
+    def create_summary(self, file: Any) -> None:
         """Create a variable ([time], [lead_time], [level], y, x) per variable and statistic; quantiles have one more."""
         content = self.content
         if "quantiles" in content.summary:
@@ -238,13 +238,13 @@ class EnsembleSchema:
                 variable.setncatts({"long_name": long_name, "units": channel["units"]} | methods)
 
 
-def refuse_taken(file: netCDF4.Dataset, name: str, what: str, remedy: str) -> None:
+def refuse_taken(file: Any, name: str, what: str, remedy: str) -> None:
     """Raise OutputError for a name that the file has already."""
     if name in file.variables or name in file.dimensions:
         raise OutputError(f"{what} cannot be named {name!r}, which the ensemble file uses already; {remedy}")
 
 
-def create_axis(file: netCDF4.Dataset, name: str, values: Any, attributes: Mapping[str, str]) -> None:
+def create_axis(file: Any, name: str, values: Any, attributes: Mapping[str, str]) -> None:
     """Create a dimension with its coordinate variable."""
     file.createDimension(name, len(values))
     axis = file.createVariable(name, "f8", (name,))
@@ -255,11 +255,6 @@ def create_axis(file: netCDF4.Dataset, name: str, values: Any, attributes: Mappi
 def compression_options(content: Content) -> dict[str, Any]:
     """Return the NetCDF library's options for lossless compression."""
     return {"compression": "zlib", "complevel": content.compression, "shuffle": True} if content.compression else {}
-
-
-def rounding_options(content: Content) -> dict[str, Any]:
-    """Return options that put zeros in the place of bits that are not significant (Kouznetsov 2021, Geosci. Model Dev. 14)."""
-    return {"significant_digits": content.digits, "quantize_mode": "GranularBitRound"} if content.digits else {}
 
 
 def attribute(value: str | float) -> str | float | np.int32:

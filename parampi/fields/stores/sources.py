@@ -3,6 +3,7 @@
 HDF5 files may have links, virtual datasets and raw data in any other file, which a reader follows without a word.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,22 @@ def foreign_sources(path: Path, joint: bool) -> tuple[list[str], list[Path]]:
     """Return what in a file is not its own, and its parts."""
     import h5py
 
+    if path.is_dir():
+        return [f"{place} in {path} is a link" for place in links_out_of(path)], []
     if not h5py.is_hdf5(path):  # other formats have no links
         return [], []
     with intact(path), h5py.File(path) as file:
         strangers = [stranger for name in file for stranger in strangers_of(file, name, path, joint)]
         parts = {path.parent / source.file_name for name in file for source in virtual_sources_of(file, name)}
         return strangers, sorted(parts)
+
+
+def links_out_of(folder: Path) -> list[str]:
+    """Return the names of links in a folder that lead out of it."""
+    with os.scandir(folder) as places:
+        inside = [(place.path, place.is_symlink(), place.is_dir(follow_symlinks=False)) for place in places]
+    links = [path for path, is_link, _ in inside if is_link and not below(folder, os.path.basename(path))]
+    return links + [link for path, _, is_folder in inside if is_folder for link in links_out_of(Path(path))]
 
 
 def strangers_of(file: Any, name: str, path: Path, joint: bool) -> list[str]:

@@ -206,5 +206,8 @@ def virtual_sources(path: str | Path, name: str) -> Iterator[list[Any]]:
     """Open a file and yield the virtual sources of a variable, by their real names: none where it has data of its own."""
     import h5py
 
+    if not h5py.is_hdf5(path):
+        yield []
+        return
     with intact(path), h5py.File(path) as file:
         yield virtual_sources_of(file, name)

@@ -1,7 +1,7 @@
 """The section `output` of a configuration."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -9,10 +9,18 @@ from parampi.errors import ConfigError
 from parampi.fields import STORES
 from parampi.fields.atomic_files import PARTIAL
 from parampi.fields.ensemble_axes import Order
+from parampi.fields.ensemble_folders import ENDING
 from parampi.fields.stores.parts import parts_folder
 from parampi.run.checkpoint.ownership import folder_name
 from parampi.run.config.model_parts import STRICT
 from parampi.run.config.path_names import LONGEST_NAME, OutputName, PathName, normal_path, same_place
+
+ENSEMBLE = "the ensemble"
+
+
+def attribute_of_store(mode: str, name: str, default: Any) -> Any:
+    """Return an attribute of the class of a store; the default for `auto`, and for a store that does not say."""
+    return getattr(STORES.get(mode), name, default)
 
 
 def check_store(mode: str) -> str:
@@ -46,6 +54,25 @@ class Output(BaseModel):
     grid_variables: list[str] = []
     mask: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def ensemble_of_a_store(cls, section: Any) -> Any:
+        """Name the ensemble as the store's files end."""
+        if not isinstance(section, dict) or not isinstance(section.get("mode"), str):
+            return section
+        return {"ensemble": f"ensemble{attribute_of_store(section['mode'], 'ending', '.nc')}"} | section
+
+    @model_validator(mode="after")
+    def fits_the_store(self) -> "Output":
+        is_folder, named = attribute_of_store(self.mode, "ending", "") == ENDING, self.ensemble.endswith(ENDING)
+        if is_folder and not named:
+            raise ValueError(f"mode = {self.mode} writes a Zarr store, and ensemble = {self.ensemble}; name it *{ENDING}")
+        if named and not is_folder and attribute_of_store(self.mode, "schema_file", True):
+            raise ValueError(
+                f"ensemble = {self.ensemble}, and mode = {self.mode} writes no Zarr store; take mode: zarr, or another name"
+            )
+        return self
+
     @model_validator(mode="after")
     def belongs_together(self) -> "Output":
         if self.grid is None and (self.grid_variables or self.mask):
@@ -63,8 +90,8 @@ class Output(BaseModel):
             place = str(path).casefold()  # there are file systems to which upper and lower case are equal
             if place in names:
                 raise ValueError(f"{names[place]} and {name} are both {path}; give each file a name of its own")
-            for folder, kind in ((self.checkpoint, "checkpoints, which is removed"), (self.parts, "the ensemble's parts")):
-                if Path(place).is_relative_to(str(folder).casefold()):
+            for folder, kind in self.folders.items():
+                if Path(place).is_relative_to(str(folder).casefold()) and (name, kind) != ("ensemble", ENSEMBLE):
                     raise ValueError(f"{name} is {path}, in the folder of {kind}; choose another name")
             if place.endswith(PARTIAL):
                 raise ValueError(
@@ -94,6 +121,12 @@ class Output(BaseModel):
         for name, target in self.names().items():
             if same_place(target, path):
                 raise ConfigError(f"output.{name} = {target} is {key}, which the run reads; choose another name")
+
+    @property
+    def folders(self) -> dict[Path, str]:
+        """The folders in which a run writes, beside its directory, and what they are of."""
+        folders = {self.checkpoint: "checkpoints, which is removed", self.parts: "the ensemble's parts"}
+        return folders | ({normal_path(self.directory, self.ensemble): ENSEMBLE} if self.ensemble.endswith(ENDING) else {})
 
     @property
     def checkpoint(self) -> Path:

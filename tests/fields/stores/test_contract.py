@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from parampi.errors import ConfigError, OutputError
-from parampi.fields import STORES, MemberFacts, MemoryStore, StoreTarget
-from parampi.fields.netcdf_files import reading
+from parampi.fields import STORES, MemberFacts, MemoryStore, StoreTarget, open_ensemble
 from parampi.parallel import Layout
 from parampi.run.config import load
 from parampi.run.job import run
@@ -35,7 +34,7 @@ class Registered:
     """A registered store, opened and closed as a run does on one rank; its file is read by the names of its variables."""
 
     def __init__(self, name, statistics, folder, members=MEMBERS):
-        self.path, self.names = folder / "ensemble.nc", statistics.names
+        self.path, self.names = folder / f"ensemble{store_class(name).ending}", statistics.names
         target = StoreTarget(self.path, schema_of(statistics, members, 11), "abcdefgh")
         self.output = EnsembleOutput(target, name).__enter__()
         self.store = self
@@ -56,9 +55,9 @@ class Registered:
     def read(self):
         if not self.path.exists():
             return {}, {}, None
-        with reading(self.path) as file:
+        with open_ensemble(self.path) as file:
             rows = {int(m): row for row, m in enumerate(file["realization"][:]) if file["complete"][row]}
-            fields = {m: np.stack([file[name][row].filled(np.nan) for name in self.names]) for m, row in rows.items()}
+            fields = {m: np.stack([np.ma.filled(file[name][row], np.nan) for name in self.names]) for m, row in rows.items()}
             numbers = ("seed", "rounds", "evaluations", "residual", "bistable")
             facts = {m: MemberFacts(*(file[name][row].item() for name in numbers)) for m, row in rows.items()}
             return fields, facts, bool(file.parampi_complete)
