@@ -1,6 +1,7 @@
 """Runs that are killed at random moments and taken up by other ranks until they end: the same bits, and no litter."""
 
 import random
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """What is drawn."""
 MODES = [name for name, store in STORES.items() if store.schema_file and (PARALLEL or not store.collective)]
-"""How it is written: every store of NetCDF files that the installed libraries can write, mpio among them where h5py can."""
+"""How it is written: every store that the installed libraries can write, mpio among them where h5py can."""
 VARIANTS = [
     *((kind, mode) for mode in MODES for kind in ("members", "conditions", "roll-out")),
     ("spectral", "auto"),
@@ -68,7 +69,7 @@ def campaign(folder: Path, count: int, seed: int, variants: Sequence[tuple[str, 
         home.mkdir()
         tally.outcomes[f"runs of {kind} by {mode}"] += 1
         one_run(home, changes | {"output__mode": mode}, chance, tally, count)
-        judge(home, expected[kind], tally)
+        judge(home, mode, expected[kind], tally)
     return tally
 
 
@@ -96,7 +97,11 @@ def one_run(home: Path, changes: dict[str, Any], chance: random.Random, tally: T
             lines = output.strip().splitlines()[-3:]
             tally.troubles.append(f"{home.name}: a job of {ranks} ranks had not ended after {patience:g} s; it said {lines}")
         kill(pids)  # ranks outlive a launcher that was killed, and hold the lock
-        if job.returncode == 0 and (out / "ensemble.nc").is_file() and not any(out.glob(".parampi-*/run.json")):
+        if (
+            job.returncode == 0
+            and ensemble_of(home, changes["output__mode"]).exists()
+            and not any(out.glob(".parampi-*/run.json"))
+        ):
             return
         if leave:
             tally.troubles.append(f"{home.name}: could not be taken up: {output.strip().splitlines()[-8:]}")
@@ -110,16 +115,24 @@ def stopped_within(job: "subprocess.Popen[str]", seconds: float) -> bool:
     return job.poll() is not None
 
 
-def judge(home: Path, expected: Any, tally: Tally) -> None:
+def ensemble_of(home: Path, mode: str) -> Path:
+    """Return the ensemble that a run writes in this mode."""
+    return home / "out" / f"ensemble{STORES[mode].ending if mode in STORES else '.nc'}"
+
+
+def judge(home: Path, mode: str, expected: Any, tally: Tally) -> None:
     """Compare with the run that was not killed, and look for litter."""
-    out = home / "out"
+    out, ensemble = home / "out", ensemble_of(home, mode)
     try:
-        assert_same(out / "ensemble.nc", expected)
+        assert_same(ensemble, expected)
         tally.outcomes["runs with the same bits"] += 1
     except Exception as error:
         tally.troubles.append(f"{home.name}: {type(error).__name__}: {error}")
-    usual = {"ensemble.nc", "report.json", "run.log"}
-    if parts := attribute_of(out / "ensemble.nc", PARTS).split():
+    usual = {ensemble.name, "report.json", "run.log"}
+    if parts := attribute_of(ensemble, PARTS).split():
         usual |= {"ensemble.nc.parts", *parts}
+    usual |= {
+        str(path.relative_to(out)) for path in ensemble.rglob("*") if re.fullmatch(r"zarr\.json|c(\.\d+)*|\w+", path.name)
+    }
     if litter := {str(path.relative_to(out)) for path in out.rglob("*")} - usual:
         tally.troubles.append(f"{home.name}: litter: {sorted(litter)}")

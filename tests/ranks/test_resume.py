@@ -8,10 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 import pytest
 
+from parampi.fields import open_ensemble
 from parampi.fields.stores.check import check
 from tests.ranks.launch import ROOT, environment, parampi_on
 from tests.small import parampi_command, write_project
@@ -73,7 +73,7 @@ def ended(job: "subprocess.Popen[str]", timeout: float = 60) -> str:
 
 
 def variables(path: Path) -> dict[str, np.ndarray]:
-    with netCDF4.Dataset(path) as file:
+    with open_ensemble(path) as file:
         assert file.parampi_complete == 1
         return {name: np.ma.filled(file[name][:]) for name in NAMES}
 

@@ -7,7 +7,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from parampi.fields import STORES
+from parampi.fields import STORES, open_ensemble
 from tests.ranks.launch import ROOT, environment, parampi_on
 from tests.small import write_conditions, write_project
 
@@ -25,7 +25,7 @@ def draw(ranks, *arguments, code=0):
 
 
 def values(path):
-    with netCDF4.Dataset(path) as file:
+    with open_ensemble(path) as file:
         file.set_auto_mask(False)
         assert file.parampi_complete == 1
         return {name: (v.dimensions, np.asarray(v[...]).tobytes()) for name, v in file.variables.items()}
@@ -48,7 +48,7 @@ def test_members(tmp_path):
         output = draw(
             ranks, "run", config, f"output.directory={out}", f"output.mode={mode}", f"parallel.time_ranks={time_ranks}"
         )
-        assert values(out / "ensemble.nc") == expected, (mode, time_ranks)
+        assert values(out / f"ensemble{STORES[mode].ending}") == expected, (mode, time_ranks)
         assert ("beside it" in output) is (mode == "virtual")
         assert len(list(out.glob("ensemble.nc.parts/*.nc"))) == (4 // time_ranks if mode == "virtual" else 0)
 
@@ -64,7 +64,7 @@ def test_members_of_cases(tmp_path):
     for mode in shared_stores():
         out = tmp_path / mode
         draw(4, "run", config, f"output.directory={out}", f"output.mode={mode}")
-        assert values(out / "ensemble.nc") == expected, mode
+        assert values(out / f"ensemble{STORES[mode].ending}") == expected, mode
 
 
 def test_roll_outs(tmp_path):

@@ -136,7 +136,7 @@ class ZarrVariable:
     def __init__(self, array: Any):
         self.array = array
         self.name: str = array.basename
-        self.shape, self.ndim, self.dtype = tuple(array.shape), array.ndim, np.dtype(array.dtype)
+        self.shape, self.ndim, self.dtype = tuple(array.shape), array.ndim, np.dtype(array.dtype).newbyteorder("=")
         names = getattr(array.metadata, "dimension_names", None) or ()
         own = (*names, *[None] * (self.ndim - len(names)))
         self.dimensions = tuple(name or f"{self.name}_axis_{place}" for place, name in enumerate(own))
@@ -147,10 +147,13 @@ class ZarrVariable:
         return int(np.prod(self.shape))
 
     def __getitem__(self, index: Any) -> Any:
-        return np.asarray(self.array[index])
+        return np.asarray(self.array[anywhere(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.array[index] = np.asarray(value).astype(self.dtype if self.dtype.kind != "S" else np.int8)
+        values = np.asarray(value)
+        self.array[anywhere(index)] = (
+            values.astype("S1").view(np.int8) if values.dtype.kind == "S" else values.astype(self.dtype)
+        )
 
     def __getattr__(self, name: str) -> Any:
         if "array" in self.__dict__ and name in self.array.attrs:
@@ -182,6 +185,11 @@ class ZarrVariable:
         whole = (*index, *[0] * (self.ndim - len(index)))
         places = (at // size for at, size in zip(whole, self.array.chunks, strict=True))
         return Path(str(self.array.store_path.store.root), self.array.path, ".".join(("c", *map(str, places))))
+
+
+def anywhere(index: Any) -> Any:
+    """Return an index that stands for all of a variable, which may have no axes, as Zarr knows it; others as they are."""
+    return ... if isinstance(index, slice) and index == slice(None) else index
 
 
 def attribute_or_raise(group: Any, name: str) -> Any:
