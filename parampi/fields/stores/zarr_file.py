@@ -44,7 +44,7 @@ class ZarrFile:
         # a field of missing values is a chunk too, so that a chunk that is not there is one that was lost
         with zarr.config.set({"array.write_empty_chunks": True}):
             self.group = zarr.open_group(str(path), mode=mode, zarr_format=3, use_consolidated=False)
-            self.variables = {name: ZarrVariable(array) for name, array in sorted(self.group.arrays())}
+            self.variables = {name: ZarrVariable(self, array) for name, array in sorted(self.group.arrays())}
         self.dimensions: dict[str, range] = {}
         for variable in self.variables.values():
             self.dimensions |= {name: range(n) for name, n in zip(variable.dimensions, variable.shape, strict=True)}
@@ -110,7 +110,7 @@ class ZarrFile:
             fill_value=0 if fill_value is None else fill_value, compressors=codecs(complevel if compression else 0),
             config={"write_empty_chunks": True},
         )  # fmt: skip
-        self.variables[name] = variable = ZarrVariable(array)
+        self.variables[name] = variable = ZarrVariable(self, array)
         marks = {} if fill_value is None else {"_FillValue": fill_value}
         variable.setncatts(marks | ({QUANTIZED: significant_digits} if significant_digits else {}))
         return variable
@@ -133,13 +133,17 @@ class ZarrFile:
 class ZarrVariable:
     """An array of Zarr, as `netCDF4.Variable` is one."""
 
-    def __init__(self, array: Any):
-        self.array = array
+    def __init__(self, file: ZarrFile, array: Any):
+        self.file, self.array = file, array
         self.name: str = array.basename
         self.shape, self.ndim, self.dtype = tuple(array.shape), array.ndim, np.dtype(array.dtype).newbyteorder("=")
         names = getattr(array.metadata, "dimension_names", None) or ()
         own = (*names, *[None] * (self.ndim - len(names)))
         self.dimensions = tuple(name or f"{self.name}_axis_{place}" for place, name in enumerate(own))
+
+    def group(self) -> ZarrFile:
+        """Return the file that it is in."""
+        return self.file
 
     @property
     def size(self) -> int:
