@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-LEFT_OUT = shutil.ignore_patterns("output", "__pycache__", ".ipynb_checkpoints", "turbulence.nc", "*.partial", "scaling*.png")
+WRITTEN = ("output", "data", "scores", "scores.csv", "runinfo", ".snakemake", "__pycache__", ".ipynb_checkpoints")
+LEFT_OUT = shutil.ignore_patterns(*WRITTEN, "turbulence.nc", "*.partial", "scaling*.png")
 
 
 class WithExamples(build_py):

@@ -34,4 +34,8 @@ def test_a_recipe_runs(name, tmp_path, monkeypatch, capsys):
 
 
 def test_every_page_is_run():
-    assert {path.stem for path in PAGES.glob("*.md")} == {*NEEDS, "index"}
+    assert {path.stem for path in PAGES.glob("*.md")} == {
+        *NEEDS,
+        "index",
+        "workflows",
+    }  # that is of examples/07_workflows, with tests of its own

@@ -17,12 +17,14 @@ pytest.importorskip("build", reason="needs the package build, of the extra test"
 
 from packaging.metadata import Metadata
 
+from parampi.run.projects.shipped import LEFT_OUT
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 TREE = (".ci", "conda", "docs", "examples", "jobs", "parampi", "tests")
 FILES = ("LICENSE", "MANIFEST.in", "README.md", "constraints.txt", "pyproject.toml", "setup.py")
-LITTER = shutil.ignore_patterns("__pycache__", "_build", "output", "turbulence.nc", ".ipynb_checkpoints")
+LITTER = shutil.ignore_patterns(*LEFT_OUT, "_build", "turbulence.nc")
 Built = namedtuple("Built", "sdist wheel")
 
 
@@ -76,8 +78,8 @@ def run(*command, folder=None, check=False):
 def shipped(folder):
     """The files of a folder that belong to it."""
     for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("__pycache__", "output", ".ipynb_checkpoints")]
-        yield from (Path(place, name).relative_to(ROOT) for name in files if name != "turbulence.nc")
+        folders[:] = [name for name in folders if name not in LEFT_OUT]
+        yield from (Path(place, name).relative_to(ROOT) for name in files if name not in (*LEFT_OUT, "turbulence.nc"))
 
 
 def test_the_wheel_has_the_package_and_the_examples(built):

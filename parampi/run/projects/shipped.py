@@ -12,8 +12,8 @@ from parampi.fields.atomic_files import writing
 
 PACKAGE = Path(__file__).resolve().parents[2]
 FOLDER, CONFIG, README = "examples", "run.yaml", "README.md"
-LEFT_OUT = ("__pycache__", ".ipynb_checkpoints", "output")
-"""Folders that programs of the examples, and Python, leave there."""
+LEFT_OUT = ("__pycache__", ".ipynb_checkpoints", "output", "data", "scores", "scores.csv", "runinfo", ".snakemake")
+"""What programs of the examples, and Python, leave there."""
 
 
 def shipped() -> Path:
