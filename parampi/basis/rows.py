@@ -7,6 +7,18 @@ import torch
 from torch import Tensor
 
 BLOCK = 1 << 16  # numbers worked on at once on a CPU; larger temporaries cost more than what is computed
+WHOLE = {"cpu": 1 << 18}
+"""Numbers of rows up to which they are worked on at once, by the kind of device, and on any other."""
+WHOLE_ELSEWHERE = 1 << 26
+
+
+def pieces(rows: Tensor) -> list[slice]:
+    """Return the pieces in which to work on rows (n, ...) where temporaries would be as large as all of them: one piece unless
+    they are large, else as many rows as stay in a processor's cache, or keep a device busy."""
+    count, numbers = len(rows), rows[:1].numel()
+    most = WHOLE.get(rows.device.type, WHOLE_ELSEWHERE)
+    size = count if count * numbers <= most else max(1, (most >> 2) // numbers)
+    return [slice(start, min(start + size, count)) for start in range(0, count, max(size, 1))]
 
 
 def by_blocks(

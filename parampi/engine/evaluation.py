@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.basis.rows import pieces
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.problem import FieldBatch
 from parampi.engine.slice import Integers, Slice
@@ -14,11 +15,12 @@ from parampi.parallel import PointRanges, Ranks, Window, halo_points, redistribu
 class DenoisedFields:
     """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on.
 
-    `read` are the states (K + n, m, *shape) as the slice's steps read them in this round.
+    `read` are the states (K + n, m, *shape) as the slice's steps read them in this round. `kept`: whether fields are still read
+    after the sweep that they are made for, whatever the number of taps.
     """
 
     def __init__(self, slice_: Slice):
-        self.slice = slice_
+        self.slice, self.kept = slice_, False
         self.rows = torch.zeros_like(slice_.window.x[1:])
         self.read = slice_.window.x
 
@@ -32,9 +34,9 @@ class DenoisedFields:
             return FieldBatch(x.flatten(0, 1), sigmas.flatten(), places[1])
         return FieldBatch(x[places], sigmas[places], places[1])
 
-    def enter(self, denoised: Tensor) -> Tensor:
-        """Take a batch's denoised fields (B, *shape), and those that other ranks have of the points before. Returns the fields
-        (n, m, *shape) of the slice's own points, 0 where none was evaluated."""
+    def enter(self, denoised: Tensor) -> None:
+        """Take a batch's denoised fields (B, *shape), and those that other ranks have of the points before; 0 where none was
+        evaluated."""
         slice_, taps = self.slice, self.slice.window.taps
         window = slice_.window
         if slice_.all_evaluated:
@@ -44,7 +46,7 @@ class DenoisedFields:
             fresh[slice_.places] = denoised
         if taps == 1:
             self.rows = fresh
-            return fresh
+            return
         rank, active_ranks = slice_.group.rank, window.slices.active_ranks
         rows = torch.cat([self.rows[: taps - 1], fresh])
         if active_ranks > 1:
@@ -54,28 +56,37 @@ class DenoisedFields:
             if 0 < rank < active_ranks:
                 rows[: taps - 1] = before
         self.rows = rows
-        return fresh
+
+    @property
+    def fresh(self) -> Tensor:
+        """The fields (n, m, *shape) of the slice's own points."""
+        return self.rows[self.slice.window.taps - 1 :]
+
+    def forget(self) -> None:
+        """Give the memory of the fields back, where nothing reads them any more."""
+        if self.slice.window.taps == 1 and not self.kept:
+            self.rows = self.rows.new_empty((0, *self.rows.shape[1:]))
 
     def mapped(self, noise: NoiseCache) -> Tensor:
         """Return the step map's values `F_i` (n, m, *shape) of the states and the denoised fields."""
         x, numbers, taps = self.read, self.slice.numbers, self.slice.window.taps
-        count = len(x)
-        value = numbers.state[0] * x[taps - 1 : count - 1]
-        value += numbers.denoised_weight[0] * self.rows[taps - 1 :]
-        for tap in range(1, taps):
-            value += numbers.state[tap] * x[taps - 1 - tap : count - 1 - tap]
-            value += numbers.denoised_weight[tap] * self.rows[taps - 1 - tap : count - 1 - tap]
-        if noise.rows is not None:
-            value += noise.term(numbers.noise)
-        return value
+        values = torch.empty_like(x[taps:])
+        for part in pieces(values):
+            value, steps = values[part], range(len(values))[part]
+            for tap in range(taps):
+                before = slice(taps - 1 - tap + steps.start, taps - 1 - tap + steps.stop)
+                if tap:
+                    value += numbers.state[tap, part] * x[before]
+                else:
+                    torch.mul(numbers.state[0, part], x[before], out=value)
+                value += numbers.denoised_weight[tap, part] * self.rows[before]
+            if noise.rows is not None:
+                value += noise.term(numbers.noise, steps)
+        return values
 
     def correct(self, response: Tensor) -> None:
         """Add what the fields of the slice's own points are assumed to answer to the sweep, where later steps read them."""
-        taps = self.slice.window.taps
-        if taps == 1:
-            self.rows = self.rows + response  # the network's memory stays as it is
-        else:
-            self.rows[taps - 1 :] += response
+        self.rows[self.slice.window.taps - 1 :] += response
 
     # ------------------------------------------------------------------ when windows slide
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.slice import Integers, Slice
-from parampi.parallel import Mode, affine_scan
+from parampi.parallel import Mode, affine_scan, scan_in_place
 from parampi.solvers import GuessContext, Iteration
 
 
@@ -31,8 +31,7 @@ class FirstGuess:
     def __init__(self, slice_: Slice, noise: NoiseCache, iteration: Iteration, mode: Mode, leads: LeadConditions | None = None):
         self.slice, self.noise, self.iteration, self.mode, self.leads = slice_, noise, iteration, mode, leads
         self.reads_latest = bool((slice_.coefficients.guess_frozen != 0).any())
-        start = slice_.problem.start()
-        self.latest = start * float(slice_.coefficients.response[0]) if self.reads_latest else torch.zeros_like(start)
+        self.latest = slice_.problem.start() * float(slice_.coefficients.response[0]) if self.reads_latest else torch.zeros(0)
 
     def fill(self, known: Integers) -> None:
         """Fill the points beyond each member's last known position from those before."""
@@ -76,13 +75,18 @@ class FirstGuess:
     def context(self, begin: int, skip: int, known: Integers, lagged: list[Tensor] | None) -> GuessContext:
         slice_, numbers = self.slice, self.slice.numbers
         enters = torch.arange(slice_.positions.start + skip, slice_.positions.stop)[:, None] >= torch.from_numpy(known)
-        fresh = self.noise.term(numbers.guess_noise, skip)
+        steps = range(skip, len(slice_.positions))
+        fresh: Tensor | float = 0.0 if self.noise.rows is None else self.noise.term(numbers.guess_noise, steps)
         if self.reads_latest:
             fresh = fresh + numbers.guess_frozen[0, skip:] * self.latest
         group, active_ranks, mode = slice_.group, slice_.window.slices.active_ranks, self.mode
 
         def scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
             return affine_scan(group, slopes, values, first, active_ranks, mode, begin)
+
+        def in_place(slopes: Tensor, y: Tensor) -> None:
+            if begin <= group.rank < active_ranks:
+                scan_in_place(group, slopes, y, active_ranks, mode, begin)
 
         return GuessContext(
             x=slice_.read[skip:],
@@ -96,6 +100,7 @@ class FirstGuess:
             denoised_weight=numbers.denoised_weight[:, skip:],
             levels=numbers.levels[:, skip:],
             scan=scan,
+            scan_in_place=in_place,
             pull=numbers.guess_pull[:, skip:],
             lagged=None if lagged is None else [rows[skip:] for rows in lagged],
             **self.between_leads(skip, enters),

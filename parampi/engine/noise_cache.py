@@ -4,7 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.basis.rows import pieces
 from parampi.engine.slice import Integers, Slice
+from parampi.parallel import rows_at
 
 
 class NoiseCache:
@@ -33,33 +35,36 @@ class NoiseCache:
         count = self.slice.active.sum(0).numpy()
         start = window.first + self.slice.positions.start - self.before
         stop = np.where(count > 0, start + self.before + count, start)
-        xi = window.x.new_zeros((len(self.slice.positions) + self.before, *window.x.shape[1:]))
-        steps = torch.from_numpy(start) + torch.arange(len(xi))[:, None]
+        shape = (len(self.slice.positions) + self.before, *window.x.shape[1:])
+        steps = torch.from_numpy(start) + torch.arange(shape[0])[:, None]
         missing = (steps < torch.from_numpy(stop)) & (steps >= 0)
-        self.keep(xi, missing, start, stop)
+        xi = self.keep(shape, missing, start, stop)
         if missing.any():
-            rows, columns = missing.nonzero(as_tuple=True)
-            places = tuple(index.to(xi.device, non_blocking=True) for index in (rows, columns))
-            xi[places] = problem.noise(steps[rows, columns], columns)
+            for part in pieces(xi):
+                rows, columns = missing[part].nonzero(as_tuple=True)
+                places = tuple(index.to(xi.device, non_blocking=True) for index in (rows, columns))
+                if len(rows):
+                    xi[part][places] = problem.noise(steps[part][rows, columns], columns)
         self.rows, self.span = xi, np.stack([start, stop])
 
-    def keep(self, xi: Tensor, missing: Tensor, start: Integers, stop: Integers) -> None:
-        """Copy the rows that were there before, and mark them as not missing."""
+    def keep(self, shape: tuple[int, ...], missing: Tensor, start: Integers, stop: Integers) -> Tensor:
+        """Return rows of a shape with those that were there before, which are marked as not missing; 0 elsewhere."""
         if self.rows is None:
-            return
+            return self.slice.window.x.new_zeros(shape)
         begin, end = np.maximum(start, self.span[0]), np.minimum(stop, self.span[1])
-        for m in np.flatnonzero(begin < end):
-            kept = slice(begin[m] - start[m], end[m] - start[m])
-            xi[kept, m] = self.rows[begin[m] - self.span[0, m] : end[m] - self.span[0, m], m]
-            missing[kept, m] = False
+        own = [(m, int(begin[m]), int(end[m])) for m in np.flatnonzero(begin < end).tolist()]
+        for m, first, last in own:
+            missing[first - start[m] : last - start[m], m] = False
+        return rows_at(self.rows, self.span[0], start, own, shape[0], reuse=True)
 
-    def term(self, weights: Tensor, skip: int = 0) -> Tensor | float:
-        """Return sum_q weights[q] xi[i - q] (n - skip, m, *shape) of all steps but the first `skip`; weights
-        (Q, n, m, 1 ... 1)."""
-        if self.rows is None:
-            return 0.0
+    def term(self, weights: Tensor, steps: range) -> Tensor:
+        """Return sum_q weights[q] xi[i - q] of some steps, (len(steps), m, *shape); weights (Q, n, m, 1 ... 1)."""
+        assert self.rows is not None
         taps = len(weights)
-        total = weights[0, skip:] * self.rows[taps - 1 + skip :]
-        for tap in range(1, taps):
-            total += weights[tap, skip:] * self.rows[taps - 1 - tap + skip : len(self.rows) - tap]
+        total: Tensor | None = None
+        for tap in range(taps):
+            shift = taps - 1 - tap
+            part = weights[tap, steps.start : steps.stop] * self.rows[steps.start + shift : steps.stop + shift]
+            total = part if total is None else total.add_(part)
+        assert total is not None
         return total

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from parampi.basis.row_by_row import row_by_row
+from parampi.basis.rows import BLOCK, pieces
 from parampi.parallel import Mode
 
 
@@ -18,7 +19,14 @@ def by_rows(kernel: Callable[..., Tensor], mode: Mode, *fields: Tensor) -> Tenso
 
 def inner_products(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
     """Return inner products (n, m) of fields (n, m, *shape)."""
-    return by_rows(torch.linalg.vecdot, mode, a.flatten(2), b.flatten(2))
+    a, b = a.flatten(2), b.flatten(2)
+    if mode == "bitwise" or len(pieces(a)) == 1:
+        return by_rows(torch.linalg.vecdot, mode, a, b)
+    # a kernel keeps all products before it adds them up
+    total = a.new_zeros(a.shape[:2], dtype=torch.float64)
+    for x, y in zip(torch.split(a, BLOCK, -1), torch.split(b, BLOCK, -1), strict=True):
+        total += torch.linalg.vecdot(x, y)
+    return total
 
 
 def norms(fields: Tensor, mode: Mode) -> Tensor:

@@ -110,7 +110,8 @@ class Slice:
         exchange_halo(self.group, self.window)
 
     def moved(self, several: Sequence[Tensor], old: Window) -> list[Tensor]:
-        """Return rows (n, m, ...) of the points that a rank made in old windows, as those it makes now; 0 for new ones."""
+        """Return rows (n, m, ...) of the points that a rank made in old windows, as those it makes now; 0 for new ones. Their
+        memory may be used again."""
         new = self.window
         return redistribute_all(
             self.group,
@@ -119,6 +120,7 @@ class Slice:
             owned=lambda rank: produced_points(old, rank),
             needed=lambda rank: produced_points(new, rank),
             count=len(self.positions),
+            reuse=True,
         )
 
     def around(self, rows: Tensor, before: int, after: int) -> Tensor:

@@ -4,24 +4,32 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from parampi.parallel import Doubling, Group, Mode, Window, affine_scan, operator_scan
+from parampi.parallel import Doubling, Group, Mode, Window, operator_scan, room_for, scan_in_place
 
 
 class WindowScans:
-    """The scans that a sweep asks for, `Sweep.scan` and `Sweep.operators`; collective. Nothing comes in before the windows, as
-    they are scans of changes. A scan with the slopes of the one before sends none."""
+    """The scans that a sweep asks for, `Sweep.scan`, `Sweep.scan_in_place` and `Sweep.operators`; collective. Nothing comes in
+    before the windows, as they are scans of changes. A scan with the slopes of the one before sends none."""
 
     def __init__(self, group: Group, window: Window, mode: Mode):
         self.group, self.taps, self.active_ranks, self.mode = group, window.taps, window.slices.active_ranks, mode
         self.doubling: Doubling | None = None
 
     def affine(self, slopes: Tensor, values: Tensor) -> Tensor:
-        first = zeros_before(values, len(slopes))
-        if self.mode == "bitwise" or not self.group.rank < self.active_ranks or self.active_ranks == 1:
-            return affine_scan(self.group, slopes, values, first, self.active_ranks, self.mode)
+        y = room_for(values, zeros_before(values, len(slopes)))
+        self.in_place(slopes, y)
+        return y
+
+    def in_place(self, slopes: Tensor, y: Tensor) -> None:
+        y[: len(slopes)] = 0
+        if not self.group.rank < self.active_ranks:
+            return
+        if self.mode == "bitwise" or self.active_ranks == 1:
+            scan_in_place(self.group, slopes, y, self.active_ranks, self.mode)
+            return
         if self.doubling is None or self.doubling.slopes is not slopes:  # other ranks have them again when this one has
             self.doubling = Doubling(self.group, slopes, range(self.active_ranks))
-        return self.doubling(values, first)
+        self.doubling(y)
 
     def operators(self, apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
         return operator_scan(self.group, apply, values, zeros_before(values, self.taps), self.active_ranks)

@@ -34,10 +34,11 @@ from parampi.engine.problem import FieldBatch, SamplingProblem
 from parampi.engine.reductions import finite, inner_products
 from parampi.engine.slice import Slice, produced_points
 from parampi.engine.state import EngineState, PointRows, named, unnamed
+from parampi.engine.state_update import StateUpdate
 from parampi.engine.window_reach import WindowReach
 from parampi.engine.window_scans import WindowScans
 from parampi.parallel import Group, PlacedPoint, PointRanges
-from parampi.solvers import RoundMeasures, Solver, Sweep, linear_correction
+from parampi.solvers import RoundMeasures, Solver, Sweep
 
 
 class WindowEngine(Engine):
@@ -67,6 +68,8 @@ class WindowEngine(Engine):
             if problem.leads.count > 1:
                 self.rule.early = lambda first: np.where(reach.stays(first), EARLY, SLIDING)
         self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
+        self.denoised.kept = self.guess.reads_latest
+        self.update = StateUpdate(self.slice, self.denoised, self.iteration, options.mode)
         self.slide(self.first)
         if group.rank == 0:
             self.rule.begin(len(problem.members), int(self.slice.lengths.max()))
@@ -104,26 +107,18 @@ class WindowEngine(Engine):
     def step(self, denoised: Tensor) -> Floats:
         """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
         statistics: (2 + E, position, m), inf where D or what a step made is not finite."""
-        window, taps = self.slice.window, self.slice.window.taps
-        fresh, old = self.denoised.enter(denoised), window.x
-        sweep = self.sweep_of(fresh)
+        self.denoised.enter(denoised)
+        del denoised  # a sweep may give its memory back
+        sweep = self.sweep_of()
         new = self.iteration.sweep(sweep)
-        window.x = torch.cat([old[:taps], new])
-        self.slice.exchange_halo()
-        change = window.x - old
-        if taps > 1:
-            self.denoised.correct(self.iteration.response(sweep, self.slice.changes_read(change)))
-        norms = self.norms(change[taps - 1 :])
-        # those of the points made tell whether fields are finite
-        rows = [self.relative(norms[None, :-1], self.slice.numbers.scale), norms[None, 1:]]
-        if self.iteration.loses:
-            loss = new - linear_correction(sweep, sweep.slopes, change)
-            rows.append(self.relative(self.norms(loss)[None], self.slice.numbers.scale_made))
+        rows = self.update.measured(sweep, new)
         statistics = self.iteration.stop_statistics
         # all at once: a GPU is waited for here, and nowhere else in a round
         observed = torch.cat([*rows, statistics.to(rows[0].device)] if len(statistics) else rows).cpu()
         if not bool(observed[1].isfinite().all()):
-            observed[0][~finite(fresh, new).cpu()] = torch.inf
+            # the first point at which something is not finite; what a step makes of such a denoised field is not, either
+            fields = [new, self.denoised.fresh] if len(self.denoised.fresh) else [new]
+            observed[0][~finite(*fields).cpu()] = torch.inf
         if self.iteration.loses:
             observed = torch.cat([observed[:1], observed[2:]])
         else:
@@ -137,7 +132,7 @@ class WindowEngine(Engine):
         whole[:, positions.start : positions.stop] = observed
         return whole
 
-    def sweep_of(self, denoised: Tensor) -> Sweep:
+    def sweep_of(self) -> Sweep:
         """Return the sweep as the solver sees it."""
         slice_, numbers, mode = self.slice, self.slice.numbers, self.options.mode
         scans = WindowScans(self.group, slice_.window, mode)
@@ -148,7 +143,8 @@ class WindowEngine(Engine):
         return Sweep(
             x=self.denoised.read,
             old=slice_.window.x[slice_.window.taps :],
-            denoised=denoised,
+            fields=lambda: self.denoised.fresh,
+            forget=self.denoised.forget,
             step_map=partial(self.denoised.mapped, self.noise),
             state=slice_.unless_start(numbers.state),
             denoised_weight=slice_.unless_start(numbers.denoised_weight),
@@ -163,23 +159,12 @@ class WindowEngine(Engine):
             moves=slice_.moves,
             changes_read=slice_.changes_read,
             scan=scans.affine,
+            scan_in_place=scans.in_place,
             operators=scans.operators,
             around=slice_.around,
             products=partial(inner_products, mode=mode),
             derivative=derivative,
         )
-
-    def norms(self, fields: Tensor) -> Tensor:
-        """Return root mean squares (n, m), float64, of fields (n, m, *shape)."""
-        total = self.iteration.each(torch.sqrt, inner_products(fields, fields, self.options.mode))
-        mean: Tensor = total / fields[0:1, 0:1].numel() ** 0.5
-        return mean
-
-    def relative(self, norms: Tensor, scale: Tensor) -> Tensor:
-        """Return norms (1, n, m) on the scale (1, n, m, 1 ... 1) of their points."""
-        scales = scale.view(norms.shape).double()
-        # positions beyond a member's window have scale 0
-        return torch.where(scales > 0, norms / scales, 0.0)
 
     # ------------------------------------------------------------------ the verdict
 

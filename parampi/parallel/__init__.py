@@ -2,7 +2,7 @@
 
 from parampi.parallel.group import Group, MPIGroup, MPIPost, Post, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Ranks, Slices, split
-from parampi.parallel.scan import MODES, Doubling, Mode, affine_scan, operator_scan
+from parampi.parallel.scan import MODES, Doubling, Mode, affine_scan, operator_scan, room_for, scan_in_place
 from parampi.parallel.transport import Transport, gpu_aware
 from parampi.parallel.window import (
     PlacedPoint,
@@ -14,6 +14,7 @@ from parampi.parallel.window import (
     move,
     redistribute,
     redistribute_all,
+    rows_at,
 )
 
 __all__ = [
@@ -42,5 +43,8 @@ __all__ = [
     "operator_scan",
     "redistribute",
     "redistribute_all",
+    "room_for",
+    "rows_at",
+    "scan_in_place",
     "split",
 ]  # fmt: skip

@@ -25,6 +25,8 @@ from parampi.parallel.group import Group
 
 SHORT, LARGE = 8, 1 << 24
 """Points from which on, and numbers up to which, a device scans all points at once."""
+PIECE = 1 << 16
+"""Numbers of a row that a processor scans at once, so that they stay in its cache."""
 Mode = Literal["fast", "bitwise"]
 MODES: tuple[Mode, ...] = ("fast", "bitwise")
 Maps = tuple[Tensor, Tensor]
@@ -43,68 +45,87 @@ def affine_scan(
     """
     if not begin <= group.rank < active_ranks:
         return first.clone()
+    y = room_for(values, first)
+    scan_in_place(group, slopes, y, active_ranks, mode, begin)
+    return y
+
+
+def scan_in_place(group: Group, slopes: Tensor, y: Tensor, active_ranks: int, mode: Mode = "fast", begin: int = 0) -> None:
+    """Scan where values are: y (K + n, *field), contiguous, has what comes in to the whole scan, which counts on the rank
+    `begin` only, and then the values. Only the ranks `begin` ... `active_ranks` - 1 call this."""
     if mode == "fast" and active_ranks - begin > 1:
-        return Doubling(group, slopes, range(begin, active_ranks))(values, first)
-    local = fast_scan if mode == "fast" else local_scan
-    return sequential_scan(group, lambda start: local(slopes, values, start), first, range(begin, active_ranks))
+        Doubling(group, slopes, range(begin, active_ranks))(y)
+    else:
+        local = fast_scan if mode == "fast" else local_scan
+        sequential_scan(group, lambda y: local(slopes, y), y, len(slopes), range(begin, active_ranks))
+
+
+def room_for(values: Tensor, first: Tensor) -> Tensor:
+    """Return fields (K + n, *field) with what comes in, (K, *field), before the values (n, *field)."""
+    y = torch.empty((len(first) + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
+    y[: len(first)] = first
+    y[len(first) :] = values
+    return y
 
 
 def operator_scan(group: Group, apply: Apply, values: Tensor, first: Tensor, active_ranks: int) -> Tensor:
     """Scan any linear operators, `y[j+1] = apply(j, y[j-K+1 ... j]) + values[j]`; ranks scan one after the other."""
     if group.rank >= active_ranks:
         return first.clone()
-    return sequential_scan(group, lambda start: local_operators(apply, values, start), first, range(active_ranks))
-
-
-def local_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
-    """Scan on one rank, by plain products and sums, so that no fused operation makes bits depend on shapes."""
-    taps, count = slopes.shape[0], values.shape[0]
-    y = torch.empty((taps + count, *first.shape[1:]), dtype=first.dtype, device=first.device)
-    y[:taps] = first
-    for j in range(count):
-        new = y[taps + j]
-        torch.mul(y[taps + j - 1], slopes[0, j], out=new)
-        for tap in range(1, taps):
-            new += slopes[tap, j] * y[taps + j - 1 - tap]
-        new += values[j]
+    y = room_for(values, first)
+    sequential_scan(group, lambda y: local_operators(apply, y, len(first)), y, len(first), range(active_ranks))
     return y
 
 
-def fast_scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
+def local_scan(slopes: Tensor, y: Tensor) -> None:
+    """Scan on one rank, by plain products and sums, so that no fused operation makes bits depend on shapes; in place of the
+    values."""
+    taps, count = slopes.shape[:2]
+    if not count:
+        return
+    rows = y.view(*y.shape[:2], -1)
+    numbers = rows.shape[2]
+    slopes = slopes.reshape(*slopes.shape[:3], -1)
+    if slopes.shape[3] not in (1, numbers):
+        slopes = slopes.expand(taps, count, *y.shape[1:]).reshape(taps, count, *rows.shape[1:])
+    size = numbers if rows[0].numel() <= PIECE or not y.is_cpu else max(1, PIECE // rows.shape[1])
+    for start in range(0, numbers, size):
+        part = rows if size == numbers else rows[..., start : start + size]
+        factors = slopes if size == numbers or slopes.shape[3] == 1 else slopes[..., start : start + size]
+        for j in range(count):
+            new = part[taps + j - 1] * factors[0, j]
+            for tap in range(1, taps):
+                new += factors[tap, j] * part[taps + j - 1 - tap]
+            part[taps + j] += new
+
+
+def fast_scan(slopes: Tensor, y: Tensor) -> None:
     """Scan on one rank, on a device by log2(n) products of all points at once where launching each step costs more."""
-    taps, count = slopes.shape[0], values.shape[0]
-    if values.is_cpu or taps > 1 or count < SHORT or values.numel() > LARGE:
-        return local_scan(slopes, values, first)
+    taps, count = slopes.shape[:2]
+    if y.is_cpu or taps > 1 or count < SHORT or y.numel() > LARGE:
+        local_scan(slopes, y)
+        return
     # nothing comes in to the field that comes in: its factor is 0
-    y, factors = torch.cat([first, values]), torch.cat([torch.zeros_like(slopes[0, :1]), slopes[0]])
-    distance = 1
+    factors, distance = torch.cat([torch.zeros_like(slopes[0, :1]), slopes[0]]), 1
     while distance <= count:
-        y = torch.cat([y[:distance], torch.addcmul(y[distance:], factors[distance:], y[:-distance])])
+        y[distance:] = torch.addcmul(y[distance:], factors[distance:], y[:-distance])
         if 2 * distance <= count:
             factors = torch.cat([factors[:distance], factors[distance:] * factors[:-distance]])
         distance *= 2
-    return y
 
 
-def local_operators(apply: Apply, values: Tensor, first: Tensor) -> Tensor:
-    taps = len(first)
-    y = torch.empty((taps + len(values), *first.shape[1:]), dtype=first.dtype, device=first.device)
-    y[:taps] = first
-    for j in range(len(values)):
-        y[taps + j] = apply(j, y[j : taps + j])
-        y[taps + j] += values[j]
-    return y
+def local_operators(apply: Apply, y: Tensor, taps: int) -> None:
+    for j in range(len(y) - taps):
+        y[taps + j] += apply(j, y[j : taps + j])
 
 
-def sequential_scan(group: Group, scan: Callable[[Tensor], Tensor], first: Tensor, ranks: range) -> Tensor:
-    """Scan with one message from each of the ranks to the next."""
+def sequential_scan(group: Group, scan: Callable[[Tensor], None], y: Tensor, taps: int, ranks: range) -> None:
+    """Scan in place with one message from each of the ranks to the next."""
     if group.rank > ranks.start:
-        first = first.new_empty(first.shape)
-        group.exchange([], [(group.rank - 1, first)])
-    y = scan(first)
+        group.exchange([], [(group.rank - 1, y[:taps])])
+    scan(y)
     if group.rank + 1 < ranks.stop:
-        group.exchange([(group.rank + 1, y[-len(first) :].contiguous())], [])
-    return y
+        group.exchange([(group.rank + 1, y[len(y) - taps :])], [])
 
 
 class Doubling:
@@ -121,21 +142,23 @@ class Doubling:
         self.totals: list[Tensor] = []
         self.befores: list[Tensor | None] = []
 
-    def __call__(self, values: Tensor, first: Tensor) -> Tensor:
-        """Return all y of this rank, (K + n, *field)."""
-        taps, begins = self.slopes.shape[0], self.group.rank == self.ranks.start
-        if taps == values.shape[0] == 1:
-            y = torch.cat([first, torch.addcmul(values, self.slopes[0], first)]) if begins else torch.cat([values, values])
+    def __call__(self, y: Tensor) -> None:
+        """Scan in place of the values: y (K + n, *field)."""
+        taps, count = self.slopes.shape[:2]
+        if self.group.rank != self.ranks.start:
+            y[:taps] = 0  # what comes in is added to the scan of these
+        if taps == count == 1:
+            if self.group.rank == self.ranks.start:
+                y[1:].addcmul_(self.slopes[0], y[:1])
         else:
-            y = fast_scan(self.slopes, values, first if begins else torch.zeros_like(first))
-        entering = self.again(y[-taps:]) if self.totals else self.once(y[-taps:])
+            fast_scan(self.slopes, y)
+        entering = self.again(y[count:]) if self.totals else self.once(y[count:])
         if entering is not None:
             if taps == 1:
                 y[1:].addcmul_(self.response[1:, 0], entering)
             else:
                 y[taps:] += weighted(self.response[taps:], entering)
             y[:taps] = entering
-        return y
 
     @property
     def distances(self) -> list[int]:
@@ -173,7 +196,9 @@ def responses(slopes: Tensor) -> Tensor:
     unit = unit.expand(taps, taps, *shape)
     if taps == 1:
         return torch.cat([unit, torch.cumprod(slopes[0], 0)[:, None]])
-    return local_scan(slopes[:, :, None], torch.zeros((n, *unit.shape[1:]), dtype=slopes.dtype, device=slopes.device), unit)
+    y = torch.cat([unit, torch.zeros((n, *unit.shape[1:]), dtype=slopes.dtype, device=slopes.device)])
+    local_scan(slopes[:, :, None], y)
+    return y
 
 
 def weighted(weights: Tensor, fields: Tensor) -> Tensor:

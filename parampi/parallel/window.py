@@ -19,6 +19,8 @@ Piece = tuple[int, int, int]
 """A member's column, begin and end of some of its points."""
 PlacedPoint = tuple[int, int]
 """A member's column, and a point."""
+LARGE = 1 << 18
+"""Numbers of rows from which on they are moved within their memory, rather than in few calls to other memory."""
 
 
 @dataclass
@@ -61,10 +63,11 @@ class Window:
 
 
 def move(group: Group, old: Window, first: Integers, slices: Slices) -> Window:
-    """Return the same states in slices of windows that begin at `first`; points that were in no window before are 0."""
+    """Return the same states in slices of windows that begin at `first`; points that were in no window before are 0. The old
+    window's memory may be used again."""
     new = Window(first, slices, old.x, old.taps)
     begin, count = old.held_points(group.rank)[0], old.taps + len(slices.of(group.rank))
-    new.x = redistribute(group, old.x, begin, owned=old.owned_points, needed=new.held_points, count=count)
+    new.x = redistribute_all(group, [old.x], begin, owned=old.owned_points, needed=new.held_points, count=count, reuse=True)[0]
     return new
 
 
@@ -105,9 +108,17 @@ def redistribute(group: Group, rows: Tensor, begin: Integers, *, owned: Share, n
 
 
 def redistribute_all(
-    group: Group, several: Sequence[Tensor], begin: Integers, *, owned: Share, needed: Share, count: int
+    group: Group,
+    several: Sequence[Tensor],
+    begin: Integers,
+    *,
+    owned: Share,
+    needed: Share,
+    count: int,
+    reuse: bool = False,
 ) -> list[Tensor]:
-    """Return what `redistribute` returns of each of several fields of the same points, in one exchange."""
+    """Return what `redistribute` returns of each of several fields of the same points, in one exchange. With `reuse` large
+    fields are moved within their memory, and what `several` were is lost."""
     ranks, mine, needs = np.arange(group.size)[:, None], owned(group.rank), needed(group.rank)
     if group.size == 1:
         outgoing, incoming = {}, overlaps(mine, needs, 1)
@@ -116,21 +127,49 @@ def redistribute_all(
     own = incoming.pop(group.rank, [])
     outgoing.pop(group.rank, None)
     lengths = {other: sum(stop - start for _, start, stop in pieces) for other, pieces in incoming.items()}
-    sends, receives, made = list[Message](), list[Message](), list[Tensor]()
+    sends, receives = list[Message](), list[Message]()
     for rows in several:
-        new = rows.new_zeros((count, *rows.shape[1:]))
-        for column, start, stop in own:
-            put(new, needs[0], column, start, part(rows, begin, column, start, stop))
         sends += [(other, packed(rows, begin, pieces)) for other, pieces in outgoing.items()]
         receives += [(other, rows.new_empty((length, *rows.shape[2:]))) for other, length in lengths.items()]
-        made.append(new)
     if sends or receives:
         group.exchange(sends, receives)
+    made = list[Tensor]()
+    for rows in several:
+        made.append(rows_at(rows, begin, needs[0], own, count, reuse))
     for (other, buffer), new in zip(receives, (new for new in made for _ in lengths), strict=True):
         for column, start, stop in incoming[other]:
             put(new, needs[0], column, start, buffer[: stop - start])
             buffer = buffer[stop - start :]
     return made
+
+
+def rows_at(rows: Tensor, begin: Integers, target: Integers, own: Sequence[Piece], count: int, reuse: bool = False) -> Tensor:
+    """Return `count` rows that begin at points `target` (m,), with those `own` of rows that begin at `begin` (m,); 0 elsewhere.
+    With `reuse` large rows are moved within their memory."""
+    if reuse and count <= len(rows) and rows.numel() > LARGE:
+        return moved(rows, begin, target, own)[:count]
+    new = rows.new_zeros((count, *rows.shape[1:]))
+    for column, start, stop in own:
+        put(new, target, column, start, part(rows, begin, column, start, stop))
+    return new
+
+
+def moved(rows: Tensor, begin: Integers, target: Integers, own: Sequence[Piece]) -> Tensor:
+    """Move rows of points that begin at `begin` (m,) to where they begin at `target` (m,), in place; 0 elsewhere."""
+    kept = {column: (start, stop) for column, start, stop in own}
+    for column in range(len(begin)):
+        start, stop = kept.get(column, (0, 0))
+        source, to = (int(start - begin[column]), int(start - target[column])) if stop > start else (0, 0)
+        length, shift = stop - start, source - to
+        if shift:
+            # blocks that do not overlap, from the end that nothing is read from any more
+            blocks = range(0, length, abs(shift))
+            for offset in blocks if shift > 0 else reversed(blocks):
+                size = min(abs(shift), length - offset)
+                rows[to + offset : to + offset + size, column] = rows[source + offset : source + offset + size, column]
+        rows[:to, column] = 0
+        rows[to + length :, column] = 0
+    return rows
 
 
 def packed(rows: Tensor, begin: Integers, pieces: Sequence[Piece]) -> Tensor:

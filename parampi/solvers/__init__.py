@@ -2,6 +2,7 @@
 
 from parampi.solvers.base import SOLVERS, Solver, alias, check_bound, check_solver, check_solver_type, lookup, register
 from parampi.solvers.linear_models import Guess, LinearModel
+from parampi.solvers.linear_sweeps import LinearSweeps, linear_correction
 from parampi.solvers.newton import Newton
 from parampi.solvers.parareal import Parareal
 from parampi.solvers.parataa import ParaTAA
@@ -12,7 +13,7 @@ from parampi.solvers.serial import Serial
 from parampi.solvers.share_rule.rule import ShareRule
 from parampi.solvers.spectral.solver import Spectral
 from parampi.solvers.stop_rules import FixedSweeps, RoundMeasures, Rule, StopRule, Verdict
-from parampi.solvers.sweep import GuessContext, Iteration, LinearSweeps, Sweep, linear_correction
+from parampi.solvers.sweep import GuessContext, Iteration, Sweep
 
 __all__ = [
     "PIADM",

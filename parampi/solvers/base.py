@@ -9,8 +9,9 @@ from parampi.errors import ConfigError, blamed
 from parampi.registry import Registry, require_object
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.linear_models import Guess, LinearModel, gaussian_guess, gaussian_response
+from parampi.solvers.linear_sweeps import LinearSweeps
 from parampi.solvers.stop_rules import Rule, StopRule
-from parampi.solvers.sweep import Iteration, LinearSweeps
+from parampi.solvers.sweep import Iteration
 
 
 class Solver:

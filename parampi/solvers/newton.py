@@ -10,7 +10,8 @@ from torch import Tensor
 from parampi.errors import ConfigError
 from parampi.samplers import Equations
 from parampi.solvers.base import Solver, check_choices, register
-from parampi.solvers.sweep import Iteration, Sweep, linear_correction
+from parampi.solvers.linear_sweeps import linear_correction
+from parampi.solvers.sweep import Iteration, Sweep
 
 LARGEST = 4096
 """Largest field, in numbers, for which the full Jacobian is formed."""

@@ -10,10 +10,11 @@ from parampi.errors import ConfigError
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, check_choices, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, gaussian_guess, linear_model
+from parampi.solvers.linear_sweeps import linear_correction, mean_squares, residuals
 from parampi.solvers.picard import CHOICES
 from parampi.solvers.share_rule.rule import rule_for
 from parampi.solvers.stop_rules import Rule
-from parampi.solvers.sweep import Iteration, Sweep, linear_correction, residuals_and_sizes
+from parampi.solvers.sweep import Iteration, Sweep
 
 REGULAR = 1e-12
 """Regularisation of the diagonal of a Gram matrix, relative to its trace, for columns that depend on one another."""
@@ -91,8 +92,10 @@ class Mixing(Iteration):
         self.loses = columns > 0 or order is not None
 
     def sweep(self, sweep: Sweep) -> Tensor:
-        self.stop_statistics = residuals_and_sizes(sweep)
-        y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
+        size = mean_squares(sweep, sweep.denoised)
+        y = residuals(sweep)
+        self.stop_statistics = torch.stack([mean_squares(sweep, y[sweep.taps :]), size])
+        sweep.scan_in_place(sweep.slopes, y)
         new, residual = linear_correction(sweep, sweep.slopes, y), y[sweep.taps :]
         if self.order is not None:
             beyond = self.beyond(sweep, residual)

@@ -8,9 +8,10 @@ from torch import Tensor
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, alias, check_choices, equal_blocks, register
 from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
+from parampi.solvers.linear_sweeps import MeasuredSweeps
 from parampi.solvers.share_rule.rule import rule_for
 from parampi.solvers.stop_rules import Rule
-from parampi.solvers.sweep import Iteration, MeasuredSweeps
+from parampi.solvers.sweep import Iteration
 
 CHOICES = {
     "advance": ("window", "block"),

@@ -17,7 +17,9 @@ class Sweep:
 
     x        (K + n, m, *shape) old states that the steps read, from K points before the first that is made on
     old      (n, m, *shape) old states of the points that are made: rows of x, but where a lead time of a roll-out ends there
-    denoised (n, m, *shape) denoised fields of the steps' own points
+    fields   `() -> denoised` (n, m, *shape), the denoised fields of the steps' own points
+    forget   gives the memory of the denoised fields back, where no later step reads them; a solver that needs them no more, nor
+             the step map, may call it, and has neither from then on
     step_map `() -> mapped` (n, m, *shape), the step map's values `F_i(x_old)`; `mapped` computes them once, when they are used
     denoised_weight    (K, n, m, 1 ... 1) how changes of denoised fields enter a step, and `state` changes of states, of the
     point itself and of those before: the step map's weights, 0 for the starts of lead times
@@ -39,6 +41,7 @@ class Sweep:
 
     scan      affine scan over all points of the windows, `(slopes, values) -> y` (K + n, m, *field), from 0; see
               `parampi.parallel.affine_scan`
+    scan_in_place  the same, `(slopes, y)`, of values that are the rows of y after the first K
     operators the same for any linear operators, `(apply, values) -> y`; see `parampi.parallel.operator_scan`
     around    `(y, before, after) -> y[i - before ... i + after]`: rows (before + n + after, ...), with those of so many points
               before and after, 0 outside the window
@@ -49,7 +52,8 @@ class Sweep:
 
     x: Tensor
     old: Tensor
-    denoised: Tensor
+    fields: Callable[[], Tensor]
+    forget: Callable[[], None]
     step_map: Callable[[], Tensor]
     state: Tensor
     denoised_weight: Tensor
@@ -64,6 +68,7 @@ class Sweep:
     moves: Tensor | None
     changes_read: Callable[[Tensor], Tensor]
     scan: Callable[[Tensor, Tensor], Tensor]
+    scan_in_place: Callable[[Tensor, Tensor], None]
     operators: Callable[[Callable[[int, Tensor], Tensor], Tensor], Tensor]
     around: Callable[[Tensor, int, int], Tensor]
     products: Callable[[Tensor, Tensor], Tensor]
@@ -72,6 +77,11 @@ class Sweep:
     @property
     def taps(self) -> int:
         return len(self.levels)
+
+    @property
+    def denoised(self) -> Tensor:
+        """The denoised fields (n, m, *shape) of the steps' own points."""
+        return self.fields()
 
     @cached_property
     def mapped(self) -> Tensor:
@@ -114,6 +124,7 @@ class GuessContext:
     slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (1, n, m, 1 ... 1) what it takes of the data's mean
     state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
+    scan_in_place  the same, `(slopes, y)`, where y has `first` and the values
     restarts   (K, n, m, 1 ... 1) where a step reads the start of a lead time after the first; None for nowhere
     starts  (n, m, *shape) these starts, of each step's lead time
     drawn   (n, m, *shape) the fields drawn at the lead time before, the mean to expect where they are known, which `expects`
@@ -132,6 +143,7 @@ class GuessContext:
     denoised_weight: Tensor
     levels: Tensor
     scan: Callable[[Tensor, Tensor, Tensor], Tensor]
+    scan_in_place: Callable[[Tensor, Tensor], None]
     pull: Tensor
     restarts: Tensor | None = None
     starts: Tensor | None = None
@@ -215,8 +227,13 @@ class Iteration(ABC):
         taps = len(entry.slopes)
         fresh = entry.fresh if entry.drawn is None else entry.fresh + entry.pull[0] * entry.drawn
         slopes, fresh = entry.restarted(entry.slopes, fresh, entry.starts)
-        values = torch.where(entry.enters, fresh, entry.x[taps:])
-        return entry.scan(torch.where(entry.enters, slopes, 0.0), values, entry.x[:taps])
+        y = entry.x.new_empty(entry.x.shape)
+        y[:taps] = entry.x[:taps]
+        fresh = fresh if isinstance(fresh, Tensor) else y.new_full((), fresh)
+        torch.where(entry.enters, fresh, entry.x[taps:], out=y[taps:])
+        del fresh
+        entry.scan_in_place(torch.where(entry.enters, slopes, 0.0), y)
+        return y
 
     def response(self, sweep: Sweep, change: Tensor) -> Tensor:
         """Return the changes (n, m, *shape) of the denoised fields that the model predicts for changes of the steps' own
@@ -227,36 +244,3 @@ class Iteration(ABC):
     def sweep(self, sweep: Sweep) -> Tensor:
         """Return new states (n, m, *shape). Where nothing that step i reads has changed, they must be `mapped` to the last
         bit."""
-
-
-class LinearSweeps(Iteration):
-    """Sweeps by one scan: `x_new[i+1] = F_i(x_old) + sum_l A[i,l] (x_new[i-l] - x_old[i-l])`."""
-
-    def sweep(self, sweep: Sweep) -> Tensor:
-        y = sweep.scan(sweep.slopes, sweep.mapped - sweep.old)
-        return linear_correction(sweep, sweep.slopes, y)
-
-
-class MeasuredSweeps(LinearSweeps):
-    """The same sweeps, which also measure what a `ShareRule` reads."""
-
-    def sweep(self, sweep: Sweep) -> Tensor:
-        self.stop_statistics = residuals_and_sizes(sweep)
-        return super().sweep(sweep)
-
-
-def residuals_and_sizes(sweep: Sweep) -> Tensor:
-    """Return mean squares (2, n, m) of the residuals `F(x_old) - x_old` of the points made, and of the denoised fields of the
-    steps' own points."""
-    residual, denoised = sweep.mapped - sweep.old, sweep.denoised
-    squares = torch.stack([sweep.products(residual, residual), sweep.products(denoised, denoised)])
-    return squares / max(residual[0:1, 0:1].numel(), 1)
-
-
-def linear_correction(sweep: Sweep, slopes: Tensor, y: Tensor) -> Tensor:
-    """Return the step map's values, corrected by a linear model for the changes y (K + n, m, *shape) of what the steps read."""
-    new = torch.mul(slopes[0], sweep.before(y, 0))
-    for tap in range(1, sweep.taps):
-        new += slopes[tap] * sweep.before(y, tap)
-    new += sweep.mapped
-    return new
