@@ -1,6 +1,7 @@
 """Roll-outs: a member's lead times, each conditioned on the one before, as one chain that is swept together."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -15,6 +16,7 @@ from parampi.engine.batches import BatchDrawing
 from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hooks
 from parampi.engine.delivery import MemberSink
 from parampi.engine.lead_times import ConditionOfStates, LeadTimes, UpdateOfState
+from parampi.engine.outside_noise import LeadNoiseFunction, OutsideNoise
 from parampi.ensemble import Ensemble, memberless, plan_batches, probed_alike, raise_or_return, usual_solver
 from parampi.errors import ConfigError
 from parampi.parallel import Mode, as_group
@@ -51,6 +53,7 @@ def rollout(
     prepare: PrepareFunction | None = None,
     finish: FinishFunction | None = None,
     history: int = 1,
+    noise: LeadNoiseFunction | None = None,
     sigma_data: SigmaData | None = None,
     time_ranks: int | None = None,
     mode: Mode = "fast",
@@ -84,6 +87,8 @@ def rollout(
                 reads the first. Called once for a lead time whose condition is certain, and before for each of its estimates
     finish      `finish(field, prepared)` of a drawn field (1, *shape) and of what `prepare` returned: the field that is kept
     history     how many states the condition is made of
+    noise       `noise(member, lead, point)` -> (*shape): standard normals from outside, to compare with another sampler; point
+                0 is that of the first state, `sqrt(sigma_0^2 + sigma_data^2)` times it, and i + 1 the noise of step i
     keep        `keep(field, report)` receives each field (*shape) as it is finished, with a `MemberReport` that has its `lead`;
                 then only what is in flight is in memory, and `Ensemble.fields` is None
 
@@ -103,6 +108,7 @@ def rollout(
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         check_channels(scale, shape)
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
+        problem = replace(problem, outside=OutsideNoise.of(None, noise, numbers))
         watching = Watching(progress, watch, as_group(comm).rank)
         options = EngineOptions(window, real(tol), mode, watching.after_round, flight)
         states = StartStates(start, numbers, history)

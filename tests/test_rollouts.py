@@ -1,12 +1,14 @@
 """`parampi.rollout`: fields of lead times, their reports, streaming, and what is refused."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 import parampi
 from parampi import ConfigError, NonFiniteError, OutputError
-from parampi.diffusion.noise import lead_seed
-from parampi.samplers import DDPM, Collocation
+from parampi.diffusion.noise import lead_seed, normal
+from parampi.samplers import DDIM, DDPM, Collocation
 from parampi.solvers import Parareal, Picard, Spectral
 from tests.engines import relative_errors
 from tests.forecasts import GRID, SHAPE, chain, condition, denoise, serial_from_used, starts, update
@@ -195,3 +197,32 @@ def test_what_a_condition_that_is_not_finite_says():
 
     with pytest.raises(NonFiniteError, match=r"point 0 of lead time 3 .* what condition, update and finish return"):
         parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 4, **{**OPTIONS, "condition": broken})
+
+
+@pytest.mark.parametrize("solver", [Picard(), Parareal()])
+def test_noise_from_outside(solver):
+    """Another sampler's noise gives its fields: here a loop of Euler's steps."""
+    table = torch.randn(2, 3, len(GRID), *SHAPE, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    options = OPTIONS | {"sampler": DDIM(), "tol": 1e-9, "noise": lambda member, lead, point: table[member, lead, point]}
+    drawn = parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 3, solver=solver, **options)
+    state = starts(2)[:, 0]
+    for lead in range(3):
+        x, given = (1 + GRID[0] ** 2).sqrt() * table[:, lead, 0], condition(state, lead, [0, 1])
+        for now, then in pairwise(GRID):
+            denoised = denoise(x, now.expand(2), given)
+            x = denoised + then / now * (x - denoised)
+        assert relative_errors(drawn.fields[lead], x).max() < 1e-8
+        state = update(state, drawn.fields[lead], lead, [0, 1])
+    with pytest.raises(ConfigError, match=r"noise gave int; it must give standard normals of one member at one point"):
+        parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 3, **OPTIONS | {"noise": lambda *place: 1, "probe": False})
+
+
+def test_noise_like_our_own_gives_the_same_bits():
+    def own(member, lead, point):
+        return normal(lead_seed(5, lead), torch.tensor([member]), torch.tensor([point]), SHAPE)[0, 0]
+
+    one, other = (
+        parampi.rollout(denoise, starts(2)[:, 0], SHAPE, 3, seed=5, mode="bitwise", noise=noise, **OPTIONS)
+        for noise in (None, own)
+    )
+    assert torch.equal(one.fields, other.fields)

@@ -14,13 +14,14 @@ PREDICTIONS = ["edm", "denoiser", "epsilon", "velocity", "data", "score", "flow"
 @click.option("--channel", "channels", multiple=True, help="What the network draws, in its order (repeatable).")
 @click.option("--condition", "condition", multiple=True, help="What it is given, in its order (repeatable).")
 @click.option("--predicts", type=click.Choice(PREDICTIONS), help="As model.predicts.")
-@click.option("--sigma-data", type=float, help="As model.sigma_data.")
+@click.option("--sigma-data", "scales", type=float, multiple=True, help="As model.sigma_data (repeat it for each channel).")
 def card(
-    weights: Path, channels: tuple[str, ...], condition: tuple[str, ...], predicts: str | None, sigma_data: float | None
+    weights: Path, channels: tuple[str, ...], condition: tuple[str, ...], predicts: str | None, scales: tuple[float, ...]
 ) -> None:
     """Show what the file WEIGHTS says of its network's channels, or write it there. Runs then match variables by name."""
     from parampi.run import card as cards
 
+    sigma_data = list(scales) if len(scales) > 1 else scales[0] if scales else None
     changes = cards.Card(channels or None, condition or None, predicts, sigma_data)
     if changes != cards.Card():
         cards.write(weights, changes)

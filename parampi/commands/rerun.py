@@ -12,7 +12,7 @@ from parampi.run.launched_rank import launched_rank
 @click.argument("ensemble", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1)
 @click.option("--member", type=int, required=True, help="Its number, as in the variable realization.")
-@click.option("--case", type=int, help="With conditions: the index of the case in their files.")
+@click.option("--case", type=int, help="With conditions of several cases: the index of the case in their files.")
 @click.option("--variable", "variables", multiple=True, help="Compare this one (repeatable); all by default.")
 @click.option("--config", "own_config", type=click.Path(path_type=Path), help=CONFIG)
 @click.option("--trust", is_flag=True, help=TRUST)

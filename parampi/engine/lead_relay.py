@@ -45,7 +45,8 @@ class LeadRelay(Engine):
         rows = range(len(self.states))
         made = [self.leads.conditions(self.states[k : k + 1], self.lead, [self.numbers[k]]) for k in rows]
         seed = lead_seed(self.problem.seed, self.lead)
-        problem = replace(self.problem, leads=None, seed=seed, conditions=torch.cat(made))
+        outside = self.problem.outside.at(self.lead)
+        problem = replace(self.problem, leads=None, seed=seed, outside=outside, conditions=torch.cat(made))
         return BlockEngine(problem, self.unbound, self.group, self.options)
 
     # ------------------------------------------------------------------ where members are

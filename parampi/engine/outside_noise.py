@@ -14,6 +14,8 @@ StartStates = Callable[[list[int]], Tensor]
 NoiseFunction = Callable[[int, int], Tensor]
 """`noise(member, point)` returns the standard normals (*shape) of a member at a point: 0 is the start, i + 1 the noise of
 step i. The same for the same arguments, on every rank."""
+LeadNoiseFunction = Callable[[int, int, int], Tensor]
+"""`noise(member, lead, point)` returns the same at a lead time 0, 1, ... of a roll-out."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class OutsideNoise:
     """Starts and noise of a user's; None for parampi's own."""
 
     start: StartStates | None = None
-    noise: NoiseFunction | None = None
+    noise: Callable[..., Tensor] | None = None
 
     @classmethod
     def of(cls, start: Any, noise: Any, members: list[int]) -> "OutsideNoise":
@@ -37,6 +39,11 @@ class OutsideNoise:
             return cls(lambda numbers: torch.stack([rows[number] for number in numbers]), noise)
         return cls(start, noise)
 
+    def at(self, lead: int) -> "OutsideNoise":
+        """Return those of one lead time of a roll-out."""
+        noise = self.noise
+        return self if noise is None else OutsideNoise(self.start, lambda member, point: noise(member, lead, point))
+
     def starts(self, members: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return x (k, *shape) at the first point of members (k,). Raises ConfigError for another shape."""
         assert self.start is not None
@@ -44,10 +51,11 @@ class OutsideNoise:
         self.require("start", made, (len(members), *shape), "the states x0 + sigma n at the first noise level")
         return made
 
-    def normals(self, members: Tensor, points: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Return standard normals (k, *shape) of members and points, both (k,). Raises ConfigError for another shape."""
+    def normals(self, *places: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return standard normals (k, *shape) at places: members, lead times in a roll-out, and points, all (k,). Raises
+        ConfigError for another shape."""
         assert self.noise is not None
-        rows = [self.noise(member, point) for member, point in zip(members.tolist(), points.tolist(), strict=True)]
+        rows = [self.noise(*place) for place in zip(*(one.tolist() for one in places), strict=True)]
         for row in rows:
             self.require("noise", row, shape, "standard normals of one member at one point")
         return torch.stack(rows)

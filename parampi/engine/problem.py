@@ -79,7 +79,8 @@ class SamplingProblem:
     def normals(self, leads: Tensor, points: Tensor, columns: Tensor) -> Tensor:
         """Return the standard normals (k, *shape) of k lead times, points of theirs, and columns, all (k,)."""
         if self.outside.noise is not None:
-            made = self.outside.normals(self.members[columns], points, self.shape)
+            lead_times = (leads,) if self.leads else ()
+            made = self.outside.normals(self.members[columns], *lead_times, points, shape=self.shape)
             return made.to(self.device, self.dtype)
         fields = torch.empty((len(leads), *self.shape), dtype=self.dtype, device=self.device)
         for lead in sorted(set(leads.tolist())):

@@ -2,6 +2,7 @@
 folders of frameworks say some of it in their own way."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,14 +23,14 @@ class Card:
     channels    names of what the network draws, in its order
     condition   names of its conditions, in its order
     predicts    as `model.predicts`
-    sigma_data  standard deviation of the normalised data it was trained on
+    sigma_data  standard deviation of the normalised data it was trained on, or a list of one for each channel
     clock       as `model.clock`
     """
 
     channels: tuple[str, ...] | None = None
     condition: tuple[str, ...] | None = None
     predicts: str | None = None
-    sigma_data: float | None = None
+    sigma_data: float | list[float] | None = None
     clock: Mapping[str, Any] | None = None
 
     def order(self, names: Sequence[str], source: str) -> tuple[str, ...]:
@@ -92,15 +93,28 @@ def parse_entry(path: str | Path, name: str, text: str) -> Any:
         value = None
     if name in LISTS and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(value)
-    if name in NUMBERS and isinstance(value, int | float):
+    if name in NUMBERS and is_positive(value):
         return float(value)
+    if name in NUMBERS and isinstance(value, list) and value and all(map(is_positive, value)):
+        return [float(one) for one in value]
     if (name == "predicts" and isinstance(value, str)) or (name in MAPPINGS and isinstance(value, dict)):
         return value
     raise DataError(f"{path}: its card has {name} = {text}; write it anew with parampi card")
 
 
+def is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 def write(path: str | Path, card: Card) -> None:
-    """Put a card into a weights file; its entries replace those of the same names."""
+    """Put a card into a weights file; its entries replace those of the same names. Raises ConfigError where there are as many
+    standard deviations as there are not channels, DataError for another file."""
+    scales = card.sigma_data if isinstance(card.sigma_data, list) else [1.0]
+    if not all(map(is_positive, scales)) or len(scales) not in (1, len(card.channels or scales)):
+        raise ConfigError(
+            f"sigma_data = {card.sigma_data} for the channels {', '.join(card.channels or ()) or '?'}; give one number above "
+            f"0, or one for each channel, in their order"
+        )
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file, save_file
 

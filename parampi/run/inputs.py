@@ -25,7 +25,7 @@ from parampi.fields.inputs.horizontal import grid_of_statistics
 from parampi.parallel import Mode
 from parampi.parallel.agree import on_all
 from parampi.run import card as cards
-from parampi.run.any_rank import described
+from parampi.run.any_rank import described, with_dimensions
 from parampi.run.card import Card
 from parampi.run.config import RunConfig, build
 from parampi.run.config.values import MOST_MEMBERS
@@ -190,6 +190,8 @@ def open_conditions(config: RunConfig, card: Card, statistics: DatasetStatistics
     if section is None:
         return None
     own_statistics = DatasetStatistics.from_file(Path(section.statistics or config.data.statistics))
+    if section.statistics is None and config.data.field_axes and statistics.dimensions and own_statistics.dimensions is None:
+        own_statistics = with_dimensions(own_statistics, statistics.dimensions)
     files = [section.files] if isinstance(section.files, str) else section.files
     paths = [Path(path) for pattern in files for path in matching(pattern)]
     static = (Path(section.static), section.static_variables) if section.static else None

@@ -28,7 +28,8 @@ from parampi.run.hooks import with_hooks
 from parampi.run.input_files import file_digests, source_digests
 from parampi.run.inputs import Inputs, read_inputs, sampling_options
 from parampi.run.model_loading import load_denoiser, probe_denoiser
-from parampi.run.stored_records import Stored, StoredCondition, StoredConfig, StoredDigests, validated
+from parampi.run.stored_cases import CONFIG, case_shape, cases_of, require_case
+from parampi.run.stored_records import Stored, StoredConfig, StoredDigests, validated
 from parampi.run.swept import drawn_together
 from parampi.run.threads import as_many_threads
 from parampi.run.trust import code_of, require_trust
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 R = TypeVar("R", bound=Stored)
-CONFIG = "parampi_config"
-"""Attribute of the ensemble file: the configuration, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ def rerun(
     """
     tree, digests, threads = on_root(comm, lambda: description(path, own_config, overrides, trust))
     config = on_all(comm, lambda: resolved(tree, [], path))
+    case = on_all(comm, lambda: the_case(path, case))
     stored = on_all(comm, lambda: stored_fields(path, member, case, variables))
     with as_many_threads(threads, speaks=comm is None or comm.Get_rank() == 0), no_silent_exit(comm):
         fields = draw_member(config, digests, stored, member, case, path=path, comm=comm)
@@ -170,10 +170,7 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
         condition = stored_mapping(file, path, CONFIG, StoredConfig).condition
         shape = case_shape(file, path, condition)
         if condition is not None:
-            cases = condition.select or list(range(shape[0]))
-            if case not in cases:
-                raise DataError(f"{path} has the cases {', '.join(map(str, cases))}; say which of them (--case), not {case}")
-            row += (cases.index(case),)
+            row += (cases_of(condition, shape).index(require_case(cases_of(condition, shape), case, path)),)
         elif case is not None:
             raise DataError(f"{path} has no cases, as it was drawn without conditions; leave --case {case} out")
         if not np.all(file["complete"][row]):
@@ -181,21 +178,12 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
         return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
 
 
-def case_shape(file: Any, path: Path, condition: StoredCondition | None) -> tuple[int, ...]:
-    """Return how many cases and lead times a file has. Raise DataError where that is not what its configuration says."""
-    complete, shape = file["complete"], file["complete"].shape[1:]
-    axes: dict[str, int | None] = {}
-    if condition is not None:
-        axes["cases"] = len(condition.select) if condition.select else None
-    if condition is not None and condition.lead_times:
-        axes["lead times"] = condition.lead_times
-    if len(shape) != len(axes) or any(length not in (None, size) for length, size in zip(axes.values(), shape, strict=True)):
-        said = ", ".join(f"{length} {name}" if length else name for name, length in {"members": None, **axes}.items())
-        raise DataError(
-            f"{path}: complete has the axes {', '.join(complete.dimensions)} of lengths {complete.shape}, and {CONFIG} is of "
-            f"{said}; bring the file back as it was written"
-        )
-    return tuple(map(int, shape))
+def the_case(path: Path, case: int | None) -> int | None:
+    """Return the case that is drawn again: the only one where none is said, None where an ensemble has no cases."""
+    with open_ensemble(path) as file:
+        condition = stored_mapping(file, path, CONFIG, StoredConfig).condition
+        cases = [] if condition is None else cases_of(condition, case_shape(file, path, condition))
+        return cases[0] if case is None and len(cases) == 1 else case
 
 
 def draw_member(

@@ -55,19 +55,24 @@ def project(folder, shape, **changes):
 def test_they_are_drawn_and_written(tmp_path, shape, solver, capsys):
     run(load(project(tmp_path, shape, sampling__solver={"name": solver})))
     with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
-        fields = np.asarray(file["a"][:]).reshape(4, *shape[1:])
+        fields = np.asarray(file["a"][:])
+        assert file["a"].dimensions == ("member", *(("x",) if len(shape) == 2 else ("z", "y", "x")))
+    assert fields.shape == (4, *shape[1:])
     mean = np.arange(shape[1]).reshape(-1, *[1] * (len(shape) - 2)) / 10
     assert np.abs((fields.mean(0) - 5) / 2 - mean).max() < 0.3
-    assert f"no figure: fields of {len(shape) - 1} axes are no maps" in capsys.readouterr().out
+    assert "no figure: the statistics hold no sample to show beside the members" in capsys.readouterr().out
     assert rerun(tmp_path / "out" / "ensemble.nc", 1).same
 
 
-def test_their_conditions_have_their_axes(tmp_path):
+@pytest.mark.parametrize("sizes", [{"y": 6, "x": 2}, {"face": 3, "y": 2, "x": 2}], ids=["folded", "named"])
+def test_their_conditions_have_their_axes(tmp_path, sizes):
     with netCDF4.Dataset(tmp_path / "c.nc", "w") as file:
-        for name, size in (("time", 2), ("y", 6), ("x", 2)):
+        for name, size in {"time": 2, **sizes}.items():
             file.createDimension(name, size)
-        file.createVariable("a", "f8", ("time", "y", "x"))[:] = 7.0
+        file.createVariable("a", "f8", ("time", *sizes))[:] = 7.0
     condition = {"condition__files": "c.nc", "condition__variables": ["a"]}
+    if len(sizes) > 2:
+        condition["data__field_axes"] = list(sizes)
     run(load(project(tmp_path, [1, 3, 2, 2], **condition, sampling__members=2)))
     with netCDF4.Dataset(tmp_path / "out" / "ensemble.nc") as file:
         assert np.abs(np.asarray(file["a"][:]) - 7.0).max() < 1.0
@@ -75,14 +80,14 @@ def test_their_conditions_have_their_axes(tmp_path):
 
 def test_another_grid_is_refused(tmp_path):
     path = project(tmp_path, [1, 3, 2, 2])
-    words = r"model\.shape = \[1, 3, 4, 2\], in files \[1, 12, 2\], but the fields of data\.statistics = .* are \[1, 6, 2\]"
+    words = r"model\.shape = \[1, 3, 4, 2\] but the fields of data\.statistics = .* are \[1, 6, 2\] \(channels, y, x\)"
     with pytest.raises(ConfigError, match=words):
         read_inputs(load(path, ["model.shape=[1,3,4,2]"]))
 
 
 def test_the_network_has_its_own_axes(tmp_path):
-    from parampi.run.any_rank import as_drawn, in_files
+    from parampi.run.any_rank import as_drawn, folded
 
-    assert in_files([1, 12]) == (1, 1, 12) and in_files([2, 3, 4, 5]) == (2, 12, 5)
+    assert folded([1, 12]) == (1, 1, 12) and folded([2, 3, 4, 5]) == (2, 12, 5)
     assert as_drawn(torch.zeros(7, 3, 1, 12), [1, 12]).shape == (7, 3, 12)
     assert as_drawn(torch.zeros(7, 3, 4, 4), [1, 12]).shape == (7, 3, 4, 4)

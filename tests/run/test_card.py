@@ -144,5 +144,9 @@ def test_the_command(tmp_path, capsys):
     assert capsys.readouterr().out == "channels: ('u', 'T')\npredicts: edm\nsigma_data: 0.5\n"
     with safe_open(path, "pt") as file:
         assert file.metadata()["steps"] == "8245" and torch.equal(file.get_tensor("weight"), torch.arange(2.0))
+    assert main(["card", str(path), "--channel", "u", "--channel", "T", "--sigma-data", "0.5", "--sigma-data", "2"]) == 0
+    assert "sigma_data: [0.5, 2.0]\n" in capsys.readouterr().out and card.read(path).sigma_data == [0.5, 2.0]
+    assert main(["card", str(path), "--channel", "u", "--sigma-data", "0.5", "--sigma-data", "2"]) == USER_ERROR
+    assert "sigma_data = [0.5, 2.0] for the channels u; give one number above 0, or one for each" in capsys.readouterr().err
     assert main(["card", str(tmp_path / "no")]) == USER_ERROR
     assert capsys.readouterr().err == f"parampi: there is no file {tmp_path / 'no'}\n"

@@ -114,6 +114,8 @@ def test_the_mean_is_added_once_per_case_and_drawn_again(tmp_path, monkeypatch):
     difference = fields(tmp_path) - without(path, tmp_path)
     np.testing.assert_allclose(difference, np.broadcast_to(added, difference.shape), atol=1e-5)
     assert rerun(tmp_path / "out" / "ensemble.nc", 1, 2).same
+    with pytest.raises(DataError, match=r"has the cases 0, 2; say which of them \(--case\)$"):
+        rerun(tmp_path / "out" / "ensemble.nc", 1)
     text = (tmp_path / "hooks.py").read_text()
     (tmp_path / "hooks.py").write_text(text.replace("2 * condition", "3 * condition"))
     with pytest.raises(ConfigError, match=r"model.prepare = .*hooks.py .its SHA-256 is not the one that is stored"):
@@ -169,7 +171,7 @@ def test_rollouts_go_on_from_finished_fields(tmp_path, solver):
         residual = after - (2 * before + 0.5)
         assert np.abs(residual).max() < 6.0 and residual.std() < 2.0
     with torch.no_grad():
-        assert rerun(tmp_path / "out" / "ensemble.nc", 1, 0).same
+        assert rerun(tmp_path / "out" / "ensemble.nc", 1).same  # the only case
 
 
 @pytest.mark.parametrize(
