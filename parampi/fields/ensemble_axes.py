@@ -37,12 +37,14 @@ class Leads:
 
 @dataclass(frozen=True)
 class EnsembleAxes:
-    """Members by number, on the axes (member, [case], [lead time]); `order` says how the file has them."""
+    """Members by number, on the axes (member, [case], [lead time]); `order` says how the file has them. `initial`: whether the
+    first lead time in it is 0, the state that forecasts start from; it is the lead -1, before those that are drawn."""
 
     numbers: Sequence[int]
     cases: Cases | None = None
     leads: Leads | None = None
     order: Order = "member_first"
+    initial: bool = False
 
     @cached_property
     def realizations(self) -> list[int]:
@@ -51,8 +53,13 @@ class EnsembleAxes:
 
     @property
     def lead_times(self) -> int:
-        """Number of lead times; 1 where there is no roll-out."""
+        """Number of lead times that are drawn; 1 where there is no roll-out."""
         return len(self.leads.values) if self.leads else 1
+
+    @property
+    def lead_values(self) -> tuple[float, ...]:
+        """Lead times in the file."""
+        return (*[0.0] * self.initial, *self.leads.values) if self.leads else ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ class EnsembleAxes:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.leads.values),) if self.leads else ()
+        cases, leads = (len(self.cases.indices),) if self.cases else (), (len(self.lead_values),) if self.leads else ()
         return (len(self.realizations), *cases, *leads)
 
     def arranged(self, values: tuple[T, ...]) -> tuple[T, ...]:
@@ -76,12 +83,12 @@ class EnsembleAxes:
         """Times (cases, lead times) that forecasts are for, in the units of the cases; None where starts have no time."""
         if self.cases is None or self.leads is None or unit_of(self.cases.attributes.get("units", "")) != self.leads.units:
             return None
-        return np.asarray(np.add.outer(self.cases.values, np.array(self.leads.values)), np.float64)
+        return np.asarray(np.add.outer(self.cases.values, np.array(self.lead_values)), np.float64)
 
     @property
     def expected(self) -> int:
         """Fields that a complete ensemble has."""
-        return len(self.numbers) * self.lead_times
+        return len(self.numbers) * (self.lead_times + self.initial)
 
     @cached_property
     def member_indices(self) -> dict[int, tuple[int, ...]]:
@@ -94,4 +101,4 @@ class EnsembleAxes:
 
     def index(self, number: int, lead: int = 0) -> tuple[int, ...]:
         """Return the index of a member's field along all axes."""
-        return self.member_indices[number] + ((lead,) if self.leads else ())
+        return self.member_indices[number] + ((lead + self.initial,) if self.leads else ())

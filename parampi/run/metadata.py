@@ -99,7 +99,8 @@ def file_bytes(inputs: "Inputs", mode: str) -> int:
     written = content(inputs.config.output, mode)
     cases = len(inputs.conditions.cases.indices) if inputs.conditions else 1
     variables, points = len(written.chosen(inputs.statistics.names)), math.prod(inputs.statistics.grid)
-    return written.size(len(inputs.members) // cases, cases * inputs.leads, variables, points)
+    leads = inputs.leads + inputs.config.output.initial_state
+    return written.size(len(inputs.members) // cases, cases * leads, variables, points)
 
 
 def size(plan: "Plan") -> str:

@@ -212,7 +212,9 @@ def check_files(inputs: Inputs, layouts: list[Layout], mode: str, *, replaces: b
         if not path.parent.resolve().is_relative_to(Path(output.directory).resolve()):
             raise OutputError(f"{path} leads out of {output.directory} by a link; remove the link, or choose another name")
         check_target(path, replaces)
-    content(output, mode).chosen(inputs.statistics.names)
+    written = content(output, mode).chosen(inputs.statistics.names)
+    if output.initial_state and inputs.conditions:
+        inputs.conditions.require_states_of(written)
     store, keeps_checkpoints = store_class(mode), config.checkpoint.every is not None
     one_by_one = inputs.leads > 1 and not inputs.swept
     if one_by_one and store.writers == "root" and layouts[0].groups > 1 and not keeps_checkpoints:
@@ -237,11 +239,11 @@ def require_room(directory: Path, size: int) -> None:
 
 def axes_of(inputs: Inputs) -> EnsembleAxes:
     """Return the axes of the ensemble file."""
-    conditions, order = inputs.conditions, inputs.config.output.order
+    conditions, output = inputs.conditions, inputs.config.output
     return (
         EnsembleAxes(inputs.members)
         if conditions is None
-        else EnsembleAxes(inputs.members, conditions.cases, conditions.leads, order)
+        else EnsembleAxes(inputs.members, conditions.cases, conditions.leads, output.order, output.initial_state)
     )
 
 

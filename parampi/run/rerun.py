@@ -16,6 +16,7 @@ from parampi.fields import PER_CASE, open_ensemble
 from parampi.fields.channels import LevelGroup, group_channels
 from parampi.fields.netcdf_files import read_mapping
 from parampi.fields.stores.check import channels
+from parampi.fields.stores.reader import first_drawn
 from parampi.parallel import as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.parallel.launch import place_on_node
@@ -175,7 +176,7 @@ def stored_fields(path: Path, member: int, case: int | None, variables: Sequence
             raise DataError(f"{path} has no cases, as it was drawn without conditions; leave --case {case} out")
         if not np.all(file["complete"][row]):
             raise DataError(f"member {member} of {path} was not finished; there is nothing to compare with")
-        return {name: np.ma.filled(file[name][row], np.nan) for name in variables or names}
+        return {name: np.ma.filled(file[name][row], np.nan)[first_drawn(file) :] for name in variables or names}
 
 
 def the_case(path: Path, case: int | None) -> int | None:

@@ -13,7 +13,7 @@ from parampi.diffusion.noise import lead_seed
 from parampi.engine.history import Watch
 from parampi.ensemble import Ensemble, sample
 from parampi.errors import InterruptionError, NonFiniteError
-from parampi.fields import MemberFacts
+from parampi.fields import PER_CASE, MemberFacts
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
 from parampi.report import MemberReport, Report, count
@@ -69,6 +69,9 @@ class MemberWriter:
         seed = self.plan.config.sampling.seed
         facts = MemberFacts(seed, member.rounds, member.evaluations, member.residual, member.bistable)
         self.output.write(member.member, inputs.cells.masked(fields), facts, member.lead)
+        if member.lead == 0 and inputs.conditions and self.plan.config.output.initial_state:
+            start = inputs.conditions.initial_state(member.member // PER_CASE).reshape(fields.shape)
+            self.output.write(member.member, inputs.cells.masked(start), MemberFacts(seed, 0, 0, 0.0), lead=-1)
 
 
 def draw(

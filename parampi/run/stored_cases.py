@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from parampi.errors import DataError
+from parampi.fields.stores.reader import first_drawn
 from parampi.run.stored_records import StoredCondition
 
 CONFIG = "parampi_config"
@@ -29,7 +30,7 @@ def case_shape(file: Any, path: Path, condition: StoredCondition | None) -> tupl
     if condition is not None:
         axes["cases"] = len(condition.select) if condition.select else None
     if condition is not None and condition.lead_times:
-        axes["lead times"] = condition.lead_times
+        axes["lead times"] = condition.lead_times + first_drawn(file)
     if len(shape) != len(axes) or any(length not in (None, size) for length, size in zip(axes.values(), shape, strict=True)):
         said = ", ".join(f"{length} {name}" if length else name for name, length in {"members": None, **axes}.items())
         raise DataError(

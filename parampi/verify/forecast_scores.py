@@ -147,6 +147,8 @@ def notes_of(forecasts: Forecasts, truth: Truth, geometry: Geometry, parts: Sequ
     notes += [f"the grid is {words}"] if words else []
     if forecasts.left_out:
         notes.append(f"{forecasts.left_out} members are left out, as they are not finished at all starts and lead times")
+    if forecasts.first_lead:
+        notes.append("lead time 0, which all members start from, is not scored")
     covered = min(float(part["covered"].min()) for part in parts)
     if covered < 1:
         notes.append(f"points without values are left out (up to {1 - covered:.1%} of the area), and there are no spectra then")

@@ -19,7 +19,7 @@ from parampi.fields.inputs.horizontal import Grid, grid_of
 from parampi.fields.inputs.samples import FileSamples, values_of
 from parampi.fields.inputs.time_axis import FileTimes, date_text, in_units_of
 from parampi.fields.stores.check import channels as field_variables
-from parampi.fields.stores.reader import open_ensemble, read_field
+from parampi.fields.stores.reader import first_drawn, open_ensemble, read_field
 from parampi.fields.times import SECONDS, unit_of
 
 Floats = NDArray[np.floating[Any]]
@@ -51,7 +51,8 @@ class Forecasts:
     channels    of its fields
     members     rows along its first axis that are finished at all starts and lead times, `realizations` their numbers
     starts      (S,) of forecasts, or the valid times where there are no lead times; with their attributes
-    leads       (L,) in `lead_units`; None where there are none
+    leads       (L,) in `lead_units`, without lead time 0; None where there are none
+    first_lead  where these begin in the file: 1 where lead time 0 is before them
     valid       (S, L) times that fields are for, in the units of the starts
     dimensions  of fields that are no maps
     """
@@ -67,6 +68,7 @@ class Forecasts:
     attributes: Mapping[str, str]
     leads: Floats | None
     lead_units: str
+    first_lead: int
     valid: Floats
     level_axes: Mapping[str, tuple[str, Mapping[str, str]]]
     dimensions: FieldDimensions | None = None
@@ -104,7 +106,7 @@ class Forecasts:
 
     def read(self, file: netCDF4.Dataset, channel: Channel, start: int, lead: int) -> NDArray[np.float32]:
         """Return the members' fields (M, H, W) of an open file, NaN where values are missing."""
-        index = (start, lead) if self.leads is not None else (start,)
+        index = (start, lead + self.first_lead) if self.leads is not None else (start,)
         variable = file[channel.variable]
         return np.stack([read_field(variable, (member, *index), channel.level) for member in self.members])
 
@@ -135,8 +137,9 @@ def read_forecasts(path: str | Path) -> Forecasts:
         attributes = {key: str(getattr(file[axes[0]], key)) for key in COPIED if hasattr(file[axes[0]], key)}
         starts, rows = numbers(file[axes[0]]), finished_rows(file, path)
         realizations = tuple(int(number) for number in np.ma.filled(file["realization"][:], -1))
-        steps = numbers(file[leads]) if leads else None
-        valid = numbers(file["valid_time"]) if "valid_time" in file.variables else starts[:, None]
+        first = first_drawn(file)
+        steps = numbers(file[leads])[first:] if leads else None
+        valid = numbers(file["valid_time"])[:, first:] if "valid_time" in file.variables else starts[:, None]
         if leads and "valid_time" not in file.variables:
             raise DataError(
                 f"{path} has lead times but no valid_time, as its starts are in {attributes.get('units', 'no units')!r}; "
@@ -154,6 +157,7 @@ def read_forecasts(path: str | Path) -> Forecasts:
             attributes=attributes,
             leads=steps,
             lead_units=str(getattr(file[leads], "units", "1")) if leads else "",
+            first_lead=first,
             valid=valid,
             level_axes=dict(level_axis(file, name) for name in names if file[name].ndim > len(axes) + 1 + rank_of(file)),
             dimensions=read_dimensions(file),
@@ -260,7 +264,7 @@ class Truth:
             span = f"{own.text(own.values[0])} to {own.text(own.values[-1])}"
             raise DataError(
                 f"{self.name} has no field for {first}{others}; its {len(own.values)} times are from {span}; "
-                f"give files that have it, or an ensemble without (ncks -d lead_time,0,{width - 2})"
+                f"give files that have it, or an ensemble without (ncks -d lead_time,0,{width - 2 + self.forecasts.first_lead})"
             )
         return nearest
 

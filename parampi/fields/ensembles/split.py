@@ -61,14 +61,16 @@ def selections(dataset: "xarray.Dataset", path: Path, times: list[str], by: By) 
 
 
 def label(dataset: "xarray.Dataset", axis: str, index: int) -> str:
-    """Return the part of a file's name that says what it has: numbers of members, dates of starts, else places from 1 on."""
+    """Return the part of a file's name that says what it has: numbers of members, dates of starts, else places from 1
+    on; 0 is the state that forecasts start from."""
     if axis == "member":
         return f"member_{int(dataset['realization'][index]):03d}"
     name = LEAD if axis == LEAD else "start"
     values = dataset[axis].values
     if np.issubdtype(values.dtype, np.datetime64):
         return f"{name}_{np.datetime_as_string(values[index], 's').replace('-', '').replace(':', '')}"
-    return f"{name}_{index + 1:04d}"
+    start = 0 if axis == LEAD and values[0] == np.zeros((), values.dtype) else 1
+    return f"{name}_{index + start:04d}"
 
 
 def one_file(dataset: "xarray.Dataset", selection: Selection, times: list[str]) -> "xarray.Dataset":

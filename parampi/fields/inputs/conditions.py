@@ -191,6 +191,25 @@ class Conditions:
         scaled[list(without)] = 0.0
         return self.checked(scaled, self.names, self.place(index))
 
+    def require_states_of(self, channels: Sequence[str]) -> None:
+        """Raise DataError unless the files say of all these channels what forecasts start from."""
+        known = {self.channels[channel] for channel in self.fed.values()}
+        if missing := [name for name in channels if name not in known]:
+            raise DataError(
+                f"output.initial_state = true, and the conditions ({', '.join(self.names)}) have no state of "
+                f"{', '.join(missing)}; leave it out, or leave these out of output.variables"
+            )
+
+    def initial_state(self, case: int) -> Floats:
+        """Return the state (channels, ...) that the forecasts of a case start from, in physical units: what the files have, the
+        mean in the place of gaps, as the network sees them, and NaN for channels of which there is none."""
+        with self.source:
+            raw = self.kept[case] if case in self.kept else self.source[case : case + 1][0]
+        state = np.full((len(self.channels), *self.shape[1:]), np.nan)
+        for row, channel in self.fed.items():
+            state[channel] = np.where(np.isfinite(raw[row]), raw[row], self.mean[row])
+        return state
+
     def place(self, index: int) -> str:
         """Return where a sample comes from, for messages."""
         path = self.source.paths[self.source.place(index)[0]]

@@ -146,7 +146,7 @@ class BaseStore(ABC):
             raise OutputError(f"member {member} is not one of this ensemble's members {', '.join(map(str, axes.numbers))}")
         if np.shape(fields) != shape:
             raise OutputError(f"member {member} has fields of shape {np.shape(fields)}; expected {shape}")
-        if not 0 <= lead < axes.lead_times:
+        if not -axes.initial <= lead < axes.lead_times:
             raise OutputError(f"member {member} has no lead time {lead}; there are {axes.lead_times}")
         single = np.asarray(fields, np.float32)
         self.put(member, lead, single, facts)

@@ -55,12 +55,12 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
     """Read finished members (M, C, H, W) of an ensemble file, channels in the order of `names`, and their realizations. Of
     fields that are no maps, all axes but the last count as one.
 
-    Where there are cases or lead times, those of all of them are read, member by member; no more than `most`. Raises DataError
-    naming variables that are missing, and where no member is finished.
+    Where there are cases or lead times, those of all of them are read, member by member, but for the state that forecasts start
+    from; no more than `most`. Raises DataError naming variables that are missing, and where no member is finished.
     """
     with open_ensemble(path) as file:
         require(file, path, [split_channel(name)[0] for name in names], "an ensemble of " + ", ".join(names))
-        finished = np.nonzero(np.ma.filled(file["complete"][:], 0) == 1)
+        finished = np.nonzero(drawn(file))
         if len(finished[0]) == 0:
             raise DataError(f"{path} holds no finished member")
         indices = list(zip(*(axis.tolist() for axis in finished), strict=True))[:most]
@@ -68,6 +68,22 @@ def read_members(path: str | Path, names: Sequence[str], most: int | None = None
         fields = np.stack([[read_field(variable, index, level) for variable, level in slots] for index in indices])
         numbers = file["realization"][:]
         return fields, [int(numbers[index[0]]) for index in indices]
+
+
+def first_drawn(file: Any) -> int:
+    """Return where the lead times that were drawn begin: 1 where that which forecasts start from is before, as lead time 0."""
+    if "lead_time" not in file["complete"].dimensions or "lead_time" not in file.variables:
+        return 0
+    leads = np.ravel(file["lead_time"][:])
+    return int(leads.size > 1 and leads[0] == 0)
+
+
+def drawn(file: Any) -> NDArray[np.bool_]:
+    """Return which fields (member, [time], [lead_time]) were drawn and are finished."""
+    finished = np.array(np.ma.filled(file["complete"][:], 0) == 1)
+    if first_drawn(file):
+        finished[..., 0] = False
+    return finished
 
 
 def read_field(variable: Any, index: tuple[int, ...], level: int | None) -> NDArray[np.float32]:

@@ -150,7 +150,7 @@ class EnsembleSchema:
         if leads is not None:
             refuse_taken(file, "lead_time", "the axis of lead times", "rename the axis in the files")
             attributes = {"standard_name": "forecast_period", "long_name": "time since the start", "units": leads.units}
-            create_axis(file, "lead_time", leads.values, attributes)
+            create_axis(file, "lead_time", self.axes.lead_values, attributes)
         if (valid := self.axes.valid_times) is not None and cases is not None:
             variable = file.createVariable("valid_time", "f8", (cases.name, "lead_time"))
             units = {key: value for key, value in cases.attributes.items() if key in ("units", "calendar")}

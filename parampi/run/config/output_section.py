@@ -33,7 +33,8 @@ class Output(BaseModel):
     """The files of a run, in one directory. `mode`: who writes the ensemble: `gather` rank 0; `virtual` every rank that
     drives a group, into a file of its own beside a joint one; `mpio` the same ranks into one file; `auto` is virtual where
     there are several groups, gather else. `grid`: a file from which coordinates of cells and `grid_variables` are taken over;
-    where its variable `mask` is 0 or missing, fields are. `order`: whether members or times are the first axes."""
+    where its variable `mask` is 0 or missing, fields are. `order`: whether members or times are the first axes.
+    `initial_state`: whether a roll-out's file begins with what forecasts start from, as lead time 0."""
 
     model_config = STRICT
 
@@ -44,6 +45,7 @@ class Output(BaseModel):
     figure: OutputName | None = "report.png"
     log: OutputName | None = "run.log"
     order: Order = "member_first"
+    initial_state: bool = False
     variables: list[str] | None = Field(None, min_length=1)
     members: bool = True
     summary: list[Literal["mean", "standard_deviation", "minimum", "maximum", "quantiles"]] = []

@@ -199,7 +199,12 @@ class RunConfig(Strict):
         return self
 
     @model_validator(mode="after")
-    def has_times_to_put_first(self) -> "RunConfig":
+    def has_what_its_output_shows(self) -> "RunConfig":
+        if self.output.initial_state and (self.condition is None or self.condition.lead_times is None):
+            raise ConfigError(
+                "output.initial_state = true, and without a roll-out nothing starts from a state; leave it out, or give "
+                "condition.lead_times"
+            )
         if self.output.order == "time_first" and self.condition is None:
             raise ConfigError(
                 "output.order = time_first, and without conditions there are no times; leave it out, or give condition.files"
