@@ -1,4 +1,4 @@
-"""Rung 5: n ranks do what one does, n in {1, 2, 3, 4, 5, 8} and n larger than the number of points.
+"""Rung 5: n ranks do what one does, n in {1, 2, 3, 5, 8} and n larger than the number of points; with Open MPI n in {3, 8}.
 
 Every number of ranks is one launch that runs all checks and says which are done. The first that fails ends its launch, so
 those after it were not reached.
@@ -10,9 +10,12 @@ from tests.hostile import hostile_library
 from tests.ranks import cases
 from tests.ranks.check_sample import EXPECTED
 from tests.ranks.checks import NAMES, done
-from tests.ranks.launch import HOSTILE, Finished, launch
+from tests.ranks.launch import HOSTILE, Finished, launch, mpiexec
 
 pytestmark = pytest.mark.mpi
+
+WITH_OPEN_MPI = (3, 8)
+"""Uneven slices, and more ranks than points."""
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +27,10 @@ def expected(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3, 4, 5, 8], ids=lambda n: f"{n} ranks")
+@pytest.fixture(scope="module", params=[1, 2, 3, 5, 8], ids=lambda n: f"{n} ranks")
 def launched(request, expected):
+    if mpiexec()[1] and request.param not in WITH_OPEN_MPI:
+        pytest.skip(f"on {request.param} ranks MPICH's messages are looked at, with Open MPI those on 3 and on 8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(EXPECTED, str(expected))
         patch.setenv(HOSTILE, "1")
