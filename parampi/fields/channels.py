@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isclose
 
 from parampi.errors import DataError
 
@@ -16,11 +17,32 @@ FIT = re.compile(r"\w([^/\x00-\x1f\x7f]*[^/\x00-\x1f\x7f\s])?")
 
 
 @dataclass(frozen=True)
+class LevelTerm:
+    """A variable from which heights or pressures of levels are made (CF's `formula_terms`): what it stands for in the formula,
+    its name, and its attributes; `values` at `levels`, one without levels, none for a field such as the surface pressure."""
+
+    term: str
+    name: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    levels: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+
+    def at(self, levels: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the values at these levels; none where it has not all of them."""
+        if not self.levels:
+            return self.values
+        pairs = list(zip(self.levels, self.values, strict=True))
+        found = [[value for own, value in pairs if isclose(own, level, rel_tol=1e-5, abs_tol=1e-8)] for level in levels]
+        return tuple(values[0] for values in found) if all(found) else ()
+
+
+@dataclass(frozen=True)
 class LevelAxis:
-    """An axis of levels: its name in the files, and its attributes."""
+    """An axis of levels: its name in the files, its attributes, and the terms of its formula."""
 
     name: str = "level"
     attributes: tuple[tuple[str, str], ...] = ()
+    terms: tuple[LevelTerm, ...] = ()
 
 
 @dataclass(frozen=True)

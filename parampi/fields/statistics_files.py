@@ -1,13 +1,14 @@
 """Files of statistics: what their variables are, and how they are read and written."""
 
 import json
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
 
 from parampi.errors import DataError
-from parampi.fields.channels import LevelAxis
+from parampi.fields.channels import LevelAxis, LevelTerm
 from parampi.fields.field_dimensions import FieldDimensions, read_dimensions
 from parampi.fields.geometry import Geometry, unplaced
 from parampi.fields.netcdf_files import CONVENTIONS, write_axis
@@ -72,14 +73,21 @@ def read(file: netCDF4.Dataset) -> dict[str, Any]:
         values["axes"] = tuple(str(getattr(file[axis], "input_name", axis)) for axis in ("y", "x"))
         values |= {f"{axis}_units": str(getattr(file[axis], "units", "1")) for axis in ("y", "x")}
     level_axes = json.loads(getattr(file, "level_axes", "{}"))
-    values["level_axes"] = {
-        variable: LevelAxis(axis, tuple(map(tuple, attributes))) for variable, (axis, attributes) in level_axes.items()
-    }
+    values["level_axes"] = {variable: axis_of_levels(*one) for variable, one in level_axes.items()}
     if dimensions is None and set(PLACES) <= set(file.variables):
         values["places"] = np.stack([file[name][:] for name in PLACES])
     values["projection"] = dict(json.loads(getattr(file, "projection", "{}")))
     values["geometry"] = read_geometry(file, grid, dimensions.sizes if dimensions else ())
     return values | {"samples": int(getattr(file, "samples", 0))}
+
+
+def axis_of_levels(name: str, attributes: list[list[str]], terms: list[list[Any]] | None = None) -> LevelAxis:
+    """Return an axis of levels as `level_axes` has it; without terms in files of earlier versions."""
+    read = [
+        LevelTerm(term, variable, tuple((key, text) for key, text in own), tuple(levels), tuple(numbers))
+        for term, variable, own, levels, numbers in terms or ()
+    ]
+    return LevelAxis(name, tuple((key, text) for key, text in attributes), tuple(read))
 
 
 def folded(values: dict[str, Any], dimensions: FieldDimensions | None) -> dict[str, Any]:
@@ -116,7 +124,8 @@ def write(file: netCDF4.Dataset, statistics: "DatasetStatistics") -> None:
     file.setncatts({"Conventions": CONVENTIONS, "title": f"Statistics of {', '.join(statistics.long_names)}"})
     file.setncattr("samples", np.int64(statistics.samples))
     if statistics.level_axes:
-        file.setncattr("level_axes", json.dumps({name: [a.name, a.attributes] for name, a in statistics.level_axes.items()}))
+        levels = {name: [a.name, a.attributes, [astuple(t) for t in a.terms]] for name, a in statistics.level_axes.items()}
+        file.setncattr("level_axes", json.dumps(levels))
     for name, size in (("channel", len(statistics.names)), ("sample", len(statistics.reference))):
         file.createDimension(name, size)
     file.createDimension("wavenumber", len(statistics.wavenumber))

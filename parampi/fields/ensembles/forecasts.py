@@ -193,7 +193,8 @@ def channels_of(file: netCDF4.Dataset, name: str) -> list[Channel]:
 def level_axis(file: netCDF4.Dataset, name: str) -> tuple[str, tuple[str, dict[str, str]]]:
     """Return a variable and its axis of levels, with attributes."""
     axis = file[file[name].dimensions[file["complete"].ndim]]
-    return name, (axis.name, {key: str(axis.getncattr(key)) for key in axis.ncattrs() if not key.startswith("_")})
+    kept = (key for key in axis.ncattrs() if key[0] != "_" and key != "formula_terms")
+    return name, (axis.name, {key: str(axis.getncattr(key)) for key in kept})
 
 
 def ensemble_grid(path: Path, name: str, dimensions: FieldDimensions | None) -> Grid:

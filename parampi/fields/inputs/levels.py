@@ -1,5 +1,6 @@
 """Levels of variables in files: where the channel `t@500` is, and which levels there are."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
-from parampi.fields.channels import ALL_LEVELS, LEVEL_MARK, LevelAxis, split_channel
+from parampi.fields.channels import ALL_LEVELS, LEVEL_MARK, LevelAxis, LevelTerm, split_channel
 from parampi.fields.inputs.axes import coordinate_of, field_axes
 from parampi.fields.inputs.units import Conversion, conversion, spelling, unit
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 COPIED = ("units", "positive", "standard_name", "long_name", "axis")
 """Attributes of an axis of levels that are taken over."""
+TERM_ATTRIBUTES = ("units", "standard_name", "long_name")
+"""The same of the terms of its formula."""
 
 
 def locate_channel(
@@ -110,5 +113,26 @@ def read_level_axis(dataset: "xarray.Dataset", variable: str) -> LevelAxis:
     name = coordinate_of(dataset, axis, "level")
     if not name:
         return LevelAxis(axis)
+    return LevelAxis(name, copied(dataset, name, COPIED), read_terms(dataset, name, axis))
+
+
+def copied(dataset: "xarray.Dataset", name: str, keys: Iterable[str]) -> tuple[tuple[str, str], ...]:
     attributes = dataset[name].attrs
-    return LevelAxis(name, tuple((key, str(attributes[key])) for key in COPIED if key in attributes))
+    return tuple((key, str(attributes[key])) for key in keys if key in attributes)
+
+
+def read_terms(dataset: "xarray.Dataset", name: str, axis: str) -> tuple[LevelTerm, ...]:
+    """Read the terms of the formula of hybrid and other levels without dimension: variables along the levels, single numbers,
+    and the names of fields."""
+    text = dataset[name].encoding.get("formula_terms", dataset[name].attrs.get("formula_terms", ""))
+    levels, terms = tuple(level_values(dataset, axis).tolist()), []
+    for term, variable in re.findall(r"(\w+):\s*([^\s:]+)(?!:)", str(text)):
+        if variable not in dataset.variables or dataset[variable].dtype.kind not in "iuf":
+            continue
+        one, attributes = dataset[variable], copied(dataset, variable, TERM_ATTRIBUTES)
+        if one.dims not in ((), (axis,)):
+            terms.append(LevelTerm(term, variable))
+        else:
+            values = tuple(np.asarray(one.values, np.float64).ravel().tolist())
+            terms.append(LevelTerm(term, variable, attributes, levels if one.dims else (), values))
+    return tuple(terms)

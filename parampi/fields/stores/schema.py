@@ -165,8 +165,26 @@ class EnsembleSchema:
                 continue
             refuse_taken(file, name, "an axis of levels", "rename it in the data")
             created.add(name)
-            attributes = dict(self.statistics.level_axes.get(group.variable, LevelAxis()).attributes)
-            create_axis(file, name, group.levels, {"long_name": "level", "units": "1", "axis": "Z"} | attributes)
+            axis = self.statistics.level_axes.get(group.variable, LevelAxis())
+            usual = {"long_name": "level", "units": "1", "axis": "Z"}
+            create_axis(file, name, group.levels, usual | dict(axis.attributes))
+            file[name].setncatts(self.create_terms(file, group, axis, name))
+
+    def create_terms(self, file: Any, group: LevelGroup, axis: LevelAxis, name: str) -> dict[str, str]:
+        """Create the variables from which heights or pressures of levels are made, and return the attribute that names them, as
+        far as the file has them: fields are those that are channels."""
+        fields, named = {one.variable for one in self.groups if one.levels is None}, []
+        for term in axis.terms:
+            values = term.at(group.levels or ())
+            own = term.name if term.name not in {*file.variables, *fields} else f"{term.name}_of_{group.variable}"
+            if values and own not in file.variables:
+                variable = file.createVariable(own, "f8", (name,) if term.levels else ())
+                variable.setncatts(dict(term.attributes))
+                variable[...] = values if term.levels else values[0]
+                named.append(f"{term.term}: {own}")
+            elif not values and term.name in fields:
+                named.append(f"{term.term}: {term.name}")
+        return {"formula_terms": " ".join(named)} if named else {}
 
     def create_facts(self, file: Any) -> None:
         """Create the facts of members. Integers have no fill value, which would make readers turn them into floats."""

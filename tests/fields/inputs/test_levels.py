@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from parampi.__main__ import main
 from parampi.commands.main import USER_ERROR
 from parampi.errors import DataError
-from parampi.fields import Conditions, DatasetStatistics, FileSamples, NetCDFStore, read_members
+from parampi.fields import Conditions, DatasetStatistics, FileSamples, NetCDFStore, StoreTarget, open_ensemble, read_members
 from parampi.fields.channels import group_channels
 from parampi.fields.stores.base import MemberFacts
 from parampi.fields.stores.check import check
@@ -22,6 +22,7 @@ from parampi.fields.stores.parts import part_name
 from parampi.fields.stores.virtual import join_parts
 from parampi.run.config import load
 from parampi.run.job import run
+from parampi.run.output import EnsembleOutput
 from parampi.run.rerun import rerun
 from tests.fields.schemas import schema_of
 from tests.fields.stores.test_virtual import assert_equal
@@ -206,3 +207,50 @@ def test_what_is_not_there(data, tmp_path, name, words, capsys):
 def test_with_and_without_levels():
     with pytest.raises(DataError, match="t is a channel with levels and one without; name one of them otherwise"):
         group_channels(["t", "t@500"])
+
+
+HYBRID = {"standard_name": "atmosphere_hybrid_sigma_pressure_coordinate", "formula_terms": "ap: hyam b: hybm ps: sp"}
+
+
+@pytest.fixture
+def hybrid(data):
+    """The same data on hybrid levels, with the coefficients of their pressures."""
+    with netCDF4.Dataset(data, "a") as file:
+        file["plev"].setncatts(HYBRID | {"units": "1"})
+        for name, axes, values in (("hyam", ("plev",), [0.1, 0.2, 0.0]), ("hybm", ("plev",), [0.4, 0.6, 1.0]), ("p0", (), 1e5)):
+            variable = file.createVariable(name, "f8", axes)
+            variable.setncatts({"units": "1" if name == "hybm" else "Pa", "long_name": name})
+            variable[...] = values
+    return data
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_what_pressures_of_hybrid_levels_are_made_of_is_copied(hybrid, tmp_path, ending):
+    with FileSamples([hybrid], NAMES) as samples:
+        samples.statistics().save(tmp_path / "s.nc")
+        fields = samples[0:2]
+    known = DatasetStatistics.from_file(tmp_path / "s.nc")
+    path = tmp_path / f"e{ending}"
+    with EnsembleOutput(
+        StoreTarget(path, schema_of(known, [0, 1]), "a" * 8), {".nc": "gather", ".zarr": "zarr"}[ending]
+    ) as out:
+        for member, field in enumerate(fields):
+            out.write(member, field, MemberFacts(3, 1, 1, 0.0))
+    with open_ensemble(path) as file:
+        assert file["plev"].formula_terms == HYBRID["formula_terms"] and file["plev"].standard_name == HYBRID["standard_name"]
+        assert [file[name][...].tolist() for name in ("hyam", "hybm")] == [[0.1, 0.0], [0.4, 1.0]]
+        assert file["hyam"].units == "Pa" and file["hyam"].dimensions == ("plev",)
+    assert not check(path).problems
+    assert ending == ".zarr" or "\n".join(findings(path)["high"]) == ""
+
+
+def test_terms_that_are_no_channels_are_not_named(hybrid, tmp_path):
+    with netCDF4.Dataset(hybrid, "a") as file:
+        file["plev"].formula_terms = "a: hyam b: hybm p0: p0 ps: sp"
+    with FileSamples([hybrid], ["t@*"]) as samples:
+        known = samples.statistics()
+    with NetCDFStore(tmp_path / "e.nc", schema_of(known, [0])) as store:
+        store.write(0, T[0].astype(np.float32), MemberFacts(3, 1, 1, 0.0))
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert file["plev"].formula_terms == "a: hyam b: hybm p0: p0" and file["hybm"][:].tolist() == [0.4, 0.6, 1.0]
+        assert file["p0"][...] == 1e5 and file["p0"].dimensions == ()
