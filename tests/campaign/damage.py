@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def prepare(folder: Path) -> Any:
         folder, checkpoint__every=0.0, parallel__batch=1, parallel__mode="bitwise", sampling__members=4,
         condition__files="cond.nc", condition__variables=["vorticity"], condition__select=[1],
     )  # fmt: skip
-    assert quietly("run", config, f"output.directory={folder / 'parts'}", "output.mode=virtual")[0] == 0
+    for mode in ("virtual", "zarr"):
+        directory = folder / ("parts" if mode == "virtual" else "store")
+        assert quietly("run", config, f"output.directory={directory}", f"output.mode={mode}")[0] == 0
     with signalled_after(10):
         assert quietly("run", config)[0] == 75
     return fields(folder / "parts" / "ensemble.nc")
@@ -74,12 +77,12 @@ def resumed(home: Path) -> tuple[int | str, Any]:
     return code, fields(home / "out" / "ensemble.nc") if code == 0 else None
 
 
-def read_back(home: Path) -> tuple[int | str, Any]:
+def read_back(home: Path, ensemble: str = "parts/ensemble.nc") -> tuple[int | str, Any]:
     """Check, then merge."""
-    code, _ = quietly("check", home / "parts" / "ensemble.nc")
+    code, _ = quietly("check", home / ensemble)
     if code:
         return code, None
-    code, _ = quietly("merge", home / "parts" / "ensemble.nc", "--output", home / "merged.nc")
+    code, _ = quietly("merge", home / ensemble, "--output", home / "merged.nc")
     return code, fields(home / "merged.nc") if code == 0 else None
 
 
@@ -92,6 +95,9 @@ KINDS: dict[str, tuple[str, Callable[[Path], tuple[int | str, Any]]]] = {
     "weights": ("weights.safetensors", resumed),
     "parts": ("parts/ensemble.nc.parts/*.nc", read_back),
     "joint file": ("parts/ensemble.nc", read_back),
+    "chunks": ("store/ensemble.zarr/*/c*", partial(read_back, ensemble="store/ensemble.zarr")),
+    "metadata": ("store/ensemble.zarr/*/zarr.json", partial(read_back, ensemble="store/ensemble.zarr")),
+    "group": ("store/ensemble.zarr/zarr.json", partial(read_back, ensemble="store/ensemble.zarr")),
 }
 
 
