@@ -6,9 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-import netCDF4
 import pytest
 
+from parampi.fields import STORES, open_ensemble
 from tests.ranks.launch import ROOT, environment
 from tests.small import parampi_command, small_disk, write_project
 
@@ -28,13 +28,15 @@ def parampi(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 
 def members_kept(folder: Path) -> int:
-    return len(list((folder / ".parampi-ensemble.nc" / "members").glob("*.safetensors")))
+    return len(list(folder.glob(".parampi-ensemble.*/members/*.safetensors")))
 
 
-def test_what_was_finished_survives_a_full_disk_and_the_rest_follows(small_disk, tmp_path):
+@pytest.mark.parametrize("mode", ["gather", "zarr"])
+def test_what_was_finished_survives_a_full_disk_and_the_rest_follows(small_disk, tmp_path, mode):
     config = write_project(
-        tmp_path, sampling__members=60, parallel__batch=4, parallel__mode="bitwise", parallel__network_batch=8
-    )
+        tmp_path, sampling__members=60, parallel__batch=4, parallel__mode="bitwise", parallel__network_batch=8,
+        output__mode=mode,
+    )  # fmt: skip
     out = small_disk / "out"
     done = parampi("run", config, f"output.directory={out}")
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
@@ -44,7 +46,7 @@ def test_what_was_finished_survives_a_full_disk_and_the_rest_follows(small_disk,
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     again = parampi("resume", out)
     assert again.returncode == 0, again.stderr
-    with netCDF4.Dataset(out / "ensemble.nc") as file:
+    with open_ensemble(out / f"ensemble{STORES[mode].ending}") as file:
         assert file.parampi_complete == 1 and file["complete"][:].all() and file["vorticity"].shape[0] == 60
 
 
