@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from parampi.errors import OutputError
+from parampi.errors import DataError, OutputError
 
 KEYS = {"name": "default", "separator": "."}
 """Chunks are named c.0.1.2, all in the folder of their variable: one file each, and no folders for the axes."""
@@ -169,11 +169,17 @@ class ZarrVariable:
         return list(self.array.attrs)
 
     def getncattr(self, name: str) -> Any:
-        """Return an attribute, in the type that NetCDF has it in."""
+        """Return an attribute, in the type that NetCDF has it in. Raise DataError for one that is damaged."""
         value = self.array.attrs[name]
-        if name == "_FillValue" and isinstance(value, str) and self.dtype.kind == "f":
-            return self.dtype.type(struct.unpack("<d", base64.standard_b64decode(value))[0])
-        return np.asarray(value, self.dtype) if name in OF_THE_VARIABLE and not isinstance(value, str) else value
+        try:
+            if name == "_FillValue" and isinstance(value, str) and self.dtype.kind == "f":
+                return self.dtype.type(struct.unpack("<d", base64.standard_b64decode(value))[0])
+            return np.asarray(value, self.dtype) if name in OF_THE_VARIABLE and not isinstance(value, str) else value
+        except (ValueError, TypeError, OverflowError, struct.error):
+            raise DataError(
+                f"{self.file.path}: {self.name} has {name} = {value!r}, which is no {self.dtype}; bring the store back as "
+                f"it was written"
+            ) from None
 
     def setncatts(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes; the mark of missing values as xarray writes it, which JSON can hold."""

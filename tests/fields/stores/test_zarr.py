@@ -112,6 +112,19 @@ def test_check_finds_what_is_damaged_or_lost(statistics, samples, tmp_path):
     assert not (tmp_path / "b.nc").exists()
 
 
+@pytest.mark.parametrize(("name", "value"), [("_FillValue", "AAA"), ("_FillValue", "AAAA"), ("flag_values", [0, "x"])])
+def test_damaged_attributes_are_named(statistics, samples, tmp_path, name, value):
+    path = write(tmp_path / "a.zarr", "zarr", statistics, samples, members=[1])
+    variable = "T" if name == "_FillValue" else "complete"
+    metadata = json.loads((path / variable / "zarr.json").read_text())
+    metadata["attributes"][name] = value
+    (path / variable / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(
+        DataError, match=rf"a\.zarr: {variable} has {name} = .*, which is no (float32|int8); bring the store back"
+    ):
+        merge([path], tmp_path / "b.nc")
+
+
 def test_links_out_of_a_store_and_folders_that_are_none(statistics, samples, tmp_path):
     path = write(tmp_path / "a.zarr", "zarr", statistics, samples)
     (tmp_path / "secret").write_bytes(b"x")
