@@ -25,7 +25,7 @@ from parampi.parallel import Layout, Mode, as_group
 from parampi.parallel.agree import on_all
 from parampi.parallel.launch import abort_on_error
 from parampi.progress import ProgressFunction, Watching
-from parampi.report import Report
+from parampi.report import Report, count
 from parampi.samplers import DDIM, Equations, Sampler, equations_of
 from parampi.solvers import Picard, Solver, Spectral, check_bound
 
@@ -54,7 +54,7 @@ class Ensemble:
 
     def __repr__(self) -> str:
         shape = "no fields" if self.fields is None else f"fields {' x '.join(map(str, self.fields.shape))}"
-        return f"Ensemble({shape}; {self.report.counted()}, {self.report.rounds} rounds, {self.report.outcome})"
+        return f"Ensemble({shape}; {self.report.counted()}, {count(self.report.rounds, 'round')}, {self.report.outcome})"
 
     def _repr_html_(self) -> str:
         return f"<code>{escape(repr(self))}</code><br>{escape(self.report.summary())}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from parampi.errors import ConfigError
+from parampi.report import count
 
 if TYPE_CHECKING:
     from tqdm.std import tqdm
@@ -48,7 +49,7 @@ class Progress:
     def counts(self) -> str:
         """What is finished, in words."""
         where = f" of group 1 of {self.groups}" if self.groups > 1 else ""
-        return f"{self.finished} of {self.fields} {self.unit}s{where}, round {self.rounds}"
+        return f"{self.finished} of {count(self.fields, self.unit)}{where}, round {self.rounds}"
 
     @property
     def details(self) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+TIMELINE = 40
+"""Most entries of a rank's timeline."""
+
 
 @dataclass(frozen=True)
 class MemberReport:
@@ -102,14 +105,19 @@ def in_seconds(seconds: float) -> str:
 class Report:
     """Costs of an ensemble; complete on rank 0.
 
+    steps               points of a field's chain, besides the one it begins at
+    tolerance           relative L2 error that was asked for
     rounds              length of the chain of dependent network evaluations: the longest of any group, batches added up
     evaluations         single-field network calls, all members
     serial_rounds       rounds the serial sampler needs, for as many batches
     serial_evaluations  single-field network calls of the serial sampler, all members
     outcome             "converged" when every member is, else what went wrong
+    layout              ranks, groups, ranks along time, points of a window; of roll-outs lead times, and those swept together
+    members             of each member, at each lead time, what it cost
     seconds             per rank: {"network", "communication", "output", "total"}
     probe_evaluations   calls for single fields by which each rank's denoiser was checked before; not among the evaluations
-    residuals           per member: what each of its rounds showed (members of rank 0's group)
+    residuals           per member: what each of its rounds showed. Of rank 0's group always, of others as far as there is room
+    timeline            per rank, now and then: seconds since it began, and of these in network, communication and output
     timing              of `parampi run`: when and where, and what the serial sampler would have taken
     """
 
@@ -125,11 +133,13 @@ class Report:
     members: list[MemberReport] = field(default_factory=list)
     residuals: dict[int, list[Residuals]] = field(default_factory=dict)
     seconds: list[dict[str, float]] = field(default_factory=list)
+    timeline: list[list[list[float]]] = field(default_factory=list)
     timing: Timing | None = None
 
     @property
     def speedup(self) -> float:
-        """Serial rounds over rounds: how much sooner a member comes when network calls dominate and ranks are plenty."""
+        """Serial rounds over rounds: how much sooner a member comes when network calls dominate and ranks are plenty. NaN where
+        there were none."""
         return self.serial_rounds / self.rounds if self.rounds else float("nan")
 
     @property
@@ -138,8 +148,10 @@ class Report:
         return self.evaluations / self.serial_evaluations if self.serial_evaluations else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        timing = self.timing.as_dict() if self.timing else None
-        return {**asdict(self), "timing": timing, "speedup": self.speedup, "redundancy": self.redundancy}
+        """Return plain data, with None in the place of ratios of nothing, for which JSON has no number."""
+        ratios = {"speedup": self.speedup, "redundancy": self.redundancy}
+        known = {name: None if np.isnan(value) else value for name, value in ratios.items()}
+        return {**asdict(self), "timing": self.timing.as_dict() if self.timing else None, **known}
 
     def to_json(self) -> str:
         return json.dumps(self.as_dict(), indent=1, allow_nan=True)
@@ -179,6 +191,7 @@ class Report:
         for rank, more in zip(self.seconds, later.seconds, strict=True):
             for name, value in more.items():
                 rank[name] += value
+        self.timeline = [joined(rank, more) for rank, more in zip(self.timeline, later.timeline, strict=True)]
 
     def counted(self) -> str:
         leads = len({member.lead for member in self.members})
@@ -209,6 +222,21 @@ class Report:
 def count(number: int, noun: str) -> str:
     """Return "1 member", or "2 members"."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def thinned(rows: list[list[float]]) -> list[list[float]]:
+    """Return at most `TIMELINE` rows, evenly chosen, the first and the last among them."""
+    if len(rows) <= TIMELINE:
+        return rows
+    return [rows[round(k)] for k in np.linspace(0, len(rows) - 1, TIMELINE)]
+
+
+def joined(rows: list[list[float]], later: list[list[float]]) -> list[list[float]]:
+    """Return the timeline of a rank, and after it that of its next lead time, whose seconds begin at 0."""
+    if not rows:
+        return later
+    before = rows[-1]
+    return thinned(rows + [[a + b for a, b in zip(before, row, strict=True)] for row in later[1:]])
 
 
 def residual_history(rounds: list[Any], column: int, steps: int) -> list[Residuals]:

@@ -86,7 +86,7 @@ def write_project(folder: Path, **changes: Any) -> Path:
             "solver": {"name": "picard"},
             "tolerance": 1.0e-4,
         },
-        "output": {"directory": "out", "figure": None},
+        "output": {"directory": "out", "figure": None, "page": None},
     }
     for key, value in changes.items():
         section, _, name = key.partition("__")

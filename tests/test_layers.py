@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "solvers": SAMPLING | {"basis", "fields"},
     "parallel": {"errors"},
     "engine": SOLVING - {"fields"} | {"report"},
-    "progress": {"errors", "engine"},
+    "progress": {"errors", "report", "engine"},
     "ensemble": ADVANCING | {"progress"},
     "rollouts": ADVANCING - {"fields"} | {"ensemble", "progress"},
     "verify": {"errors", "fields"},

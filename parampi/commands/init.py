@@ -42,6 +42,7 @@ def init(path: Path | None, directory: Path, predicts: str | None, shape: str | 
 
 def show_or_copy(name: str, directory: Path) -> None:
     """List the examples, or copy the one of this name."""
+    from parampi.report import count
     from parampi.run.projects import copy_example, examples
 
     if not name:
@@ -49,7 +50,7 @@ def show_or_copy(name: str, directory: Path) -> None:
             print(f"{known:20} {title}")
         return
     files, following = copy_example(name, directory)
-    print(f"wrote {len(files)} files into {files[0].parent}")
+    print(f"wrote {count(len(files), 'file')} into {files[0].parent}")
     print(f"next: {following}")
 
 

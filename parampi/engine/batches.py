@@ -20,11 +20,13 @@ from parampi.engine.lead_delivery import LeadDelivery
 from parampi.engine.lead_times import LeadTimes
 from parampi.engine.options import EngineOptions
 from parampi.engine.problem import SamplingProblem
+from parampi.engine.rank_clock import RankClock
+from parampi.engine.residual_gathering import gather_residuals
 from parampi.engine.window_reach import WindowReach
 from parampi.errors import InterruptionError, NonFiniteError, UserError
 from parampi.parallel import Group, Layout, MPIPost, SerialGroup, as_group
 from parampi.parallel.agree import on_all
-from parampi.report import MemberReport, Report, residual_history
+from parampi.report import MemberReport, Report, Residuals, residual_history
 from parampi.solvers import Solver, check_solver
 
 if TYPE_CHECKING:
@@ -99,17 +101,18 @@ class BatchDrawing:
         self.cases = Cases(hooks, condition, case_of, batches=batches, layout=layout, comm=comm, device=device)
         self.delivery = Delivery(self.everyone, plan.layout, problem.shape, problem.dtype, problem.device, on_groups)
         self.report, self.fields, self.seconds = plan.report(), list[Tensor](), 0.0
+        self.residuals: dict[int, list[Residuals]] = {}
 
     def run(self) -> Failure | None:
         """Draw batch by batch; returns what ended it early, the same on all ranks."""
-        begin, layout = time.perf_counter(), self.plan.layout
-        rounds, failure = np.zeros(layout.groups), None
+        layout, rounds, failure = self.plan.layout, np.zeros(self.plan.layout.groups), None
         with self.own_group() as group:
+            clock = RankClock(lambda: self.read_clocks(group))
             for k, batch in enumerate(self.plan.batches()):
                 self.cases.enter(k, group)
                 numbers = batch[layout.group(self.everyone.rank)]
                 engine = self.engine(numbers, group)
-                after, leads = self.hook.after if self.hook else None, self.lead_delivery()
+                after, leads = self.timed(clock), self.lead_delivery()
                 result = (
                     GroupResult.run(engine, after, leads.after_round if leads else None) if engine else GroupResult.nothing()
                 )
@@ -119,11 +122,12 @@ class BatchDrawing:
                     result.header[0] = STORING
                 self.record_residuals(engine)
                 group_rounds, failure = self.delivery.deliver(result, batch, self.take, self.report.members.append)
+                clock.mark()
                 failure, rounds = (leads and leads.error) or failure, rounds + group_rounds
                 if failure is not None:
                     break
         failure = self.explain(failure)
-        self.close_report(group, int(rounds.max()), failure, time.perf_counter() - begin)
+        self.close_report(clock, int(rounds.max()), failure)
         return failure
 
     def enter_first(self) -> None:
@@ -175,10 +179,25 @@ class BatchDrawing:
         return engine
 
     def record_residuals(self, engine: Engine | None) -> None:
-        if engine and self.everyone.rank == 0:
+        """Keep the history of the members that an engine has advanced, on the rank that drives it."""
+        if engine and engine.group.rank == 0:
             log, numbers = engine.history.log, engine.problem.members.tolist()
             steps = engine.problem.equations.steps
-            self.report.residuals |= {number: residual_history(log, column, steps) for column, number in enumerate(numbers)}
+            self.residuals |= {number: residual_history(log, column, steps) for column, number in enumerate(numbers)}
+
+    def timed(self, clock: RankClock) -> Callable[[Engine], bool]:
+        """Return what is called after each round: it reads the clock, and says whether to stop."""
+        stops = self.hook.after if self.hook else lambda engine: False
+
+        def after(engine: Engine) -> bool:
+            clock.mark()
+            return stops(engine)
+
+        return after
+
+    def read_clocks(self, group: Group) -> tuple[float, float, float]:
+        """Return this rank's seconds in the network, as far as they are known without a wait, in messages, and in output."""
+        return self.plan.problem.network.clock.read_so_far(), self.everyone.seconds + group.seconds, self.seconds
 
     def take(self, field: Tensor, member: MemberReport) -> None:
         """Hand a finished member on, or keep its field."""
@@ -200,13 +219,16 @@ class BatchDrawing:
             return reason
         return failure
 
-    def close_report(self, group: Group, rounds: int, failure: Failure | None, total: float) -> None:
-        """Enter rounds and outcome, and on rank 0 every rank's seconds."""
-        messages = self.everyone.seconds + group.seconds
+    def close_report(self, clock: RankClock, rounds: int, failure: Failure | None) -> None:
+        """Enter rounds and outcome, and on rank 0 every rank's seconds and the histories of all groups."""
+        self.plan.problem.network.seconds  # noqa: B018  # waits for calls that still run
+        total, network, messages, output = clock.row()
         table = np.zeros((self.everyone.size, 4))
-        table[self.everyone.rank] = self.plan.problem.network.seconds, messages, self.seconds, total
+        table[self.everyone.rank] = network, messages, output, total
         names = ("network", "communication", "output", "total")
         self.report.seconds = [dict(zip(names, map(float, row), strict=True)) for row in self.everyone.sum_to_root(table)]
+        self.report.timeline = clock.gathered(self.everyone)
+        self.report.residuals = gather_residuals(self.residuals, self.everyone)
         self.report.rounds = rounds if self.everyone.rank == 0 else 0
         if isinstance(failure, NonFiniteError):
             self.report.outcome = "nonfinite"

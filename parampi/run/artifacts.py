@@ -1,6 +1,6 @@
 """The files beside the ensemble at the end of a run: its report, and a figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,8 +8,10 @@ import numpy as np
 
 from parampi.ensemble import Ensemble
 from parampi.errors import UserError
-from parampi.fields import DatasetStatistics, read_members
+from parampi.fields import PER_CASE, DatasetStatistics
 from parampi.fields.atomic_files import write_whole
+from parampi.fields.ensembles.opened import open_file
+from parampi.fields.ensembles.places import Place, fields_at, places
 from parampi.fields.json_text import to_json
 from parampi.report import count
 from parampi.run.config import RunConfig
@@ -67,10 +69,33 @@ def draw_figure(inputs: Inputs, mode: str, ensemble: Ensemble) -> str:
         return "it shows the rounds of a member, and this run drew none"
     number = next(iter(report.residuals))
     history = [(r.first, np.array(r.changes)) for r in report.residuals[number]]
-    fields, _ = read_members(Path(output.directory) / output.ensemble, inputs.statistics.names, SHOWN)
-    fields = np.where(np.isnan(fields), inputs.statistics.mean[:, None, None], fields)  # masked points
-    title = f"{count(len(report.members), 'member')}, {count(report.rounds, 'round')} instead of {report.serial_rounds}"
-    target, sigmas = Path(output.directory) / str(output.figure), inputs.equations.sigmas.numpy()
-    tolerance = inputs.config.sampling.tolerance
-    report_figure(target, fields, inputs.statistics, history, sigmas=sigmas, tolerance=tolerance, title=title)
+    names = inputs.statistics.names
+    with open_file(Path(output.directory) / output.ensemble).to_xarray() as dataset:
+        place = shown_place(places(dataset))
+        fields = fields_at(dataset, names[0], place, SHOWN)
+    report_figure(
+        Path(output.directory) / str(output.figure),
+        fields,
+        inputs.statistics,
+        history,
+        sigmas=inputs.equations.sigmas.numpy(),
+        tolerance=inputs.config.sampling.tolerance,
+        title=f"{report.counted()}, {count(report.rounds, 'round')} instead of {report.serial_rounds}",
+        place=place.words,
+        numbers=place.numbers,
+        total=len(place.numbers),
+        swept=swept_words(number, inputs),
+    )
     return ""
+
+
+def shown_place(there: Sequence[Place]) -> Place:
+    """Return the last lead time of the first case, of those at which members are finished."""
+    return [place for place in there if place.case == there[0].case][-1]
+
+
+def swept_words(number: int, inputs: Inputs) -> str:
+    """Return of whom residuals are, in words."""
+    case = f", case {number // PER_CASE}" if inputs.conditions else ""
+    first = ", first lead time" if inputs.leads > 1 else ""
+    return f"member {number % PER_CASE if inputs.conditions else number}{case}{first}"

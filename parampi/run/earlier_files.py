@@ -11,6 +11,8 @@ from parampi.run.stored_records import RunRecord
 
 RUN = "parampi_run"
 """Attribute of an ensemble file, and key of a report: a name that the run has through all its attempts, and no other run."""
+PICTURES = ("figure", "page")
+"""Outputs that do not say which run wrote them."""
 LONGEST_REPORT = 1 << 28
 """Bytes of a report that is looked into."""
 
@@ -46,11 +48,11 @@ def run_of_report(path: Path) -> str:
 
 def require_own_files(files: Mapping[str, Path], record: RunRecord) -> None:
     """Raise OutputError, with what it is, for a file that a run would replace when it goes on, but which is neither its own nor
-    was there when it began. A figure is its own where the ensemble is."""
+    was there when it began. A figure or a page is its own where the ensemble is."""
     present = identities(files)
     for key, identity in present.items():
         own = {record.run, record.files.get(key)}
-        if identity not in own and not (key == "figure" and present.get("ensemble") == record.run):
+        if identity not in own and not (key in PICTURES and present.get("ensemble") == record.run):
             raise OutputError(
                 f"{files[key]} is {described(files[key])}: it was not there when this run began, and is none of its files; "
                 f"move it away, or allow to replace it (parampi resume --overwrite)"

@@ -23,6 +23,7 @@ from parampi.run.hooks import with_hooks
 from parampi.run.inputs import read_inputs
 from parampi.run.metadata import announcement
 from parampi.run.model_loading import load_denoiser, probe_denoiser
+from parampi.run.page.writing import leave_page
 from parampi.run.plan import Plan, make_plan, with_sources
 from parampi.run.planning.auto import with_layout
 from parampi.run.run_log import RunLog
@@ -157,7 +158,7 @@ def stop_message(plan: Plan, stop: StopRequest) -> str:
 
 
 def finish(plan: Plan, result: Result, log: RunLog) -> list[str]:
-    """Write the report and the figure, remove the checkpoint, and say what there is. Return what could not be made. On rank 0.
+    """Write report, figure and page, remove the checkpoint, and say what there is. Return what could not be made. On rank 0.
 
     The ensemble is complete and in its place: nothing that fails now takes it back.
     """
@@ -172,6 +173,8 @@ def finish(plan: Plan, result: Result, log: RunLog) -> list[str]:
             figure = files.pop("figure")
             omitted = f"\nno {figure}: {obstacle}" if obstacle else ""
             failures += [f"its figure {figure} could not be drawn: {failure}"] if failure else []
+    if "page" in files and (failure := leave_page(plan, report)):
+        log.warn(f"no {files.pop('page')}: {failure}")
     plan.folder.clear()
     timing = f"\n{report.timing.line()}" if report.timing else ""
     log.say(f"{report.summary()}\nwrote {', '.join(map(str, files.values()))}{omitted}{timing}")

@@ -25,6 +25,11 @@ class RunLog:
         print(text, file=self.stream, flush=True)
         self.note(text)
 
+    def warn(self, text: str) -> None:
+        """Print a warning to standard error, and note it."""
+        print(f"parampi: {text}", file=sys.stderr, flush=True)
+        self.note(f"warning: {text}")
+
     def note(self, text: str) -> None:
         """Write lines to the file alone, each with the time, in UTC."""
         if self.path is None:

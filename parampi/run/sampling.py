@@ -1,6 +1,5 @@
 """Sampling: members by `sample`, or all lead times of a roll-out by `rollout`, each field written as it is finished."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from parampi.run.earlier_files import RUN, identities
 from parampi.run.inputs import SamplingOptions, input_digests, sampling_options
 from parampi.run.metadata import versions
 from parampi.run.output import EnsembleOutput
+from parampi.run.page.writing import leave_page
 from parampi.run.plan import Plan, open_output
 from parampi.run.progress import RunDisplay
 from parampi.run.run_log import RunLog
@@ -271,6 +271,8 @@ def salvaged(
     if report and report.members:
         _, failure = attempt(lambda: write_report(plan.config, plan.attributes, error.ensemble))
         if failure:
-            print(f"parampi: no report: {failure}", file=sys.stderr, flush=True)
+            log.warn(f"no report: {failure}")
+        if failure := leave_page(plan, report, whole=False):
+            log.warn(f"no {plan.config.output.files()['page']}: {failure}")
         log.say(f"kept {count(len(report.members), f'finished {plan.unit}')} in {plan.ensemble_file}")
     return error

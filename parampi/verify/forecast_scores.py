@@ -146,7 +146,8 @@ def notes_of(forecasts: Forecasts, truth: Truth, geometry: Geometry, parts: Sequ
     words = geometry.words()
     notes += [f"the grid is {words}"] if words else []
     if forecasts.left_out:
-        notes.append(f"{forecasts.left_out} members are left out, as they are not finished at all starts and lead times")
+        left_out = "1 member is" if forecasts.left_out == 1 else f"{forecasts.left_out} members are"
+        notes.append(f"{left_out} left out, as not finished at all starts and lead times")
     if forecasts.first_lead:
         notes.append("lead time 0, which all members start from, is not scored")
     covered = min(float(part["covered"].min()) for part in parts)
@@ -253,10 +254,16 @@ def of_starts(parts: Parts, lead: int, with_thresholds: bool) -> Parts:
     return {"ranks": parts["ranks"][:, lead], **spectra, **{name: parts[name][:, lead] for name in names}}
 
 
+def counted_words(forecasts: Forecasts) -> str:
+    """Return how many members and starts there are, in words."""
+    sizes = {"member": len(forecasts.members), "start": len(forecasts.starts)}
+    return ", ".join(f"{size} {noun}{'s' * (size != 1)}" for noun, size in sizes.items())
+
+
 def table(scores: ForecastScores) -> str:
     """Return the scores that are one number, a line for each lead time."""
     forecasts, share = scores.forecasts, f"{scores.request.confidence:.0%}"
-    counted = f"{len(forecasts.members)} members, {len(forecasts.starts)} starts, against {scores.truth}"
+    counted = f"{counted_words(forecasts)}, against {scores.truth}"
     lines = [f"{counted}; +- is half of the {share} interval of starts and members drawn anew"]
     lines += [f"note: {line}" for line in scores.notes]
     for one in scores.channels:

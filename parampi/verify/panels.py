@@ -1,18 +1,17 @@
 """Panels of fields: maps, lines, points on the Earth, and one layer of what has more axes."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields import DatasetStatistics
+from parampi.verify.drawing import INK, pretty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.floating[Any]]
-INK = "#222222"
 LINE_ASPECT, GLOBE_ASPECT = 1.6, 2.0
 
 
@@ -69,17 +68,6 @@ def map_axes(statistics: DatasetStatistics) -> tuple[tuple[Floats, str], tuple[F
 def along(axis: str, units: str) -> str:
     """Return the label of an axis of the map."""
     return {"degrees_east": "longitude (°E)", "degrees_north": "latitude (°N)"}.get(units, f"{axis} ({pretty(units)})")
-
-
-def pretty(units: str, squared: bool = False) -> str:
-    """Return units of UDUNITS, "m s-1" for example, with raised exponents; their square if `squared`."""
-    if units == "1":
-        return units
-    factors = re.findall(r"([^\W\d]+|%)\^?(-?\d*)", units)
-    if re.sub(r"[\s.^]", "", units) != "".join(name + power for name, power in factors):
-        return f"({units})$^2$" if squared else units
-    powers = [(name, int(power or 1) * (2 if squared else 1)) for name, power in factors]
-    return " ".join(name if power == 1 else f"{name}$^{{{power}}}$" for name, power in powers)
 
 
 def draw_line(axis: "Axes", field: Floats, statistics: DatasetStatistics, colours: Any) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parampi.fields.atomic_files import replacing
-from parampi.verify.drawing import drawing
-from parampi.verify.figures import FAINT, INK, STYLE
+from parampi.verify.drawing import FAINT, INK, STYLE, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

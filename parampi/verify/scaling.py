@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from parampi.fields.atomic_files import replacing
-from parampi.verify.drawing import drawing
-from parampi.verify.figures import INK, STYLE
+from parampi.verify.drawing import INK, STYLE, drawing
 
 LINES = {"one member": (INK, "o"), "members grow": ("#c8553d", "^"), "members alone": ("#8a8a8a", "s")}
 """Colour and marker of each way to use ranks."""

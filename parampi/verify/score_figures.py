@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import replacing
-from parampi.verify.drawing import drawing
-from parampi.verify.figures import ACCENT, FAINT, INK, STYLE
-from parampi.verify.forecast_scores import ChannelScores, ForecastScores
-from parampi.verify.panels import pretty
+from parampi.verify.drawing import ACCENT, FAINT, INK, STYLE, drawing, pretty
+from parampi.verify.forecast_scores import ChannelScores, ForecastScores, counted_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +57,7 @@ def draw_one(
             axis.spines[["top", "right"]].set_visible(False)
         for axis in axes.flat[len(channels) :]:
             axis.set_axis_off()
-        members, starts = len(scores.forecasts.members), len(scores.forecasts.starts)
-        counted = f"{members} member{'s' * (members != 1)}, {starts} start{'s' * (starts != 1)}"
+        counted = counted_words(scores.forecasts)
         bands = f"; bands: {scores.request.confidence:.0%} intervals" if panel in BANDS else ""
         figure.suptitle(f"{title}\n{counted}{bands}", fontsize=12)
         with replacing(path) as partial:

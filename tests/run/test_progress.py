@@ -86,6 +86,13 @@ def test_long_serial_runs_print_few_lines_and_slow_ones_at_least_one_a_minute():
         assert least <= len(stream.getvalue().splitlines()) <= most
 
 
+def test_one_member_is_no_members():
+    stream = io.StringIO()
+    progress, twelve = RunDisplay(1, 12, "member", RunLog(None, stream), clock=Clock()), np.full(1, 12)
+    progress.show(Round(1, np.zeros(1, np.int64), twelve, np.full((12, 1), 0.1), twelve, twelve), 12)
+    assert "1 of 1 member, round 1" in stream.getvalue()
+
+
 def test_a_terminal_gets_one_bar_for_the_whole_run(tmp_path):
     text = shown(Terminal(), [rounds([6, 12]), rounds([12])], path=tmp_path / "run.log")
     assert "100 %" in text and "4 of 4 members, round 3, 10 s a round, change 1.0e-01" in text

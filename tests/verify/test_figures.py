@@ -10,8 +10,9 @@ from PIL import Image
 from parampi.errors import OutputError
 from parampi.fields import DatasetStatistics
 from parampi.verify import report_figure
-from parampi.verify.figures import arrange, borders, residual_table
-from parampi.verify.panels import pretty
+from parampi.verify.drawing import pretty
+from parampi.verify.figures import borders, residual_table
+from parampi.verify.maps import arrange
 
 SIGMAS = np.append(np.geomspace(80, 0.002, 10), 0.0)
 SLIDING = [(0, np.array([0.0, 1e-4, 0.1, 1.0])), (2, np.array([0.0, 1e-5, 0.02, 0.5])), (6, np.array([0.0, 1e-4, 1e-4, 1e-4]))]
@@ -43,7 +44,7 @@ def overlaps(monkeypatch):
 def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
     report_figure(
         tmp_path / "r.png",
-        draw(members, 1),
+        draw(members, 1)[:, 0],
         statistics,
         SLIDING,
         sigmas=SIGMAS,
@@ -60,7 +61,7 @@ def test_any_number_of_members(draw, statistics, overlaps, tmp_path, members):
 
 @pytest.mark.parametrize("history", [SERIAL, [], [(0, np.zeros(10))], [(0, np.full(10, 1e-9))]])
 def test_any_history(draw, statistics, overlaps, tmp_path, history):
-    report_figure(tmp_path / "r.png", draw(4, 1), statistics, history, sigmas=SIGMAS, tolerance=1e-6, title="Title")
+    report_figure(tmp_path / "r.png", draw(4, 1)[:, 0], statistics, history, sigmas=SIGMAS, tolerance=1e-6, title="Title")
     assert overlaps() == []
 
 
@@ -73,25 +74,33 @@ def test_globes_and_other_grids(overlaps, tmp_path, shape):
     statistics = DatasetStatistics.from_samples(
         fields, ["u", "T"], ["m s-1", "K"], ["wind", "temperature"], x=x, y=y, x_units="degrees_east", y_units="degrees_north"
     )
-    report_figure(tmp_path / "r.png", fields[:5], statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title", channel=1)
+    shown = {
+        "sigmas": SIGMAS,
+        "tolerance": 1e-3,
+        "title": "Title",
+        "channel": 1,
+        "place": "start 2001-01-01 00:00, lead time 6 hours",
+    }
+    report_figure(tmp_path / "r.png", fields[:5, 1], statistics, SLIDING, **shown)
     assert overlaps() == []
 
 
 def test_a_thousand_points(draw, statistics, overlaps, tmp_path):
     history = [(10 * k, np.geomspace(1e-6, 1, 100)) for k in range(91)]
     report_figure(
-        tmp_path / "r.png", draw(4, 1), statistics, history, sigmas=np.geomspace(80, 0.002, 1001), tolerance=1e-3, title="Title"
-    )
+        tmp_path / "r.png", draw(4, 1)[:, 0], statistics, history,
+        sigmas=np.geomspace(80, 0.002, 1001), tolerance=1e-3, title="Title",
+    )  # fmt: skip
     assert overlaps() == []
 
 
 def test_it_replaces_and_refuses_like_other_outputs(draw, statistics, tmp_path):
     (tmp_path / "r.png").write_text("old")
-    report_figure(tmp_path / "r.png", draw(1, 1), statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title")
+    report_figure(tmp_path / "r.png", draw(1, 1)[:, 0], statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(OutputError, match=r"r\.png cannot be written"):
         report_figure(
-            tmp_path / "none" / "r.png", draw(1, 1), statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title"
+            tmp_path / "none" / "r.png", draw(1, 1)[:, 0], statistics, SLIDING, sigmas=SIGMAS, tolerance=1e-3, title="Title"
         )
 
 

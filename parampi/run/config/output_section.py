@@ -43,6 +43,7 @@ class Output(BaseModel):
     ensemble: OutputName = "ensemble.nc"
     report: OutputName = "report.json"
     figure: OutputName | None = "report.png"
+    page: OutputName | None = "report.html"
     log: OutputName | None = "run.log"
     order: Order = "member_first"
     initial_state: bool = False
@@ -106,7 +107,7 @@ class Output(BaseModel):
 
     def files(self) -> dict[str, Path]:
         """Return the files of the run by their keys."""
-        names = {"ensemble": self.ensemble, "report": self.report, "figure": self.figure}
+        names = {"ensemble": self.ensemble, "report": self.report, "figure": self.figure, "page": self.page}
         return {key: normal_path(self.directory, name) for key, name in names.items() if name}
 
     @property
