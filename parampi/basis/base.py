@@ -12,6 +12,8 @@ from parampi.registry import Registry
 
 Device = torch.device | str | None
 """Where to move tables; None leaves them where they are."""
+LONG = 200
+"""Letters of options that messages show."""
 Points = float | Sequence[float]
 """Points of a grid: along all of its axes of space, or along each."""
 
@@ -90,6 +92,7 @@ def make_basis(name: str, shape: Sequence[int], **options: Any) -> Basis:
         if option not in known and not takes_all:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise ConfigError(f"the basis {name!r} has no option {option!r}; {has}")
-    with blamed(f"the basis {name!r} with {options or 'no options'} for fields {tuple(shape)}"):
+    shown = str(options) if len(str(options)) < LONG else ", ".join(options)
+    with blamed(f"the basis {name!r} with {shown if options else 'no options'} for fields {tuple(shape)}"):
         basis: Basis = kind(tuple(shape), **options)
     return basis

@@ -67,7 +67,8 @@ def products(matrix: Tensor, rows: Tensor) -> Tensor:
 
 
 def chosen(shape: tuple[int, ...], samples: Tensor | None, rank: int | None, vectors: Tensor | None) -> Tensor:
-    """Return orthonormal vectors (r, D), float64, from samples and a rank, or from vectors."""
+    """Return orthonormal vectors (r, D), float64, from samples and a rank, or from vectors: tensors, or lists as files have."""
+    samples, vectors = (torch.tensor(one, dtype=F64) if isinstance(one, list) else one for one in (samples, vectors))
     if samples is not None and rank is not None and vectors is None:
         return leading(samples, rank, shape)
     if vectors is not None and samples is None and rank is None:

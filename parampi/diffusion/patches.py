@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import fold, pad
+from torch.nn.functional import fold, interpolate, pad
 
 from parampi.diffusion.denoisers import Denoiser
 from parampi.diffusion.guidance import Guided
@@ -22,6 +22,9 @@ class Patched(Guided):
     positions  what tells a patch where it is: None, "index" for the indices y and x of its points (two channels of whole
                numbers), or an embedding (channels, y, x) of the whole field. They follow the channels of the condition
     batch      most patches in one call of the denoiser, None for no limit
+    overview   how many channels of the condition, the last ones, each patch is given of the whole field too, made as large as a
+               patch (bilinear), after its own part and before positions
+    local      whether each patch is given its own part of the condition; without, it is given the overview alone
 
     A condition (B, C, y, x) of the field's own y and x is cut into patches like the field; any other goes with every patch. The
     grid is that of physicsnemo's `GridPatching2D`: every `shape - overlap - boundary` points a patch begins. Raises ConfigError
@@ -37,6 +40,8 @@ class Patched(Guided):
         boundary: int = 0,
         positions: Tensor | str | None = None,
         batch: int | None = None,
+        overview: int = 0,
+        local: bool = True,
     ):
         super().__init__(denoiser)
         if len(shape) != 2 or min(shape) < 1 or overlap < 0 or boundary < 0:
@@ -52,7 +57,13 @@ class Patched(Guided):
             raise ConfigError(f"batch = {batch}; give at least one patch per call, or leave it out")
         if not (positions is None or isinstance(positions, Tensor) or positions == "index"):
             raise ConfigError(f"positions = {positions!r}; give 'index', an embedding (channels, y, x), or leave it out")
+        if overview < 0 or not (local or overview):
+            raise ConfigError(
+                f"overview = {overview} with local = {local}: give how many channels of the condition a patch sees as a whole, "
+                f"at least one where it sees no part of its own"
+            )
         self.shape, self.overlap, self.boundary, self.batch = tuple(shape), overlap, boundary, batch
+        self.overview, self.local = overview, local
         self.strides = [length - overlap - boundary for length in shape]
         self.indexed = isinstance(positions, str)
         self.register_buffer("positions", positions if isinstance(positions, Tensor) else None, persistent=False)
@@ -78,10 +89,7 @@ class Patched(Guided):
 
     def conditions(self, x: Tensor, condition: Tensor | None, count: int) -> Tensor | None:
         """Return the conditions (patches B, ...) of patches, their positions included; None for none."""
-        parts = []
-        if condition is not None:
-            like_x = condition.ndim == 4 and condition.shape[2:] == x.shape[2:]
-            parts.append(self.cut(condition) if like_x else condition.repeat(count, *(1 for _ in condition.shape[1:])))
+        parts = [] if condition is None else self.parts_of(x, condition, count)
         positions: Any = index_of(x) if self.indexed else self.positions
         if positions is not None:
             if positions.shape[1:] != x.shape[2:]:
@@ -90,12 +98,29 @@ class Patched(Guided):
                     "each point, (channels, y, x)"
                 )
             parts.append(self.cut(positions.to(x.device)[None].expand(len(x), *positions.shape)))
-        if len(parts) == 2 and parts[0].shape[2:] != parts[1].shape[2:]:
+        if len({part.shape[2:] for part in parts}) > 1:
             raise ConfigError(
-                f"a condition of shape {tuple(parts[0].shape[1:])} cannot be joined with positions of patches "
-                f"{tuple(parts[1].shape[1:])}; give a condition with the y and x of the field, or no positions"
+                f"a condition of shape {tuple(parts[0].shape[1:])} cannot be joined with positions or an overview of patches "
+                f"{tuple(parts[-1].shape[1:])}; give a condition with the y and x of the field, or neither"
             )
         return None if not parts else torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+
+    def parts_of(self, x: Tensor, condition: Tensor, count: int) -> list[Tensor]:
+        """Return what patches are given of a condition (B, ...): their own part, and its last channels as a whole."""
+        parts = []
+        if self.local:
+            like_x = condition.ndim == 4 and condition.shape[2:] == x.shape[2:]
+            parts.append(self.cut(condition) if like_x else condition.repeat(count, *(1 for _ in condition.shape[1:])))
+        if self.overview:
+            if condition.ndim != 4 or condition.shape[1] < self.overview:
+                raise ConfigError(
+                    f"an overview of {self.overview} channels is of a condition (channels, y, x), and this has shape "
+                    f"{tuple(condition.shape[1:])}; give as many channels, or no overview"
+                )
+            whole = condition[:, -self.overview :]
+            whole = interpolate(whole.to(x.dtype) if not whole.is_floating_point() else whole, self.shape, mode="bilinear")
+            parts.append(whole.repeat(count, 1, 1, 1))
+        return parts
 
     def counts(self, size: Sequence[int]) -> list[int]:
         """Return how many patches there are along y and x."""

@@ -11,9 +11,8 @@ def wrapped(denoiser: Denoiser, model: Model) -> Denoiser:
     """Return the denoiser of whole fields as `model.patches`, `model.clip` and `model.threshold` have it. Raises ConfigError
     for patches that do not fit the fields."""
     if (patches := model.patches) is not None:
-        grid, boundary = (patches.shape, patches.overlap), patches.boundary
         try:
-            made = Patched(denoiser, *grid, boundary=boundary, positions=patches.positions, batch=patches.batch)
+            made = Patched(denoiser, **dict(patches))
             made.require(model.shape)
         except ConfigError as error:
             raise ConfigError(f"model.patches: {error}") from None

@@ -125,3 +125,44 @@ def call(patched, *condition):
 def test_what_is_known_of_the_denoiser_is_known_of_its_patches():
     patched = Patched(EpsilonDenoiser(torch.nn.Conv2d(1, 1, 1), sigma_data=0.3), (4, 4))
     assert patched.sigma_data == 0.3 and patched.any_dtype and patched.dtype == torch.float32
+
+
+def test_patches_see_the_whole_condition_too():
+    """After their own part, made as large as a patch; its mean over points is that of the field."""
+    x, sigma = torch.randn(2, 1, *SIZE, dtype=F64), torch.ones(2, dtype=F64)
+    condition = torch.cat([torch.randn(2, 1, *SIZE, dtype=F64), torch.full((2, 1, *SIZE), 3.0, dtype=F64)], dim=1)
+
+    def given(x, sigma, condition):
+        assert condition.shape[1:] == (3, *x.shape[2:])
+        return x + condition[:, :1] + condition[:, 2:].mean((2, 3), keepdim=True)
+
+    whole = Patched(given, (4, 5), 1, overview=1)(x, sigma, condition)
+    torch.testing.assert_close(whole, x + condition[:, :1] + 3.0)
+    coarse = Patched(lambda x, sigma, c: x + c, (4, 5), overview=1, local=False)
+    torch.testing.assert_close(coarse(x, sigma, torch.full((2, 1, 2, 2), 7.0, dtype=F64)), x + 7.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "condition", "words"),
+    [
+        (
+            {"local": False},
+            (1, *SIZE),
+            r"overview = 0 with local = False: give how many channels .* at least one where it",
+        ),
+        ({"overview": -1}, (1, *SIZE), r"overview = -1 with local = True: give how many channels"),
+        (
+            {"overview": 2},
+            (1, *SIZE),
+            r"an overview of 2 channels is of a condition .* and this has shape \(1, 12, 15\)",
+        ),
+        (
+            {"overview": 1},
+            (1, 3, 3),
+            r"a condition of shape \(1, 3, 3\) cannot be joined with positions or an overview",
+        ),
+    ],
+)
+def test_overviews_that_fit_nothing_are_refused(options, condition, words):
+    with pytest.raises(ConfigError, match=words):
+        Patched(pointwise, (4, 5), **options)(torch.zeros(1, 1, *SIZE), torch.ones(1), torch.zeros(1, *condition))

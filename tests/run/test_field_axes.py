@@ -168,3 +168,13 @@ def test_spectra_along_one_to_three_axes():
         np.testing.assert_allclose(spectra, power, rtol=1e-11, atol=1e-14)
         assert spectra.shape[-1] == len(wavenumbers(*sizes))
         np.testing.assert_allclose(spectra.sum(-1), np.square(fields).reshape(2, -1).mean(1))
+
+
+def test_spectral_knows_cells_by_patterns_of_their_samples(tmp_path):
+    """Empirical orthogonal functions, kept in a file of statistics."""
+    project(tmp_path, "cells")
+    own = DatasetStatistics.from_file(tmp_path / "statistics.nc")
+    with xarray.open_dataset(tmp_path / "data.nc") as file:
+        fields = torch.from_numpy(own.normalise(file["t"].values[:, None]))
+    parampi.Statistics.from_samples(fields, basis="eof", samples=fields, rank=3).save(tmp_path / "patterns.nc")
+    assert main(["run", str(tmp_path / "run.yaml"), f"sampling.solver.statistics={tmp_path / 'patterns.nc'}"]) == 0

@@ -59,7 +59,9 @@ class Threshold(BaseModel):
 
 class Patches(BaseModel):
     """Patches of fields that the network sees in the place of whole ones, averaged where they overlap. `positions`: whether it
-    is given the indices of their points, as two channels after those of the condition; `batch`: most patches in one call."""
+    is given the indices of their points, as two channels after those of the condition; `batch`: most patches in one call;
+    `overview`: how many channels of the condition, the last ones, each patch is given of the whole field too; `local`: whether
+    it is given its own part of the condition."""
 
     model_config = STRICT
 
@@ -68,3 +70,5 @@ class Patches(BaseModel):
     boundary: int = Field(0, ge=0)
     positions: Literal["index"] | None = None
     batch: int | None = Field(None, ge=1)
+    overview: int = Field(0, ge=0)
+    local: bool = True
