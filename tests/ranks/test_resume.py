@@ -108,7 +108,7 @@ def next_command(config: Path, out: Path) -> list[object]:
 def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
     """Half of the kills of this file each, fewer with the second MPI: all processes at once, or one rank, on 1 to 3 ranks."""
     expected = uninterrupted(tmp_path / "whole", sampling__solver={"name": solver})
-    config, out = project(tmp_path, 0.3, sampling__solver={"name": solver}), tmp_path / "out"
+    config, out = project(tmp_path, 0.15, sampling__solver={"name": solver}), tmp_path / "out"
     chance, kills, most = random.Random(solver), 0, KILLS // (6 if mpiexec()[1] else 2)
     while kills < most:
         ranks = chance.choice([1, 2, 3])
@@ -118,7 +118,7 @@ def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
         until = time.monotonic() + 60
         while job.poll() is None and holder(lock) == before and time.monotonic() < until:
             time.sleep(0.05)
-        time.sleep(chance.uniform(0.0, 2.5))
+        time.sleep(chance.uniform(0.0, 1.25))
         if job.poll() is not None:
             told = ended(job)
             assert job.returncode == 0, told
@@ -144,7 +144,7 @@ def test_killed_at_random_moments_and_taken_up_by_other_ranks(tmp_path, solver):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["term", "usr1"])
 def test_a_signal_ends_the_round_and_the_run_goes_on_later(tmp_path, number):
     expected = uninterrupted(tmp_path / "whole")
-    config, out = project(tmp_path, 0.1), tmp_path / "out"
+    config, out = project(tmp_path, 0.04), tmp_path / "out"
     job = subprocess.Popen(parampi_command("run", config), cwd=ROOT, env=environment(100), text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     while job.poll() is None and not list((out / ".parampi-ensemble.nc").glob("rounds/*/done.json")):

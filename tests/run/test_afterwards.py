@@ -19,7 +19,7 @@ from parampi.run.config import load
 from parampi.run.job import run
 from parampi.verify import figures
 from tests.ranks.launch import ROOT
-from tests.small import signalled_after, write_project
+from tests.small import parampi_command, signalled_after, write_project
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -79,7 +79,7 @@ def test_the_report_of_a_run_that_was_resumed_and_stopped_again_has_all_members(
 @pytest.mark.parametrize("backend", ["module://nonsense", "nonsense"])
 def test_figures_take_no_backend_from_the_environment(tmp_path, backend):
     path = write_project(tmp_path, output__figure="report.png")
-    command = [sys.executable, "-m", "parampi", "run", str(path)]
+    command = parampi_command("run", path)  # a process that has not loaded matplotlib
     environment = {**ENVIRONMENT, "MPLBACKEND": backend}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and (tmp_path / "out" / "report.png").is_file(), done.stderr
