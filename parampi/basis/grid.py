@@ -45,12 +45,12 @@ class AxisPlan:
 
 @dataclass(frozen=True)
 class GridModes:
-    """The modes of a grid as they are stored; see `Transform` and `Mixed`."""
+    """The modes of a grid as they are stored; see `Transform` and `Mixed`. `vectors` (D, M / C) are those of one channel."""
 
     shell: Tensor
     weight: Tensor
     noise: Tensor
-    wavevector: Tensor
+    vectors: Tensor
     wavenumber: Tensor
 
 
@@ -95,13 +95,18 @@ class Mixed(Transform):
         self.complex, self.together = "fourier" in self.kinds, plan.together
         modes = number_modes(plan, shape[0], shells, shared=channels == "shared", extent=self.extent)
         super().__init__(shape, modes.shell, modes.weight, modes.noise)
-        self.wavevector, self.wavenumber = modes.wavevector, modes.wavenumber
+        self.vectors, self.wavenumber = modes.vectors, modes.wavenumber
+
+    @property
+    def wavevector(self) -> Tensor:
+        """Wavenumbers (D, M) of each mode along the axes of space."""
+        return self.vectors.repeat(1, self.shape[0])
 
     def smoothing(self, points: Points) -> Tensor | None:
         """Return the factors (M,) of a Gaussian average over neighbouring points."""
         sizes = torch.tensor(self.shape[1:], dtype=F64)
-        phase = 2 * pi * self.wavevector * (torch.as_tensor(points, dtype=F64) / sizes).to(self.wavevector.device)[:, None]
-        return torch.exp(-0.5 * phase.square().sum(0))
+        phase = 2 * pi * self.vectors * (torch.as_tensor(points, dtype=F64) / sizes).to(self.vectors.device)[:, None]
+        return torch.exp(-0.5 * phase.square().sum(0)).repeat(self.shape[0])
 
     def halved(self) -> "Mixed | None":
         """Return the same modes on a grid half as fine along axes of an even number of points, at least `FEW`."""
@@ -191,7 +196,7 @@ def number_modes(plan: AxisPlan, channels: int, shells: str, *, shared: bool, ex
         shell=shell,
         weight=per_mode(layout.weight),
         noise=noise.flatten().repeat(channels),
-        wavevector=per_mode(layout.vectors),
+        vectors=layout.vectors.repeat_interleave(parts, dim=-1),
         wavenumber=mean_per_shell(per_mode(length.round() if shells == "radial" else length), shell),
     )
 

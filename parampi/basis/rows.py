@@ -21,6 +21,19 @@ def pieces(rows: Tensor) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, max(size, 1))]
 
 
+def in_pieces(work: Callable[[slice], Tensor], rows: Tensor) -> Tensor:
+    """Return rows (n, ...) that `work` makes of the pieces of rows."""
+    parts = pieces(rows)
+    if len(parts) <= 1:
+        return work(slice(None))
+    first = work(parts[0])
+    done = first.new_empty((len(rows), *first.shape[1:]))
+    done[parts[0]] = first
+    for part in parts[1:]:
+        done[part] = work(part)
+    return done
+
+
 def by_blocks(
     work: Callable[[Tensor], Tensor], rows: Tensor, tail: tuple[int, ...], dtype: torch.dtype | None = None
 ) -> Tensor:

@@ -28,7 +28,7 @@ class Shells:
         self.paired = bool(self.modes % 2 == 0 and (shell[::2] == shell[1::2]).all() and (weight[::2] == weight[1::2]).all())
         step = 2 if self.paired else 1
         self.shell, self.weight = shell[::step].clone(), weight[::step].to(F64, copy=True)
-        self.owner = shell.clone()  # of every mode
+        self.owner = shell  # of every mode
         self.table = self.shell  # stays where it is: the tree is made of it
 
     def to(self, device: Device) -> Self:

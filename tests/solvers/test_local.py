@@ -36,7 +36,7 @@ def test_shares_that_vary_slowly_are_found():
     expected = torch.randn(2, 3, *SHAPE, dtype=F64, generator=torch.Generator().manual_seed(1))
     local = LocalSecants(basis)
     square = expected.flatten(2).square().sum(2, keepdim=True)
-    local.learn(basis.forward(expected), share * expected, square, torch.zeros(2, 3, 1, dtype=F64))
+    local.beyond = local.learned(basis.forward(expected), share * expected, square, torch.zeros(2, 3, 1, dtype=F64))
     beyond = local.scaled(torch.ones(2, 3, *SHAPE, dtype=F64))
     error = (beyond + 1 - share).abs()
     assert error.mean() < 0.07 and error.max() < 0.2  # shares of cells of two by two points
@@ -48,7 +48,7 @@ def test_shares_that_vary_slowly_are_found():
 def test_the_model_is_left_where_nothing_has_moved():
     basis = make_basis("fourier", SHAPE)
     local, nothing = LocalSecants(basis), torch.zeros(1, 1, basis.modes, dtype=F64)
-    local.learn(
+    local.beyond = local.learned(
         nothing, torch.zeros(1, 1, *SHAPE, dtype=F64), torch.zeros(1, 1, 1, dtype=F64), torch.full((1, 1, 1), 1e-20, dtype=F64)
     )
     assert not local.beyond.any()

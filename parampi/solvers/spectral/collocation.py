@@ -10,7 +10,8 @@ from torch import Tensor
 from parampi.samplers import CollocationEquations
 from parampi.solvers.spectral.model import SpectralModel
 from parampi.solvers.spectral.quadrature import Fitted
-from parampi.solvers.spectral.sweeps import Seen, SpectralSweeps
+from parampi.solvers.spectral.secants import Seen
+from parampi.solvers.spectral.sweeps import SpectralSweeps
 from parampi.solvers.stop_rules import RoundMeasures, RuleState, Verdict
 from parampi.solvers.sweep import GuessContext, Sweep
 
@@ -73,6 +74,8 @@ class CollocationSweeps(SpectralSweeps):
         learned = self.response_at(sweep, 0, ratio)
         if kept is not None and ratio is not None:
             self.learn_places(sweep, seen, kept, ratio, learned)
+        if self.secants:
+            self.remember(sweep)
         beyond = learned - response
         implicit = 1 - (late * sweep.lagged(beyond, -1)).clamp(max=STEEPEST)
         slopes = (passed + early * beyond)[None] * active / implicit
@@ -91,11 +94,11 @@ class CollocationSweeps(SpectralSweeps):
     def observe(self, sweep: Sweep, residual: Tensor) -> Seen:
         """Return what the sweep sees: its residual, and what denoised fields have changed."""
         if not self.secants:
-            return Seen.of(self, residual)
+            return self.saw(residual)
         if not self.memory:
             self.remember_nothing(sweep.denoised)
         db = sweep.denoised - self.memory["denoised"]
-        return Seen.of(self, residual, self.model.basis.forward(db) * self.kept.swept.to(db), db)
+        return self.saw(residual, self.model.basis.forward(db) * self.kept.swept.to(db), db)
 
     def integrate(self, sweep: Sweep, rho: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return `sum_j weights[i,j] rho[j]`, and the sums of the weights up to the step's own point and of later ones; (n, m,

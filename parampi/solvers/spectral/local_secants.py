@@ -41,9 +41,11 @@ class LocalSecants:
     def known(self) -> bool:
         return self.beyond is not None
 
-    def learn(self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor | float = 0.0) -> None:
-        """Learn from changes of the denoised fields: those that the model predicts, in modes (n, m, M), and those observed
-        (n, m, *shape).
+    def learned(
+        self, expected: Tensor, observed: Tensor, square: Tensor, flat: Tensor, disturbed: Tensor | float = 0.0
+    ) -> Tensor:
+        """Return `beyond` as changes of the denoised fields show it: those that the model predicts, in modes (n, m, M), and
+        those observed (n, m, *shape).
 
         `square` (n, m, 1) is the squared norm of those predicted, `flat` (n, m, 1) what of it is rounding, and `disturbed`
         (n, m, 1) the square of what other causes may have changed.
@@ -56,7 +58,7 @@ class LocalSecants:
         both = self.averaged(both)
         share, below = both[:, :, 0], both[:, :, 1].clamp_(min=0)
         share = share.add_(weight).div_(below.add_(weight)).clamp_(0, MOST).sub_(1)
-        self.beyond = share.masked_fill_(weight == torch.inf, 0.0)
+        return share.masked_fill_(weight == torch.inf, 0.0)
 
     def averaged(self, fields: Tensor) -> Tensor:
         """Return Gaussian averages of fields (..., *coarse)."""
@@ -71,10 +73,10 @@ class LocalSecants:
                 fields = parts.select(axis + 1, 0).add(parts.select(axis + 1, 1)).mul_(0.5)
         return fields
 
-    def scaled(self, fields: Tensor) -> Tensor:
-        """Multiply fields (n, m, *shape) by the shares less 1, in place."""
+    def scaled(self, fields: Tensor, part: slice = slice(None)) -> Tensor:
+        """Multiply the fields (n, m, *shape) of a part of the points by the shares less 1, in place."""
         assert self.beyond is not None
-        beyond, last = self.beyond, len(self.cells) + 1
+        beyond, last = self.beyond[part], len(self.cells) + 1
         if self.cells[-1] == 2:
             beyond = beyond[..., None].expand(*beyond.shape, 2).flatten(last)
         cells = fields
@@ -84,9 +86,9 @@ class LocalSecants:
         cells.mul_(beyond)
         return fields
 
-    def extra(self, response: Tensor) -> Tensor:
-        """Return the response to a change beyond the model's `response` (n, m, M), in modes."""
-        return self.basis.forward(self.scaled(self.basis.inverse(response)))
+    def extra(self, response: Tensor, part: slice = slice(None)) -> Tensor:
+        """Return the response to a change beyond the model's `response` (n, m, M) of a part of the points, in modes."""
+        return self.basis.forward(self.scaled(self.basis.inverse(response), part))
 
 
 def in_cells(fields: Tensor, axis: int) -> Tensor:

@@ -20,6 +20,19 @@ FLAT = 1e-26
 """Largest squares of changes, relative to those of the states, that are rounding."""
 
 
+@dataclass
+class Seen:
+    """Residual and change that a sweep sees, in modes (n, m, M): `defect`, with its squares per shell (n, m, S) and in all
+    (n, m, 1), and the change `dd` of the denoised field, 0 for new points; `db` (n, m, *shape) is the same at the points of the
+    grid. These two are let go once they are learned from."""
+
+    defect: Tensor
+    squares: Tensor
+    total: Tensor
+    dd: Tensor | None = None
+    db: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Kept:
     """Numbers that points keep of their shells from sweep to sweep: one tensor (n, m, 3 + 3 S), float64, and its parts.

@@ -1,36 +1,20 @@
 """Sweeps with a linear model of the denoiser that is diagonal in a basis, and relearned after every sweep."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from parampi.basis.row_by_row import RowByRow
+from parampi.basis.rows import in_pieces, pieces
+from parampi.solvers.spectral.first_guess import ModelGuess
 from parampi.solvers.spectral.local_secants import LocalSecants
 from parampi.solvers.spectral.model import SpectralModel, quotient
-from parampi.solvers.spectral.secants import DISTURBED, FLAT, GROWN, Kept, ratio_of, shown
-from parampi.solvers.sweep import GuessContext, Iteration, Sweep
+from parampi.solvers.spectral.secants import DISTURBED, FLAT, GROWN, Kept, Seen, ratio_of, shown
+from parampi.solvers.sweep import Sweep
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Residual and change that a sweep sees, in modes (n, m, M): `defect`, with its squares per shell (n, m, S) and in all
-    (n, m, 1), and the change `dd` of the denoised field, 0 for new points; `db` (n, m, *shape) is the same at the points of the
-    grid."""
-
-    defect: Tensor
-    squares: Tensor
-    total: Tensor
-    dd: Tensor | None = None
-    db: Tensor | None = None
-
-    @classmethod
-    def of(cls, sweeps: "SpectralSweeps", defect: Tensor, dd: Tensor | None = None, db: Tensor | None = None) -> "Seen":
-        squares = sweeps.model.basis.shell_sums(defect * defect)
-        return cls(defect, squares, sweeps.total(squares), dd, db)
-
-
-class SpectralSweeps(Iteration):
+class SpectralSweeps(ModelGuess):
     """Sweeps with a linear model per mode, corrected by one learned ratio per shell and point.
 
     Memory per point: its last `denoised` field; in modes, the last `change` of the step's own point, and what the last sweep
@@ -74,9 +58,13 @@ class SpectralSweeps(Iteration):
         """Return sums (n, m, 1) over all shells, of numbers (n, m, S)."""
         return self.each(lambda rows: rows.sum(-1, keepdim=True), per_shell)
 
-    def flat(self, numbers: Tensor) -> Tensor:
-        """Return (..., 1) of numbers (..., 1 ... 1) beside fields."""
-        return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
+    def squares(self, modes: Tensor) -> Tensor:
+        """Return sums of squares per shell (n, m, S) of modes (n, m, M)."""
+        return in_pieces(lambda part: self.model.basis.shell_sums(modes[part] * modes[part]), modes)
+
+    def saw(self, defect: Tensor, dd: Tensor | None = None, db: Tensor | None = None) -> Seen:
+        squares = self.squares(defect)
+        return Seen(defect, squares, self.total(squares), dd, db)
 
     def fieldwise(self, numbers: Tensor) -> Tensor:
         """Return (n, m, 1 ... 1) of (n, m, 1)."""
@@ -94,52 +82,6 @@ class SpectralSweeps(Iteration):
         """Numbers that points keep of their shells."""
         return Kept(self.memory["numbers"], self.model.basis.shells)
 
-    # ------------------------------------------------------------------ first guess
-
-    def guess(self, entry: GuessContext) -> Tensor:
-        """Return the sampler's own solution for the model's Gaussian data, with the true noises."""
-        self.placed(entry.x)
-        taps, basis, weight = len(entry.state), self.model.basis, self.flat(entry.denoised_weight)
-        response, mean = self.guess_response(entry), self.guess_mean(entry)
-        values: Tensor | float = self.fresh(entry)
-        if mean is not None:
-            # one after another: a kernel's sum may choose its order by the shape
-            values = values + sum(weight * (1 - response)) * mean
-        starts = None if entry.starts is None else basis.forward(entry.starts)
-        slopes, values = entry.restarted((weight * response).add_(self.flat(entry.state)), values, starts)
-        assert isinstance(values, Tensor)
-        if not entry.all_enter:
-            enters = self.flat(entry.enters)
-            slopes = torch.where(enters, slopes, 0.0)
-            values = torch.where(enters, values, basis.forward(entry.x[taps:]))
-        first = entry.x.new_zeros((taps, *entry.x.shape[1:2], basis.modes))
-        z = entry.scan(slopes, values, basis.forward(entry.x[:taps]) if entry.begins else first)
-        made = basis.inverse(z[taps:])
-        return torch.cat([entry.x[:taps], made if entry.all_enter else torch.where(entry.enters, made, entry.x[taps:])])
-
-    def fresh(self, entry: GuessContext) -> Tensor:
-        """Return what the noise gives (n, m, M)."""
-        if isinstance(entry.fresh, Tensor):
-            return self.model.basis.forward(entry.fresh)
-        taps = len(entry.state)
-        return entry.x.new_zeros((len(entry.x) - taps, *entry.x.shape[1:2], self.model.basis.modes))
-
-    def guess_mean(self, entry: GuessContext) -> Tensor | None:
-        """Return the mean (M,) or (n, m, M) of what is expected; None for 0."""
-        if entry.drawn is not None and entry.expects is not None:
-            return torch.where(self.flat(entry.expects), self.model.basis.forward(entry.drawn), self.model.mean)
-        return self.model.mean if self.centred is False else None
-
-    def guess_response(self, entry: GuessContext) -> Tensor:
-        """Return the response (K, n, m, M) at the points that the steps read: the model's, and what points inherit."""
-        levels = self.flat(entry.levels)
-        prior = self.model.response(levels, self.inherited(entry.x.device) if self.learns else None)
-        for tap, numbers in enumerate(entry.lagged or []):
-            kept = Kept(numbers, self.model.basis.shells)
-            own = self.model.learned(levels[tap], ratio_of(kept.ratio), self.most)
-            prior[tap] = torch.where(kept.heir > 0, own, prior[tap])
-        return prior
-
     # ------------------------------------------------------------------ sweep
 
     def sweep(self, sweep: Sweep) -> Tensor:
@@ -151,44 +93,71 @@ class SpectralSweeps(Iteration):
         seen = self.seen(sweep)
         kept = self.kept if self.secants else None
         ratio = None if kept is None else self.learn(sweep, seen, kept)
+        seen.dd = None
         responses = [self.response_at(sweep, tap, ratio) for tap in range(taps)]
         if kept is not None and ratio is not None:
             self.learn_places(sweep, seen, kept, ratio, responses[0])
+        seen.db, new, sizes = None, sweep.mapped, basis.squares(sweep.denoised)
+        if self.secants:
+            self.remember(sweep)
+            sweep.forget()
         slopes = [self.slopes(sweep, tap, response) for tap, response in enumerate(responses)]
         y = self.scanned(sweep, slopes[0][None] if taps == 1 else torch.stack(slopes), seen.defect, responses[0])
-        made, squares = y[taps:] - seen.defect, basis.shell_sums(sweep.before(y, 0) ** 2)
+        made, squares = torch.sub(y[taps:], seen.defect, out=seen.defect), self.squares(sweep.before(y, 0))
         learned = torch.ones_like(squares) if kept is None or ratio is None else torch.where(kept.swept > 0, ratio, -ratio)
-        statistics = [squares, seen.squares, learned.mul_(self.flat(sweep.scale) > 0), basis.squares(sweep.denoised)[..., None]]
+        statistics = [squares, seen.squares, learned.mul_(self.flat(sweep.scale) > 0), sizes[..., None]]
         self.stop_statistics = torch.cat(statistics, -1).permute(2, 0, 1)
+        del slopes
         self.keep(sweep, seen, responses[0], sweep.before(y, 0), made=made, squares=squares, ratio=ratio)
-        return sweep.mapped + basis.inverse(made)
+        del responses
+        for part in pieces(new):
+            new[part] += basis.inverse(made[part])
+        return new
 
     def scanned(self, sweep: Sweep, slopes: Tensor, defect: Tensor, response: Tensor) -> Tensor:
         """Return the changes y (K + n, m, M) of all states, with the local secants' part."""
         y = sweep.scan(slopes, defect)
-        return sweep.scan(slopes, self.beyond(sweep, response * sweep.before(y, 0)).add_(defect)) if self.local.known else y
+        if not self.local.known:
+            return y
+        if sweep.taps > 1:
+            return sweep.scan(slopes, self.beyond(sweep, response * sweep.before(y, 0)).add_(defect))
+        # from the last on: a row is read before it is written to
+        read, weight = y[:-1], self.flat(sweep.denoised_weight[0])
+        for part in reversed(pieces(read)):
+            extra = self.local.extra(response[part] * read[part], part)
+            torch.add(extra.mul_(weight[part]), defect[part], out=y[1:][part])
+        sweep.scan_in_place(slopes, y)
+        return y
 
     def seen(self, sweep: Sweep) -> Seen:
         """Return the residual, and what has changed of the denoised fields."""
         basis = self.model.basis
         if not self.secants:
             defect = basis.forward(sweep.mapped - sweep.old)
-            return Seen.of(self, defect)
-        kept, db = self.kept, sweep.denoised - self.memory["denoised"]
+            return self.saw(defect)
+        # in place of what was kept, which is not needed any more
+        kept, db = self.kept, torch.sub(sweep.denoised, self.memory["denoised"], out=self.memory["denoised"])
         if not self.recursive:
             defect, dd = basis.forward(torch.stack([sweep.mapped - sweep.old, db]))
-            return Seen.of(self, defect, dd * kept.swept.to(dd), db)
-        return Seen.of(self, *self.by_recursion(sweep, kept, db), db)
+            return self.saw(defect, dd * kept.swept.to(dd), db)
+        return self.saw(*self.by_recursion(sweep, kept, db), db)
 
     def by_recursion(self, sweep: Sweep, kept: Kept, db: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residual and the changes of the denoised fields, db (n, m, *shape), in modes, by one transform."""
         swept = kept.swept.to(db)
         new = self.fieldwise(swept) == 0
-        dd = self.model.basis.forward(torch.where(new, sweep.mapped - sweep.old, db))
-        defect = dd * torch.where(swept > 0, self.flat(sweep.own_weight), 1.0)
-        defect += self.flat(sweep.state[0]) * self.memory["change"]
-        defect -= self.memory["made"]
-        return defect, dd.mul_(swept)
+        weight, state = torch.where(swept > 0, self.flat(sweep.own_weight), 1.0), self.flat(sweep.state[0])
+        made = self.memory["made"]  # the residual takes its place
+
+        def transformed(part: slice) -> Tensor:
+            return self.model.basis.forward(torch.where(new[part], sweep.mapped[part] - sweep.old[part], db[part]))
+
+        dd = in_pieces(transformed, db)
+        for part in pieces(dd):
+            defect = dd[part] * weight[part]
+            defect += state[part] * self.memory["change"][part]
+            torch.sub(defect, made[part], out=made[part])
+        return made, dd.mul_(swept)
 
     def beyond(self, sweep: Sweep, response: Tensor) -> Tensor:
         """Return what steps make of the local secants (n, m, M), for responses (n, m, M) of the model at their own points."""
@@ -223,6 +192,11 @@ class SpectralSweeps(Iteration):
         self.memory = {"denoised": torch.zeros_like(fields), "numbers": Kept.nothing(fields, basis.shells).numbers}
         self.memory |= {"change": modes, "made": modes.clone()} if self.recursive else {"change": modes}
 
+    def remember(self, sweep: Sweep) -> None:
+        """Keep the denoised fields, and let the last changes go, when all has been learned from them."""
+        self.memory["denoised"].copy_(sweep.denoised)
+        self.memory.pop("change")
+
     def keep(
         self,
         sweep: Sweep,
@@ -238,10 +212,10 @@ class SpectralSweeps(Iteration):
         S), and what steps `made` of it (n, m, M)."""
         if sweep.moves is not None:
             change, squares = change * sweep.moves.to(change), squares * sweep.moves
-        self.last = response, change
+        self.last = (response, change) if sweep.taps > 1 else None
         if ratio is not None:
             numbers = self.kept.after(sweep.active[..., None].double(), seen.total, ratio, squares)
-            self.memory = {"denoised": sweep.denoised.clone(), "numbers": numbers, "change": change}
+            self.memory = {"denoised": self.memory["denoised"], "numbers": numbers, "change": change}
             self.memory |= {"made": made} if self.recursive and made is not None else {}
         self.disturbed = False
 
@@ -261,12 +235,17 @@ class SpectralSweeps(Iteration):
         """Learn where in fields the response is more, and where less, than the model's (n, m, M)."""
         if self.local.average is None or seen.db is None:
             return
-        expected = response * self.memory["change"]
+        change, db = self.memory["change"], seen.db
         squares = self.model.square(self.flat(sweep.levels[0]), ratio, self.most, kept.moved)
-        square = self.total(self.model.basis.shell_sums(expected * expected) if squares is None else squares)
-        rounding = FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
-        disturbed = DISTURBED * self.total(kept.disturbed) if self.disturbed else 0.0
-        self.local.learn(expected, seen.db, square, rounding, disturbed)
+        if squares is None:
+            squares = in_pieces(lambda part: self.model.basis.shell_sums((response[part] * change[part]).square_()), change)
+        square, rounding = self.total(squares), FLAT * self.freedom.sum() * self.flat(sweep.scale).double() ** 2
+        disturbed = DISTURBED * self.total(kept.disturbed) if self.disturbed else torch.zeros_like(square)
+
+        def learned(part: slice) -> Tensor:
+            return self.local.learned(response[part] * change[part], db[part], square[part], rounding[part], disturbed[part])
+
+        self.local.beyond = in_pieces(learned, change)
 
     def load(self, state: dict[str, Tensor]) -> None:
         self.disturbed = self.disturbed or not self.memory  # a run that goes on may have been told so
@@ -276,10 +255,6 @@ class SpectralSweeps(Iteration):
     def inherit(self, handed_on: Tensor, disturbances: Tensor) -> None:
         self.kept.inherit(handed_on, disturbances)
         self.disturbed = True
-
-    def inherited(self, device: torch.device) -> Tensor:
-        """Return the variances (m, S) that new points inherit, relative to the model's."""
-        return torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
 
     def heirs(self, levels: Tensor, ratio: Tensor) -> Tensor:
         """Return ratios (n, m, S), where they are 0 those of the variances that new points inherit."""
