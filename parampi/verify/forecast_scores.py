@@ -277,10 +277,10 @@ def channel_table(scores: ChannelScores, forecasts: Forecasts) -> list[str]:
     unit = f"lead time ({forecasts.lead_units})" if forecasts.leads is not None else "time"
     width = max(len(unit), 8) + 2
     lines = [f"{scores.channel.name} ({scores.channel.units})"]
-    lines.append(f"{unit:<{width}}" + "".join(f"{COLUMNS.get(name, name):<20}" for name in names).rstrip())
+    lines.append(f"{unit:<{width}}" + "".join(f"{COLUMNS.get(name, name):<22}" for name in names).rstrip())
     for lead in range(forecasts.valid.shape[1]):
         start = f"{forecasts.leads[lead]:g}" if forecasts.leads is not None else "all"
-        lines.append(f"{start:<{width}}" + "".join(f"{number(scores, name, lead):<20}" for name in names).rstrip())
+        lines.append(f"{start:<{width}}" + "".join(f"{number(scores, name, lead):<22}" for name in names).rstrip())
     return lines
 
 

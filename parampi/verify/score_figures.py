@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 PANELS = 12
 """Channels that are drawn."""
+TICKS = 6
+"""Lead times that have numbers on their axis, at most."""
 COLOURS = ("#3b6aa0", ACCENT, "#5a8f4e", "#8a5ea8")
 """Of lead times, or thresholds, in one panel."""
 
@@ -72,6 +74,7 @@ def along(axis: "Axes", scores: ForecastScores) -> Floats:
         axis.set_xlim(-1, 1)
         return np.zeros(1)
     axis.set_xlabel(f"lead time ({forecasts.lead_units})")
+    axis.set_xticks(forecasts.leads[:: -(-len(forecasts.leads) // TICKS)])
     return forecasts.leads
 
 

@@ -10,6 +10,7 @@ import xarray
 from click.testing import CliRunner
 from scipy.stats import chi2, norm
 
+from parampi.basis.sphere_grid import latitudes
 from parampi.commands.score import score as score_command
 from parampi.errors import ConfigError, DataError
 from parampi.fields import Geometry, geometry_of
@@ -137,6 +138,28 @@ def test_a_wrong_area_weight_is_caught():
     error = field_parts(members, truth, geometry, (), np.random.default_rng(0))["error"][0]
     plane = field_parts(members, truth, Geometry((45, 4)), (), np.random.default_rng(0))["error"][0]
     assert error == pytest.approx(1 - np.sin(np.pi / 4), abs=0.02) and plane > 0.45
+
+
+@pytest.mark.parametrize("family", ["gauss-legendre", "equiangular", "equiangular-poles"])
+def test_a_perfect_ensemble_on_the_globe_has_flat_ranks_spread_over_error_1_and_the_scores_of_its_law(family):
+    """Noise that grows as |sin(latitude)|: its CRPS is 1 / (2 sqrt(pi)) by area, 27 % more if points counted alike. 4 standard
+    errors, from 60 starts: wrong once in 16 000 for each number."""
+    lot, latitude = np.random.default_rng(3), latitudes(family, 16)
+    geometry = geometry_of(latitude, np.arange(32) * 11.25, units=("degrees_north", "degrees_east"))
+    both = lot.standard_normal((9, 60, 16, 32)) * np.sin(np.deg2rad(latitude))[:, None]
+    parts = many_parts(both[1:], both[0], geometry)
+    ranks = parts["ranks"][:, 0]
+    assert (np.abs(ranks.mean(0) - 1 / 9) < 4 * ranks.std(0, ddof=1) / 60**0.5).all() and ranks.std(0).max() < 0.05
+    crps = parts["crps"][:, 0]
+    error = 4 * crps.std(ddof=1) / 60**0.5
+    # rings are sums for the integral of |sin|, which has a corner: right to 1 %
+    assert abs(crps.mean() - 0.5 / np.sqrt(np.pi)) < error + 0.003 and error < 0.02
+    drawn = replicate(parts, 0, redraws(60, 8, 400, 0))["spread_skill"]
+    found = estimate(parts, 0)
+    assert abs(found["spread_skill"] - 1) < 4 * drawn.std() and drawn.std() < 0.02
+    assert found["rmse"] == pytest.approx(np.sqrt(9 / 8 / 3), rel=0.03)
+    plane = many_parts(both[1:], both[0], Geometry((16, 32)))["crps"].mean()
+    assert plane > 1.15 * crps.mean()
 
 
 def turned(folder, _):
