@@ -65,9 +65,11 @@ def as_taken(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 def whole(bound: Any) -> int | None:
     """Return an end of a range, None where it has none."""
+    if not getattr(bound, "is_finite", True):  # sympy's infinity, which cannot be made a number
+        return None
     try:
         number = int(bound)
-    except (OverflowError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return None
     return number if number < 1 << 40 else None
 

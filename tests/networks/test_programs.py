@@ -61,6 +61,14 @@ def test_batches_of_one_size_are_split_and_filled(tmp_path, batch):
         asked(network, count)
 
 
+def test_batches_of_any_size(tmp_path):
+    size = torch.export.Dim("size")
+    network = load(exported(tmp_path / "net.pt2", 3, dynamic_shapes=({0: size}, {0: size})), CPU)
+    assert network.most is None
+    for count in (1, 7):
+        asked(network, count)
+
+
 def test_batches_of_a_range(tmp_path):
     size = torch.export.Dim("size", min=2, max=5)
     network = load(exported(tmp_path / "net.pt2", 3, dynamic_shapes=({0: size}, {0: size})), CPU)
