@@ -43,6 +43,13 @@ class Mate:
             return numbers
         return sum((self.take(other) for other in range(1, self.size)), np.array(numbers))
 
+    def rows_to_root(self, rows, counts):
+        assert len(rows) == counts[self.rank]
+        if self.rank:
+            self.send(0, np.array(rows))
+            return rows
+        return np.concatenate([rows, *(self.take(other) for other in range(1, self.size))])
+
     def broadcast(self, numbers):
         if self.rank:
             numbers[:] = self.take(0)

@@ -20,7 +20,7 @@ FAIL = 1
 class Engine(ABC):
     """Rounds of one group of ranks: they advance its members until the solver has accepted their final fields.
 
-    A round is the same for every engine: evaluate a batch of fields, step, sum up on rank 0 what the step showed, let rank 0
+    A round is the same for every engine: evaluate a batch of fields, step, gather on rank 0 what the step showed, let rank 0
     decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0. In a roll-out
     `finished_leads` are, on rank 0, the lead times that were finished and not yet taken from there.
     """
@@ -81,7 +81,11 @@ class Engine(ABC):
 
     @abstractmethod
     def step(self, denoised: Tensor) -> Floats:
-        """Step, and return what that showed (k, ..., m), to be summed over the ranks of the group."""
+        """Step, and return what that showed on this rank, see `gathered`."""
+
+    def gathered(self, observed: Floats) -> Floats:
+        """Return what all ranks observed (k, ..., m), on rank 0, of what each did: by default the sum. Collective."""
+        return self.group.sum_to_root(observed)
 
     @abstractmethod
     def failure(self, observed: Floats) -> tuple[int, int] | None:
@@ -97,7 +101,7 @@ class Engine(ABC):
 
     def judge(self, observed: Floats) -> Integers:
         """Let rank 0 decide by how many points (m,) windows slide. Every rank gets the verdict."""
-        observed = self.group.sum_to_root(observed)
+        observed = self.gathered(observed)
         verdict = np.zeros(4 + len(self.problem.members), np.int64)
         if self.group.rank == 0:
             failure = self.failure(observed)

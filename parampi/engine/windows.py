@@ -106,7 +106,7 @@ class WindowEngine(Engine):
 
     def step(self, denoised: Tensor) -> Floats:
         """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
-        statistics: (2 + E, position, m), inf where D or what a step made is not finite."""
+        statistics: (2 + E, n, m), inf where D or what a step made is not finite."""
         self.denoised.enter(denoised)
         del denoised  # a sweep may give its memory back
         sweep = self.sweep_of()
@@ -123,14 +123,8 @@ class WindowEngine(Engine):
             observed = torch.cat([observed[:1], observed[2:]])
         else:
             observed[1] = 0.0
-        return self.over_positions(observed)
-
-    def over_positions(self, observed: Tensor) -> Floats:
-        """Return numbers (k, n, m) of this rank's positions among those of all, 0 at the others."""
-        window, positions = self.slice.window, self.slice.positions
-        whole = np.zeros((len(observed), window.slices.points, window.members))
-        whole[:, positions.start : positions.stop] = observed
-        return whole
+        measured: Floats = observed.numpy()
+        return measured
 
     def sweep_of(self) -> Sweep:
         """Return the sweep as the solver sees it."""
@@ -167,6 +161,14 @@ class WindowEngine(Engine):
         )
 
     # ------------------------------------------------------------------ the verdict
+
+    def gathered(self, observed: Floats) -> Floats:
+        """Return the numbers (k, position, m) of all positions of the windows: every rank sends those of its own (k, n, m)."""
+        if self.group.size == 1:
+            return observed
+        begin, end = self.slice.window.slices.bounds(np.arange(self.group.size))
+        rows = self.group.rows_to_root(observed.transpose(1, 0, 2), np.subtract(end, begin).tolist())
+        return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
     def failure(self, observed: Floats) -> tuple[int, int] | None:
         bad = np.argwhere(~np.isfinite(observed[0]))

@@ -46,6 +46,10 @@ class CountedGroup:
         self.collective(numbers)
         return self.timed(lambda: self.group.sum_to_root(numbers))
 
+    def rows_to_root(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        self.collective(rows)
+        return self.timed(lambda: self.group.rows_to_root(rows, counts))
+
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         self.collective(numbers)
         return self.timed(lambda: self.group.broadcast(numbers))

@@ -37,6 +37,11 @@ class Group(Protocol):
         """Return the sum over ranks, on rank 0; other ranks get their own numbers back."""
         ...
 
+    def rows_to_root(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        """Return the rows (n, ...) of all ranks one after another, on rank 0; other ranks get their own back. `counts` are the
+        ranks' numbers of rows, which all know."""
+        ...
+
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         """Return rank 0's numbers, on every rank; in place."""
         ...
@@ -74,6 +79,9 @@ class SerialGroup:
     def sum_to_root(self, numbers: np.ndarray) -> np.ndarray:
         return numbers
 
+    def rows_to_root(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        return rows
+
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         return numbers
 
@@ -103,6 +111,15 @@ class MPIGroup:
         self.comm.Reduce(np.ascontiguousarray(numbers), total, root=0)
         self.seconds += time.perf_counter() - begin
         return total if self.rank == 0 else numbers
+
+    def rows_to_root(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        begin = time.perf_counter()
+        size = rows[:1].size if len(rows) else 0  # of a row, on ranks that have any
+        whole = np.empty((sum(counts), *rows.shape[1:]), rows.dtype) if self.rank == 0 else None
+        into = None if whole is None else [whole, [count * size for count in counts]]
+        self.comm.Gatherv(np.ascontiguousarray(rows), into, root=0)
+        self.seconds += time.perf_counter() - begin
+        return rows if whole is None else whole
 
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         begin = time.perf_counter()

@@ -42,6 +42,12 @@ class ThreadGroup:
             total += self.take(other)
         return total
 
+    def rows_to_root(self, rows: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+        if self.rank:
+            self.ways[self.rank][0].put(np.array(rows))
+            return rows
+        return np.concatenate([rows, *(self.take(other) for other in range(1, self.size))])
+
     def broadcast(self, numbers: np.ndarray) -> np.ndarray:
         if self.rank:
             numbers[:] = self.take(0)

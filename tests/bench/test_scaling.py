@@ -74,6 +74,8 @@ def test_scans_and_rounds_count_what_they_send() -> None:
     assert (fast.what, fast.messages, bitwise.messages) == ("scan, fast", 2, 1)
     assert fast.bytes == 2 * 8 * (64 * 64 + 1) and bitwise.bytes == 8 * 64 * 64
     assert all(row.messages > 0 and row.collectives > 0 for row in rows if row.what.startswith("round"))
+    # four numbers of one point, and the verdict, whatever the size of the fields
+    assert {row.collective_bytes for row in rows if row.what == "round, Picard"} == {8 * (4 + 5)}
     measured = on_threads(2, lambda group, rank: scan.measure_messages(group))
     assert measured[0] == measured[1] and measured[0] and 0 < measured[0].latency < 0.1
 

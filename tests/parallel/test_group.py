@@ -18,6 +18,7 @@ def test_one_rank_needs_no_messages(comm):
     assert isinstance(group, SerialGroup) and (group.rank, group.size, group.seconds) == (0, 1, 0.0)
     numbers = np.arange(3.0)
     assert group.sum_to_root(numbers) is numbers and group.broadcast(numbers) is numbers
+    assert group.rows_to_root(numbers, [3]) is numbers
     group.exchange([], [])
     with pytest.raises(ValueError, match="nobody to talk to"):
         group.exchange([(0, torch.zeros(1))], [])

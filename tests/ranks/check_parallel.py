@@ -174,6 +174,12 @@ def numbers_are_summed_and_broadcast(comm):
     total = group.sum_to_root(numbers.T)
     factor = group.size * (group.size + 1) / 2 if group.rank == 0 else group.rank + 1
     np.testing.assert_array_equal(total, np.arange(6.0).reshape(2, 3).T * factor)
+    # ranks have different numbers of rows, the last one none
+    counts = [*range(group.size, 1, -1), 0]
+    mine = np.arange(6.0).reshape(3, 2).T[:, None] + 10 * group.rank + np.zeros((1, counts[group.rank], 1))
+    rows = group.rows_to_root(mine.transpose(1, 0, 2), counts)
+    wanted = [np.arange(6.0).reshape(3, 2).T + 10 * rank for rank, count in enumerate(counts) for _ in range(count)]
+    assert group.rank or np.array_equal(rows, np.array(wanted).reshape(-1, 2, 3))
     verdict = np.full(3, group.rank)
     assert (group.broadcast(verdict) == 0).all() and (verdict == 0).all()
 
