@@ -10,6 +10,7 @@ from torch import Tensor
 
 from parampi.diffusion.channel_scales import SigmaData, as_scale
 from parampi.engine.delivery import MemberSink
+from parampi.engine.signatures import check_signatures
 from parampi.errors import ConfigError
 from parampi.parallel import MODES
 from parampi.solvers import check_solver_type
@@ -70,7 +71,8 @@ def check_counts(**counts: int | None) -> None:
 
 
 def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> None:
-    """Raise ConfigError for a denoiser, a solver or a function of another kind; None leaves solver and functions out."""
+    """Raise ConfigError for a denoiser, a solver or a function of another kind, or that takes other arguments; None leaves
+    solver and functions out."""
     check_sink(functions["keep"], keep_on)
     if isinstance(denoiser, type) or not callable(denoiser):
         shown = f"{denoiser.__name__} is a class" if isinstance(denoiser, type) else f"{denoiser!r} cannot be called"
@@ -81,6 +83,7 @@ def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> N
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise ConfigError(f"{name} = {function!r} cannot be called; give a function, or leave it out")
+    check_signatures(denoiser, functions)
 
 
 def check_right_hand_side(denoiser: Any) -> None:
