@@ -246,4 +246,16 @@ def accuracy(as_json: bool, seeds: int, problems: tuple[str, ...], config: Path 
         accuracy_figure(figure, rows)
 
 
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@of_solvers
+@click.option("--sampler", "samplers", multiple=True, help="ddim or ddpm (repeatable); both are measured otherwise.")
+@click.option("--size", "sizes", multiple=True, type=click.IntRange(min=8), help="Grid points along a side (repeatable).")
+def growth(as_json: bool, solvers: tuple[str, ...], samplers: tuple[str, ...], sizes: tuple[int, ...]) -> None:
+    """Measure how rounds, the engine's cost and messages grow with the size of fields, from 8x8 to 256x256."""
+    from parampi.bench import growth as measurement
+
+    show(measurement, measurement.measure(sizes or measurement.SIZES, solvers=solvers, samplers=samplers), as_json)
+
+
 bench.add_command(rollout)
