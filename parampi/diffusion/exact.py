@@ -153,7 +153,12 @@ class FieldMixture:
         return scaled
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the exact denoised fields (B, *shape)."""
+        """Return the exact denoised fields (B, *shape); raise ConfigError where they are not n x n points each."""
+        if x.shape[1:].numel() != self.n**2 or (x.ndim > 2 and x.shape[-2:] != self.shape[1:]):
+            raise ConfigError(
+                f"a field has the shape {tuple(x.shape[1:])}, and those of FieldMixture(n={self.n}) have {self.shape}; "
+                f"sample with shape={self.shape}, or give another n"
+            )
         modes = torch.fft.rfft2(x.to(F64).reshape(len(x), self.n, self.n), norm="ortho")
         spectrum = self.spectrum.to(x.device)
         total = spectrum + _rows(sigma, modes) ** 2

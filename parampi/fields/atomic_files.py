@@ -21,6 +21,8 @@ def check_target(path: str | Path, overwrite: bool = False) -> None:
     """Make sure, before any work, that `path` can be written; make its folder. Raise OutputError with the remedy."""
     path = Path(path)
     if path.is_dir() and not is_ensemble_folder(path):
+        if path.suffix == ".zarr":
+            raise OutputError(f"{path} is a folder, but no ensemble in Zarr; move it away, or choose another name")
         raise OutputError(f"{path} is a folder; give the name of a file in it")
     check_free(path, overwrite)
     try:

@@ -213,3 +213,9 @@ def test_sigma_data_of_a_gaussian_is_its_root_mean_square():
 def test_impossible_arguments_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (4, 32, 32), (64, 8, 8), (65,)])
+def test_field_mixtures_refuse_fields_of_another_grid(shape):
+    with pytest.raises(ConfigError, match=r"FieldMixture\(n=64\) have \(1, 64, 64\); sample with shape="):
+        FieldMixture()(torch.zeros(2, *shape), torch.ones(2))

@@ -179,8 +179,11 @@ def test_only_ensembles_are_replaced_and_only_where_that_is_allowed(statistics, 
     for place in (tmp_path / "mine.zarr", tmp_path / "other.nc"):
         shutil.copytree(path, place)
     (tmp_path / "mine.zarr" / "zarr.json").write_text("{}")
-    for place in (tmp_path / "mine.zarr", tmp_path / "other.nc"):
-        with pytest.raises(OutputError, match="is a folder; give the name of a file in it"):
+    for place, remedy in (
+        (tmp_path / "mine.zarr", "is a folder, but no ensemble in Zarr; move it away"),
+        (tmp_path / "other.nc", "is a folder; give the name of a file in it"),
+    ):
+        with pytest.raises(OutputError, match=remedy):
             check_target(place, overwrite=True)
 
 
