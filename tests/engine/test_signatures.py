@@ -53,6 +53,10 @@ def test_other_arguments_are_refused(draw, message):
         draw()
 
 
-@pytest.mark.parametrize("function", [functools.partial(half, condition=None), lambda *a: a, torch.add, max], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [functools.partial(half, condition=None), lambda *a: a, torch.add, max],
+    ids=["partial", "any number", "torch's", "built in"],
+)
 def test_what_can_be_called_or_hides_its_signature_is_believed(function):
     check_signature("denoiser", function, ("x", "sigma"))
