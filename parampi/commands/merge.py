@@ -32,7 +32,8 @@ def merge(
     order: Order | None = None if time_first is None else "time_first" if time_first else "member_first"
     merged = join(ensembles, output, compression, overwrite, order)
     left_out = f"; left out, as not true of all members: {', '.join(merged.dropped)}" if merged.dropped else ""
-    print(f"wrote {output}: {count(merged.members, 'member')}, {merged.finished} of {merged.fields} fields finished{left_out}")
+    finished = f"{merged.finished} of {count(merged.fields, 'field')} finished"
+    print(f"wrote {output}: {count(merged.members, 'member')}, {finished}{left_out}")
 
 
 def cut(ensembles: tuple[Path, ...], output: Path, by: Any, overwrite: bool, compression: int, time_first: bool | None) -> None:

@@ -287,6 +287,9 @@ def field_names(dataset: "xarray.Dataset", path: Path) -> tuple[str, ...]:
     }
     if not candidates:
         present = ", ".join(map(str, dataset.variables)) or "no variables"
-        raise DataError(f"{path} has no variable of samples (..., {', '.join(fields)}); it has {present}")
+        raise DataError(
+            f"{path} has no variable of samples (..., {', '.join(fields)}); it has {present}; "
+            "--field-axes names the axes of fields that are no maps"
+        )
     first = next(iter(candidates.values()))
     return tuple(name for name, axes in candidates.items() if axes == first)

@@ -49,7 +49,7 @@ def test_channels_are_chosen_by_name_and_in_that_order(tmp_path):
     [
         (lambda folder: write(folder / "a.nc", [0]), ["w"], "has no variable w; it has u, v, x"),
         (lambda folder: write(folder / "a.nc", [0]), ["x"], r"x has shape \(6,\); expected samples \(..., y, x\)"),
-        (lambda folder: write(folder / "a.nc", [0], ()), [], r"has no variable of samples \(..., y, x\); it has x"),
+        (lambda folder: write(folder / "a.nc", [0], ()), [], r"has no variable of samples \(..., y, x\); it has x; --field"),
         (lambda folder: folder / "gone.nc", [], "does not exist"),
         (
             lambda folder: write(folder / "a.nc", [0], missing=True),
