@@ -14,7 +14,7 @@ from parampi.report import Report
 from parampi.run.config import load
 from parampi.run.job import run
 from parampi.run.page import fields_shown, writing
-from parampi.run.page.facts import LISTED
+from parampi.run.page.facts import LISTED, key_numbers
 from parampi.run.page.rank_times import SHOWN, beside_serial, rank_strips
 from parampi.run.page.residual_maps import CELLS, COLUMNS, ROWS, binned, heat_map
 from parampi.run.page.writing import page_text
@@ -169,3 +169,11 @@ def test_a_run_that_is_stopped_leaves_a_page_which_the_resumed_one_replaces(tmp_
     assert "4 of 4" in text and "Of 4 members" in text and "round by round" in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
     assert 0 < len(data["rows"]) < 4
+
+
+def test_a_part_of_a_run_is_not_compared_with_the_serial_whole():
+    report = large_report(4, 1, 8)
+    shown = {name: beside for name, _, beside in key_numbers(report, 4, 1)}
+    assert shown["rounds"].endswith("x fewer") and shown["evaluations"].startswith("serial 32, ")
+    shown = {name: beside for name, _, beside in key_numbers(report, 8, 1)}
+    assert shown["rounds"] == "serial 8 for all" and shown["evaluations"] == "serial 32 for all"

@@ -61,14 +61,18 @@ def key_numbers(report: Report, members: int, leads: int) -> list[tuple[str, str
     """Return the run in numbers: what, how much, and beside what."""
     done, asked = len(report.members), members * leads
     worst = max((member.error for member in report.members), default=float("nan"))
+    # the serial counts are of all that was asked for: a part of it beside them would look cheap
+    fewer, times_as_many = (
+        (times(report.speedup, "x fewer"), times(report.redundancy, "x")) if done == asked else (" for all",) * 2
+    )
     numbers = [
         (
             "finished",
             f"{done} of {asked}",
             f"member{'s' * (asked != 1)}" if leads == 1 else f"fields: {count(members, 'member')}, {leads} lead times",
         ),
-        ("rounds", f"{report.rounds}", f"serial {report.serial_rounds}" + times(report.speedup, "x fewer")),
-        ("evaluations", f"{report.evaluations}", f"serial {report.serial_evaluations}" + times(report.redundancy, "x")),
+        ("rounds", f"{report.rounds}", f"serial {report.serial_rounds}" + fewer),
+        ("evaluations", f"{report.evaluations}", f"serial {report.serial_evaluations}" + times_as_many),
         ("estimated error", f"{worst:.1e}" if report.members else "none", f"tolerance {report.tolerance:.1e}"),
     ]
     if timing := report.timing:
