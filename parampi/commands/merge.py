@@ -34,6 +34,8 @@ def merge(
     left_out = f"; left out, as not true of all members: {', '.join(merged.dropped)}" if merged.dropped else ""
     finished = f"{merged.finished} of {count(merged.fields, 'field')} finished"
     print(f"wrote {output}: {count(merged.members, 'member')}, {finished}{left_out}")
+    if merged.finished < merged.fields:
+        print(f"note: {output} has gaps where fields are not finished; go on with their runs (parampi resume) and merge again")
 
 
 def cut(ensembles: tuple[Path, ...], output: Path, by: Any, overwrite: bool, compression: int, time_first: bool | None) -> None:

@@ -185,6 +185,22 @@ def test_the_parts_of_a_job_array(tmp_path, statistics, capsys):
     assert header(tmp_path / "m.nc")[0]["member"] == 4
 
 
+def test_a_file_whose_run_is_not_finished_is_waited_for(tmp_path, capsys):
+    (tmp_path / ".parampi-e.nc").mkdir()
+    assert main(["check", str(tmp_path / "e.nc")]) == 2
+    assert f"parampi resume {tmp_path}" in " ".join(capsys.readouterr().err.split())
+    assert main(["check", str(tmp_path / "other.nc")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_merged_file_with_gaps_says_so(tmp_path, statistics, capsys):
+    with NetCDFStore(tmp_path / "a.nc", schema_of(statistics, [0, 1], 5)) as store:
+        store.write(1, np.zeros(statistics.shape), FACTS)
+    assert main(["merge", str(tmp_path / "a.nc"), "--output", str(tmp_path / "m.nc")]) == 0
+    told = capsys.readouterr().out
+    assert "1 of 2 fields finished" in told and "has gaps where fields are not finished" in told
+
+
 @pytest.mark.parametrize(
     ("numbers", "attributes", "words"),
     [
