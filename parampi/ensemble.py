@@ -140,8 +140,8 @@ def sample(
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch)
         if isinstance(condition, Tensor):
             condition, case_of = the_same(condition), the_same_case
-        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, case_of=case_of)
         hooks = check_hooks(prepare, finish, condition is not None)
+        check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, case_of=case_of)
         network = BatchedDenoiser(denoiser, network_batch, padded=mode == "bitwise")
         equations, scale = equations_of(DDIM() if sampler is None else sampler, sigmas), scale_of(denoiser, sigma_data)
         check_channels(scale, shape)
