@@ -47,13 +47,13 @@ class Progress:
 
     @property
     def counts(self) -> str:
-        """What is finished, in words."""
+        """Finished fields and rounds in words."""
         where = f" of group 1 of {self.groups}" if self.groups > 1 else ""
         return f"{self.finished} of {count(self.fields, self.unit)}{where}, round {self.rounds}"
 
     @property
     def details(self) -> str:
-        """What is finished, the pace and what is left, in words."""
+        """Finished fields, the pace and the time left in words."""
         left = f", {duration(self.seconds_left)} left" if self.seconds_left else ""
         return f"{self.counts}, {self.seconds_per_round:.2g} s a round{left}, change {self.change:.1e}"
 
@@ -136,7 +136,7 @@ class ProgressBar:
 
 
 class Watching:
-    """What sees the rounds of rank 0's group: a watch, a display of progress, both or neither. Nothing does on other ranks.
+    """Observers of the rounds of rank 0's group: a watch, a display of progress, both or neither. Other ranks have none.
 
     progress  True for a bar, or a function
     """
@@ -150,7 +150,7 @@ class Watching:
 
     @property
     def after_round(self) -> "Watch | None":
-        """What an engine calls after a round; None where nobody looks."""
+        """The function that an engine calls after a round; None where nobody looks."""
         return self.see if self.progress else self.watch
 
     def see(self, done: "Round", steps: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.errors import DataError
+from parampi.fields.evenly import evenly
 from parampi.fields.geometry import Geometry
 
 Floats = NDArray[np.floating[Any]]
@@ -142,7 +143,7 @@ def moments(
 def evenly_spread(samples: int, most: int | None) -> NDArray[np.bool_]:
     """Return which of the samples are among `most`, evenly spread; all of them by default."""
     chosen = np.zeros(samples, bool)
-    chosen[np.linspace(0, samples - 1, min(most or samples, samples)).round().astype(int)] = True
+    chosen[evenly(samples, most or samples)] = True
     return chosen
 
 

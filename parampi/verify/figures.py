@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from parampi.fields import DatasetStatistics
 from parampi.fields.atomic_files import replacing
+from parampi.fields.evenly import evenly
 from parampi.verify.drawing import STYLE, drawing, literal
 from parampi.verify.maps import Box, add_axes, beside, draw_blocks, member_words
 from parampi.verify.spectrum_panel import draw_spectra
@@ -131,6 +132,6 @@ def borders(below: NDArray[np.bool_], known: NDArray[np.bool_]) -> list[list[tup
 
 def noise_levels(axis: "Axes", sigmas: Floats) -> None:
     """Write the points' noise levels along the top."""
-    points = np.unique(np.linspace(0, len(sigmas) - 2, 6).round().astype(int))
+    points = evenly(len(sigmas) - 1, 6)
     upper = axis.secondary_xaxis("top")
     upper.set_xticks(points, [f"{sigmas[p]:.2g}" for p in points])

@@ -1,6 +1,7 @@
 """Maps of fields, several on one colour scale: blocks of panels for pictures of matplotlib."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +35,16 @@ def add_axes(figure: "Figure", box: Box) -> "Axes":
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def member_words(numbers: "list[int]", total: int) -> str:
+def member_words(numbers: Sequence[int], total: int) -> str:
     """Return in words which members are shown, of so many in all."""
     if total == 1:
         return f"The one member ({numbers[0]})" if numbers[0] else "The one member"
-    named = f"member{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
-    return f"Ensemble: {named}" + (f" of {total}" if len(numbers) < total else "")
+    return f"Ensemble: {listed_members(numbers)}" + (f" of {total}" if len(numbers) < total else "")
+
+
+def listed_members(numbers: Sequence[int]) -> str:
+    """Return members in words, by their numbers."""
+    return f"member{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
 
 
 def draw_blocks(

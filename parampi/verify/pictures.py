@@ -26,25 +26,25 @@ DOTS, COLOURS = 110, 200
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a picture shows: members by number, of so many in all, and their case and lead time in words."""
+class Subject:
+    """Subject of a picture: members by number, of so many in all, and their case and lead time in words."""
 
     numbers: Sequence[int]
     total: int
     words: str
 
 
-def member_maps(fields: Floats, statistics: DatasetStatistics, channel: int, place: Shown) -> bytes:
+def member_maps(fields: Floats, statistics: DatasetStatistics, channel: int, subject: Subject) -> bytes:
     """Return up to four members' maps of a channel (M, H, W) as PNG."""
-    name = member_words(list(place.numbers[: min(MOST, len(fields))]), place.total)
-    return maps(name, fields, statistics, channel, words=place.words)
+    name = member_words(subject.numbers[: min(MOST, len(fields))], subject.total)
+    return maps(name, fields, statistics, channel, words=subject.words)
 
 
 def data_maps(statistics: DatasetStatistics, channel: int, panels: int) -> bytes:
     """Return as many samples of the data as PNG, at most four."""
     reference = statistics.reference[:panels, channel]
-    count = min(MOST, len(reference))
-    return maps(f"Data: {count} sample{'s' * (count != 1)}", reference, statistics, channel)
+    shown = min(MOST, len(reference))
+    return maps(f"Data: {shown} sample{'s' * (shown != 1)}", reference, statistics, channel)
 
 
 def maps(name: str, fields: Floats, statistics: DatasetStatistics, channel: int, words: str = "") -> bytes:
@@ -61,12 +61,12 @@ def maps(name: str, fields: Floats, statistics: DatasetStatistics, channel: int,
     return picture(draw, BOTTOM + height + ABOVE)
 
 
-def spectra(fields: Floats, statistics: DatasetStatistics, channel: int, place: Shown) -> bytes:
+def spectra(fields: Floats, statistics: DatasetStatistics, channel: int, subject: Subject) -> bytes:
     """Return the spectrum of a channel (M, H, W) beside that of the data as PNG."""
 
     def draw(figure: "Figure") -> None:
         draw_spectra(add_axes(figure, (0.95, BOTTOM, 4.7, 3.3)), fields, statistics, channel, "Data")
-        title(figure, statistics, channel, place.words)
+        title(figure, statistics, channel, subject.words)
 
     return picture(draw, BOTTOM + 3.3 + ABOVE)
 

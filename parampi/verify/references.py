@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields import Channel, Forecasts, Geometry, Truth, open_ensemble, read_forecasts
+from parampi.fields.evenly import evenly
 from parampi.fields.inputs.horizontal import Placement, placement
 from parampi.verify.field_parts import fair_crps
 
@@ -45,8 +46,7 @@ class Climatology:
     kept: dict[int, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        times = self.truth.samples.shape[0]
-        for row in np.unique(np.linspace(0, times - 1, min(times, SAMPLES)).round().astype(int)).tolist():
+        for row in evenly(self.truth.samples.shape[0], SAMPLES):
             self.kept[row] = self.truth.sample(row).astype(np.float32)
 
     def read(self, start: int, lead: int) -> Sequence[Floats]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parampi.fields.atomic_files import replacing
+from parampi.fields.evenly import evenly
 from parampi.verify.drawing import ACCENT, FAINT, INK, STYLE, drawing, pretty
 from parampi.verify.forecast_scores import ChannelScores, ForecastScores, counted_words
 
@@ -145,8 +146,7 @@ def some_leads(scores: ForecastScores, most: int = 3) -> list[tuple[int, str]]:
     leads = scores.forecasts.leads
     if leads is None:
         return [(0, "all times")]
-    rows = np.unique(np.linspace(0, len(leads) - 1, min(most, len(leads))).round().astype(int)).tolist()
-    return [(row, f"{leads[row]:g} {scores.forecasts.lead_units}") for row in rows]
+    return [(row, f"{leads[row]:g} {scores.forecasts.lead_units}") for row in evenly(len(leads), most)]
 
 
 def rank_panel(axis: "Axes", one: ChannelScores, scores: ForecastScores) -> None:

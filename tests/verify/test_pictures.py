@@ -13,7 +13,7 @@ from parampi.fields import DatasetStatistics
 from parampi.verify import coasts
 from parampi.verify.drawing import plain_units
 from parampi.verify.maps import add_axes, draw_coasts, member_words
-from parampi.verify.pictures import Shown, data_maps, member_maps, spectra
+from parampi.verify.pictures import Subject, data_maps, member_maps, spectra
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def opened(png):
 
 def test_pictures_of_fields_with_gaps_and_dollars_in_names(globe):
     statistics, fields = globe
-    place = Shown((0, 1, 2, 5), 7, "start 2001-01-01 00:00, lead time $6 hours")
+    place = Subject((0, 1, 2, 5), 7, "start 2001-01-01 00:00, lead time $6 hours")
     maps, spectrum, data = (
         member_maps(fields, statistics, 0, place),
         spectra(fields, statistics, 0, place),
@@ -48,7 +48,7 @@ def test_pictures_of_fields_with_gaps_and_dollars_in_names(globe):
 def test_fields_without_data_have_a_scale_of_their_own(globe):
     statistics, fields = globe
     bare = replace(statistics, reference=np.zeros((0, 1, 12, 24), np.float32))
-    assert np.asarray(opened(member_maps(fields, bare, 0, Shown((0,), 1, "")))).std() > 20
+    assert np.asarray(opened(member_maps(fields, bare, 0, Subject((0,), 1, "")))).std() > 20
 
 
 @pytest.mark.parametrize(

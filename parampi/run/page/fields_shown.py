@@ -11,6 +11,8 @@ import numpy as np
 
 from parampi.fields.ensembles.opened import open_file
 from parampi.fields.ensembles.places import Place, fields_at, places
+from parampi.fields.evenly import evenly
+from parampi.report import count
 from parampi.run.inputs import Inputs
 from parampi.run.metadata import content
 from parampi.run.output import store_class
@@ -42,7 +44,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PicturesAt:
     """Members of a channel at one case and lead time: where in words, and pictures."""
 
     place: str
@@ -55,12 +57,12 @@ class Channel:
 
     name: str
     data: Picture | None
-    places: list[Shown] = field(default_factory=list)
+    places: list[PicturesAt] = field(default_factory=list)
 
 
 @dataclass
 class Fields:
-    """What the page shows of the fields, and lines about what it does not."""
+    """Fields on the page, and lines about those that it leaves out."""
 
     channels: list[Channel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -100,9 +102,9 @@ def chosen(there: Sequence[Place]) -> list[Place]:
     """Return the first and last case, and of each the first, middle and last lead time."""
     cases = list(dict.fromkeys(place.case for place in there))
     kept: list[Place] = []
-    for case in (cases[k] for k in spread(len(cases), CASES)):
+    for case in (cases[k] for k in evenly(len(cases), CASES)):
         of_case = [place for place in there if place.case == case]
-        kept += [of_case[k] for k in spread(len(of_case), LEADS)]
+        kept += [of_case[k] for k in evenly(len(of_case), LEADS)]
     return kept
 
 
@@ -112,11 +114,6 @@ def left_out(there: Sequence[Place], kept: Sequence[Place]) -> list[str]:
     names = ("cases, the first and the last", "lead times of each, the first, one in the middle and the last")
     words = [f"{few} of {all_} {name}" for few, all_, name in zip(*counts, names, strict=True) if few < all_]
     return [f"Shown are {'; '.join(words)}."] if words else []
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Return indices below `count`, at most so many, evenly from the first to the last."""
-    return [int(k) for k in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
 
 
 def draw_all(fields: Fields, dataset: "xarray.Dataset", inputs: Inputs, names: Sequence[str], kept: Sequence[Place]) -> None:
@@ -135,7 +132,7 @@ def draw_all(fields: Fields, dataset: "xarray.Dataset", inputs: Inputs, names: S
                 return
             if not channel.places:
                 fields.channels.append(channel)
-            channel.places.append(Shown(place.words, pictures))
+            channel.places.append(PicturesAt(place.words, pictures))
             drawn += 1
 
 
@@ -165,20 +162,19 @@ def data_picture(inputs: Inputs, channel: str, members: int) -> Picture | None:
 
 def member_pictures(dataset: "xarray.Dataset", inputs: Inputs, channel: str, place: Place) -> Iterator[Picture]:
     """Yield the pictures of a channel at a place: maps and a spectrum."""
-    from parampi.verify.pictures import Shown as Subject
-    from parampi.verify.pictures import member_maps, spectra
+    from parampi.verify.maps import listed_members
+    from parampi.verify.pictures import Subject, member_maps, spectra
 
     statistics = inputs.statistics
     row, total = statistics.names.index(channel), len(place.numbers)
     most = max(4, min(MEMBERS, VALUES // max(int(np.prod(statistics.grid)), 1)))
     values = fields_at(dataset, channel, place, most)
     where, name = f" at {place.words}" if place.words else "", name_of(inputs, channel)
-    numbers = list(place.numbers[:4])
-    listed = f"member{'s' * (len(numbers) != 1)} {', '.join(map(str, numbers))}"
+    listed = listed_members(place.numbers[:4])
     subject = Subject(place.numbers, total, place.words)
     yield Picture.of(member_maps(values, statistics, row, subject), f"Maps of {name}: {listed} of {total}{where}.")
     if statistics.has_spectrum and statistics.geometry.has_modes:
-        taken = f"{len(values)} of {total} members" if len(values) < total else f"{total} member{'s' * (total != 1)}"
+        taken = f"{len(values)} of {total} members" if len(values) < total else count(total, "member")
         yield Picture.of(
             spectra(values, statistics, row, subject), f"Spectrum of {name} of {taken}{where}, beside that of the data."
         )

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parampi.report import Report, Timing, in_seconds
+from parampi.fields.evenly import evenly
+from parampi.report import Report, Timing, count, in_seconds
 
 SHOWN = 24
 """Most ranks that are drawn."""
 WIDTH, HEIGHT, GAP, LEFT = 900.0, 18.0, 6.0, 76.0
-"""Of the drawing, of a rank's strip, between strips, and of the names beside them, in units of the drawing."""
+"""Width of the drawing, height of a rank's strip, space between strips, and width of their names, in units of the drawing."""
 KINDS = ("network", "communication", "output", "sweeps")
 LABELS = {
     "network": "network",
@@ -50,7 +51,7 @@ def rank_strips(report: Report) -> Strips | None:
         return None
     numbers, note = list(range(len(rows))), ""
     if len(rows) > SHOWN:
-        numbers = np.unique(np.linspace(0, len(rows) - 1, SHOWN).round().astype(int)).tolist()
+        numbers = evenly(len(rows), SHOWN)
         note = f"{len(numbers)} of {len(rows)} ranks, evenly chosen. report.json has all."
     strips = [strip_of(rank, line, rows[rank], report, end) for line, rank in enumerate(numbers)]
     return Strips(strips, ticks_of(end), len(strips) * (HEIGHT + GAP) + 34, note)
@@ -103,7 +104,7 @@ def beside_serial(timing: Timing | None) -> list[dict[str, Any]]:
     if timing is None or timing.serial is None or timing.alone is None:
         return []
     how = "measured" if timing.measured else "from timed network calls"
-    bars = [(f"this run, {len(timing.hosts)} rank{'s' * (len(timing.hosts) != 1)}", timing.seconds)]
+    bars = [(f"this run, {count(len(timing.hosts), 'rank')}", timing.seconds)]
     bars.append((f"serial sampler, one rank ({how})", timing.serial))
     if len(timing.hosts) > 1:
         bars.append((f"serial sampler, members alone on these ranks ({how})", timing.alone))

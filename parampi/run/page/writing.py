@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PageSource:
-    """What a page is made of: the inputs of a run, the store that wrote the ensemble, attributes of the run, and its report."""
+    """Source of a page: the inputs of a run, the store that wrote the ensemble, attributes of the run, and its report."""
 
     inputs: Inputs
     mode: str

@@ -59,7 +59,7 @@ def through(points: Sequence[tuple[float, float]]) -> Line:
 
 @dataclass
 class Track:
-    """What rounds of a member's chain had: the points of their windows, and where the windows stood after them."""
+    """Record of a member's rounds: the points of their windows, and where the windows stood after them."""
 
     lengths: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
