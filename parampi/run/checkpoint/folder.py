@@ -25,7 +25,6 @@ from parampi.fields.atomic_files import writing
 from parampi.report import MemberReport
 from parampi.run.checkpoint.ownership import (
     FOLDER,
-    ensemble_name,
     folder_name,
     recognised,
     remove_checkpoint,
@@ -33,6 +32,7 @@ from parampi.run.checkpoint.ownership import (
     remove_round,
     subfolders,
     take_lock,
+    unfinished_in,
 )
 from parampi.run.checkpoint.records import DAMAGE, read_member, read_record, refuse_link, write_member, write_record
 from parampi.run.stored_records import RoundRecord, RunRecord
@@ -74,14 +74,12 @@ class Folder:
             own = cls(directory, str(place.relative_to(directory)))
             if own.exists:
                 return own
-        there = [path for path in sorted(place.glob(f"{FOLDER}*")) if recognised(path) and (path / "run.json").is_file()]
-        names = [ensemble_name(path) for path in there]
-        if len(names) > 1:
-            choices = ", ".join(str(place / name) for name in names)
-            raise DataError(f"{place} holds several unfinished runs; give the name of one: {choices}")
-        if not names:
+        there = unfinished_in(place)
+        if len(there) > 1:
+            raise DataError(f"{place} holds several unfinished runs; give the name of one: {', '.join(map(str, there))}")
+        if not there:
             raise DataError(f"{place} holds no unfinished run (there is no {place / f'{FOLDER}*' / 'run.json'}); {REMEDY}")
-        return cls(place, names[0])
+        return cls(place, str(there[0].relative_to(place)))
 
     @property
     def directory(self) -> Path:

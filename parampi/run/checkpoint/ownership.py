@@ -42,6 +42,12 @@ def recognised(path: Path) -> bool:
     return not path.is_symlink() and is_plain(path / LOCK)
 
 
+def unfinished_in(directory: Path) -> list[Path]:
+    """Return the ensembles that unfinished runs in a directory write."""
+    there = [path for path in sorted(directory.glob(f"{FOLDER}*")) if recognised(path) and is_plain(path / "run.json")]
+    return [directory / ensemble_name(path) for path in there]
+
+
 def is_plain(path: Path) -> bool:
     """Return whether there is a file that is no link."""
     try:

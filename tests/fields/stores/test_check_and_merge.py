@@ -193,6 +193,27 @@ def test_a_file_whose_run_is_not_finished_is_waited_for(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+def test_a_run_s_folder_stands_for_its_ensembles(tmp_path, statistics, capsys):
+    assert main(["check", str(tmp_path)]) == USER_ERROR
+    assert "is a folder without an ensemble" in capsys.readouterr().err
+    statistics.save(tmp_path / "statistics.nc")
+    ensemble(tmp_path / "e.nc", statistics, [0, 1])
+    (tmp_path / "report.json").write_text("{}")
+    assert main(["check", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"{tmp_path / 'e.nc'}: u, T; 2 of 2 fields finished") and "statistics" not in output
+    (tmp_path / "damaged.nc").write_bytes((tmp_path / "e.nc").read_bytes()[:1000])
+    checkpoint = tmp_path / ".parampi-later.nc"
+    checkpoint.mkdir()
+    for name in ("parampi-lock", "run.json"):
+        (checkpoint / name).touch()
+    assert main(["check", str(tmp_path)]) == USER_ERROR
+    output = capsys.readouterr()
+    problems = [line for line in output.out.splitlines() if line.startswith("problem: ")]
+    assert len(problems) == 2 and "damaged.nc" in problems[0] and "later.nc is not written yet" in problems[1]
+    assert "e.nc: u, T; 2 of 2" in output.out and output.err == f"parampi: {tmp_path} has 2 problems\n"
+
+
 def test_a_merged_file_with_gaps_says_so(tmp_path, statistics, capsys):
     with NetCDFStore(tmp_path / "a.nc", schema_of(statistics, [0, 1], 5)) as store:
         store.write(1, np.zeros(statistics.shape), FACTS)
