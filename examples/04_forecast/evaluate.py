@@ -26,17 +26,14 @@ def read(ensemble, starts, truth):
     the members' starts alone."""
     with (
         xarray.open_dataset(ensemble, decode_timedelta=False) as drawn, xarray.open_dataset(starts) as first,
-        xarray.open_dataset(truth, decode_timedelta=False) as after,
+        xarray.open_dataset(truth) as after,
     ):  # fmt: skip
-        times = drawn["forecast_reference_time"].values
-        seconds = drawn["lead_time"].values[: after.sizes["lead_time"]]
-        parts = (
-            drawn["vorticity"][:, :, : len(seconds)],
-            first["vorticity"].sel(time=times),
-            after["vorticity"].sel(time=times),
-        )
-        members, begin, true = (part.values.astype(float) for part in parts)
-        return members, begin, true[:, : len(seconds)], seconds
+        places = after.indexes["time"].get_indexer(drawn["valid_time"].values.ravel()).reshape(drawn["valid_time"].shape)
+        count = int((places >= 0).all(0).sum())  # lead times that the truth has
+        members = drawn["vorticity"][:, :, :count].values.astype(float)
+        begin = first["vorticity"].sel(time=drawn["forecast_reference_time"].values).values.astype(float)
+        true = after["vorticity"].values.astype(float)[places[:, :count]]
+        return members, begin, true, drawn["lead_time"].values[:count]
 
 
 def rows(members, begin, truth):

@@ -3,8 +3,8 @@
     python prepare.py forecast-5.nc                                    # the files that are shipped: 4 starts
     python prepare.py forecast-5.nc --starts 8 --folder many           # 32 starts, for the model card
 
-Writes starts.nc, the vorticity at the start of each forecast, and truth.nc, that of the 24 lead times after it; both are packed
-into 16 bits.
+Writes starts.nc, the vorticity at the start of each forecast, and truth.nc, that at the start and at the 24 lead times after
+it, by the time that it is of; both are packed into 16 bits.
 """
 
 import argparse
@@ -18,20 +18,20 @@ PACKED = 1e-3  # s-1
 TIMES = {"units": "seconds since 2000-01-01", "calendar": "standard", "axis": "T"}
 
 
-def create(path, title, x, y, starts):
+def create(path, title, x, y, times, meaning):
     file = netCDF4.Dataset(path, "w")
     file.setncatts({"Conventions": "CF-1.11", "title": title})
-    for name, values in (("y", y), ("x", x), ("time", starts)):
+    for name, values in (("y", y), ("x", x), ("time", times)):
         file.createDimension(name, len(values))
         file.createVariable(name, "f8", (name,))[:] = values
     for name in ("y", "x"):
         file[name].setncatts({"units": "m", "axis": name.upper(), "long_name": f"{name} coordinate"})
-    file["time"].setncatts(TIMES | {"standard_name": "time", "long_name": "start of the forecast"})
+    file["time"].setncatts(TIMES | {"standard_name": "time", "long_name": meaning})
     return file
 
 
-def add_vorticity(file, dimensions, fields):
-    variable = file.createVariable("vorticity", "i2", dimensions, compression="zlib", complevel=9)
+def add_vorticity(file, fields):
+    variable = file.createVariable("vorticity", "i2", ("time", "y", "x"), compression="zlib", complevel=9)
     variable.setncatts({"units": "s-1", "long_name": "relative vorticity", "scale_factor": PACKED})
     variable[:] = fields
 
@@ -51,14 +51,12 @@ def main():
     # times only tell the starts apart, far enough that no forecast reaches the next
     starts = np.arange(len(fields)) * 100.0
     options.folder.mkdir(exist_ok=True)
-    with create(options.folder / "starts.nc", "Vorticity of forced two-dimensional turbulence", x, y, starts) as file:
-        add_vorticity(file, ("time", "y", "x"), fields[:, 0])
-    with create(options.folder / "truth.nc", "What followed the starts of forecasts", x, y, starts) as file:
-        file.createDimension("lead_time", LEAD_TIMES)
-        lead = file.createVariable("lead_time", "f8", ("lead_time",))
-        lead.setncatts({"units": "seconds", "standard_name": "forecast_period", "long_name": "time since the start"})
-        lead[:] = seconds[1:] - seconds[0]
-        add_vorticity(file, ("time", "lead_time", "y", "x"), fields[:, 1:])
+    title, start = "Vorticity of forced two-dimensional turbulence", "start of the forecast"
+    with create(options.folder / "starts.nc", title, x, y, starts, start) as file:
+        add_vorticity(file, fields[:, 0])
+    times = (starts[:, None] + (seconds - seconds[0])).ravel()
+    with create(options.folder / "truth.nc", "What followed the starts of forecasts", x, y, times, "time of the field") as file:
+        add_vorticity(file, fields.reshape(-1, *fields.shape[2:]))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,9 @@ def main():
     torch.set_num_threads(1)
     with netCDF4.Dataset(options.folder / "starts.nc") as first, netCDF4.Dataset(options.folder / "truth.nc") as after:
         starts, truth = (np.ma.filled(file["vorticity"][:], np.nan).astype(float) for file in (first, after))
-        starts, truth = starts[:: options.every], truth[:: options.every]
-        seconds = after["lead_time"][:].filled()
+        # each start and what followed it are in a row
+        truth, times = truth.reshape(len(starts), -1, *truth.shape[1:]), after["time"][:].filled().reshape(len(starts), -1)
+        starts, truth, seconds = starts[:: options.every], truth[:: options.every, 1:], (times - times[:, :1])[0, 1:]
     members = forecast(starts, options.members, seconds, options.seed)
     print(f"{options.members} members of the simulator, {len(starts)} starts")
     print(evaluate.table(evaluate.rows(members, starts, truth), seconds))

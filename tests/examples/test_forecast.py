@@ -17,6 +17,7 @@ from parampi.diffusion import EDMDenoiser
 from parampi.fields import DatasetStatistics
 from parampi.run.config import load as configuration
 from parampi.run.job import run
+from parampi.verify import ScoreRequest, score
 
 pytestmark = pytest.mark.slow
 
@@ -123,8 +124,8 @@ def test_starts_and_what_followed_are_those_of_the_simulations(data, tmp_path, m
         simulated = file["vorticity"][-4:].filled()
     with netCDF4.Dataset(tmp_path / "many" / "starts.nc") as first, netCDF4.Dataset(tmp_path / "many" / "truth.nc") as after:
         assert np.abs(first["vorticity"][:] - simulated[:, :2].reshape(8, 64, 64)).max() < 6e-4
-        assert np.abs(after["vorticity"][1] - simulated[0, 2:26]).max() < 6e-4
-        assert after["lead_time"][:].tolist() == pytest.approx([0.025 * (k + 1) for k in range(24)])
+        assert np.abs(after["vorticity"][25:50] - simulated[0, 1:26]).max() < 6e-4
+        assert after["time"][25:50].tolist() == pytest.approx([100 + 0.025 * k for k in range(25)])
     monkeypatch.setattr(sys, "argv", ["twins", "--folder", str(tmp_path / "many"), "--members", "2"])
     load("twins", monkeypatch).main()
     rows = np.array([line.split() for line in capsys.readouterr().out.splitlines()[-24:]], float)
@@ -156,8 +157,9 @@ def test_what_is_shipped_belongs_together(monkeypatch):
     statistics = DatasetStatistics.from_file(config.data.statistics)
     assert facts["standard_deviation"] == pytest.approx(statistics.standard_deviation[0])
     with netCDF4.Dataset(FOLDER / "starts.nc") as first, netCDF4.Dataset(FOLDER / "truth.nc") as after:
-        assert first["vorticity"].shape == (4, 64, 64) and after["vorticity"].shape == (4, 24, 64, 64)
-        assert after["lead_time"][0] == facts["lead_time"] and first["time"][:].tolist() == after["time"][:].tolist()
+        assert first["vorticity"].shape == (4, 64, 64) and after["vorticity"].shape == (100, 64, 64)
+        assert after["time"][1] == facts["lead_time"] and first["time"][:].tolist() == after["time"][::25].tolist()
+        np.testing.assert_array_equal(after["vorticity"][::25], first["vorticity"][:])
 
 
 def test_two_lead_times_are_better_than_persistence(tmp_path, monkeypatch):
@@ -169,3 +171,8 @@ def test_two_lead_times_are_better_than_persistence(tmp_path, monkeypatch):
     rows = evaluate.rows(members, begin, truth)
     crps, persistence = rows[:, 0], rows[:, 2]
     assert (crps < 0.5 * persistence).all(), rows
+    scored = score(tmp_path / "ensemble.nc", [FOLDER / "truth.nc"], ScoreRequest(reference="persistence", replicates=20))
+    found = scored.channels[0].values
+    np.testing.assert_allclose(found["crps"], crps, rtol=1e-5)
+    np.testing.assert_allclose(found["reference_crps"], persistence, rtol=1e-5)
+    np.testing.assert_allclose(found["rmse"], rows[:, 3], rtol=1e-5)
