@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,8 +92,8 @@ def test_64_members_fit_and_10000_are_cut_to_what_is_said(tmp_path):
 
 
 def test_all_that_is_bounded_fits_together():
-    """Three views and single members, two bytes a cell in base64; pictures; strips of ranks, members and configuration."""
-    cells = 3 * ROWS * COLUMNS + CELLS
+    """Four views and single members, two bytes a cell in base64; pictures; strips of ranks, members and configuration."""
+    cells = 4 * ROWS * COLUMNS + CELLS
     assert cells * 2 * 4 / 3 + fields_shown.ROOM + 350_000 < MOST
 
 
@@ -110,6 +111,14 @@ def test_the_heat_map_counts_rounds_and_keeps_residuals():
     found = 10 ** (low + (single[2, entry.first + 1 : entry.first + 5] - 1.0) / 65534 * (high - low))
     np.testing.assert_allclose(found, entry.changes[1:], rtol=1e-3)
     assert (single[2, : entry.first] == 0).all()
+
+
+def test_the_heat_map_has_the_rounds_of_all_lead_times():
+    report = large_report(3, 2, 30, window=5)
+    report.members = [replace(one, lead=lead, rounds=10 * lead + one.member) for one in report.members for lead in (0, 1)][:-1]
+    data, _ = heat_map(report, np.geomspace(20, 0.05, 31).tolist(), str, str, ["6 hours", "12 hours"])
+    np.testing.assert_array_equal(decoded(data["views"]["leads"]), [[1, 11], [2, 12], [3, 0]])
+    assert data["leads"] == ["6 hours", "12 hours"] and "leads" not in drawn_map(report)[0]["views"]
 
 
 def test_cells_that_share_a_column_show_the_largest():

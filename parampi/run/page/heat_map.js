@@ -58,12 +58,24 @@ class HeatMap {
   show(table, order, scale, words, tolerance) {
     Object.assign(this, { table, order, scale, words, tolerance, values: unpack(table), cursor: null });
     element(`${this.name}-caption`).textContent = words.title;
-    const legend = element(`${this.name}-scale`), paint = legend.getContext("2d");
-    legend.width = 180; legend.height = 1;
-    for (let x = 0; x < 180; x++) { paint.fillStyle = `rgb(${colour(x / 179)})`; paint.fillRect(x, 0, 1, 1); }
-    element(`${this.name}-low`).textContent = `${scale.decades ? "at most " : ""}${scale.words(scale.least)}`;
-    element(`${this.name}-high`).textContent = `${scale.words(scale.greatest)} ${words.unit}`;
+    this.explain(scale, words.unit);
     this.draw();
+  }
+
+  explain(scale, unit) { // one value has one colour: a bar would tell of others that are not there
+    const several = scale.greatest > scale.least, wide = several ? 180 : 1;
+    const legend = element(`${this.name}-scale`), paint = legend.getContext("2d"), greatest = scale.words(scale.greatest);
+    legend.hidden = !scale.greatest;
+    legend.width = wide; legend.height = 1;
+    legend.style.width = several ? "" : "12px";
+    for (let x = 0; x < wide; x++) {
+      paint.fillStyle = `rgb(${colour(several ? x / (wide - 1) : 0.5)})`;
+      paint.fillRect(x, 0, 1, 1);
+    }
+    const low = several ? `${scale.decades ? "at most " : ""}${scale.words(scale.least)}` : "";
+    element(`${this.name}-low`).textContent = low;
+    const noun = !several && greatest === "1" ? unit.replace(/s$/, "") : unit;
+    element(`${this.name}-high`).textContent = scale.greatest ? `${greatest} ${noun}` : "";
   }
 
   at(row, column) { return this.values[this.order[row] * this.table.columns + column]; }

@@ -30,7 +30,7 @@
     if (!source) return;
     const data = JSON.parse(source.textContent), all = new HeatMap("heat"), single = new HeatMap("single");
     const view = element("view"), order = element("order"), member = element("member");
-    const cost = data.rows.map((_, row) => costOf(data.views.points, row));
+    const cost = data.rows.map((_, row) => costOf(data.views.leads || data.views.points, row));
     const badness = (row) => FLAGS.indexOf(data.rows[row].flag);
     const ranking = { number: () => 0, cost: (a, b) => cost[b] - cost[a], flag: (a, b) => badness(b) - badness(a) };
     data.rows.forEach((row, k) => member.add(new Option(row.name + flagWords(row.flag), k)));
@@ -97,21 +97,35 @@
 
   function wordsOf(data, view, rows, table) {
     const of = {
+      leads: { title: "Rounds that each lead time took", unit: "rounds", measured: "rounds", absent: "not finished" },
       points: { title: "Rounds that each point took", unit: "rounds", measured: "rounds", absent: "not swept in this run" },
       accepted: { title: "Points accepted after each round", unit: "points", measured: "points accepted", absent: "had ended" },
       rounds: { title: "Largest relative change in each round", unit: "", measured: "largest change", absent: "had ended" },
     }[view];
     const byPoint = view === "points", base = byPoint ? 0 : 1, noun = byPoint ? "point" : "round";
+    if (view === "leads") return { ...of, ...wordsOfRows(data, rows), ...wordsOfLeads(data, table) };
     const first = (column) => column * table.each + base;
     return {
-      ...of, rows: data.axis, columns: noun,
-      row: (row) => data.rows[rows[row]].short,
-      rowFully: (row) => data.rows[rows[row]].name,
-      flag: (row) => data.rows[rows[row]].flag,
+      ...of, ...wordsOfRows(data, rows), columns: noun,
       column: (column) => String(first(column)),
       columnFully: (column) => `${noun} ${span(first(column), table.each, byPoint ? data.steps - 1 : Infinity)}`
         + (byPoint ? ` (noise level ${data.sigmas[first(column)]})` : ""),
       above: byPoint ? (column) => number(data.sigmas[first(column)]) : null,
+    };
+  }
+
+  function wordsOfRows(data, rows) {
+    const of = (row) => data.rows[rows[row]];
+    return { rows: data.axis, row: (row) => of(row).short, rowFully: (row) => of(row).name, flag: (row) => of(row).flag };
+  }
+
+  function wordsOfLeads(data, table) { // such as "6 hours"
+    const last = (column) => data.leads[Math.min((column + 1) * table.each, data.leads.length) - 1];
+    const first = (column) => data.leads[column * table.each], bare = (words) => words.split(" ")[0];
+    return {
+      columns: `lead time (${data.leads[0].split(" ").slice(1).join(" ")})`, above: null,
+      column: (column) => bare(first(column)),
+      columnFully: (column) => `lead time ${table.each === 1 ? "" : `${bare(first(column))} to `}${last(column)}`,
     };
   }
 

@@ -14,7 +14,7 @@ from parampi.verify.figures import residual_table
 
 ROWS, COLUMNS = 200, 400
 """Most members and most points, or rounds, of a table. More points or rounds share columns, which show the largest."""
-CELLS = 300_000
+CELLS = 220_000
 """Most cells of all tables of single members together."""
 DECADES = -16.0, 4.0
 """Powers of ten of the least and the greatest residual that is told apart."""
@@ -32,8 +32,11 @@ class Row:
     flag: str
 
 
-def heat_map(report: Report, sigmas: Sequence[float], name_of: Namer, short_of: Namer) -> tuple[dict[str, Any], list[str]]:
-    """Return what the page's script draws, as plain data, and lines about what is left out; nothing where none was drawn."""
+def heat_map(
+    report: Report, sigmas: Sequence[float], name_of: Namer, short_of: Namer, lead_times: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what the page's script draws, as plain data, and lines about what is left out; nothing where none was drawn.
+    `lead_times` of a roll-out in words: a view has the rounds of each, the others are of the first."""
     if not report.residuals:
         return {}, []
     numbers, notes = chosen(report)
@@ -43,6 +46,8 @@ def heat_map(report: Report, sigmas: Sequence[float], name_of: Namer, short_of: 
     summaries = [summary_of(report.residuals[number], steps, number in first) for number in numbers]
     taken, accepted, worst = ([getattr(one, name) for one in summaries] for name in ("taken", "accepted", "worst"))
     views = {"points": counts(taken, steps), "accepted": counts(accepted, rounds), "rounds": changes(worst, rounds)}
+    if len(lead_times) > 1:
+        views["leads"] = counts(rounds_by_lead(report, numbers, len(lead_times)), len(lead_times))
     if max(steps, rounds) > COLUMNS:
         notes.append(
             f"Up to {math.ceil(max(steps, rounds) / COLUMNS)} points or rounds share a column, which shows the largest."
@@ -54,6 +59,7 @@ def heat_map(report: Report, sigmas: Sequence[float], name_of: Namer, short_of: 
         "steps": steps,
         "sigmas": [float(f"{sigma:.3g}") for sigma in sigmas[:steps]],
         "decades": DECADES,
+        "leads": list(lead_times),
         "rows": [vars(row) for row in rows],
         "views": views,
         "singles": singles,
@@ -75,6 +81,12 @@ def chosen(report: Report) -> tuple[list[int], list[str]]:
         notes.append(f"Shown are {ROWS} of {len(numbers)} members: those that are flagged, then those with the largest errors.")
         numbers = numbers[:ROWS]
     return sorted(numbers), notes
+
+
+def rounds_by_lead(report: Report, numbers: Sequence[int], leads: int) -> list[Table]:
+    """Return the rounds of each member at each lead time (leads,), NaN where it is not finished."""
+    taken = {(member.member, member.lead): float(member.rounds) for member in report.members}
+    return [np.array([taken.get((number, lead), np.nan) for lead in range(leads)]) for number in numbers]
 
 
 def row_of(number: int, member: MemberReport | None, name_of: Namer, short_of: Namer, tolerance: float) -> Row:

@@ -62,7 +62,8 @@ def contents(source: PageSource, fields: bool) -> dict[str, Any]:
     inputs, report, config = source.inputs, source.report, source.inputs.config
     name_of, lead_of = member_namer(inputs), lead_namer(inputs)
     members, leads = len(inputs.members), inputs.leads
-    residuals, notes = heat_map(report, inputs.equations.sigmas.tolist(), name_of, short_namer(inputs))
+    lead_times = [lead_of(lead) for lead in range(leads)] if leads > 1 else []
+    residuals, notes = heat_map(report, inputs.equations.sigmas.tolist(), name_of, short_namer(inputs), lead_times)
     return {
         "title": Path(config.output.ensemble).name,
         "directory": config.output.directory,
