@@ -329,7 +329,7 @@ def no_leads(folder, members, truth):
         (lambda folder, members, truth: write_truth(folder / "t.nc", truth[:2], STARTS[:2]), FEW,
          r"t\.nc has no field for 2001-01-21 06:00:00 .*: 6 hours after 2001-01-21 00:00:00 .* and for 1 others; its 4"),
         (undated, FEW, r"t\.nc has no dates, by which fields are matched; give its times units such as"),
-        (other_grid, FEW, r"t\.nc has fields of 4 x 12 points, .*e\.nc of 8 x 12; bring both onto one grid"),
+        (other_grid, FEW, r"t\.nc has fields of 4 x 12 points, .*e\.nc of 8 x 12; bring both onto one grid, such as with cdo"),
         (unfinished, FEW, r"e\.nc has no member that is finished at all starts and lead times; finish the run"),
         (no_leads, FEW, r"e\.nc has the axes \(member\), and no times by which the truth is found; score an"),
         (lambda folder, members, truth: write_truth(folder / "t.nc", truth, name="T"), FEW, r"has no variable t; it has T"),
@@ -352,6 +352,20 @@ def test_what_does_not_match_is_refused(tmp_path, change, asked, words):
         change(tmp_path, members, truth)
     with pytest.raises(DataError, match=words):
         score(tmp_path / "e.nc", [tmp_path / "t.nc"], asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [("nc", r"ncks -d lead_time,0,0"), ("zarr", r"xarray\.open_zarr\('.*e\.zarr'\)\.isel\(lead_time=slice\(1\)\)")],
+)
+def test_what_does_without_a_lead_time_reads_the_ensemble(tmp_path, kind, remedy):
+    path, _, _, truth = write_both(tmp_path)
+    write_truth(tmp_path / "t.nc", truth[:, :1], leads=LEADS[:1])
+    if kind == "zarr":
+        with xarray.open_dataset(path, decode_times=False, decode_timedelta=False) as file:
+            file.assign_attrs(parampi_complete=1).to_zarr(tmp_path / "e.zarr", consolidated=False)
+    with pytest.raises(DataError, match=rf"no field for 2001-01-01 12:00:00 .* and for 2 others; .* without \({remedy}\)"):
+        score(tmp_path / f"e.{kind}", [tmp_path / "t.nc"], FEW)
 
 
 def test_references_of_other_times_are_refused(tmp_path):

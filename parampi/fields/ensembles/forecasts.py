@@ -16,6 +16,7 @@ from parampi.fields.geometry import Geometry, geometry_of, unplaced
 from parampi.fields.inputs.axes import FIELDS, field_axes
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.horizontal import Grid, grid_of
+from parampi.fields.inputs.other_tools import cutting, regridding
 from parampi.fields.inputs.samples import FileSamples, values_of
 from parampi.fields.inputs.time_axis import FileTimes, date_text, in_units_of
 from parampi.fields.stores.check import channels as field_variables
@@ -237,9 +238,10 @@ class Truth:
         """Raise DataError for another number of points."""
         own, other = self.samples.shape[2:], self.forecasts.grid.shape
         if own != other:
+            tool = regridding([*self.samples.paths, self.forecasts.path], self.forecasts.grid.x.units)
             raise DataError(
                 f"{self.name} has fields of {own[0]} x {own[1]} points, {self.forecasts.path} of {other[0]} x {other[1]}; "
-                f"bring both onto one grid, such as with cdo remapbil"
+                f"bring both onto one grid, {tool}"
             )
 
     def require_dates(self) -> None:
@@ -258,16 +260,22 @@ class Truth:
         before, after = np.clip(places - 1, 0, None), np.clip(places, None, len(own.values) - 1)
         nearest = np.where(np.abs(own.values[before] - sought) <= np.abs(own.values[after] - sought), before, after)
         tolerance = CLOSE / SECONDS.get(unit_of(own.attributes.get("units", "")), 1)
-        missing = np.flatnonzero(~(np.abs(own.values[nearest] - sought) <= tolerance))
-        if len(missing):
-            width = self.forecasts.valid.shape[1] if len(sought) == self.forecasts.valid.size else 1
-            first, others = when(*divmod(int(missing[0]), width)), f" and for {len(missing) - 1} others" * (len(missing) > 1)
-            span = f"{own.text(own.values[0])} to {own.text(own.values[-1])}"
-            raise DataError(
-                f"{self.name} has no field for {first}{others}; its {len(own.values)} times are from {span}; "
-                f"give files that have it, or an ensemble without (ncks -d lead_time,0,{width - 2 + self.forecasts.first_lead})"
-            )
+        known = np.abs(own.values[nearest] - sought) <= tolerance
+        if not known.all():
+            several = known.reshape(self.forecasts.valid.shape if len(sought) == self.forecasts.valid.size else (-1, 1))
+            raise DataError(self.unknown(several, when))
         return nearest
+
+    def unknown(self, known: NDArray[np.bool_], when: Any) -> str:
+        """Return what to say of times (S, L) of which some are not `known`: the first of them, and what would do without."""
+        missing, own = np.argwhere(~known), self.samples.times
+        first, others = when(*missing[0].tolist()), f" and for {len(missing) - 1} others" * (len(missing) > 1)
+        span = f"{own.text(own.values[0])} to {own.text(own.values[-1])}"
+        told = f"{self.name} has no field for {first}{others}; its {len(own.values)} times are from {span}"
+        count = int(known.all(0).cumprod().sum()) + self.forecasts.first_lead  # lead times of which it has all
+        if known.shape[1] == 1 or count == self.forecasts.first_lead:
+            return f"{told}; give files that have it"
+        return f"{told}; give files that have it, or an ensemble without ({cutting(self.forecasts.path, 'lead_time', count)})"
 
     def read(self, start: int, lead: int) -> Floats:
         """Return the fields (C, H, W) for a start and a lead time, NaN where values are missing."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from parampi.errors import DataError
 from parampi.fields.inputs.axes import FieldAxes, coordinate_of, roles_of
+from parampi.fields.inputs.other_tools import regridding
 from parampi.fields.inputs.projections import Projection, difference, projection_of
 from parampi.fields.inputs.units import Conversion, conversion, spelling
 from parampi.fields.statistics import DatasetStatistics
@@ -160,7 +161,7 @@ def placement(source: Grid, target: Grid) -> Placement:
         raise DataError(
             f"{source.source} has fields of {source.y.size} x {source.x.size} points along {source.y.name} and "
             f"{source.x.name}, {target.source} of {target.y.size} x {target.x.size}; all must have the same grid: bring "
-            f"them onto one, such as with cdo remapbil"
+            f"them onto one, {tool_for(source, target)}"
         )
     require_projection(source, target)
     located = source.places is not None and target.places is not None
@@ -180,7 +181,7 @@ def require_projection(source: Grid, target: Grid) -> None:
         own, other = (grid.projection.get(key, "not said") for grid in (source, target))
         raise DataError(
             f"{source.source}: its grid has {key} = {own}, that of {target.source} {other}, so that the same {source.y.name} "
-            f"and {source.x.name} are other places; bring both onto one grid, such as with cdo remapbil"
+            f"and {source.x.name} are other places; bring both onto one grid, {tool_for(source, target)}"
         )
 
 
@@ -196,8 +197,14 @@ def require_places(source: Grid, target: Grid, placed: Placement) -> None:
         (lat, lon), (target_lat, target_lon) = own[:, row, column], targets[:, row, column]
         raise DataError(
             f"{source.source}: a point is at {lat:.6g} N, {lon:.6g} E, that of {target.source} at the same {source.y.name} and "
-            f"{source.x.name} at {target_lat:.6g} N, {target_lon:.6g} E; bring both onto one grid, such as with cdo remapbil"
+            f"{source.x.name} at {target_lat:.6g} N, {target_lon:.6g} E; bring both onto one grid, {tool_for(source, target)}"
         )
+
+
+def tool_for(source: Grid, target: Grid) -> str:
+    """Return in words what brings fields of one of these grids onto the other."""
+    placed = ["degree"] * (source.places is not None or target.places is not None)
+    return regridding([source.source, target.source], source.x.units, target.x.units, *placed)
 
 
 def tolerance_of(points: Floats) -> float:
@@ -223,7 +230,7 @@ def placement_of_places(source: Grid, target: Grid) -> Placement:
     raise DataError(
         f"{source.source}: the first point of ({source.y.name}, {source.x.name}) is at {lat:.6g} N, {lon:.6g} E, that of "
         f"{target.source} at {target_lat:.6g} N, {target_lon:.6g} E, and no other direction fits; bring "
-        f"both onto one grid, such as with cdo remapbil"
+        f"both onto one grid, {tool_for(source, target)}"
     )
 
 
@@ -261,8 +268,8 @@ def order_along(own: Axis, other: Axis, source: str, target: str) -> NDArray[np.
     first = int(np.argmax(np.abs(values - other.values) > tolerance))
     raise DataError(
         f"{source}: point {first} of {own.name} is at {own.values[first]:.6g} {own.units}, that of {target} at "
-        f"{other.values[first]:.6g} {other.units}, and no other direction or origin fits; bring both onto one grid, such as "
-        f"with cdo remapbil"
+        f"{other.values[first]:.6g} {other.units}, and no other direction or origin fits; bring both onto one grid, "
+        f"{regridding([source, target], own.units, other.units)}"
     )
 
 
