@@ -67,12 +67,12 @@ def stats(
         on_root(comm, lambda: check_target(output, overwrite))
         own = on_all(comm, lambda: DatasetStatistics.from_file(normalised_by)) if normalised_by else None
         with on_all(comm, lambda: FileSamples(data, variables, axes=listed(axes), field_axes=listed(field_axes))) as samples:
-            statistics, notes = samples.statistics(Reducer(comm), missing, plane), samples.notes
+            statistics, notes, fixed_names = samples.statistics(Reducer(comm), missing, plane), samples.notes, set[str]()
             if static:
                 common: dict[str, Any] = {"grid": samples.grid, "dimensions": samples.dimensions}
                 with on_all(comm, lambda: FileSamples([static], constants, least=2, **common)) as fixed:
                     statistics = with_static(statistics, fixed, static, Reducer(comm), missing, plane)
-                    notes = [*notes, *fixed.notes]
+                    notes, fixed_names = [*notes, *fixed.notes], set(fixed.names)
         if own is not None and normalised_by is not None:
             statistics = on_all(comm, lambda: statistics.normalised_by(own, normalised_by))
         on_root(comm, lambda: statistics.save(output))
@@ -80,7 +80,7 @@ def stats(
             words = statistics.geometry.words()
             notes = [*notes, *([f"the grid is {words}"] if words else [])]
             notes += [f"fields have the axes {statistics.dimensions.words()}"] if statistics.dimensions else []
-            print(*(f"note: {line}" for line in notes), table(statistics), f"wrote {output}", sep="\n", flush=True)
+            print(*(f"note: {line}" for line in notes), table(statistics, fixed_names), f"wrote {output}", sep="\n", flush=True)
 
 
 def require_pair(static: Path | None, constants: tuple[str, ...]) -> None:
@@ -111,10 +111,11 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def table(statistics: "DatasetStatistics") -> str:
-    """Return a line per channel."""
+def table(statistics: "DatasetStatistics", fixed: set[str]) -> str:
+    """Return a line per channel; those that are `fixed` have one field, whatever the number of samples."""
     rows = zip(statistics.names, statistics.mean, statistics.standard_deviation, statistics.units, strict=True)
     return "\n".join(
-        f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, {statistics.samples} samples"
+        f"{name}: mean {mean:.6g}, standard deviation {deviation:.6g} {units}, "
+        f"{'1 static field' if name in fixed else f'{statistics.samples} samples'}"
         for name, mean, deviation, units in rows
     )

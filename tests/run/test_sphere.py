@@ -58,7 +58,11 @@ def write_ground(path, names=("ground",), south_first=True):
 def test_static_fields_become_channels_of_the_same_file(tmp_path):
     static = ["--static", str(write_ground(tmp_path / "grid.nc")), "--static-variable", "ground"]
     said = make_statistics(tmp_path, *static)
-    assert "ground: mean 500, standard deviation 500 m" in said and "grid.nc: fields are turned or rolled along lat" in said
+    assert (
+        "ground: mean 500, standard deviation 500 m, 1 static field" in said
+        and "K, 30 samples" in said
+        and "grid.nc: fields are turned or rolled along lat" in said
+    )
     both = DatasetStatistics.from_file(tmp_path / "statistics.nc")
     make_statistics(tmp_path)
     alone = DatasetStatistics.from_file(tmp_path / "statistics.nc")

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from parampi.errors import DataError
 from parampi.fields.channels import LEVEL_MARK
 from parampi.fields.field_dimensions import FieldDimensions
-from parampi.fields.inputs.axes import FIELDS, field_axes
+from parampi.fields.inputs.axes import FIELDS
 from parampi.fields.inputs.datasets import opened
 from parampi.fields.inputs.dimensions import cells_of, dimensions_of, require_named
+from parampi.fields.inputs.field_names import field_names
 from parampi.fields.inputs.file_fields import FileFields, describe, read_run
 from parampi.fields.inputs.groups import plain
 from parampi.fields.inputs.horizontal import Axis, Grid, placement
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import xarray
 
 Floats = NDArray[np.floating[Any]]
-BOUND = ("bounds", "climatology")
-"""Attributes that name a variable of cell bounds."""
 UnitsOf = Callable[[Sequence[str]], Sequence[str]]
 OPEN = 8
 """Files that are open at once."""
@@ -270,26 +269,3 @@ def grid_used(file: FileFields, grid: Grid | None) -> Grid:
 
 def values_of(axis: Axis) -> Floats:
     return np.arange(axis.size, dtype=np.float64) if axis.values is None else axis.values
-
-
-def field_names(dataset: "xarray.Dataset", path: Path) -> tuple[str, ...]:
-    """Return the variables with the axes of the first one that has at least three. Raise DataError where there is none."""
-    bounds = {str(one.attrs.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.attrs}
-    bounds |= {str(one.encoding.get(key)) for one in dataset.variables.values() for key in BOUND if key in one.encoding}
-    fields = dataset.encoding.get(FIELDS, ()) or ("y", "x")
-    candidates = {
-        str(name): variable.dims
-        for name, variable in dataset.data_vars.items()
-        if variable.ndim > len(fields)
-        and name not in bounds
-        and variable.dtype.kind in "biuf"
-        and field_axes(dataset, str(name))
-    }
-    if not candidates:
-        present = ", ".join(map(str, dataset.variables)) or "no variables"
-        raise DataError(
-            f"{path} has no variable of samples (..., {', '.join(fields)}); it has {present}; "
-            "--field-axes names the axes of fields that are no maps"
-        )
-    first = next(iter(candidates.values()))
-    return tuple(name for name, axes in candidates.items() if axes == first)

@@ -73,3 +73,19 @@ def test_grids_must_agree(tmp_path):
             file[name].units = "m s-1"
     with pytest.raises(DataError, match="fields of 4 x 6 points"), FileSamples([first, tmp_path / "b.nc"]):
         pass
+
+
+def test_samples_of_an_ensemble_are_the_fields_of_its_members(tmp_path):
+    """Not its counts of members, starts and lead times, nor means over members."""
+    axes, sizes = ("member", "forecast_reference_time", "lead_time"), (2, 3, 4)
+    fields = np.random.default_rng(0).normal(size=(*sizes, 8, 8))
+    with netCDF4.Dataset(tmp_path / "e.nc", "w") as file:
+        for name, size in zip((*axes, "y", "x"), fields.shape, strict=True):
+            file.createDimension(name, size)
+        for name, dimensions in {"realization": axes[:1], "rounds": axes, "complete": axes}.items():
+            file.createVariable(name, "i4", dimensions)[:] = 1
+        file.createVariable("u_mean", "f8", (*axes[1:], "y", "x"))[:] = fields.mean(0)
+        file.createVariable("u", "f8", (*axes, "y", "x"))[:] = fields
+    with FileSamples([tmp_path / "e.nc"]) as samples:
+        assert samples.names == ("u",) and samples.shape == (24, 1, 8, 8)
+        np.testing.assert_allclose(samples[0:24][:, 0], fields.reshape(24, 8, 8), rtol=1e-6)
