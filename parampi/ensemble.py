@@ -112,7 +112,8 @@ def sample(
     keep_on        where: rank 0, to which all fields then travel, or the rank that drives a group, for its own members
     watch          called on rank 0 after each round of its group
     progress       True shows a bar, as a widget in notebooks; a function is given a `parampi.Progress` after each round: what
-                   is finished, seconds per round, time left. On rank 0, of its group's members
+                   is finished, seconds per round, time left. On rank 0, of its group's members. One that raises an error
+                   is named in a warning and called no more; drawing goes on
     condition      what the network reads of each member beside its state: `condition(numbers)` -> (m, ...) for a list of m
                    member numbers, called by each group of ranks for its own members only; or a tensor (...), the same for
                    all. Then `denoiser` is D(x, sigma, condition)

@@ -1,6 +1,7 @@
 """Progress of drawing: how far it is after a round, and a bar that shows it, on terminals and in notebooks."""
 
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -157,7 +158,12 @@ class Watching:
         if self.watch:
             self.watch(done, steps)
         if self.counter and self.shown:
-            self.shown(self.counter.count(done))
+            progress = self.counter.count(done)
+            try:
+                self.shown(progress)
+            except Exception as error:  # a display must not cost what is drawn
+                self.shown = None
+                warnings.warn(unshown(error), RuntimeWarning, stacklevel=2)
 
     @contextmanager
     def over(self, plan: "BatchPlan") -> Iterator[None]:
@@ -176,6 +182,13 @@ class Watching:
         bar = ProgressBar()
         stack.callback(bar.close)
         return bar.show
+
+
+def unshown(error: Exception) -> str:
+    """Return what to say of a display that failed."""
+    last = traceback.format_exception_only(error)[-1].strip()
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"progress is no longer shown, and drawing goes on: {last} ({where.filename}, line {where.lineno}, in {where.name})"
 
 
 def duration(seconds: float) -> str:

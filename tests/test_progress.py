@@ -22,6 +22,10 @@ def rollout(**options):
     return parampi.rollout(conditional, start, (1, 3, 4), 3, sigmas=SIGMAS, solver=parampi.solvers.Picard(), **options)
 
 
+def rollout_shown(show):
+    return rollout(progress=show)
+
+
 def test_a_function_is_told_after_each_round():
     seen = []
     ensemble = parampi.sample(denoiser, (1, 3, 4), 5, SIGMAS, batch=2, progress=seen.append)
@@ -61,6 +65,32 @@ def test_a_bar_ends_with_an_error(capsys):
     with pytest.raises(parampi.NonFiniteError):
         parampi.sample(fails, (1, 3, 4), 2, SIGMAS, window=2, progress=True, probe=False)
     assert capsys.readouterr().err.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda show: parampi.sample(denoiser, (1, 3, 4), 5, SIGMAS, batch=2, progress=show), rollout_shown]
+)
+def test_a_display_that_fails_costs_no_member(draw):
+    told = []
+
+    def show(progress):
+        told.append(progress.rounds)
+        return [][progress.rounds - 2]
+
+    with pytest.warns(
+        RuntimeWarning, match=r"no longer shown.* goes on: IndexError: list index.*test_progress\.py, line \d+, in show"
+    ) as caught:
+        shown = draw(show)
+    assert told == [1] and len(caught) == 1
+    assert torch.equal(shown.fields, draw(None).fields)
+
+
+def test_a_display_may_be_interrupted():
+    def show(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parampi.sample(denoiser, (1, 3, 4), 2, SIGMAS, progress=show)
 
 
 def test_a_watch_is_called_beside_it():
