@@ -15,7 +15,7 @@ from parampi.diffusion.exact import FieldMixture
 from parampi.diffusion.sigmas import vp_linear
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
 from parampi.engine.driven import Messages
-from parampi.parallel import MODES, Group, Mode, affine_scan
+from parampi.parallel import Doubling, Group, ScanSize, Transposed, scan_in_place
 from parampi.parallel.counted import CountedGroup
 from parampi.samplers import DDIM
 from parampi.solvers import Picard, Solver, Spectral
@@ -23,9 +23,10 @@ from parampi.solvers import Picard, Solver, Spectral
 SMALL, LARGE = 8, 1 << 22
 """Bytes of the messages that show latency and bandwidth."""
 REPEATS = 15
-SIZES = (64, 256)
-"""Grid points along a side."""
+NUMBERS = (64**2, 256**2)
+"""Numbers of the fields that are scanned."""
 ROUND_SIZES = (8, 64)
+"""Grid points along a side of the fields of whole rounds."""
 ROUNDS = 4
 
 
@@ -67,21 +68,27 @@ def ping(group: Group, size: int) -> float:
     return median(spent)
 
 
-def measure(group: Group) -> list[ScanRow]:
-    """Return rows of scans with one point on each rank, and of rounds of two solvers. All ranks of the group call this."""
-    rows = [measure_scan(group, mode, size) for size in SIZES for mode in MODES]
-    solvers: dict[str, Solver] = {"Picard": Picard(), "Spectral": Spectral()}
+def measure(group: Group, numbers: Sequence[int] = ()) -> list[ScanRow]:
+    """Return rows of scans with one point on each rank, and of rounds of two solvers; of fields of so many `numbers` scans
+    alone. All ranks of the group call this."""
+    rows = [row for size in numbers or NUMBERS for row in measure_scans(group, size)]
+    solvers: dict[str, Solver] = {} if numbers else {"Picard": Picard(), "Spectral": Spectral()}
     return rows + [measure_round(group, label, solver, size) for size in ROUND_SIZES for label, solver in solvers.items()]
 
 
-def measure_scan(group: Group, mode: Mode, size: int) -> ScanRow:
-    counted = CountedGroup(group)
-    values = torch.randn(1, 1, 1, size, size, dtype=torch.float64)
-    slopes = torch.full((1, 1, 1, 1, 1, 1), 0.5, dtype=torch.float64)
-    first = torch.zeros(1, 1, 1, size, size, dtype=torch.float64)
-    return repeated(
-        counted, f"scan, {mode}", size**2, lambda: affine_scan(counted, slopes, values, first, group.size, mode), REPEATS
-    )
+def measure_scans(group: Group, numbers: int) -> list[ScanRow]:
+    """Return rows of both ways of a scan in fast mode, of which that one is named fast that is taken, and of one in bitwise
+    mode."""
+    counted, ranks = CountedGroup(group), range(group.size)
+    y = torch.randn(2, 1, numbers, dtype=torch.float64)
+    slopes = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
+    transposes = ScanSize.of(slopes, y.shape[1:], group.size).transposes
+    scans: dict[str, Callable[[], None]] = {}
+    if group.size > 1:
+        scans["transposed (fast)" if transposes else "transposed"] = lambda: Transposed(counted, slopes, ranks)(y)
+        scans["doubling" if transposes else "doubling (fast)"] = lambda: Doubling(counted, slopes, ranks)(y)
+    scans["bitwise"] = lambda: scan_in_place(counted, slopes, y, group.size, "bitwise")
+    return [repeated(counted, f"scan, {name}", numbers, work, REPEATS) for name, work in scans.items()]
 
 
 def measure_round(group: Group, label: str, solver: Solver, size: int) -> ScanRow:

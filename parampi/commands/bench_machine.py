@@ -86,7 +86,10 @@ def share_cores(comm: Any) -> tuple[int, int]:
 @click.command()
 @as_json_option
 @out_option
-def scan(as_json: bool, out: Path | None) -> None:
+@click.option(
+    "--numbers", multiple=True, type=click.IntRange(min=1), help="Of a field; scans of it alone. More than one may be given."
+)
+def scan(as_json: bool, out: Path | None, numbers: tuple[int, ...]) -> None:
     """Measure messages between these ranks: latency, bandwidth, scans, and all that a round sends. Start it with mpiexec."""
     import os
 
@@ -103,7 +106,7 @@ def scan(as_json: bool, out: Path | None) -> None:
             raise ConfigError(f"--out {out}: one rank has no messages to measure; start several, such as mpiexec -n 2")
         share_cores(comm)
         group = as_group(comm)
-        messages, rows = measurement.measure_messages(group), measurement.measure(group)
+        messages, rows = measurement.measure_messages(group), measurement.measure(group, numbers)
         if messages and not as_json:
             speed = f"latency {1e6 * messages.latency:.3g} us, bandwidth {messages.bandwidth / 1e9:.3g} GB/s"
             speak(f"{speed}, of {group.size} ranks\n")

@@ -1,10 +1,10 @@
 """Scans over all points of the windows of a group, in one sweep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from parampi.parallel import Doubling, Group, Mode, Window, operator_scan, room_for, scan_in_place
+from parampi.parallel import Group, Mode, RankScan, Window, operator_scan, rank_scan, room_for, scan_in_place
 
 
 class WindowScans:
@@ -13,7 +13,8 @@ class WindowScans:
 
     def __init__(self, group: Group, window: Window, mode: Mode):
         self.group, self.taps, self.active_ranks, self.mode = group, window.taps, window.slices.active_ranks, mode
-        self.doubling: Doubling | None = None
+        self.latest: RankScan | None = None
+        self.shape: Sequence[int] = ()
 
     def affine(self, slopes: Tensor, values: Tensor) -> Tensor:
         y = room_for(values, zeros_before(values, len(slopes)))
@@ -27,9 +28,11 @@ class WindowScans:
         if self.mode == "bitwise" or self.active_ranks == 1:
             scan_in_place(self.group, slopes, y, self.active_ranks, self.mode)
             return
-        if self.doubling is None or self.doubling.slopes is not slopes:  # other ranks have them again when this one has
-            self.doubling = Doubling(self.group, slopes, range(self.active_ranks))
-        self.doubling(y)
+        # other ranks have them again when this one has
+        if self.latest is None or self.latest.slopes is not slopes or self.shape != y.shape[1:]:
+            self.shape = y.shape[1:]
+            self.latest = rank_scan(self.group, slopes, self.shape, range(self.active_ranks))
+        self.latest(y)
 
     def operators(self, apply: Callable[[int, Tensor], Tensor], values: Tensor) -> Tensor:
         return operator_scan(self.group, apply, values, zeros_before(values, self.taps), self.active_ranks)

@@ -2,8 +2,11 @@
 
 from parampi.parallel.group import Group, MPIGroup, MPIPost, Post, SerialGroup, as_group
 from parampi.parallel.layout import Layout, Ranks, Slices, split
-from parampi.parallel.scan import MODES, Doubling, Mode, affine_scan, operator_scan, room_for, scan_in_place
+from parampi.parallel.rank_scans import Doubling, RankScan
+from parampi.parallel.scan import MODES, Mode, affine_scan, operator_scan, rank_scan, room_for, scan_in_place
+from parampi.parallel.scan_choice import ScanSize, Sent
 from parampi.parallel.transport import Transport, gpu_aware
+from parampi.parallel.transposed import Transposed
 from parampi.parallel.window import (
     PlacedPoint,
     PointRanges,
@@ -28,10 +31,14 @@ __all__ = [
     "PlacedPoint",
     "PointRanges",
     "Post",
+    "RankScan",
     "Ranks",
+    "ScanSize",
+    "Sent",
     "SerialGroup",
     "Slices",
     "Transport",
+    "Transposed",
     "Window",
     "affine_scan",
     "as_group",
@@ -41,6 +48,7 @@ __all__ = [
     "halo_points",
     "move",
     "operator_scan",
+    "rank_scan",
     "redistribute",
     "redistribute_all",
     "room_for",

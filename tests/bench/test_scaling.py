@@ -70,9 +70,14 @@ def test_messages_take_latency_and_bytes() -> None:
 
 def test_scans_and_rounds_count_what_they_send() -> None:
     rows = on_threads(4, lambda group, rank: scan.measure(group))[0]
-    fast, bitwise = rows[:2]
-    assert (fast.what, fast.messages, bitwise.messages) == ("scan, fast", 2, 1)
-    assert fast.bytes == 2 * 8 * (64 * 64 + 1) and bitwise.bytes == 8 * 64 * 64
+    assert [row.what for row in rows[:3]] == ["scan, transposed", "scan, doubling (fast)", "scan, bitwise"]
+    assert [row.what for row in rows[3:6]] == ["scan, transposed (fast)", "scan, doubling", "scan, bitwise"]
+    transposed, doubling, bitwise = rows[:3]
+    assert [row.messages for row in rows[:3]] == [6, 2, 1]
+    assert transposed.bytes == 2 * 8 * 64 * 64 * 3 / 4 and bitwise.bytes == 8 * 64 * 64
+    assert doubling.bytes == 8 * (2 * 64 * 64 + 1), "of two messages one has a slope"
+    (small,) = on_threads(1, lambda group, rank: scan.measure(group, [5]))[0]
+    assert (small.what, small.numbers, small.messages) == ("scan, bitwise", 5, 0)
     assert all(row.messages > 0 and row.collectives > 0 for row in rows if row.what.startswith("round"))
     # four numbers of one point, and the verdict, whatever the size of the fields
     assert {row.collective_bytes for row in rows if row.what == "round, Picard"} == {8 * (4 + 5)}

@@ -7,7 +7,7 @@ from parampi import sigmas
 from parampi.basis import rows
 from parampi.bench.dispatch_counts import DispatchCounts
 from parampi.bench.engine import Case, PointwiseData, counted
-from parampi.parallel import scan, window
+from parampi.parallel import local_scans, window
 from parampi.samplers import DDIM, DDPM, DPMpp2M
 from parampi.solvers import ParaSolver, ParaTAA, Picard, Spectral
 from tests.engines import REGIMES, chain, engine
@@ -35,7 +35,7 @@ def test_pieces_change_no_bit(solver, sampler, monkeypatch):
     whole, rounds = run()
     monkeypatch.setitem(rows.WHOLE, "cpu", 700)
     monkeypatch.setattr(window, "LARGE", 1)
-    monkeypatch.setattr(scan, "PIECE", 100)
+    monkeypatch.setattr(local_scans, "PIECE", 100)
     fields, again = run()
     assert torch.equal(fields, whole)
     assert again == rounds

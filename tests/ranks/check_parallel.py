@@ -2,12 +2,13 @@
 
 from itertools import product
 from math import ceil, log2
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from parampi.errors import DataError
-from parampi.parallel import MPIGroup, Slices, Transport, affine_scan, as_group, exchange_halo, move, operator_scan
+from parampi.parallel import MPIGroup, ScanSize, Slices, Transport, affine_scan, as_group, exchange_halo, move, operator_scan
 from parampi.parallel.agree import broadcast_json, on_all, on_root
 from parampi.parallel.launch import place_on_node, world
 from tests.ranks import reference
@@ -60,8 +61,10 @@ def scan_equals_one_process(comm):
             given = random_scan(seed, group.size)
             found, expected = my_scan(group, *given, "bitwise")
             assert found.equal(expected), f"seed {seed}"
-            found, expected = my_scan(group, *given, "fast")
-            assert found.allclose(expected, rtol=1e-12, atol=1e-12), f"seed {seed}"
+            for transposes in (False, True):
+                with patch.object(ScanSize, "transposes", transposes):
+                    found, expected = my_scan(group, *given, "fast")
+                assert found.allclose(expected, rtol=1e-12, atol=1e-12), f"seed {seed}, transposed: {transposes}"
 
 
 def scan_in_single_precision(comm):
