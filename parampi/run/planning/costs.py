@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parampi.engine.driven import Messages
+from parampi.parallel import ScanSize
 from parampi.run.planning.sweeps import Chain
 
 
@@ -26,7 +27,8 @@ class Costs:
     engine     seconds of a round by the points of all members on a rank
     serial     the same of the serial sampler
     setup      seconds before the first round by the same
-    scans      scans over ranks in a round
+    scans      scans over ranks in a round, all with the slopes of the first; `taps` fields that a step reads, and `within`
+               whether slopes differ within a field
     field      numbers of a field, and `item` bytes of each
     states     fields that are kept for a point
     ranks_here ranks that share a node of `cores`, where the network runs on these; 1 for a GPU of a rank's own
@@ -38,6 +40,8 @@ class Costs:
     setup: Line
     messages: Messages = Messages()  # noqa: RUF009 (frozen)
     scans: int = 1
+    taps: int = 1
+    within: bool = False
     field: int = 1
     item: int = 8
     states: int = 8
@@ -77,9 +81,12 @@ class Costs:
         """Return the seconds of a round's messages."""
         if ranks == 1:
             return 0.0
-        depth = (ranks - 1).bit_length()
-        count, numbers = self.scans * depth + 1 + 2 * depth, (self.scans * depth + 1) * members * self.field
-        return count * self.messages.latency + numbers * self.item / self.messages.bandwidth
+        depth, state = (ranks - 1).bit_length(), members * self.field * self.item
+        slopes = members * (self.field if self.within else 1)
+        size = ScanSize(ranks, self.taps, members, self.field, slopes, self.within, self.item)
+        scans = [size.sent(again=k > 0) for k in range(self.scans)]
+        count = sum(one.messages for one in scans) + 1 + 2 * depth
+        return count * self.messages.latency + (sum(one.bytes for one in scans) + state) / self.messages.bandwidth
 
     def sweep(self, chain: Chain, members: int, ranks: int, batch: int) -> float:
         """Return the seconds in which a group of so many ranks draws members that are swept at once."""

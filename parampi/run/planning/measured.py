@@ -123,6 +123,8 @@ def costs_of(
         setup=setup,
         messages=messages,
         scans=SPECTRAL_SCANS if spectral else 1,
+        taps=problem.equations.taps,
+        within=spectral,
         field=field,
         item=problem.dtype.itemsize,
         states=SPECTRAL_STATES if spectral else STATES,

@@ -41,6 +41,17 @@ def test_a_sweep_is_calls_engine_and_messages_of_the_largest_slice() -> None:
     assert replace(COSTS, ranks_here=16).sweep(chain, 1, 1, 4) == pytest.approx(2 * COSTS.sweep(chain, 1, 1, 4))
 
 
+def test_scans_are_reckoned_in_the_way_that_a_run_takes_them() -> None:
+    """Beside a state that moves and the verdict."""
+    large = replace(COSTS, field=10**6, messages=Messages(0.0, 1.0))
+    assert large.exchanged(1, 16) == pytest.approx(8e6 * (1 + 2 * 15 / 16), rel=1e-3)  # transposed, not 4 times
+    small = replace(COSTS, field=1000, messages=Messages(0.0, 1.0))
+    assert small.exchanged(1, 16) == pytest.approx(8e3 * (1 + 4), rel=1e-2)
+    assert replace(large, scans=2, within=True).exchanged(1, 16) == pytest.approx(8e6 * (1 + 5 * 15 / 16), rel=1e-3)
+    messages = replace(COSTS, messages=Messages(1.0, 1e30))
+    assert [replace(messages, field=size).exchanged(1, 16) for size in (1000, 10**6)] == [4 + 1 + 8, 30 + 1 + 8]
+
+
 def test_the_table_gives_all_points_at_once_the_fewest_rounds_and_one_point_as_many_as_steps() -> None:
     sweeps = from_table("Picard", 100, noisy=False, tolerance=1e-2)
     assert sweeps(100).rounds == 9 and 21 <= sweeps(8).rounds <= 25 and sweeps(1).rounds == 100 and sweeps(1).evaluations == 100
