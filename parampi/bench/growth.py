@@ -10,6 +10,7 @@ from parampi.bench.engine import SAMPLERS, check_names
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
+from parampi.diffusion.denoisers import Denoiser
 from parampi.diffusion.exact import FieldMixture
 from parampi.diffusion.sigmas import karras
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
@@ -69,7 +70,7 @@ def measure(
 def measure_one(solver: str, sampler: str, size: int, timed: int) -> GrowthRow:
     shape, numbers = (1, size, size), size * size
     costs = engine.measure(solvers=[solver], samplers=[sampler], shapes=[shape], points=POINTS, rounds=timed)
-    traffic = on_threads(RANKS, lambda group, rank: sent(solver, sampler, size, group))
+    traffic = on_threads(RANKS, lambda group, rank: sent(solver, sampler, shape, network_of(size), group))
     return GrowthRow(
         solver=solver,
         sampler=sampler,
@@ -96,11 +97,11 @@ def rounds_of(solver: str, sampler: str, size: int) -> int:
     return int(drawn.report.rounds)
 
 
-def sent(solver: str, sampler: str, size: int, group: Group) -> Traffic:
+def sent(solver: str, sampler: str, shape: tuple[int, ...], network: Denoiser, group: Group) -> Traffic:
     """Return what this rank of a group sends in rounds of windows that slide, with one point on each rank."""
     counted = CountedGroup(group)
     equations = SAMPLERS[sampler].steps(karras(STEPS, LOWEST, HIGHEST))
-    chain = SamplingProblem(BatchedDenoiser(network_of(size)), equations, torch.zeros(1, dtype=torch.int64), (1, size, size))
+    chain = SamplingProblem(BatchedDenoiser(network), equations, torch.zeros(1, dtype=torch.int64), shape)
     chains = engine_for(chain, SOLVERS[solver], counted, EngineOptions(group.size))
     chains.advance()
     before = counted.traffic.copy()

@@ -15,6 +15,7 @@ from parampi.parallel import SerialGroup
 from parampi.samplers import DDIM, EDM, Heun
 from parampi.solvers import Serial, Spectral
 from parampi.solvers.share_rule.error_accumulator import DEPENDENT, ErrorAccumulator, spent_in_stretches
+from parampi.solvers.spectral import bands
 from parampi.solvers.spectral.sensitivity import Sensitivity
 from parampi.solvers.spectral.stop_rule import LARGEST, SpectralStopRule
 
@@ -89,9 +90,12 @@ def test_members_end_within_the_tolerance_of_their_own_norm(family, step_map, wi
     assert np.median(estimates / errors) < 60
 
 
-def test_points_inherit_the_variance_that_windows_show():
+@pytest.mark.parametrize("most", [bands.MOST, 5])
+def test_points_inherit_the_variance_that_windows_show(monkeypatch, most):
     """Without statistics, fields whose large scales are strong keep to the tolerance in small windows, for few rounds more than
-    with their statistics; with the white model's guesses the errors of large scales had one sign, and added up."""
+    with their statistics; with the white model's guesses the errors of large scales had one sign, and added up.
+    Five bands of the 12 shells do as well."""
+    monkeypatch.setattr(bands, "MOST", most)
     problem, tolerance = FieldMixture(n=16), 1e-2
     network = BatchedDenoiser(problem, batch=256)
     chain = SamplingProblem(network, DDIM(1.0).steps(vp_linear(200)), torch.arange(4), tuple(problem.shape))
@@ -102,6 +106,8 @@ def test_points_inherit_the_variance_that_windows_show():
         assert (relative(engine.run(), serial) <= 0.5 * tolerance).all()
         rounds[name] = engine.history.rounds
     learned = engine.iteration.learned
+    assert learned.shape[1] == min(most, 12)
+    learned = engine.iteration.inherited(learned.device)
     assert (learned[:, 1] > 2).all() and (learned[:, -1] < 0.5).all(), learned
     assert (rounds["unknown"] <= 1.6 * rounds["known"]).all()
 

@@ -81,4 +81,5 @@ class ModelGuess(Iteration):
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""
-        return torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
+        factors = torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
+        return self.model.bands.spread(factors)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from parampi.basis import Basis
+from parampi.solvers.spectral.bands import Bands
 
 EQUAL = 1e-12
 """Largest relative difference of the variances of a shell's modes that is rounding."""
@@ -32,6 +33,11 @@ class SpectralModel:
         alike = (self.basis.spread(shells) - self.variance).abs() <= EQUAL * self.variance.abs()
         # where modes are always 0, their variance does not count
         return shells if bool((alike | (self.basis.noise == 0)).all()) else None
+
+    @cached_property
+    def bands(self) -> Bands:
+        """The bands of the shells."""
+        return Bands.of(self.basis, *self.shells())
 
     def response(self, levels: Tensor, factors: Tensor | None = None) -> Tensor:
         """Return `c / (c + s^2)` (..., M) for noise levels s (..., 1); variances are times these factors (m, S) of shells."""
@@ -68,6 +74,7 @@ class SpectralModel:
             variance=self.variance.to(device, dtype),
             mean=self.mean.to(device, dtype),
         )
+        moved.__dict__["bands"] = self.bands.to(device)
         moved.__dict__["of_shells"] = None if self.of_shells is None else self.of_shells.to(device)
         return moved
 

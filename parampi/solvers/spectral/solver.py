@@ -112,8 +112,10 @@ class BoundSpectral(Spectral):
             # velocities are not denoised, and so tell nothing of the error
             return Solver.rule(self, equations, sigma_data, tolerance)
         model = self.model_of()
-        variance, freedom = model.shells()
-        size = float((variance * freedom).sum() + model.basis.shell_sums(model.mean**2).sum()) ** 0.5
+        shells, bands = model.shells(), model.bands
+        freedom = bands.sums(shells[1])
+        variance = bands.means(*shells)
+        size = float((shells[0] * shells[1]).sum() + model.basis.shell_sums(model.mean**2).sum()) ** 0.5
         return SpectralStopRule.of(equations.step_map, variance, freedom, size=size, tolerance=tolerance, safety=self.safety)
 
     def iteration(self, equations: Equations, sigma_data: float) -> Iteration:

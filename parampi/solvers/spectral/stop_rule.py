@@ -50,8 +50,9 @@ ROUNDING = 1e-14
 class SpectralStopRule:
     """Rule that accepts points while the estimated error is within the share of the tolerance up to them.
 
-    Stop statistics of a round: per shell of modes, squares of changes and of residuals, and the ratios of the learned responses
-    to the model's, negative where they are inherited; then squares of the denoised fields, (3 S + 1, n, m).
+    Stop statistics of a round: per band of shells, squares of changes and of residuals, and the ratios of the learned responses
+    to the model's, negative where they are inherited; then squares of the denoised fields, (3 S + 1, n, m) for S bands,
+    which are called shells below: where there are few, each is a band (`Bands`).
 
     sensitivity   of the chain
     variance      (S,) of the model

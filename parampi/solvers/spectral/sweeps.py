@@ -42,9 +42,9 @@ class SpectralSweeps(ModelGuess):
         super().__init__()
         self.model, self.secants, self.ridge, self.most = model, secants, ridge, most
         self.variances, self.freedom = model.shells()
-        self.learns = model.basis.shells if secants and model.assumed else 0
-        shells = model.basis.shells if secants else 0
-        self.bequeaths, self.disturbs = range(2 * shells, 3 * shells), range(shells)
+        bands = model.bands.count if secants else 0
+        self.learns = bands if model.assumed else 0
+        self.bequeaths, self.disturbs = range(2 * bands, 3 * bands), range(bands)
         self.disturbed, self.centred, self.recursive = False, not bool(model.mean.any()), False
         self.local = LocalSecants(model.basis, local)
         self.last: tuple[Tensor, Tensor] | None = None
@@ -105,14 +105,22 @@ class SpectralSweeps(ModelGuess):
         y = self.scanned(sweep, slopes[0][None] if taps == 1 else torch.stack(slopes), seen.defect, responses[0])
         made, squares = torch.sub(y[taps:], seen.defect, out=seen.defect), self.squares(sweep.before(y, 0))
         learned = torch.ones_like(squares) if kept is None or ratio is None else torch.where(kept.swept > 0, ratio, -ratio)
-        statistics = [squares, seen.squares, learned.mul_(self.flat(sweep.scale) > 0), sizes[..., None]]
-        self.stop_statistics = torch.cat(statistics, -1).permute(2, 0, 1)
+        self.tell(sweep, squares, seen.squares, learned.mul_(self.flat(sweep.scale) > 0), sizes)
         del slopes
         self.keep(sweep, seen, responses[0], sweep.before(y, 0), made=made, squares=squares, ratio=ratio)
         del responses
         for part in pieces(new):
             new[part] += basis.inverse(made[part])
         return new
+
+    def tell(self, sweep: Sweep, squares: Tensor, residual: Tensor, ratio: Tensor, sizes: Tensor) -> None:
+        """Make the stop statistics of numbers (n, m, S) of shells and sizes (n, m); the ratio of a band is that of all its
+        modes."""
+        bands, levels = self.model.bands, self.flat(sweep.levels[0])
+        if not bands.single:
+            ratio = bands.means(ratio, squares * quotient(self.variances, levels.double() ** 2))
+            squares, residual = bands.sums(squares), bands.sums(residual)
+        self.stop_statistics = torch.cat([squares, residual, ratio, sizes[..., None]], -1).permute(2, 0, 1)
 
     def scanned(self, sweep: Sweep, slopes: Tensor, defect: Tensor, response: Tensor) -> Tensor:
         """Return the changes y (K + n, m, M) of all states, with the local secants' part."""
@@ -253,7 +261,8 @@ class SpectralSweeps(ModelGuess):
         super().load(state)
 
     def inherit(self, handed_on: Tensor, disturbances: Tensor) -> None:
-        self.kept.inherit(handed_on, disturbances)
+        bands = self.model.bands
+        self.kept.inherit(bands.spread(handed_on), bands.shared(disturbances, self.variances))
         self.disturbed = True
 
     def heirs(self, levels: Tensor, ratio: Tensor) -> Tensor:
