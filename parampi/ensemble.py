@@ -13,7 +13,7 @@ from parampi.diffusion.channel_scales import SigmaData, check_channels
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.diffusion.probe import probe as probe_denoiser
 from parampi.engine import EngineOptions, RoundHook, SamplingProblem, Watch
-from parampi.engine.arguments import check, check_counts, check_kinds, member_numbers, real
+from parampi.engine.arguments import check, check_counts, check_kinds, check_overlap, member_numbers, real
 from parampi.engine.batches import BatchDrawing, BatchPlan
 from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hooks
 from parampi.engine.cases import CaseFunction, ConditionFunction
@@ -89,6 +89,7 @@ def sample(
     noise: NoiseFunction | None = None,
     prepare: PrepareFunction | None = None,
     finish: FinishFunction | None = None,
+    overlap: bool = False,
     probe: bool = True,
 ) -> Ensemble:
     """Draw an ensemble from a diffusion model, in fewer dependent network calls than the serial sampler.
@@ -129,6 +130,8 @@ def sample(
                    there is none): the field that is kept, of the same shape. `tol` is that of the drawn one
     safeguard      a hook, called before the first round of members and after each: keeps checkpoints, goes on with members from
                    them, and stops the run in good order
+    overlap        whether the members of a batch are swept as two halves whose rounds alternate: while a GPU evaluates the one,
+                   this process sweeps the other. Pays where half a batch takes the network about half the time
     probe          whether the denoiser is first called for a few fields, at most twelve, to see whether it is one
                    (`parampi.check_denoiser`); these calls do not count as evaluations
 
@@ -139,6 +142,7 @@ def sample(
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch)
+        check_overlap(overlap)
         if isinstance(condition, Tensor):
             condition, case_of = the_same(condition), the_same_case
         hooks = check_hooks(prepare, finish, condition is not None)
@@ -150,7 +154,7 @@ def sample(
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         problem = replace(problem, outside=outside)
         watching = Watching(progress, watch, as_group(comm).rank)
-        options = EngineOptions(window, real(tol), mode, watching.after_round)
+        options = EngineOptions(window, real(tol), mode, watching.after_round, overlap=overlap)
         plan = plan_batches(problem, solver or usual_solver(equations), options, members, comm, time_ranks, batch)
         drawing = BatchDrawing(
             plan, comm, keep, on_groups=keep_on == "groups", hook=safeguard, condition=condition, hooks=hooks, case_of=case_of

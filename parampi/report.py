@@ -112,7 +112,8 @@ class Report:
     serial_rounds       rounds the serial sampler needs, for as many batches
     serial_evaluations  single-field network calls of the serial sampler, all members
     outcome             "converged" when every member is, else what went wrong
-    layout              ranks, groups, ranks along time, points of a window; of roll-outs lead times, and those swept together
+    layout              ranks, groups, ranks along time, points of a window; of roll-outs lead times, and those swept together;
+                        `overlap` 1 where rounds of two halves of members overlap
     members             of each member, at each lead time, what it cost
     seconds             per rank: {"network", "communication", "output", "total"}
     probe_evaluations   calls for single fields by which each rank's denoiser was checked before; not among the evaluations

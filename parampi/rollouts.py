@@ -11,7 +11,7 @@ from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.channel_scales import SigmaData, check_channels
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, scale_of
 from parampi.engine import EngineOptions, RoundHook, Watch
-from parampi.engine.arguments import check, check_counts, check_kinds, is_whole, member_numbers, real
+from parampi.engine.arguments import check, check_counts, check_kinds, check_overlap, is_whole, member_numbers, real
 from parampi.engine.batches import BatchDrawing
 from parampi.engine.case_hooks import FinishFunction, PrepareFunction, check_hooks
 from parampi.engine.delivery import MemberSink
@@ -65,6 +65,7 @@ def rollout(
     watch: Watch | None = None,
     progress: bool | ProgressFunction | None = None,
     safeguard: RoundHook | None = None,
+    overlap: bool = False,
     probe: bool = True,
 ) -> Ensemble:
     """Draw lead times in a row, each conditioned on those before, in fewer dependent network calls than one after another.
@@ -100,6 +101,7 @@ def rollout(
     with abort_on_error(comm):
         check(tol, mode, seed, shape, batch=batch, sigma_data=sigma_data, dtype=dtype)
         check_counts(window=window, time_ranks=time_ranks, network_batch=network_batch, flight=flight)
+        check_overlap(overlap, solver)
         check_kinds(denoiser, solver, keep_on, keep=keep, watch=watch, condition=condition, update=update)
         check_rollout(start, lead_times, history)
         hooks = check_hooks(prepare, finish, conditional=True)
@@ -110,7 +112,7 @@ def rollout(
         problem = memberless(network, equations, shape=shape, seed=seed, sigma_data=scale, dtype=dtype)
         problem = replace(problem, outside=OutsideNoise.of(None, noise, numbers))
         watching = Watching(progress, watch, as_group(comm).rank)
-        options = EngineOptions(window, real(tol), mode, watching.after_round, flight)
+        options = EngineOptions(window, real(tol), mode, watching.after_round, flight, overlap)
         states = StartStates(start, numbers, history)
 
         def leads(chosen: list[int]) -> LeadTimes:

@@ -7,6 +7,7 @@ import subprocess
 import warnings
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 
 import netCDF4
 import pytest
@@ -179,6 +180,13 @@ def test_repeats_bits_whoever_is_in_the_batch(solver):
     both = drawn(TwoModes(DEVICE), DDPM(), solver, **options)
     again = drawn(TwoModes(DEVICE), DDPM(), solver, batch=1, **options)
     assert torch.equal(both.fields, again.fields)
+
+
+@pytest.mark.parametrize("solver", [Picard(), Spectral(), Newton(), Parareal()], ids=named)
+def test_halves_that_alternate_repeat_the_bits_of_all_members_at_once(solver):
+    options = {"mode": "bitwise", "network_batch": 4, "window": None if solver.wavefront else 5, "tol": 1e-4, "members": 3}
+    together, halves = (drawn(TwoModes(DEVICE), DDPM(), solver, overlap=overlap, **options) for overlap in (False, True))
+    assert torch.equal(halves.fields, together.fields) and halves.report.members == together.report.members
 
 
 @pytest.mark.parametrize("solver", [Spectral(), Picard()], ids=named)
@@ -380,6 +388,53 @@ def test_waits_once_a_round(solver, options):
             engine.advance()
         rounds.append(waits)
     assert len(rounds) > 2 and all(waits.total() == 1 for waits in rounds), max(rounds, key=Counter.total)
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")
+@pytest.mark.parametrize(
+    ("solver", "options"), [(Picard(), {}), (Spectral(), {"window": 4}), (Spectral(), {"leads": 3})], ids=str
+)
+def test_waits_once_in_a_round_of_each_half(solver, options):
+    engine = engine_on(DEVICE, solver, members=3, overlap=True, **options)
+    while not engine.finished:
+        halves = sum(not half.finished for half in engine.halves)
+        with waited() as waits:
+            engine.advance()
+        assert waits.total() == halves, waits
+
+
+class Slow(TwoModes):
+    """The two modes after some time on the device, and on which streams they were called."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.streams = set()
+
+    def __call__(self, x, sigma):
+        self.streams.add(torch.cuda.current_stream().cuda_stream)
+        torch.cuda._sleep(100_000_000)
+        return super().__call__(x, sigma)
+
+
+@pytest.mark.skipif(not CUDA, reason="no CUDA device")
+@pytest.mark.parametrize("solver", [Picard(), Spectral()], ids=named)
+def test_a_half_is_swept_while_the_network_evaluates_the_other(solver):
+    """The round of one half is over, verdict and all, before the call for the other is; what is drawn waited for its calls."""
+    slow, equations = Slow(DEVICE), DDPM().steps(sigmas.karras(5, 0.05, 10.0))
+    problem = SamplingProblem(BatchedDenoiser(slow), equations, torch.arange(2), SHAPE, 4, device=DEVICE)
+    engine = engine_for(problem, solver, SerialGroup(), EngineOptions(tolerance=1e-7, overlap=True))
+    engine.advance()  # loads kernels, for which a device may wait
+    for k in (0, 1):
+        engine.begin(k)
+    engine.conclude(0)
+    assert not engine.calls[1].mark.query(), "the sweep of one half waited for the call of the other"
+    engine.conclude(1)
+    engine.enter_halves()
+    assert_close(engine.run().cpu(), engine_for(
+        replace(problem, network=BatchedDenoiser(TwoModes("cpu")), device=torch.device("cpu")), solver, SerialGroup(),
+        EngineOptions(tolerance=1e-7),
+    ).run(), rtol=0, atol=1e-6)  # fmt: skip
+    assert slow.streams and torch.cuda.default_stream().cuda_stream not in slow.streams
 
 
 @pytest.mark.skipif(not CUDA, reason="no CUDA device")

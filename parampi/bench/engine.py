@@ -15,7 +15,7 @@ from parampi.bench.table import to_json as to_json
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.diffusion.sigmas import karras
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
-from parampi.engine.base import Engine
+from parampi.engine.base import RoundEngine
 from parampi.errors import ConfigError
 from parampi.parallel import Mode, SerialGroup
 from parampi.samplers import DDIM, Collocation, Sampler
@@ -151,7 +151,7 @@ def measurable(case: Case) -> bool:
     return case.solver != "collocation" or (case.sampler == "ddim" and case.points > Collocation().order)
 
 
-def engine_of(case: Case, network: PointwiseData, steps: int, window: int) -> Engine:
+def engine_of(case: Case, network: PointwiseData, steps: int, window: int) -> RoundEngine:
     sampler = Collocation() if case.solver == "collocation" else SAMPLERS[case.sampler]
     equations = sampler.steps(karras(case.points if case.solver == "collocation" else steps))
     problem = SamplingProblem(
@@ -159,7 +159,11 @@ def engine_of(case: Case, network: PointwiseData, steps: int, window: int) -> En
         equations, torch.arange(1), case.shape, dtype=case.dtype, device=network.device,
     )  # fmt: skip
     tolerance = TOLERANCE if equations.causal else NEVER
-    return engine_for(problem, SOLVERS[case.solver], SerialGroup(), EngineOptions(window, tolerance=tolerance, mode=case.mode))
+    engine = engine_for(
+        problem, SOLVERS[case.solver], SerialGroup(), EngineOptions(window, tolerance=tolerance, mode=case.mode)
+    )
+    assert isinstance(engine, RoundEngine)
+    return engine
 
 
 def measure_one(case: Case, rounds: int = TIMED) -> EngineRow:

@@ -1,4 +1,5 @@
-"""Seconds against ranks: one member on more and more of them, members that grow with them, and members alone."""
+"""Seconds against ranks: one member on more and more of them, members that grow with them, members alone, and members that
+are swept together, with and without rounds that overlap."""
 
 import os
 import time
@@ -11,7 +12,8 @@ import numpy as np
 from parampi.bench.table import markdown
 from parampi.bench.table import to_json as to_json
 from parampi.engine import EngineOptions, SamplingProblem
-from parampi.engine.driven import BatchSeconds, Messages, RankCosts, critical, drive
+from parampi.engine.clocked_network import BatchSeconds
+from parampi.engine.driven import Messages, RankCosts, critical, drive
 from parampi.engine.window_reach import WindowReach
 from parampi.errors import ConfigError
 from parampi.parallel import Group, Layout, SerialGroup, as_group
@@ -23,8 +25,11 @@ from parampi.solvers import Serial, Solver
 if TYPE_CHECKING:
     from parampi.parallel.group import Comm
 
-NUMBERS = ("wall", "setup", "network", "network_own", "communication", "output", "messages", "rounds", "evaluations")
+NUMBERS = (
+    "wall", "setup", "network", "network_own", "busy", "communication", "output", "messages", "rounds", "evaluations",
+)  # fmt: skip
 STRONG, WEAK, ALONE = "one member", "members grow", "members alone"
+TOGETHER, OVERLAP = "members together", "overlapping rounds"
 
 
 @dataclass(frozen=True)
@@ -51,31 +56,47 @@ class Experiment:
         reach = WindowReach.over(self.problem.equations, self.solver, self.options, leads)
         return min(steps, max(reach.points, time_ranks))
 
-    def draw(self, group: Group, member: int, time_ranks: int, serial: bool) -> RankCosts:
-        """Return the costs of this rank's part in one member."""
-        solver, options = self.solver, replace(self.options, window=self.window(time_ranks))
-        if serial:
+    def draw(self, group: Group, place: int, case: "Case") -> RankCosts:
+        """Return the costs of this rank's part in the members of the group at a place."""
+        solver, overlap = self.solver, case.what == OVERLAP
+        options = replace(self.options, window=self.window(case.time_ranks), overlap=overlap)
+        if case.what == ALONE:
             solver, options = Serial(), replace(self.options, window=None)
-        return drive(self.problem, solver, group, options, [member], messages=self.messages, simulated=self.simulated)
+        members = range(place * case.together, (place + 1) * case.together)
+        problem = of_several(self.problem, case.together)
+        return drive(problem, solver, group, options, members, messages=self.messages, simulated=self.simulated)
+
+
+def of_several(problem: SamplingProblem, members: int) -> SamplingProblem:
+    """Return the problem of so many members, all with the condition and the start of the one that a problem has."""
+    conditions, leads = problem.conditions, problem.leads
+    return replace(
+        problem,
+        conditions=None if conditions is None else conditions.repeat_interleave(members, 0),
+        leads=None if leads is None else replace(leads, start=leads.start.repeat_interleave(members, 0)),
+    )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: `ranks`, in groups of `time_ranks`, each of which draws one member."""
+    """One measurement: `ranks`, in groups of `time_ranks`, each of which draws so many members `together`."""
 
     what: str
     ranks: int
     time_ranks: int
+    together: int = 1
 
     @property
     def members(self) -> int:
-        return self.ranks // self.time_ranks
+        return self.ranks // self.time_ranks * self.together
 
 
 @dataclass(frozen=True)
 class ScalingRow:
     """A measurement. `wall` seconds are those of the clock, `own` leave out what ranks waited for cores; `efficiency` is the
-    serial sampler's share of what all ranks spent, by those of the two that count. Shares are means over ranks."""
+    serial sampler's share of what all ranks spent, by those of the two that count. Shares are means over ranks; that of the
+    `network` is what ranks waited for it. Of engine and messages `hidden` is the share in which calls went on, where they are
+    simulated and rounds overlap."""
 
     what: str
     ranks: int
@@ -93,6 +114,7 @@ class ScalingRow:
     waiting: float
     output: float
     crowded: bool
+    hidden: float | None = None
     planned: float | None = None
 
     @property
@@ -101,15 +123,24 @@ class ScalingRow:
         return self.own if self.crowded else self.wall
 
 
-def cases(ranks: Sequence[int], time_ranks: int) -> list[Case]:
-    """Return what is measured: members grow in groups of `time_ranks`."""
+def cases(ranks: Sequence[int], time_ranks: int, together: int | None = None) -> list[Case]:
+    """Return what is measured: members grow in groups of `time_ranks`. Where members are to be swept `together`, on all ranks
+    at once, that and members alone are all there is."""
+    if together:
+        listed = [Case(what, count, count, together) for count in ranks for what in (TOGETHER, OVERLAP)]
+        return listed + [Case(ALONE, count, 1) for count in ranks]
     listed = [Case(STRONG, count, count) for count in ranks]
     listed += [Case(WEAK, count, time_ranks) for count in ranks if count > time_ranks and count % time_ranks == 0]
     return listed + [Case(ALONE, count, 1) for count in ranks]
 
 
 def measure(
-    experiment: Experiment, ranks: Sequence[int], comm: "Comm | None" = None, *, time_ranks: int = 2
+    experiment: Experiment,
+    ranks: Sequence[int],
+    comm: "Comm | None" = None,
+    *,
+    time_ranks: int = 2,
+    together: int | None = None,
 ) -> list[ScalingRow]:
     """Return rows of all rank counts; without `comm` ranks are threads of this process. Raises ConfigError."""
     most = as_group(comm).size
@@ -117,7 +148,7 @@ def measure(
         raise ConfigError(f"--ranks {max(ranks)}: there are {most}; start as many (mpiexec -n {max(ranks)}), or name fewer")
     rows: list[ScalingRow] = []
     one = measure_one(experiment, Case(ALONE, 1, 1), comm)
-    for case in cases(ranks, time_ranks):
+    for case in cases(ranks, time_ranks, together):
         costs = one if case == Case(ALONE, 1, 1) else measure_one(experiment, case, comm)
         rows.append(row_of(experiment, case, costs, one[0], outnumber(case.ranks, comm)))
     return rows
@@ -125,13 +156,10 @@ def measure(
 
 def measure_one(experiment: Experiment, case: Case, comm: "Comm | None") -> list[RankCosts]:
     """Return the costs of every rank that takes part, on every rank."""
-    serial = case.what == ALONE
     if comm is None:
         return on_threads(
             case.ranks,
-            lambda group, rank: experiment.draw(
-                group if group.size > 1 else SerialGroup(), rank // case.time_ranks, case.time_ranks, serial
-            ),
+            lambda group, rank: experiment.draw(group if group.size > 1 else SerialGroup(), rank // case.time_ranks, case),
             case.time_ranks,
         )
     layout, rank = Layout(case.ranks, case.members, case.time_ranks), comm.Get_rank()
@@ -139,7 +167,7 @@ def measure_one(experiment: Experiment, case: Case, comm: "Comm | None") -> list
     costs = None
     comm.Barrier()
     if rank < case.ranks:
-        costs = experiment.draw(as_group(part), layout.group(rank), case.time_ranks, serial)
+        costs = experiment.draw(as_group(part), layout.group(rank), case)
     request = comm.Ibarrier()
     while not request.Test():
         time.sleep(NAP)
@@ -199,20 +227,27 @@ def row_of(experiment: Experiment, case: Case, costs: list[RankCosts], serial: R
         own=own,
         efficiency=base * case.members / (case.ranks * seconds),
         crowded=crowded,
+        hidden=hidden(costs) if case.what == OVERLAP and experiment.simulated else None,
         **shares,
     )
+
+
+def hidden(costs: Sequence[RankCosts]) -> float:
+    """Return the share of the engine and of messages, by ranks' own seconds, in which calls went on."""
+    rest = [sum(one.own) - one.network_own for one in costs]
+    return float(sum(one.busy - one.network_own for one in costs) / sum(rest))
 
 
 def to_markdown(rows: Sequence[ScalingRow]) -> str:
     header = (
         "", "ranks", "along time", "members", "window", "rounds", "evaluations", "wall s", "own s", "efficiency", "network",
-        "engine", "messages", "waiting", "output", "planned s",
+        "engine", "messages", "waiting", "output", "hidden", "planned s",
     )  # fmt: skip
     body = [
         [
             r.what, r.ranks, r.time_ranks, r.members, r.window, r.rounds, r.evaluations, float(f"{r.wall:.3g}"),
             float(f"{r.own:.3g}"), *(f"{100 * share:.0f} %" for share in shares_of(r)),
-            None if r.planned is None else float(f"{r.planned:.3g}"),
+            None if r.hidden is None else f"{100 * r.hidden:.0f} %", None if r.planned is None else float(f"{r.planned:.3g}"),
         ]
         for r in rows
     ]  # fmt: skip
@@ -224,7 +259,18 @@ def shares_of(row: ScalingRow) -> tuple[float, ...]:
 
 
 def note(rows: Sequence[ScalingRow], cores: int) -> str:
-    """Return which seconds count in which rows."""
+    """Return which seconds count in which rows, and what overlapping rounds take of those of others."""
+    return "\n".join([seconds_that_count(rows, cores), *ratios(rows)])
+
+
+def ratios(rows: Sequence[ScalingRow]) -> list[str]:
+    """Return in a line what overlapping rounds take, as a share of the seconds without; none where none were made."""
+    without = {row.ranks: row.seconds for row in rows if row.what == TOGETHER}
+    shares = [f"{row.seconds / without[row.ranks]:.3f} on {row.ranks}" for row in rows if row.what == OVERLAP]
+    return [f"overlapping rounds take of the seconds without, by ranks: {', '.join(shares)}"] if shares else []
+
+
+def seconds_that_count(rows: Sequence[ScalingRow], cores: int) -> str:
     crowded = [row.ranks for row in rows if row.crowded]
     if not crowded:
         return "efficiency and shares are by wall seconds: every rank has a core"

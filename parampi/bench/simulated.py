@@ -7,7 +7,7 @@ from torch import Tensor
 
 from parampi.bench.known import known_statistics
 from parampi.diffusion.exact import FieldMixture, GaussianMixture, Problem
-from parampi.engine.driven import BatchSeconds
+from parampi.engine.clocked_network import BatchSeconds
 from parampi.errors import ConfigError
 from parampi.solvers.spectral.prior import SpectralPrior
 

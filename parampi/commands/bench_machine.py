@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 OUT = "Write what was measured to this file too, beside what it says already; parampi plan --machine reads it."
 VARIANTS = "all, or some of them with commas: the network compiled, in half precision, ...: time, and what it changes."
+TOGETHER = "Members that all ranks sweep together, instead of one: once, and once with rounds of two halves that overlap."
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 out_option = click.option("--out", type=click.Path(path_type=Path), help=OUT)
 
@@ -126,6 +127,7 @@ def scan(as_json: bool, out: Path | None, numbers: tuple[int, ...]) -> None:
 @click.option(
     "--growth", type=click.Choice(["flat", "linear"]), default="flat", show_default=True, help="Of these with fields."
 )
+@click.option("--together", type=click.IntRange(min=2), help=TOGETHER)
 @click.option("--no-plan", is_flag=True, help="Without the seconds that a plan with a pilot expects.")
 @as_json_option
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw seconds and efficiency against ranks.")
@@ -137,6 +139,7 @@ def scaling(
     points_per_rank: int | None,
     simulate: str | None,
     growth: str,
+    together: int | None,
     no_plan: bool,
     as_json: bool,
     figure: Path | None,
@@ -159,7 +162,7 @@ def scaling(
             raise ConfigError(f"--ranks {max(ranks)}: there is 1; start as many (mpiexec -n {max(ranks)}), or --simulate 50ms")
         run = agreed(comm, config, lambda: load(config, overrides))
         experiment = experiment_of(run, comm, place, points_per_rank, simulate=simulate, growth=growth)
-        rows = measurement.measure(experiment, ranks, comm, time_ranks=time_ranks)
+        rows = measurement.measure(experiment, ranks, comm, time_ranks=time_ranks, together=together)
         if not no_plan:
             rows = with_plan(rows, experiment, comm)
         cores = os.cpu_count() or 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from parampi.bench.scaling import ALONE, Experiment, ScalingRow
+from parampi.bench.scaling import ALONE, OVERLAP, Experiment, ScalingRow
 from parampi.bench.simulated import batch_seconds, closed_form, seconds_of
 from parampi.diffusion.batched import BatchedDenoiser
 from parampi.engine.driven import Messages
@@ -99,6 +99,7 @@ def expected(
     made = costs_of(
         problem, experiment.solver, options, quiet, messages=experiment.messages, ranks_here=1, points=max(2, points)
     )
+    made = replace(made, apart=experiment.simulated is not None or problem.device.type == "cuda")
     batch = problem.network.batch or max(fields for fields, _, _ in quiet)
 
     def planned(row: ScalingRow) -> float:
@@ -106,6 +107,7 @@ def expected(
         if row.what == ALONE:
             leads = problem.leads.count if problem.leads else 1
             return leads * problem.equations.evaluations * (costs.call(1) + costs.serial.at(1))
-        return costs.sweep(chains[row.window], 1, row.time_ranks, batch)
+        together = row.members * row.time_ranks // row.ranks
+        return costs.sweep(chains[row.window], together, row.time_ranks, batch, row.what == OVERLAP)
 
     return [replace(row, planned=planned(row)) for row in rows]

@@ -1,12 +1,15 @@
 """A denoiser as the engine calls it: in chunks, in its own dtype, with each field's condition, counted and timed."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from parampi.diffusion.call_clock import CallClock
+from parampi.diffusion.call_queue import CallQueue, queue_beside
 from parampi.diffusion.denoisers import ConditionalDenoiser, Denoiser, placement
 from parampi.errors import ConfigError
 
@@ -42,21 +45,28 @@ class BatchedDenoiser:
         self.batch = batch or (1 if padded else None)
         self.device, dtype = placement(denoiser)
         self.dtype = None if getattr(denoiser, "any_dtype", False) else dtype
-        self.clock = CallClock(self.device)
+        self.clock, self.queue, self.apart = CallClock(self.device), CallQueue(), False
 
     @property
     def seconds(self) -> float:
         """Seconds of all calls so far."""
         return self.clock.seconds
 
+    def beside(self) -> Self:
+        """Return the same, whose calls run beside what the caller does next: their fields may be read after
+        `queue.wait(mark, fields)`, with the `queue.mark()` that was taken when the call returned. Both have one clock."""
+        other = copy(self)
+        other.queue, other.apart = queue_beside(self.device), True
+        return other
+
     @torch.no_grad()
     def __call__(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None = None) -> Tensor:
         """Return D (B, *shape) in x's dtype, for x (B, *shape) and sigma (B,)."""
         size = self.batch or max(len(x), 1)
-        with self.clock.running():
-            if 0 < len(x) <= size:
+        with self.queue.running(read_in_a_call(x, sigma, conditions)), self.clock.running():
+            if 0 < len(x) <= size and not self.apart:
                 return self.checked(self.denoiser(*self.arguments(x, sigma, conditions)), x)
-            # copied one by one: a network that is compiled may return the same memory in every call
+            # copied one by one, and before the next call: a network that is compiled may return the same memory in every call
             result = x.new_empty(x.shape)
             for i in range(0, len(x), size):
                 part = slice(i, i + size)
@@ -69,9 +79,11 @@ class BatchedDenoiser:
         """Return `dD/dx` times a direction, both (B, *shape) like x: one forward-mode product, by automatic differentiation."""
         size = self.batch or max(len(x), 1)
         parts = [slice(i, i + size) for i in range(0, len(x), size)]
-        with self.clock.running():
+        with self.queue.running((direction, *read_in_a_call(x, sigma, conditions))), self.clock.running():
             chunks = [self.tangent(x[part], sigma[part], direction[part], conditions and conditions.of(part)) for part in parts]
-            return torch.cat(chunks) if chunks else x.clone()
+            result = torch.cat(chunks) if chunks else x.clone()
+        self.queue.wait(self.queue.mark(), result)
+        return result
 
     def tangent(self, x: Tensor, sigma: Tensor, direction: Tensor, conditions: BatchConditions | None) -> Tensor:
         def denoise(state: Tensor) -> Tensor:
@@ -105,6 +117,11 @@ class BatchedDenoiser:
         if not result.is_floating_point():
             raise ConfigError(f"the denoiser returned {result.dtype}; it must return real numbers, E[x0 | x] in x's dtype")
         return result[: len(x)].to(x.dtype)
+
+
+def read_in_a_call(x: Tensor, sigma: Tensor, conditions: BatchConditions | None) -> tuple[Tensor, ...]:
+    """Return the tensors that a call reads."""
+    return (x, sigma) if conditions is None else (x, sigma, conditions.conditions, conditions.columns)
 
 
 def own(argument: Tensor, source: Tensor) -> Tensor:

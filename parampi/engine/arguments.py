@@ -13,7 +13,7 @@ from parampi.engine.delivery import MemberSink
 from parampi.engine.signatures import check_signatures
 from parampi.errors import ConfigError
 from parampi.parallel import MODES
-from parampi.solvers import check_solver_type
+from parampi.solvers import Solver, check_solver_type
 
 MAX_MEMBERS = 2**32
 PLACES = ("root", "groups")
@@ -68,6 +68,17 @@ def check_counts(**counts: int | None) -> None:
             whole(0 if count is None else count)
         except TypeError:
             raise ConfigError(f"{name} = {count!r} is no whole number; give one, or leave it out") from None
+
+
+def check_overlap(overlap: Any, rolled_out: Solver | None = None) -> None:
+    """Raise ConfigError unless it is said whether rounds overlap, and they can; `rolled_out`: the solver of a roll-out."""
+    if not isinstance(overlap, bool):
+        raise ConfigError(f"overlap = {overlap!r}; give True or False")
+    if overlap and getattr(rolled_out, "wavefront", False):
+        raise ConfigError(
+            f"overlap = True, and {type(rolled_out).__name__} takes all members of a roll-out to the next lead time at once; "
+            "leave overlap out, or take a solver that sweeps lead times together, such as parampi.solvers.Picard()"
+        )
 
 
 def check_kinds(denoiser: Any, solver: Any, keep_on: str, **functions: Any) -> None:

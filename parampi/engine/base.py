@@ -20,15 +20,12 @@ FAIL = 1
 class Engine(ABC):
     """Rounds of one group of ranks: they advance its members until the solver has accepted their final fields.
 
-    A round is the same for every engine: evaluate a batch of fields, step, gather on rank 0 what the step showed, let rank 0
-    decide, move on. `advance` until `finished`; then `result` holds the final fields on the group's rank 0. In a roll-out
-    `finished_leads` are, on rank 0, the lead times that were finished and not yet taken from there.
+    `advance` until `finished`; then `result` holds the final fields on the group's rank 0. In a roll-out `finished_leads` are,
+    on rank 0, the lead times that were finished and not yet taken from there.
     """
 
-    def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
-        check_solver(solver, problem.equations, problem.shape, options.window)
+    def __init__(self, problem: SamplingProblem, group: Group, options: EngineOptions):
         self.problem, self.group, self.options = problem, group, options
-        self.solver = solver.bind(problem.shape, problem.sigma_data)
         self.history = History.empty(len(problem.members))
         self.finished_leads: list[FinishedLead] = []
 
@@ -58,18 +55,52 @@ class Engine(ABC):
         """Number of the round to come."""
         return self.history.made + 1
 
-    # ------------------------------------------------------------------ one round
+    # ------------------------------------------------------------------ rounds
 
+    @abstractmethod
     def advance(self) -> None:
         """Make one round. Raises NonFiniteError, on all ranks of the group."""
-        observed = self.step(self.evaluate(self.collect()))
-        self.move_on(self.judge(observed))
 
     def run(self) -> Tensor:
         """Advance to the end; returns `result`."""
         while not self.finished:
             self.advance()
         return self.result
+
+    def enter(self, entry: Round, error_estimate: Floats) -> Integers:
+        """Enter a round into the history and show it; returns by how many points windows slide."""
+        self.history.enter(entry, error_estimate, keep=bool((entry.first < self.problem.equations.steps).any()))
+        if self.options.watch:
+            self.options.watch(entry, self.problem.steps)
+        return entry.slides
+
+    # ------------------------------------------------------------------ the state between two rounds
+
+    @abstractmethod
+    def state(self) -> EngineState:
+        """Return all that this rank needs to go on later. Fields are the engine's own: copy them before it goes on."""
+
+    @abstractmethod
+    def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
+        """Return the points of which this rank holds a field where members are as numbers (m, ...) say; None for no points."""
+
+    @abstractmethod
+    def load(self, state: EngineState) -> None:
+        """Go on from a state whose fields are those of this rank's points, see `span`."""
+
+
+class RoundEngine(Engine):
+    """An engine whose round is one of all members: evaluate a batch of fields, step, gather on rank 0 what the step showed, let
+    rank 0 decide, move on."""
+
+    def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
+        super().__init__(problem, group, options)
+        check_solver(solver, problem.equations, problem.shape, options.window)
+        self.solver = solver.bind(problem.shape, problem.sigma_data)
+
+    def advance(self) -> None:
+        observed = self.step(self.evaluate(self.collect()))
+        self.move_on(self.judge(observed))
 
     def evaluate(self, batch: FieldBatch) -> Tensor:
         """Return the denoised fields (B, *shape) of a batch."""
@@ -115,24 +146,3 @@ class Engine(ABC):
             member, sigma = int(self.problem.members[verdict[2]]), float(self.problem.equations.sigmas[point])
             raise NonFiniteError(member, point, sigma, int(verdict[3]), lead if self.problem.leads else None)
         return verdict[4:]
-
-    def enter(self, entry: Round, error_estimate: Floats) -> Integers:
-        """Enter a round into the history and show it; returns by how many points windows slide."""
-        self.history.enter(entry, error_estimate, keep=bool((entry.first < self.problem.equations.steps).any()))
-        if self.options.watch:
-            self.options.watch(entry, self.problem.steps)
-        return entry.slides
-
-    # ------------------------------------------------------------------ the state between two rounds
-
-    @abstractmethod
-    def state(self) -> EngineState:
-        """Return all that this rank needs to go on later. Fields are the engine's own: copy them before it goes on."""
-
-    @abstractmethod
-    def span(self, name: str, numbers: dict[str, Tensor]) -> PointRanges | None:
-        """Return the points of which this rank holds a field where members are as numbers (m, ...) say; None for no points."""
-
-    @abstractmethod
-    def load(self, state: EngineState) -> None:
-        """Go on from a state whose fields are those of this rank's points, see `span`."""

@@ -72,6 +72,8 @@ class BatchPlan:
         places = {"ranks": layout.ranks, "groups": layout.groups, "time_ranks": layout.time_ranks, "window": reach.points}
         if self.leads is not None:
             places |= {"lead_times": self.count, "flight": reach.leads}
+        if self.options.overlap:
+            places["overlap"] = 1
         serial, batches = equations.evaluations * self.count, len(self.batches())
         return Report(equations.steps, self.options.tolerance, serial * batches, serial * len(self.numbers), layout=places)
 

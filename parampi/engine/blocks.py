@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.engine.base import Engine
+from parampi.engine.base import RoundEngine
 from parampi.engine.cohort import Cohort, Mail, key_of
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.options import EngineOptions
@@ -25,7 +25,7 @@ from parampi.solvers.base import Solver
 from parampi.solvers.parareal import coarse_steps
 
 
-class BlockEngine(Engine):
+class BlockEngine(RoundEngine):
     """Blocks of every member, shared out over the ranks of a group.
 
     changes  (B + 1, B + 1, m) on rank 0, norms of what U^p[b] changed by in iteration p

@@ -1,6 +1,7 @@
 """The engine that a solver runs on."""
 
-from parampi.engine.base import Engine
+from parampi.engine.alternating import AlternatingHalves
+from parampi.engine.base import Engine, RoundEngine
 from parampi.engine.blocks import BlockEngine
 from parampi.engine.lead_relay import LeadRelay
 from parampi.engine.options import EngineOptions
@@ -14,7 +15,13 @@ USUAL = EngineOptions()
 
 def engine_for(problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions = USUAL) -> Engine:
     """Return an engine of windows that slide, or of blocks for a solver that steps through them one by one (`wavefront`); in a
-    roll-out such a solver goes from one lead time to the next."""
-    if not solver.wavefront:
-        return WindowEngine(problem, solver, group, options)
-    return (LeadRelay if problem.leads else BlockEngine)(problem, solver, group, options)
+    roll-out such a solver goes from one lead time to the next. Where rounds overlap, of several members, one of two halves."""
+    if solver.wavefront and problem.leads:
+        return LeadRelay(problem, solver, group, options)
+    kind: type[WindowEngine] | type[BlockEngine] = BlockEngine if solver.wavefront else WindowEngine
+
+    def make(part: SamplingProblem, own: EngineOptions) -> RoundEngine:
+        return kind(part, solver, group, own)
+
+    overlaps = options.overlap and len(problem.members) > 1
+    return AlternatingHalves(problem, group, options, make) if overlaps else make(problem, options)

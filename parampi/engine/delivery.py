@@ -52,6 +52,8 @@ class GroupResult:
             lead = 0 if error.lead is None else error.lead + 1
             numbers = NETWORK, error.member, error.point, error.sigma, error.round, lead
             header[:6] = torch.tensor(numbers, dtype=torch.float64)
+            if after_round:  # other members may have finished lead times in this round
+                after_round(engine)
         history, finished = engine.history, (engine.first == engine.problem.steps) & (after_round is None)
         header[6] = history.group_rounds
         costs = history.rounds, history.evaluations, history.residual, history.error_estimate, history.bistable

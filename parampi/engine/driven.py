@@ -2,22 +2,19 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.diffusion.batched import BatchConditions, BatchedDenoiser
-from parampi.diffusion.call_clock import wait_for
 from parampi.engine import EngineOptions, SamplingProblem, engine_for
+from parampi.engine.clocked_network import BatchSeconds, CallCosts, ClockedNetwork
 from parampi.parallel.counted import CountedGroup, Traffic
 from parampi.parallel.group import Group
 from parampi.solvers import Solver
-
-BatchSeconds = Callable[[int], float]
-"""Seconds of a network call, by its number of fields."""
 
 
 @dataclass(frozen=True)
@@ -34,39 +31,16 @@ class Messages:
         return count * self.latency + (traffic.bytes + depth * traffic.collective_bytes) / self.bandwidth
 
 
-class ClockedNetwork(BatchedDenoiser):
-    """A denoiser whose calls take as long as they take, or with `simulated` as long as that says: then a call sleeps. `own` are
-    seconds on a clock that stands still while many ranks on few cores keep a call waiting: those that are simulated, the CPU
-    time of one thread, else the clock's. `cpu` is CPU time, which is not the engine's."""
-
-    simulated: BatchSeconds | None = None
-    own, cpu = 0.0, 0.0
-
-    def __call__(self, x: Tensor, sigma: Tensor, conditions: BatchConditions | None = None) -> Tensor:
-        begin, cpu = time.perf_counter(), time.thread_time()
-        result = super().__call__(x, sigma, conditions)
-        wait_for(self.device)
-        if self.simulated is None or not len(x):
-            alone = self.device.type == "cpu" and torch.get_num_threads() == 1
-            self.own += time.thread_time() - cpu if alone else time.perf_counter() - begin
-        else:
-            size = self.batch or len(x)
-            seconds = sum(self.simulated(min(size, len(x) - start)) for start in range(0, len(x), size))
-            time.sleep(max(0.0, seconds - (time.perf_counter() - begin)))
-            self.own += seconds
-        self.clock.spent += 0.0 if self.simulated is None else time.perf_counter() - begin
-        self.cpu += time.thread_time() - cpu
-        return result
-
-
 @dataclass(frozen=True)
 class RankCosts:
     """Time that one rank spent on members of its group: seconds by the wall clock, and `own` seconds of each round.
 
-    network_own  what calls of the network took, or were to take where they are simulated
+    network      what the rank waited for calls of the network, by the wall clock
+    network_own  the same by its own clock: what calls took, or were to take where they are simulated, and nothing hid
+    busy         what its accelerator worked at calls, where it is simulated; else `network_own`
     messages     what this rank's messages take where nobody is late; `communication` is what they took
-    own      of each round: the network, this rank's CPU time in the engine, and its messages where nobody is late; the first
-             includes the setting up
+    own      of each round: what it waited for the network, this rank's CPU time in the engine, and its messages where nobody
+             is late; the first includes the setting up
     lengths  points that the first member's window had, in each round
     """
 
@@ -74,6 +48,7 @@ class RankCosts:
     setup: float
     network: float
     network_own: float
+    busy: float
     communication: float
     output: float
     messages: float
@@ -96,25 +71,28 @@ def drive(
 ) -> RankCosts:
     """Return what it cost this rank to draw members, to the end or for `most` rounds; rank 0 writes their fields to a file that
     is thrown away."""
-    network = ClockedNetwork(problem.network.denoiser, problem.network.batch, problem.network.padded)
-    network.simulated, counted = simulated, CountedGroup(group)
-    begin, own, spent = time.perf_counter(), list[float](), own_clock(network, counted, messages)
+    network, counted = ClockedNetwork(problem.network), CountedGroup(group)
+    own_clock = partial(own_seconds, network.costs, counted, messages)
+    if simulated:
+        network.simulate(simulated, own_clock)
+    begin, own, spent = time.perf_counter(), list[float](), own_clock()
     engine = engine_for(replace(problem, network=network, members=torch.tensor(list(members))), solver, counted, options)
     setup = time.perf_counter() - begin
     while not engine.finished and (most is None or len(own) < most):
         engine.advance()
-        now = own_clock(network, counted, messages)
+        now = own_clock()
         own.append(now - spent)
         spent = now
     drawn = time.perf_counter()
     if group.rank == 0:
         write(engine.result)
-    end, history = time.perf_counter(), engine.history
+    end, history, costs = time.perf_counter(), engine.history, network.costs
     return RankCosts(
         wall=end - begin,
         setup=setup,
-        network=network.seconds,
-        network_own=network.own,
+        network=costs.wall if simulated else network.seconds,
+        network_own=costs.own,
+        busy=costs.busy if simulated else costs.own,
         communication=counted.seconds,
         output=end - drawn,
         messages=messages.seconds(counted.traffic, counted.size),
@@ -125,10 +103,10 @@ def drive(
     )
 
 
-def own_clock(network: ClockedNetwork, group: CountedGroup, messages: Messages) -> float:
+def own_seconds(calls: CallCosts, group: CountedGroup, messages: Messages) -> float:
     """Return this rank's own seconds so far, on a clock that stands still while it waits for others or for a core."""
-    engine = time.thread_time() - network.cpu - group.cpu
-    return engine + network.own + messages.seconds(group.traffic, group.size)
+    engine = time.thread_time() - calls.cpu - group.cpu
+    return engine + calls.own + messages.seconds(group.traffic, group.size)
 
 
 def write(fields: Tensor) -> None:

@@ -8,11 +8,11 @@ from torch import Tensor
 from parampi.diffusion.noise import lead_seed
 from parampi.engine.base import Engine
 from parampi.engine.blocks import BlockEngine
-from parampi.engine.history import COUNTS, Floats, Integers, Round
+from parampi.engine.history import COUNTS, Integers
 from parampi.engine.lead_log import FinishedLead
 from parampi.engine.lead_times import LeadTimes
 from parampi.engine.options import EngineOptions
-from parampi.engine.problem import FieldBatch, SamplingProblem
+from parampi.engine.problem import SamplingProblem
 from parampi.engine.state import EngineState
 from parampi.errors import DataError, NonFiniteError
 from parampi.parallel import Group, PointRanges
@@ -26,7 +26,7 @@ class LeadRelay(Engine):
     """
 
     def __init__(self, problem: SamplingProblem, solver: Solver, group: Group, options: EngineOptions):
-        super().__init__(problem, solver, group, options)
+        super().__init__(problem, group, options)
         self.unbound, self.lead, self.rounds = solver, 0, 0
         self.states = self.leads.start.to(problem.device, problem.dtype, copy=True)
         self.inner = self.begin()
@@ -112,24 +112,6 @@ class LeadRelay(Engine):
         if self.group.rank == 0:
             fields.copy_(self.inner.result)
         return torch.from_numpy(self.group.broadcast(fields.numpy())).to(self.states.device)
-
-    def evaluate(self, batch: FieldBatch) -> Tensor:
-        return self.inner.evaluate(batch)
-
-    def collect(self) -> FieldBatch:
-        return self.inner.collect()
-
-    def step(self, denoised: Tensor) -> Floats:
-        return self.inner.step(denoised)
-
-    def failure(self, observed: Floats) -> tuple[int, int] | None:
-        return self.inner.failure(observed)
-
-    def decide(self, observed: Floats) -> tuple[Round, Floats]:
-        return self.inner.decide(observed)
-
-    def move_on(self, slides: Integers) -> None:
-        self.inner.move_on(slides)
 
     # ------------------------------------------------------------------ state
 

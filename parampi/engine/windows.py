@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchConditions
-from parampi.engine.base import Engine
+from parampi.engine.base import RoundEngine
 from parampi.engine.coefficients import Coefficients
 from parampi.engine.evaluation import DenoisedFields
 from parampi.engine.first_guess import FirstGuess
@@ -41,7 +41,7 @@ from parampi.parallel import Group, PlacedPoint, PointRanges
 from parampi.solvers import RoundMeasures, Solver, Sweep
 
 
-class WindowEngine(Engine):
+class WindowEngine(RoundEngine):
     """Windows that slide over the points of each member, and are swept as a whole."""
 
     leads: LeadConditions | None = None

@@ -92,6 +92,7 @@ class SamplingOptions(TypedDict):
     network_batch: int | None
     prepare: PrepareFunction | None
     finish: FinishFunction | None
+    overlap: bool
 
 
 def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
@@ -110,6 +111,7 @@ def sampling_options(inputs: Inputs, denoiser: Denoiser) -> SamplingOptions:
         network_batch=config.parallel.network_batch,
         prepare=inputs.hooks.prepare,
         finish=inputs.hooks.finish,
+        overlap=config.parallel.overlap is True,  # where `auto` is left, nothing was measured
     )
 
 

@@ -7,7 +7,13 @@ from typing import Any
 from parampi.fields.atomic_files import replacing
 from parampi.verify.drawing import INK, STYLE, drawing
 
-LINES = {"one member": (INK, "o"), "members grow": ("#c8553d", "^"), "members alone": ("#8a8a8a", "s")}
+LINES = {
+    "one member": (INK, "o"),
+    "members grow": ("#c8553d", "^"),
+    "members together": (INK, "D"),
+    "overlapping rounds": ("#3d7ac8", "v"),
+    "members alone": ("#8a8a8a", "s"),
+}
 """Colour and marker of each way to use ranks."""
 
 
@@ -27,6 +33,8 @@ def scaling_figure(path: str | Path, rows: Sequence[Any]) -> None:
         seconds, efficiency = figure.subplots(1, 2)
         for name, (colour, marker) in LINES.items():
             line = [row for row in rows if row.what == name]
+            if not line:
+                continue
             ranks = [row.ranks for row in line]
             style = {"color": colour, "marker": marker, "markersize": 4, "label": name}
             seconds.plot(ranks, [row.seconds for row in line], **style)

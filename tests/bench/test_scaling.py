@@ -1,6 +1,7 @@
 """Benchmarks of machines: calls, messages, and whole members, on ranks that are threads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from parampi.diffusion.exact import GaussianMixture
 from parampi.diffusion.sigmas import vp_linear
 from parampi.engine import EngineOptions, SamplingProblem
 from parampi.engine.driven import Messages, RankCosts, critical
+from parampi.engine.lead_times import LeadTimes
 from parampi.errors import ConfigError
 from parampi.parallel.counted import Traffic
 from parampi.parallel.threads import on_threads
@@ -57,9 +59,32 @@ def test_more_ranks_than_cores_are_judged_by_own_seconds(monkeypatch: pytest.Mon
     assert "every rank has a core" in scaling.note(rows[:1], 1)
 
 
+def test_members_together_without_and_with_rounds_that_overlap() -> None:
+    linear = scaling.Experiment(
+        CHAIN, Picard(), EngineOptions(tolerance=1e-2), Messages(), lambda fields: 0.002 * fields, points_per_rank=2
+    )
+    rows = scaling.measure(linear, [1, 2], together=4)
+    assert [(row.what, row.ranks, row.members) for row in rows] == [
+        ("members together", 1, 4), ("overlapping rounds", 1, 4), ("members together", 2, 4), ("overlapping rounds", 2, 4),
+        ("members alone", 1, 1), ("members alone", 2, 2),
+    ]  # fmt: skip
+    for without, overlapping in (rows[:2], rows[2:4]):
+        assert overlapping.rounds == without.rounds and overlapping.evaluations == without.evaluations
+        assert without.hidden is None and overlapping.hidden is not None and 0.6 < overlapping.hidden <= 1.0
+        assert overlapping.own < without.own
+    assert "overlapping rounds take of the seconds without, by ranks: 0." in scaling.note(rows, 2)
+
+
+def test_several_members_have_the_condition_and_the_start_of_the_one_there_is() -> None:
+    several = scaling.of_several(replace(CHAIN, conditions=torch.ones(1, 3)), 4)
+    assert several.conditions is not None and several.conditions.shape == (4, 3)
+    rolling = scaling.of_several(replace(CHAIN, leads=LeadTimes(2, torch.ones(1, 1, 2))), 3).leads
+    assert rolling is not None and rolling.start.shape == (3, 1, 2)
+
+
 def test_own_seconds_are_those_of_the_slowest_rank_in_every_round() -> None:
     def costs(own: list[float]) -> RankCosts:
-        return RankCosts(9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, own, 2, 2, [])
+        return RankCosts(9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, own, 2, 2, [])
 
     assert critical([costs([1.0, 2.0]), costs([3.0, 1.0])]) == 5.0
 

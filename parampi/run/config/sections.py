@@ -142,10 +142,17 @@ def timeout(time: Any) -> Any:
     return time if time == "auto" else seconds(time)
 
 
+def switch_or_auto(value: Any) -> Any:
+    """Return true, false or `auto`."""
+    if not (isinstance(value, bool) or value == "auto"):
+        raise ValueError("give true, false or auto")
+    return value
+
+
 class Parallel(Strict):
     """The ranks and devices of a run. `layout`: members first, or as a plan for so many ranks chooses, and with it
-    `time_ranks`, `network_batch` and `sampling.window`. `hang_timeout`: seconds or H:MM:SS that a round may take before the job
-    is ended, None for no limit; `auto` is by the longest round so far."""
+    `time_ranks`, `network_batch`, `overlap` and `sampling.window`. `hang_timeout`: seconds or H:MM:SS that a round may take
+    before the job is ended, None for no limit; `auto` is by the longest round so far."""
 
     layout: Literal["members", "auto"] = "members"
     time_ranks: int | None = Field(None, ge=1)
@@ -154,6 +161,7 @@ class Parallel(Strict):
     dtype: Literal["float64", "float32"] = "float64"
     network_batch: int | None = Field(None, ge=1)
     batch: int | None = Field(None, ge=1)
+    overlap: Annotated[bool | Literal["auto"], BeforeValidator(switch_or_auto)] = "auto"
     hang_timeout: Annotated[float | Literal["auto"] | None, BeforeValidator(timeout)] = "auto"
 
     @model_validator(mode="after")

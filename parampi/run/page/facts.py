@@ -153,7 +153,9 @@ def layout_rows(report: Report) -> list[tuple[str, str]]:
     """Return how members and points were shared out."""
     names = {"ranks": "ranks", "groups": "groups of ranks", "time_ranks": "ranks along time, in each group"}
     names |= {"window": "points of a window", "lead_times": "lead times", "flight": "lead times swept together"}
-    rows = [(names.get(name, name), str(value)) for name, value in report.layout.items()]
+    rows = [(names.get(name, name), str(value)) for name, value in report.layout.items() if name != "overlap"]
+    if report.layout.get("overlap"):
+        rows.append(("rounds", "of two halves of a group's members overlap: calls of the network and sweeps went on at once"))
     if report.timing:
         hosts = sorted(set(report.timing.hosts))
         shown = ", ".join(hosts[:NAMED]) + (f" and {len(hosts) - NAMED} more" if len(hosts) > NAMED else "")

@@ -44,4 +44,6 @@ def attempted(config: RunConfig, ranks: int, local_rank: int, ranks_here: int) -
     if network.inputs.equations.causal and serial.seconds < best.seconds:
         print(f"note: members alone, drawn by the serial sampler, would take about {serial.seconds:.3g} s", flush=True)
     window = best.window if network.inputs.equations.causal else None
-    return {"window": window, "time_ranks": best.time_ranks, "network_batch": best.network_batch}, None
+    return {
+        "window": window, "time_ranks": best.time_ranks, "network_batch": best.network_batch, "overlap": best.overlap,
+    }, None  # fmt: skip

@@ -32,6 +32,7 @@ class Costs:
     field      numbers of a field, and `item` bytes of each
     states     fields that are kept for a point
     ranks_here ranks that share a node of `cores`, where the network runs on these; 1 for a GPU of a rank's own
+    apart      whether calls run beside the rest, on a GPU
     """
 
     calls: Sequence[tuple[int, float, int]]
@@ -47,6 +48,7 @@ class Costs:
     states: int = 8
     ranks_here: int = 1
     cores: int = 1
+    apart: bool = False
 
     @property
     def crowd(self) -> float:
@@ -88,15 +90,24 @@ class Costs:
         count = sum(one.messages for one in scans) + 1 + 2 * depth
         return count * self.messages.latency + (sum(one.bytes for one in scans) + state) / self.messages.bandwidth
 
-    def sweep(self, chain: Chain, members: int, ranks: int, batch: int) -> float:
-        """Return the seconds in which a group of so many ranks draws members that are swept at once."""
+    def sweep(self, chain: Chain, members: int, ranks: int, batch: int, overlap: bool = False) -> float:
+        """Return the seconds in which a group of so many ranks draws members that are swept at once, or by `overlap` in two
+        halves whose rounds alternate."""
         points = -(-chain.window // ranks) * members
+        parts = [members - members // 2, members // 2] if overlap else [members]
         total = self.crowd * self.setup.at(points)
         for length in chain.lengths:
-            share = -(-length // ranks) * members
-            total += self.crowd * (self.network(share * chain.evaluated, batch) + self.engine.at(share))
-            total += self.exchanged(members, ranks)
+            share = -(-length // ranks)
+            calls = [self.crowd * self.network(share * part * chain.evaluated, batch) for part in parts]
+            rest = [self.crowd * self.engine.at(share * part) + self.exchanged(part, ranks) for part in parts]
+            total += self.alternating(calls, rest) if self.apart and overlap else sum(calls) + sum(rest)
         return total
+
+    def alternating(self, calls: Sequence[float], rest: Sequence[float]) -> float:
+        """Return the seconds of a round of each half: calls follow one another, and so does the rest; of one half neither
+        begins before the other is over."""
+        each = (call + other for call, other in zip(calls, rest, strict=True))
+        return max(sum(calls), sum(rest), *each)
 
     def memory(self, chain: Chain, members: int, ranks: int, batch: int) -> float:
         """Return about how many bytes a rank needs, beside the network itself."""

@@ -205,7 +205,7 @@ def prepare(
     costs = costs_of(
         problem, inputs.solver, options, calls, messages=messages, ranks_here=1, points=min(inputs.equations.steps, 16)
     )
-    costs = replace(costs, cores=machine.cores if machine else costs.cores)
+    costs = replace(costs, cores=machine.cores if machine else costs.cores, apart=device == "cuda")
     sweeps, rounds_from = sweeps_of(network, piloted)
     subject = Subject(
         len(inputs.members),
@@ -214,6 +214,7 @@ def prepare(
         config.parallel.batch,
         inputs.equations.causal,
         reach_of(inputs.equations, inputs.solver, options, inputs.leads).points if inputs.swept else None,
+        config.parallel.overlap,
     )
     return Prepared(inputs, subject, sweeps, costs, machine, per_node, device, rounds_from, calls_from)
 

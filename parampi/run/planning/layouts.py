@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from parampi.run.planning.costs import Costs
 from parampi.run.planning.sweeps import Sweeps
 
 WORTH = 0.1
 """Share of the time that more ranks must save, twice as many, to be of use."""
+OVERLAP_WORTH = 0.05
+"""Share of the time that overlapping rounds must save to be chosen."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """Members that are drawn, of a chain of `steps` points and `evaluations` of the serial sampler; `most` members that a group
     sweeps at once; `causal`: whether there is a serial sampler. In a roll-out `steps` are those of a lead time, and windows may
-    `reach` over its end."""
+    `reach` over its end. `overlap`: whether rounds of two halves of the members overlap, or as it pays ("auto")."""
 
     members: int
     steps: int
@@ -22,6 +25,7 @@ class Subject:
     most: int | None = None
     causal: bool = True
     reach: int | None = None
+    overlap: bool | Literal["auto"] = "auto"
 
     @property
     def longest(self) -> int:
@@ -35,7 +39,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Time and memory that a layout is expected to take. `serial`: whether the serial sampler draws members alone."""
+    """Time and memory that a layout is expected to take. `serial`: whether the serial sampler draws members alone; `overlap`:
+    whether rounds of two halves of the members overlap."""
 
     ranks: int
     time_ranks: int
@@ -47,6 +52,7 @@ class Forecast:
     efficiency: float
     memory: float
     serial: bool = False
+    overlap: bool = False
 
     @property
     def groups(self) -> int:
@@ -78,9 +84,13 @@ def swept(
     share = -(-subject.members // groups)
     at_once = min(share, subject.most or share)
     turns, chain = -(-share // at_once), sweeps(window)
-    seconds, best = min(
-        (turns * costs.sweep(chain, at_once, time_ranks, size), size) for size in ([batch] if batch else costs.batches)
-    )
+    sizes = [batch] if batch else costs.batches
+    ways = {
+        overlap: min((turns * costs.sweep(chain, at_once, time_ranks, size, overlap), size) for size in sizes)
+        for overlap in ((False, True) if at_once > 1 else (False,))
+    }
+    overlap = at_once > 1 and chosen_overlap(subject, ways[False][0], ways[True][0])
+    seconds, best = ways[overlap]
     return Forecast(
         ranks,
         time_ranks,
@@ -91,7 +101,13 @@ def swept(
         seconds,
         one_rank(subject, costs) / (ranks * seconds),
         costs.memory(chain, at_once, time_ranks, best),
+        overlap=overlap,
     )
+
+
+def chosen_overlap(subject: Subject, without: float, overlapping: float) -> bool:
+    """Return whether rounds overlap, by the seconds without and with it."""
+    return overlapping < (1 - OVERLAP_WORTH) * without if subject.overlap == "auto" else subject.overlap
 
 
 def alone(ranks: int, subject: Subject, costs: Costs) -> Forecast:

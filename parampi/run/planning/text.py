@@ -48,13 +48,13 @@ def about(prepared: Prepared) -> list[str]:
 
 
 def cells(prepared: Prepared, forecast: Forecast) -> tuple[str, ...]:
-    layout = f"{forecast.groups} x {forecast.time_ranks}" + (", serial" if forecast.serial else "")
+    way = ", serial" if forecast.serial else ", overlapping" if forecast.overlap else ""
     hours = prepared.nodes(forecast.ranks) * forecast.seconds / 3600
     subject = prepared.subject
     flight = [] if subject.reach is None else ["-" if forecast.serial else str(subject.in_flight(forecast.window))]
     return (
         str(forecast.ranks),
-        layout,
+        f"{forecast.groups} x {forecast.time_ranks}{way}",
         "-" if forecast.serial else str(forecast.window),
         *flight,
         str(forecast.network_batch),
@@ -96,5 +96,5 @@ def overrides(forecast: Forecast) -> str:
     """Return what makes a run take a layout."""
     return (
         f"parallel.time_ranks={forecast.time_ranks} sampling.window={forecast.window} "
-        f"parallel.network_batch={forecast.network_batch}"
+        f"parallel.network_batch={forecast.network_batch}" + " parallel.overlap=true" * forecast.overlap
     )

@@ -15,6 +15,7 @@ from parampi.run.planning.forecasts import network_name
 from parampi.run.planning.layouts import Forecast, Subject, alone, candidates, layouts, wasted_from
 from parampi.run.planning.measured import through
 from parampi.run.planning.sweeps import Chain, from_pilot, from_table
+from parampi.run.planning.text import overrides
 from tests.small import write_project
 
 COSTS = Costs(
@@ -74,6 +75,33 @@ def test_the_fastest_layout_comes_first_and_groups_are_no_more_than_members() ->
     assert {one.time_ranks for one in found} == {2, 4}
     assert alone(4, replace(SUBJECT, members=8), COSTS).seconds == pytest.approx(8 * 0.2)
     assert candidates(8, [4], None) == [2, 4, 8] and 5 in candidates(8, [1], 5)
+
+
+def test_overlapping_rounds_hide_the_shorter_of_calls_and_the_rest() -> None:
+    chain, apart = Chain(4, [4.0]), replace(COSTS, apart=True)
+    calls, rest = apart.network(4, 1), apart.engine.at(4)  # of each half of two members
+    assert apart.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * calls)
+    assert apart.sweep(chain, 2, 1, 1) == pytest.approx(2 * calls + apart.engine.at(8))
+    slow = replace(apart, engine=Line(9.0, 0.0))
+    assert slow.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * 9.0)
+    # where calls are over when they return, halves hide nothing
+    assert COSTS.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * calls + 2 * rest)
+
+
+def test_overlap_is_chosen_where_half_a_batch_takes_half_the_time() -> None:
+    sweeps, two = from_table("Picard", 8, noisy=False, tolerance=1e-2), replace(SUBJECT, members=2)
+    linear = replace(COSTS, calls=[(n, 0.1 * n, 10) for n in (1, 2, 4, 8)], engine=Line(0.02, 0.01), apart=True)
+    flat = replace(linear, calls=[(n, 0.1, 10) for n in (1, 2, 4, 8)])
+
+    def chosen(costs: Costs, subject: Subject) -> bool:
+        return layouts(1, subject, costs, sweeps, [4])[0].overlap
+
+    assert chosen(linear, two) and not chosen(flat, two) and not chosen(replace(linear, apart=False), two)
+    assert chosen(flat, replace(two, members=8))  # four calls of eight fields, and two for each half
+    assert not chosen(linear, SUBJECT) and not chosen(linear, replace(two, most=1))  # one member has no halves
+    assert chosen(flat, replace(two, overlap=True)) and not chosen(linear, replace(two, overlap=False))
+    told = layouts(1, two, linear, sweeps, [4])[0]
+    assert overrides(told).endswith(" parallel.overlap=true")
 
 
 def test_more_ranks_are_wasted_where_they_save_less_than_a_tenth() -> None:
@@ -158,6 +186,7 @@ def test_parallel_auto_takes_a_layout_and_keeps_it(tmp_path: Path, capsys: pytes
 
     config = json.loads((tmp_path / "out" / "report.json").read_text())["config"]
     assert config["parallel"]["layout"] == "members" and config["parallel"]["time_ranks"] == 1
+    assert config["parallel"]["overlap"] is False  # on a CPU calls are over when they return
     assert config["parallel"]["network_batch"] and config["sampling"]["window"]
     assert main(["run", str(path), "parallel=auto", "sampling.tolerance=0.1"]) == 2  # output exists
     assert main(["run", str(path), "parallel.layout=auto", "parallel.time_ranks=2"]) == 2
