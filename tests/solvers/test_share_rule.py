@@ -69,6 +69,39 @@ def test_the_worst_case_of_a_residual_is_what_the_last_sweep_changed_and_lost():
     np.testing.assert_allclose(rule.reached[:, 0], weight * scale[:-1] * changes + scale[1:] * losses)
 
 
+def test_states_that_were_moved_too_far_or_not_far_enough_lack_the_difference():
+    """After a sweep whose changes and moves nearly cancelled, a share of 0.01 says nothing of one in which they cannot."""
+    changes, weight = np.full(STEPS, 0.1), begun().worst.weight
+    for linear, share in ((1.0, 0.01), (0.1, 0.01)):
+        rule = begun()
+        for _ in range(6):  # until small shares are believed
+            losses = linear * rule.reaches(changes[:, None], np.zeros((STEPS, 1)), np.arange(STEPS)[:, None])[:, 0] / rule.made
+            left = share * rule.reached[:, 0]
+            lost = lost_by(rule, measures(changes, left, losses=losses))
+        moved = rule.worst.passed * losses
+        np.testing.assert_allclose(lost[1:], (share * (weight * changes + moved))[1:], rtol=0.1)
+        for factor in (0.0, 3.0):
+            again = begun()
+            again.reached, again.moved, again.sweeps = rule.reached.copy(), rule.moved.copy(), rule.sweeps.copy()
+            last = lost_by(again, measures(changes, left, losses=factor * losses))
+            assert (last[1:] > 0.9 * abs(factor - 1) * moved[1:]).all()
+
+
+def test_the_last_point_that_is_left_is_judged_by_the_frozen_one_s_share_too():
+    """It has no other neighbour."""
+    for left, expected in ((2, 0.9), (3, LEAST)):
+        rule, begin = begun(), STEPS - left
+        rule.reached[:], rule.sweeps[:] = 1.0, 9.0
+        column = np.full((left, 1), 0.1)
+        statistics = np.stack([np.r_[0.81, np.zeros(left - 1)][:, None], np.ones((left, 1))]) * SIGMA_DATA**2
+        round_ = RoundMeasures(column, 0 * column, np.array([begin]), np.array([left]), np.zeros(1), statistics)
+        steps = begin + np.arange(left)[:, None]
+        lost = rule.losses(
+            round_, np.sqrt(statistics[0]) / SIGMA_DATA, np.ones(1), inside=np.ones((left, 1), np.bool_), steps=steps
+        )
+        np.testing.assert_allclose(lost[-1, 0], expected * rule.worst.weight[-1] * 0.1)
+
+
 def test_unknown_shares_are_those_of_the_nearest_points():
     known = np.array([[False], [True], [False], [True]])
     values = np.array([[9.0], [1.0], [9.0], [2.0]])

@@ -14,8 +14,16 @@ How the errors of points add up is said in `ErrorAccumulator`. The sum is relati
 denoised field of the window's last point has it, whose uncertainty is the posterior variance of Gaussian data.
 
 A point is accepted where `SAFETY` times the estimate is within the share of the tolerance up to it, which grows as in
-`StopRule`. Losses of members that may stand between two
-outcomes count more (`Bistability`). The rule estimates; it is no bound.
+`StopRule`. Losses of members that may stand between two outcomes count more (`Bistability`). The rule estimates; it is no
+bound.
+
+Where new states are not those of the linear model, as after mixing, the residual is what is left of two vectors, `v = e - m`: e
+is what the linear model has left, and m, of norm loss, by how much states were moved to cancel it. Where they cancel, q is
+small. It shows nothing of a sweep in which they cannot cancel, as one is longer than the other by
+
+    | q_e sum_l reach[i,l] |delta[i-l]| - loss[i] |,       q_e = sqrt(|v|^2 + |m|^2) / (the same sum of the sweep before),
+
+as if v and m were orthogonal. The step lacks this at least.
 """
 
 from dataclasses import dataclass, field
@@ -61,6 +69,7 @@ class ShareRule:
     independent  whether new noise makes errors that are a window apart nearly independent
     acceptance   of points, with what was lost already; None before the first round
     reached      (N, m) worst case of the last sweep, 0 where there was none
+    moved        (N, m) what of it is due to states that are not the linear model's
     sweeps       (N, m) sweeps that each point has been in
     """
 
@@ -74,6 +83,7 @@ class ShareRule:
     independent: bool
     acceptance: Acceptance | None = None
     reached: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    moved: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     sweeps: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
@@ -102,13 +112,13 @@ class ShareRule:
     def state(self) -> RuleState:
         if self.acceptance is None:
             return {}
-        return {**self.acceptance.state(), "reached": self.reached.T, "sweeps": self.sweeps.T}
+        return {**self.acceptance.state(), "reached": self.reached.T, "moved": self.moved.T, "sweeps": self.sweeps.T}
 
     def load(self, state: RuleState) -> None:
         if self.acceptance is None:
             raise TypeError("begin before loading")
         self.acceptance.load(state)
-        self.reached, self.sweeps = state["reached"].T.copy(), state["sweeps"].T.copy()
+        self.reached, self.moved, self.sweeps = (state[name].T.copy() for name in ("reached", "moved", "sweeps"))
 
     def begin(self, members: int, longest: int) -> None:
         """Begin the accumulators of members whose windows are at most `longest` points."""
@@ -123,7 +133,7 @@ class ShareRule:
             safety=SAFETY,
             dependent=DEPENDENT,
         )
-        self.reached, self.sweeps = np.zeros((self.steps, members)), np.zeros((self.steps, members))
+        self.reached, self.moved, self.sweeps = (np.zeros((self.steps, members)) for _ in range(3))
 
     def judge(self, measured: RoundMeasures) -> Verdict:
         """Return the verdict on a round. The first point swept is always accepted, so that no run takes more rounds than
@@ -152,19 +162,28 @@ class ShareRule:
         (m,)."""
         changes, losses = np.where(inside, measured.changes, 0.0), np.where(inside, measured.losses, 0.0)
         rows, columns = steps[inside], np.broadcast_to(np.arange(inside.shape[1]), inside.shape)[inside]
-        reached, sweeps = np.zeros_like(changes), np.zeros_like(changes)
-        reached[inside], sweeps[inside] = self.reached[rows, columns], self.sweeps[rows, columns]
+        reached, moved, sweeps = (np.zeros_like(changes) for _ in range(3))
+        for before, kept in ((reached, self.reached), (moved, self.moved), (sweeps, self.sweeps)):
+            before[inside] = kept[rows, columns]
         known = reached > ROUNDING
-        known[:1] = False
+        grown = known & (np.arange(len(known))[:, None] > 0)
+        # the step from the frozen point is no neighbour but of the last point that is left, which has no other one
+        known[:1] &= measured.lengths <= 2
         shares = np.where(known, residual / np.where(known, reached, 1.0), UNTRIED)
         least = UNTRIED * TRIED ** np.maximum(sweeps - 1, 0)
         share = np.maximum(with_neighbours(nearest(shares, known, UNTRIED)), least)
+        self.moved[rows, columns] = (self.made[steps] * losses)[inside]
         self.reached[rows, columns] = self.reaches(changes, losses, steps)[inside]
         self.sweeps[rows, columns] += 1
-        worst = (self.worst.weight[steps] * changes + self.worst.passed[steps] * losses) / size
+        linear, mixed = self.worst.weight[steps] * changes / size, self.worst.passed[steps] * losses / size
         assert self.acceptance is not None
-        self.acceptance.bistability.observe(shares, known, worst, steps=steps, inside=inside, disturbed=measured.disturbed)
-        lost: Floats = np.clip(share, LEAST, MOST) * worst
+        self.acceptance.bistability.observe(
+            shares, grown, linear + mixed, steps=steps, inside=inside, disturbed=measured.disturbed
+        )
+        lost: Floats = np.clip(share, LEAST, MOST) * (linear + mixed)
+        if losses.any() or moved.any():
+            alone = nearest(linear_shares(residual, reached, moved), known, 0.0)
+            lost = np.maximum(lost, np.where(losses + moved > 0, np.abs(alone * linear - mixed), 0.0))
         if measured.lag is not None:
             lost = np.maximum(lost, measured.lag * self.shown[steps] * residual * inside / size)
         return lost
@@ -179,6 +198,12 @@ class ShareRule:
     def sizes(self, denoised: Floats, first: Integers, lengths: Integers) -> Floats:
         """Return the norms (m,) of the members' fields, from mean squares (n, m) of the denoised fields."""
         return np.clip(field_sizes(denoised, self.uncertain, first, lengths), SMALLEST, LARGEST)
+
+
+def linear_shares(residual: Floats, reached: Floats, moved: Floats) -> Floats:
+    """Return the shares (n, m) that came true of the linear model's worst case alone, of residuals (n, m) and worst cases in
+    all and what of them is due to states that were moved."""
+    return np.minimum(np.hypot(residual, moved) / np.maximum(reached - moved, ROUNDING), MOST)
 
 
 def shown_by_residuals(step_map: StepMap, passed: Floats) -> Floats:
