@@ -63,7 +63,7 @@ def test_weights_fit_and_are_small(monkeypatch):
 
 def test_two_cases_are_nearer_to_the_truth_than_interpolation(tmp_path, monkeypatch):
     config = configuration(
-        FOLDER / "run.yaml", [f"output.directory={tmp_path}", "sampling.members=4", "condition.select=[2,6]"]
+        FOLDER / "run.yaml", [f"output.directory={tmp_path}", "sampling.members=2", "condition.select=[2,6]"]
     )
     run(config)
     evaluate = load("evaluate", monkeypatch)

@@ -49,7 +49,7 @@ def test_a_rank_that_leaves_silently_fails_the_test():
 
 
 def test_a_hang_is_ended_at_the_time_limit_and_shows_where_it_hangs():
-    finished = launch(2, "tests.ranks.misbehave", "wait", timeout=8)
+    finished = launch(2, "tests.ranks.misbehave", "wait", timeout=4)
     assert finished.code is None and not finished.complete and finished.seconds < 25
     assert re.search(r"misbehave.py.*line \d+ in main", finished.stderr)
     pids = re.findall(r"pid (\d+)", finished.stdout)
