@@ -15,6 +15,7 @@ import json
 import os
 import runpy
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -34,12 +35,22 @@ CLIENT = Path(__file__).with_name("warm_client.py")
 PRELOADED = (
     "torch", "torch.func", "numpy", "netCDF4", "h5py", "xarray", "yaml", "safetensors.torch", "pydantic", "click", "tqdm",
     "parampi.ensemble", "parampi.samplers", "parampi.solvers", "parampi.fields", "parampi.run.job", "parampi.commands.main",
+    "pytest",
 )  # fmt: skip
 
 
 def warm_command(*arguments: object) -> list[str]:
     """A command that is as `python ARGUMENTS`, which are `-W` options and `-m MODULE ...`, forked from the warm parent."""
     return [sys.executable, "-I", "-S", str(CLIENT), parent_of_children(), *map(str, arguments)]
+
+
+def warm_program(folder: Path) -> str:
+    """Write `parampi` into a folder, forked from the warm parent, for what is given a PATH; returns the folder."""
+    folder.mkdir()
+    program = folder / "parampi"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(warm_command("-m", "parampi"))} "$@"\n')
+    program.chmod(0o755)
+    return str(folder)
 
 
 @cache

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import xarray
 
+from tests.warm import warm_program
+
 pytestmark = [pytest.mark.slow, pytest.mark.mpi]
 
 ROOT = Path(__file__).parents[2]
@@ -22,11 +24,11 @@ SMALLER = {
 SMALLER |= {"max_walltime=12": "max_walltime=0.5", "--figures figures": "--figures figures --replicates 50"}
 
 
-def test_every_command_of_the_tutorial(tmp_path):
+def test_every_command_of_the_tutorial(tmp_path, tmp_path_factory):
     page = (ROOT / "docs" / "tutorial_global.md").read_text()
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     # the commands of the environment that the test runs in
-    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    paths = [warm_program(tmp_path_factory.mktemp("warm") / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "MPLBACKEND": "agg",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from parampi.run.projects.shipped import LEFT_OUT
+from tests.warm import warm_program
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "07_workflows"
 ROOT = FOLDER.parents[1]
@@ -46,9 +47,9 @@ def assert_good(folder, days):
 @pytest.mark.slow
 @pytest.mark.mpi
 @needs("snakemake")
-def test_snakemake(folder):
-    chosen = ("members=3", "ranks=2", 'days=["2001-03-01","2001-03-11"]')
-    run(folder, "snakemake", "--cores", "2", "--config", *chosen)
+def test_snakemake(folder, tmp_path):
+    chosen, warm = ("members=3", "ranks=2", 'days=["2001-03-01","2001-03-11"]'), warm_program(tmp_path / "bin")
+    run(folder, "snakemake", "--cores", "2", "--config", *chosen, path=warm)
     assert_good(folder, 2)
     assert "Nothing to be done" in run(
         folder, "sh", "-c", f"snakemake --cores 2 --config {' '.join(chosen[:2])} '{chosen[2]}' 2>&1"
@@ -57,8 +58,9 @@ def test_snakemake(folder):
 
 @pytest.mark.slow
 @needs("parsl")
-def test_parsl(folder):
-    assert "scores.csv" in run(folder, sys.executable, "-W", "ignore", "parsl_flow.py", "--members", "3", "2001-03-11")
+def test_parsl(folder, tmp_path):
+    command = (sys.executable, "-W", "ignore", "parsl_flow.py", "--members", "3", "2001-03-11")
+    assert "scores.csv" in run(folder, *command, path=warm_program(tmp_path / "bin"))
     assert_good(folder, 1)
 
 
