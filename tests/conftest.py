@@ -10,22 +10,33 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.hostile import hostile_library
 
+LONGEST = ("tests/examples/", "tests/test_typing.py")
+"""Where tests are that take many seconds each: begun late, they would end long after all others."""
+TOGETHER = ("tests/ranks/", "tests/jobs/", "tests/test_wheel.py")
+"""Tests that one process has together: launches of ranks, which would wait for one another's; jobs under Slurm, which wait for
+its clock; and those of one wheel that is built for all."""
+
 
 def pytest_xdist_auto_num_workers(config):
-    """Return how many processes share the tests: the cores for whole folders, none beside this one for single files."""
+    """Return how many processes share the tests: one more than the cores for whole folders, as some tests wait; none beside
+    this one for single files."""
     folders = all(os.path.isdir(argument) for argument in config.args)
-    return min(len(os.sched_getaffinity(0)), 8) if folders and not config.option.usepdb else 0
+    return min(len(os.sched_getaffinity(0)), 8) + 1 if folders and not config.option.usepdb else 0
 
 
-class RanksInOneProcess(LoadScopeScheduling):
-    """Give one process all tests that start ranks: two launches at a time would wait for one another's ranks."""
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+class TogetherInOneProcess(LoadScopeScheduling):
+    """Give every process one test after another, and some to one process together."""
 
     def _split_scope(self, nodeid):
-        return "ranks" if nodeid.startswith(("tests/ranks/", "tests/jobs/")) else nodeid
+        return next((together for together in TOGETHER if nodeid.startswith(together)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):
-    return RanksInOneProcess(config, log)
+    return TogetherInOneProcess(config, log)
 
 
 @pytest.fixture
