@@ -30,3 +30,19 @@ def advice(layout: Layout, window: int, ranks_here: int, cores: int, device: str
             f"one takes longer; {serial} parallel.time_ranks=1 is likely to end sooner here"
         )
     return ""
+
+
+def overlap_advice(members: int, device: str) -> str:
+    """Return one line to print before sampling where rounds are to overlap and nothing can come of it; `members` that a group
+    sweeps at once."""
+    if members == 1:
+        return (
+            "note: parallel.overlap = true, and a group sweeps one member at a time, so that no two halves alternate; let it "
+            "sweep two or more (parallel.batch, or fewer groups: a larger parallel.time_ranks)"
+        )
+    if device == "cpu":
+        return (
+            "note: parallel.overlap = true hides nothing on a CPU, where a network call is over when it returns; leave it out "
+            "(parallel.overlap=false)"
+        )
+    return ""

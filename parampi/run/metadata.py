@@ -17,7 +17,7 @@ from parampi.fields.stores.parts import new_identifier
 from parampi.parallel import Layout
 from parampi.parallel.launch import mpi_version
 from parampi.report import count
-from parampi.run.advice import OTHER_SERIAL, SERIAL, advice
+from parampi.run.advice import OTHER_SERIAL, SERIAL, advice, overlap_advice
 from parampi.run.config import RunConfig
 from parampi.run.config.output_section import Output as OutputConfig
 from parampi.run.earlier_files import RUN
@@ -89,9 +89,16 @@ def announcement(plan: "Plan", denoiser: Denoiser, ranks_here: int) -> str:
         *(f"note: {line}" for line in (inputs.conditions.notes if inputs.conditions else ())),
         f"no figure: {plan.figure_obstacle}" if plan.figure_obstacle else "",
         advice(layout, inputs.window, ranks_here, os.cpu_count() or 1, device.type, serial),
+        overlap_advice(at_once(config, layout), device.type) if config.parallel.overlap is True else "",
         check_stability(inputs.config, inputs.equations),
     ]
     return "\n".join(line for line in lines if line)
+
+
+def at_once(config: RunConfig, layout: Layout) -> int:
+    """Return how many members a group sweeps at once, at most."""
+    share = len(layout.share(0))
+    return min(config.parallel.batch or share, share)
 
 
 def file_bytes(inputs: "Inputs", mode: str) -> int:

@@ -91,7 +91,7 @@ def test_members_are_drawn_by_patches():
 def test_patches_of_a_configuration(tmp_path):
     run(load(write_project(tmp_path, model__patches={"shape": [6, 6], "overlap": 2, "batch": 3})))
     with pytest.raises(ConfigError, match=r"model.patches: patches of shape \[9, 40\] reach 32 points beyond fields"):
-        run(load(write_project(tmp_path, model__patches={"shape": [9, 40]}), ["output.directory=other"]))
+        run(load(write_project(tmp_path, model__patches={"shape": [9, 40]}), [f"output.directory={tmp_path / 'other'}"]))
 
 
 @pytest.mark.parametrize(

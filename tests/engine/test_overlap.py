@@ -28,6 +28,8 @@ from tests.engine.snapshots import snapshots
 from tests.engines import REGIMES, chain
 from tests.small import write_project
 
+pytestmark = pytest.mark.usefixtures("hostile")
+
 GRID = sigmas.vp_linear(16)
 MEMBERS = [4, 9, 2, 7, 5]
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+from dataclasses import replace
 
 import torch
 
@@ -72,6 +73,15 @@ def two_ranks_along_time(comm):
     case = Case(7, steps=8, time_ranks=2, options=CASES["batches"].options)
     if usable(case, comm.Get_size()):
         compare("batches", comm, case)
+
+
+def halves_whose_rounds_alternate(comm):
+    """Batches of four members on all ranks, of three at the end, and members that are drawn at once."""
+    options = {**CASES["batches"].options, "batch": 4, "overlap": True}
+    compare("batches", comm, replace(CASES["batches"], time_ranks="all", options=options))
+    for name in ("blocks", "a network"):
+        case = CASES[name]
+        compare(name, comm, replace(case, time_ranks="all", options={**case.options, "overlap": True}))
 
 
 def every_message_staged(comm):
@@ -274,7 +284,7 @@ def other_groups_members_survive_nan(comm):
 
 CHECKS = [
     *(check_of(name) for name in CASES), every_window_by_every_advance, every_solver,
-    samplers_that_read_several_points, two_ranks_along_time, every_message_staged,
+    samplers_that_read_several_points, two_ranks_along_time, halves_whose_rounds_alternate, every_message_staged,
     some_ranks_in_reverse_order,
     a_case_is_prepared_once_and_its_mean_added,
     members_are_kept_on_rank_0_as_they_are_finished, members_are_kept_by_the_ranks_that_drive_their_groups,

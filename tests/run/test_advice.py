@@ -3,7 +3,7 @@
 import pytest
 
 from parampi.parallel import Layout
-from parampi.run.advice import advice
+from parampi.run.advice import advice, overlap_advice
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,13 @@ from parampi.run.advice import advice
 )
 def test_advice_is_given_where_it_is_due(ranks: int, time_ranks: int, window: int, cores: int, device: str, words: str) -> None:
     said = advice(Layout(ranks, 4, time_ranks), window, ranks, cores, device)
+    assert words in said and bool(said) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("members", "device", "words"),
+    [(1, "cuda", "so that no two halves alternate"), (4, "cpu", "hides nothing on a CPU"), (2, "cuda", "")],
+)
+def test_overlap_from_which_nothing_can_come_is_told(members: int, device: str, words: str) -> None:
+    said = overlap_advice(members, device)
     assert words in said and bool(said) == bool(words)
