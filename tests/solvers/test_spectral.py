@@ -10,7 +10,9 @@ from parampi.diffusion.exact import FieldMixture, GaussianMixture
 from parampi.diffusion.mixtures import PixelMixture
 from parampi.samplers import DDIM, DDPM, SAMPLERS
 from parampi.solvers import Picard, Serial, Spectral
-from tests.engines import chain, engine, relative_errors
+from tests.engines import fast_chain as chain
+from tests.engines import fast_engine as engine
+from tests.engines import relative_errors
 
 F64 = torch.float64
 GRID = sigmas.vp_linear(30)
