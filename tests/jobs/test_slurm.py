@@ -14,6 +14,7 @@ from parampi.run.machine import Machine
 from tests.jobs.cluster import Cluster, missing
 from tests.ranks.launch import ROOT, mpiexec
 from tests.ranks.test_resume import assert_same, project, uninterrupted, variables
+from tests.warm import warm_program
 
 JOBS = ROOT / "jobs"
 pytestmark = [
@@ -38,12 +39,13 @@ def cluster():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def submit(cluster: Cluster, folder: Path, *arguments: str) -> tuple[str, Path]:
-    """The job's number and its log; `parampi` is this Python's."""
+def submit(cluster: Cluster, folder: Path, *arguments: str, warm: bool = True) -> tuple[str, Path]:
+    """The job's number and its log; `parampi` is this Python's. `warm`: forked from the warm parent, as a limit of a minute is
+    not for imports, else started."""
     folder.mkdir(exist_ok=True)
-    (folder / "parampi").write_text(f'#!/bin/sh\nexec {sys.executable} -m parampi "$@"\n')
-    (folder / "parampi").chmod(0o755)
-    environment = {**cluster.environment, "PATH": f"{folder}:{cluster.environment['PATH']}", "PYTHONPATH": str(ROOT)}
+    programs = warm_program(folder / "bin") if warm else str(Path(sys.executable).parent)
+    path = f"{programs}:{cluster.environment['PATH']}"
+    environment = {**cluster.environment, "PATH": path, "PYTHONPATH": str(ROOT)}
     log = folder / "log.txt"
     done = subprocess.run(["sbatch", "--parsable", f"--output={log}", *arguments], capture_output=True, text=True, cwd=ROOT,
                           env=environment, timeout=60)  # fmt: skip
@@ -109,7 +111,7 @@ def test_an_array_draws_the_members_of_one_ensemble(cluster, tmp_path):
 
 def test_the_smoke_test(cluster, tmp_path):
     config = project(tmp_path, 0.0)
-    job, log = submit(cluster, tmp_path / "job", str(JOBS / "slurm-smoke.sh"), str(config))
+    job, log = submit(cluster, tmp_path / "job", str(JOBS / "slurm-smoke.sh"), str(config), warm=False)
     try:
         assert finished(cluster, job, log, 120)["JobState"] == "COMPLETED", log.read_text()
     finally:
