@@ -1,20 +1,32 @@
 """Checks of `parampi.rollout` on any number of ranks."""
 
-import functools
-
 import torch
 
 from parampi import NonFiniteError, OutputError, rollout
 from parampi.samplers import DDPM, DPMpp2M
 from parampi.solvers import Parareal, Picard, Spectral
 from tests.forecasts import GRID, SHAPE, condition, denoise, starts, update
+from tests.ranks.cases import saved
 
 OPTIONS = {"sigmas": GRID, "condition": condition, "update": update, "probe": False}
 
 
-@functools.cache
-def alone(solver, sampler, window, members):
-    return draw(solver, sampler, window, members, None)
+WAYS = {
+    "modes": (Spectral(), DDPM(), 25, 2),
+    "modes of three": (Spectral(), DDPM(), 25, 3),
+    "points": (Picard(), DPMpp2M(), 7, 2),
+    "blocks": (Parareal(), DDPM(), None, 2),
+}
+"""Solver, sampler, window and members."""
+
+
+def drawn_alone():
+    """What one process draws, by name."""
+    return {f"rolled out by {name}": facts(draw(*way, None)) for name, way in WAYS.items()}
+
+
+def facts(drawn):
+    return {"fields": drawn.fields, "members": [list(vars(member).values()) for member in drawn.report.members]}
 
 
 def draw(solver, sampler, window, members, comm, **options):
@@ -24,23 +36,22 @@ def draw(solver, sampler, window, members, comm, **options):
 
 def lead_times_have_the_same_bits_on_all_ranks(comm):
     """Members over groups too: with 8 ranks there are two of four."""
-    for solver, sampler, window in ((Spectral(), DDPM(), 25), (Picard(), DPMpp2M(), 7), (Parareal(), DDPM(), None)):
-        drawn = draw(solver, sampler, window, 2, comm)
+    for name in ("modes", "points", "blocks"):
+        drawn = draw(*WAYS[name], comm)
         if comm.Get_rank() == 0:
-            single = alone(solver, sampler, window, 2)
-            assert torch.equal(drawn.fields, single.fields), (solver, sampler)
-            assert [vars(a) for a in drawn.report.members] == [vars(b) for b in single.report.members]
+            single = saved()[f"rolled out by {name}"]
+            assert torch.equal(drawn.fields, single["fields"]), name
+            assert facts(drawn)["members"] == single["members"]
         else:
             assert drawn.fields is None
 
 
 def groups_keep_their_own_lead_times(comm):
     kept = {}
-    drawn = draw(
-        Spectral(), DDPM(), 25, 3, comm, keep=lambda field, member: kept.update({key(member): field}), keep_on="groups"
-    )
-    whole = alone(Spectral(), DDPM(), 25, 3)
-    assert all(torch.equal(field, whole.fields[lead, member]) for (lead, member), field in kept.items())
+    keep = {"keep": lambda field, member: kept.update({key(member): field}), "keep_on": "groups"}
+    drawn = draw(*WAYS["modes of three"], comm, **keep)
+    whole = saved()["rolled out by modes of three"]["fields"]
+    assert all(torch.equal(field, whole[lead, member]) for (lead, member), field in kept.items())
     assert sum(comm.allgather(len(kept))) == 12
     if comm.Get_rank() == 0:
         assert len(drawn.report.members) == 12

@@ -1,8 +1,6 @@
 """Checks of `parampi.sample` on any number of ranks."""
 
-import functools
 import itertools
-import os
 from dataclasses import replace
 
 import torch
@@ -13,15 +11,13 @@ from parampi.errors import ConfigError, NonFiniteError, OutputError
 from parampi.parallel import Layout, Transport
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
-from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, WINDOWS, Case, assert_same, facts, solvers_for
+from tests.ranks.cases import ALL, CASES, PROBLEMS, SAMPLED, WINDOWS, Case, assert_same, facts, saved, solvers_for
 
-EXPECTED = "PARAMPI_TEST_EXPECTED"
 GRID = sigmas.vp_linear(12)
 
 
-@functools.cache
 def expected(name, mode):
-    return torch.load(os.environ[EXPECTED], weights_only=True)[f"{name}, {mode}"]
+    return saved()[f"{name}, {mode}"]
 
 
 def compare(name, comm, case=None):

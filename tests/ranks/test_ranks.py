@@ -7,8 +7,8 @@ those after it were not reached.
 import pytest
 
 from tests.hostile import hostile_library
-from tests.ranks import cases
-from tests.ranks.check_sample import EXPECTED
+from tests.ranks import cases, check_rollout
+from tests.ranks.cases import EXPECTED
 from tests.ranks.checks import NAMES, done
 from tests.ranks.launch import HOSTILE, Finished, launch, mpiexec
 
@@ -23,7 +23,7 @@ def expected(tmp_path_factory):
     """What one process draws, without MPI."""
     path = tmp_path_factory.mktemp("ranks") / "expected.pt"
     with hostile_library():
-        cases.save(path)
+        cases.save(path, check_rollout.drawn_alone())
     return path
 
 
