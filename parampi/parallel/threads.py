@@ -1,5 +1,6 @@
 """Ranks as threads of one process: the group contract without MPI, for many ranks that mostly wait."""
 
+import gc
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -77,10 +78,16 @@ def on_threads(ranks: int, work: Callable[[ThreadGroup, int], T], size: int | No
                 way.put(GONE)
 
     threads = [threading.Thread(target=one, args=(rank,), daemon=True) for rank in range(ranks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    frozen = gc.get_freeze_count()
+    gc.freeze()  # a full collection of all that the process holds, a tenth of a second, would be one rank's
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        if not frozen:
+            gc.unfreeze()
     for failure in failures:
         raise failure
     return results

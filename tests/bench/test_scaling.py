@@ -1,5 +1,6 @@
 """Benchmarks of machines: calls, messages, and whole members, on ranks that are threads."""
 
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from parampi.engine.driven import Messages, RankCosts, critical
 from parampi.engine.lead_times import LeadTimes
 from parampi.errors import ConfigError
 from parampi.parallel.counted import Traffic
-from parampi.parallel.threads import on_threads
+from parampi.parallel.threads import ThreadGroup, on_threads
 from parampi.samplers import DDIM
 from parampi.solvers import Picard
 from parampi.verify.scaling import scaling_figure
@@ -108,6 +109,14 @@ def test_scans_and_rounds_count_what_they_send() -> None:
     assert {row.collective_bytes for row in rows if row.what == "round, Picard"} == {8 * (4 + 5)}
     measured = on_threads(2, lambda group, rank: scan.measure_messages(group))
     assert measured[0] == measured[1] and measured[0] and 0 < measured[0].latency < 0.1
+
+
+def test_no_rank_that_is_a_thread_collects_the_garbage_of_the_whole_process() -> None:
+    def work(group: ThreadGroup, rank: int) -> int:
+        return gc.get_freeze_count()
+
+    frozen = gc.get_freeze_count() > 0  # by whoever runs the tests
+    assert min(on_threads(2, work)) > 10_000 and (gc.get_freeze_count() > 0) == frozen
 
 
 def test_a_thread_that_fails_ends_all_with_its_own_error() -> None:

@@ -1,24 +1,42 @@
 """Measurements for a plan: the engine's cost on this machine, and a pilot."""
 
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from parampi.diffusion.batched import BatchedDenoiser
-from parampi.engine import EngineOptions, SamplingProblem
+from parampi.engine import EngineOptions, SamplingProblem, engine_for
+from parampi.engine.base import RoundEngine
 from parampi.engine.driven import Messages, drive
 from parampi.engine.history import Round
-from parampi.parallel import SerialGroup
+from parampi.parallel import Group, SerialGroup, scan_in_place
+from parampi.parallel.counted import CountedGroup
+from parampi.parallel.threads import on_threads
 from parampi.run.planning.costs import Costs, Line
 from parampi.run.planning.sweeps import Chain
 from parampi.solvers import Serial, Solver, Spectral
 
-ENGINE_ROUNDS = 6
+ENGINE_ROUNDS = 8
 """Rounds in which the engine is measured."""
-STATES, SPECTRAL_STATES, SPECTRAL_SCANS = 6, 10, 3
+PAUSE = 0.02
+"""Longest pause in the place of the network's call, after which the engine finds its core and caches as they are in a run."""
+JUDGED, JUDGED_NUMBERS = 32, 1 << 20
+"""Points of a window whose verdict is measured, and numbers of their states up to which it is."""
+REPEATS = 9
+"""Scans of which the median counts."""
+STATES, SPECTRAL_STATES = 6, 10
+SCANS, SPECTRAL_SCANS = 1, 2
+"""Scans of a sweep."""
+MOVES, SPECTRAL_MOVES = (1, 1), (6, 5)
+"""Messages, and states in them, that go to the rank before when windows slide, the last state that guesses pass on included."""
+COLLECTIVES, SPECTRAL_COLLECTIVES = 2, 3
+"""Calls of all ranks in a round: evidence and verdict, and what was learned."""
 
 
 class Bent:
@@ -35,19 +53,66 @@ class Bent:
         return gain * x + 0.1 * self.sigma_data * torch.tanh(x.roll(1, -1) / (1 + level))
 
 
-def engine_costs(problem: SamplingProblem, solver: Solver, options: EngineOptions, points: int) -> tuple[Line, Line]:
-    """Return the seconds of a round and of the setting up, by points on a rank, up to so many; on this machine."""
-    free = replace(problem, network=BatchedDenoiser(Bent(float(problem.sigma_data))), conditions=None, leads=None)
+def engine_costs(
+    problem: SamplingProblem, solver: Solver, options: EngineOptions, points: int, pause: float = 0.0
+) -> tuple[Line, Line]:
+    """Return the seconds of a round and of the setting up, by points on a rank, up to so many; on this machine. A call of the
+    network is a `pause`; what the first round takes beyond others counts as setting up."""
+    free = emptied(problem)
     sizes = [1] if isinstance(solver, Serial) else sorted({1, max(2, min(points, problem.steps))})
     rounds, setups = [], []
     for size in sizes:
         run = drive(
-            free, solver, SerialGroup(), replace(options, window=size), [0], messages=Messages(), most=ENGINE_ROUNDS
+            free, solver, SerialGroup(), replace(options, window=size), [0], messages=Messages(), most=ENGINE_ROUNDS,
+            simulated=lambda fields: pause,
         )  # fmt: skip
-        points_each = sum(run.lengths) / len(run.lengths)
-        rounds.append((points_each, sum(run.own) / len(run.own) - run.network_own / len(run.own)))
-        setups.append((float(size), run.setup))
+        own = [seconds - run.network_own / len(run.own) for seconds in run.own]
+        usual, lengths = median(own[1:] or own), run.lengths[1:] or run.lengths
+        rounds.append((sum(lengths) / len(lengths), usual))
+        setups.append((float(size), max(0.0, own[0] - usual)))
     return through(rounds), through(setups)
+
+
+def emptied(problem: SamplingProblem) -> SamplingProblem:
+    """Return the steps of a problem with a network that costs next to nothing."""
+    return replace(problem, network=BatchedDenoiser(Bent(float(problem.sigma_data))), conditions=None, leads=None)
+
+
+def verdict_of(problem: SamplingProblem, solver: Solver, options: EngineOptions) -> float:
+    """Return the seconds by which the verdict grows with a point of the window, which rank 0 gives for all ranks; 0 for large
+    fields, of which it is no part to speak of."""
+    points, free = min(JUDGED, problem.steps), replace(emptied(problem), members=torch.zeros(1, dtype=torch.int64))
+    if points < 2 or points * math.prod(problem.shape) > JUDGED_NUMBERS:
+        return 0.0
+    spent = []
+    for size in (1, points):
+        engine, judged = engine_for(free, solver, SerialGroup(), replace(options, window=size)), list[float]()
+        assert isinstance(engine, RoundEngine), "one member has no halves, and one lead time no relay"
+        while not engine.finished and len(judged) < ENGINE_ROUNDS:
+            observed = engine.step(engine.evaluate(engine.collect()))
+            begin = time.thread_time()
+            slides = engine.judge(observed)
+            judged.append(time.thread_time() - begin)
+            engine.move_on(slides)
+        spent.append(median(judged))
+    return max(0.0, spent[1] - spent[0]) / (points - 1)
+
+
+def handling_of(problem: SamplingProblem, *, within: bool) -> float:
+    """Return the processor's seconds for a state that a rank sends in a scan: what two ranks that are threads take beyond one,
+    without their waiting. `within`: whether slopes differ within a field."""
+    field, like = math.prod(problem.shape), torch.zeros(1, dtype=problem.dtype, device=problem.device)
+    slopes = like.new_zeros((1, 1, 1, field if within else 1))
+
+    def scan(group: Group, rank: int) -> float:
+        counted, spent, y = CountedGroup(group), list[float](), like.new_zeros((2, 1, field))
+        for _ in range(REPEATS):
+            begin, waited = time.thread_time(), counted.cpu
+            scan_in_place(counted, slopes, y, group.size)
+            spent.append(time.thread_time() - begin - counted.cpu + waited)
+        return median(spent)
+
+    return max(0.0, max(on_threads(2, scan)) - scan(SerialGroup(), 0))
 
 
 def through(points: Sequence[tuple[float, float]]) -> Line:
@@ -110,22 +175,24 @@ def costs_of(
     points: int,
 ) -> Costs:
     """Return what this machine's rounds cost; the engine is measured now."""
-    engine, setup = engine_costs(problem, solver, options, points)
-    serial = engine_costs(problem, Serial(), options, 1)[0] if problem.equations.causal else engine
+    pause = min(PAUSE, calls[0][1])
+    engine, setup = engine_costs(problem, solver, options, points, pause)
+    serial = engine_costs(problem, Serial(), options, 1, pause)[0] if problem.equations.causal else engine
     spectral = isinstance(solver, Spectral)
-    field = 1
-    for size in problem.shape:
-        field *= size
     return Costs(
         calls=calls,
         engine=engine,
         serial=serial,
         setup=setup,
         messages=messages,
-        scans=SPECTRAL_SCANS if spectral else 1,
+        verdict=verdict_of(problem, solver, options),
+        handling=handling_of(problem, within=spectral),
+        scans=SPECTRAL_SCANS if spectral else SCANS,
+        moves=SPECTRAL_MOVES if spectral else MOVES,
+        collectives=SPECTRAL_COLLECTIVES if spectral else COLLECTIVES,
         taps=problem.equations.taps,
         within=spectral,
-        field=field,
+        field=math.prod(problem.shape),
         item=problem.dtype.itemsize,
         states=SPECTRAL_STATES if spectral else STATES,
         ranks_here=ranks_here if problem.device.type == "cpu" else 1,

@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from parampi.__main__ import main
+from parampi.diffusion.sigmas import vp_linear
+from parampi.engine import EngineOptions
 from parampi.engine.driven import Messages
 from parampi.errors import ConfigError
 from parampi.run.config import load
@@ -13,9 +16,12 @@ from parampi.run.machine import Call, Machine, MessageCosts, NetworkCalls
 from parampi.run.planning.costs import Costs, Line
 from parampi.run.planning.forecasts import network_name
 from parampi.run.planning.layouts import Forecast, Subject, alone, candidates, layouts, wasted_from
-from parampi.run.planning.measured import through
+from parampi.run.planning.measured import PAUSE, costs_of, through, verdict_of
 from parampi.run.planning.sweeps import Chain, from_pilot, from_table
 from parampi.run.planning.text import overrides
+from parampi.samplers import DDIM
+from parampi.solvers import Picard, Spectral
+from tests.engines import REGIMES, chain
 from tests.small import write_project
 
 COSTS = Costs(
@@ -35,22 +41,38 @@ def test_calls_between_and_beyond_those_that_were_measured() -> None:
 
 
 def test_a_sweep_is_calls_engine_and_messages_of_the_largest_slice() -> None:
-    chain = Chain(4, [4.0, 3.0])
-    assert COSTS.sweep(chain, 1, 1, 4) == pytest.approx(0.3 + 0.014 + 0.25 + 0.013)
-    on_two = COSTS.sweep(chain, 1, 2, 4) - 2 * COSTS.exchanged(1, 2)
+    swept = Chain(4, [4.0, 3.0])
+    assert COSTS.sweep(swept, 1, 1, 4) == pytest.approx(0.3 + 0.014 + 0.25 + 0.013)
+    on_two = COSTS.sweep(swept, 1, 2, 4) - 2 * COSTS.exchanged(1, 2)
     assert on_two == pytest.approx(2 * (0.2 + 0.012)) and COSTS.exchanged(1, 2) > 0.003
-    assert replace(COSTS, ranks_here=16).sweep(chain, 1, 1, 4) == pytest.approx(2 * COSTS.sweep(chain, 1, 1, 4))
+    judged = replace(COSTS, verdict=0.5)  # rank 0 judges the other rank's points too, 2 of 4 and 1 of 3
+    assert judged.sweep(swept, 1, 2, 4) - COSTS.sweep(swept, 1, 2, 4) == pytest.approx(0.5 * (2 + 1))
+    assert judged.sweep(swept, 1, 1, 4) == COSTS.sweep(swept, 1, 1, 4)
+    assert replace(COSTS, ranks_here=16).sweep(swept, 1, 1, 4) == pytest.approx(2 * COSTS.sweep(swept, 1, 1, 4))
 
 
 def test_scans_are_reckoned_in_the_way_that_a_run_takes_them() -> None:
     """Beside a state that moves and the verdict."""
     large = replace(COSTS, field=10**6, messages=Messages(0.0, 1.0))
-    assert large.exchanged(1, 16) == pytest.approx(8e6 * (1 + 2 * 15 / 16), rel=1e-3)  # transposed, not 4 times
+    # on 16 ranks the points that enter are on four of them, and a state moves
+    assert large.exchanged(1, 16) == pytest.approx(8e6 * (2 * 15 / 16 + 2 * 3 / 4 + 1), rel=1e-3)  # transposed, not 4 times
     small = replace(COSTS, field=1000, messages=Messages(0.0, 1.0))
-    assert small.exchanged(1, 16) == pytest.approx(8e3 * (1 + 4), rel=1e-2)
-    assert replace(large, scans=2, within=True).exchanged(1, 16) == pytest.approx(8e6 * (1 + 5 * 15 / 16), rel=1e-3)
+    assert small.exchanged(1, 16) == pytest.approx(8e3 * (4 + 2 + 1), rel=1e-2)
+    spectral = replace(large, scans=2, within=True, moves=(6, 5))
+    assert spectral.exchanged(1, 16) == pytest.approx(8e6 * (5 * 15 / 16 + 3 * 3 / 4 + 5), rel=1e-3)
     messages = replace(COSTS, messages=Messages(1.0, 1e30))
-    assert [replace(messages, field=size).exchanged(1, 16) for size in (1000, 10**6)] == [4 + 1 + 8, 30 + 1 + 8]
+    assert [replace(messages, field=size).exchanged(1, 16) for size in (1000, 10**6)] == [4 + 2 + 1 + 8, 30 + 6 + 1 + 8]
+    handled = replace(small, messages=Messages(0.0, 1e30), handling=0.5)
+    assert handled.exchanged(2, 16) == pytest.approx(0.5 * 2 * 7, rel=1e-2) and handled.exchanged(2, 1) == 0.0
+
+
+def test_pilots_measure_what_plans_are_made_of() -> None:
+    """Setting up is no part of a round, and a pause none of the engine; the rest is small, and never negative."""
+    problem = replace(chain(REGIMES, DDIM(), vp_linear(12)), members=torch.zeros(1, dtype=torch.int64))
+    made = costs_of(problem, Spectral(), EngineOptions(), [(1, 5.0, 0)], messages=Messages(), ranks_here=1, points=2)
+    assert 0 < made.engine.at(1) < PAUSE and made.setup.at(1) < 1.0 and 0 <= made.verdict < 1e-3
+    assert 0 <= made.handling < 0.01 and (made.scans, made.within, made.moves) == (2, True, (6, 5))
+    assert verdict_of(replace(problem, shape=(1, 512, 512)), Picard(), EngineOptions()) == 0.0
 
 
 def test_the_table_gives_all_points_at_once_the_fewest_rounds_and_one_point_as_many_as_steps() -> None:
@@ -78,14 +100,14 @@ def test_the_fastest_layout_comes_first_and_groups_are_no_more_than_members() ->
 
 
 def test_overlapping_rounds_hide_the_shorter_of_calls_and_the_rest() -> None:
-    chain, apart = Chain(4, [4.0]), replace(COSTS, apart=True)
+    swept, apart = Chain(4, [4.0]), replace(COSTS, apart=True)
     calls, rest = apart.network(4, 1), apart.engine.at(4)  # of each half of two members
-    assert apart.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * calls)
-    assert apart.sweep(chain, 2, 1, 1) == pytest.approx(2 * calls + apart.engine.at(8))
+    assert apart.sweep(swept, 2, 1, 1, overlap=True) == pytest.approx(2 * calls)
+    assert apart.sweep(swept, 2, 1, 1) == pytest.approx(2 * calls + apart.engine.at(8))
     slow = replace(apart, engine=Line(9.0, 0.0))
-    assert slow.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * 9.0)
+    assert slow.sweep(swept, 2, 1, 1, overlap=True) == pytest.approx(2 * 9.0)
     # where calls are over when they return, halves hide nothing
-    assert COSTS.sweep(chain, 2, 1, 1, overlap=True) == pytest.approx(2 * calls + 2 * rest)
+    assert COSTS.sweep(swept, 2, 1, 1, overlap=True) == pytest.approx(2 * calls + 2 * rest)
 
 
 def test_overlap_is_chosen_where_half_a_batch_takes_half_the_time() -> None:
