@@ -33,6 +33,7 @@ from parampi.run.config import load
 from parampi.run.job import run
 from parampi.samplers import DDIM, DDPM, SAMPLERS, Collocation, DPMpp2M, Heun
 from parampi.solvers import PIADM, Newton, Parareal, ParaSolver, ParaTAA, Picard, Serial, Spectral
+from parampi.solvers.spectral import bands
 from tests import forecasts
 from tests.basis.cases import ORTHONORMAL, SPHERE
 from tests.crew import crew
@@ -388,6 +389,12 @@ def test_waits_once_a_round(solver, options):
             engine.advance()
         rounds.append(waits)
     assert len(rounds) > 2 and all(waits.total() == 1 for waits in rounds), max(rounds, key=Counter.total)
+
+
+@pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")
+def test_bands_of_several_shells_make_nobody_wait(monkeypatch):
+    monkeypatch.setattr(bands, "MOST", 3)
+    test_waits_once_a_round(Spectral(), {})
 
 
 @pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")

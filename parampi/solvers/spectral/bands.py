@@ -52,7 +52,7 @@ class Bands:
 
     @cached_property
     def groups(self) -> Shells:
-        return Shells(self.band.cpu(), torch.ones(len(self.band), dtype=F64), self.count).to(self.band.device)
+        return Shells(self.band, torch.ones(len(self.band), dtype=F64), self.count)
 
     @cached_property
     def between(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +65,13 @@ class Bands:
         return below, above, share.clamp(0, 1)
 
     def to(self, device: torch.device) -> "Bands":
-        return Bands(self.place.to(device), self.band.to(device), self.freedom.to(device), self.count)
+        """Return the same bands with their tables on a device; made on the CPU, so that no sweep waits for it."""
+        moved = Bands(self.place.to(device), self.band.to(device), self.freedom.to(device), self.count)
+        if not self.single:
+            moved.__dict__["groups"] = self.groups.to(device)
+            if self.count > 1:
+                moved.__dict__["between"] = tuple(table.to(device) for table in self.between)
+        return moved
 
     def sums(self, per_shell: Tensor) -> Tensor:
         """Return sums (..., B), float64, of numbers (..., S) of shells."""
