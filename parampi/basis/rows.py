@@ -15,10 +15,11 @@ WHOLE_ELSEWHERE = 1 << 26
 def pieces(rows: Tensor) -> list[slice]:
     """Return the pieces in which to work on rows (n, ...) where temporaries would be as large as all of them: one piece unless
     they are large, else as many rows as stay in a processor's cache, or keep a device busy."""
-    count, numbers = len(rows), rows[:1].numel()
-    most = WHOLE.get(rows.device.type, WHOLE_ELSEWHERE)
-    size = count if count * numbers <= most else max(1, (most >> 2) // numbers)
-    return [slice(start, min(start + size, count)) for start in range(0, count, max(size, 1))]
+    count, most = rows.shape[0], WHOLE.get(rows.device.type, WHOLE_ELSEWHERE)
+    if rows.numel() <= most:
+        return [slice(0, count)] if count else []
+    size = max(1, (most >> 2) // rows[:1].numel())
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def in_pieces(work: Callable[[slice], Tensor], rows: Tensor) -> Tensor:

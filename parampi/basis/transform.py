@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from copy import copy
-from math import prod
 from typing import ClassVar, Self
 
 import torch
@@ -75,14 +74,14 @@ class Transform:
         dtype."""
         name = type(self).__name__
         split = values.ndim - len(tail)
-        if split < 0 or tuple(values.shape[split:]) != tail:
+        if split < 0 or values.shape[split:] != tail:
             raise ConfigError(f"{name} got {what} of shape {tuple(values.shape)}, expected (..., {', '.join(map(str, tail))})")
         if values.dtype not in (torch.float32, torch.float64):
             raise ConfigError(
                 f"{name} got {what} of {values.dtype}; modes need float32 or float64: convert with .float() or .double()"
             )
-        batch = values.shape[:split]
-        return values.reshape(prod(batch), *tail).contiguous(), batch
+        rows = values.flatten(0, split - 1) if split else values[None]
+        return rows.contiguous(), values.shape[:split]
 
     def like(self, table: Tensor, rows: Tensor) -> Tensor:
         """Return a table on the device and with the precision of rows: itself where `to` has been called for them."""

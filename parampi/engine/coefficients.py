@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import accumulate, pairwise
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.engine.problem import SamplingProblem
 from parampi.samplers.base import taps_of
 from parampi.solvers import Solver
+
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,17 @@ class Coefficients:
 
     @cached_property
     def table(self) -> Tensor:
-        """All numbers of a step beside one another, (N, sum of the taps)."""
-        return torch.cat([getattr(self, one.name) for one in fields(self)], dim=1)
+        """All numbers of a step one after another, (sum of the taps, N)."""
+        return torch.cat([getattr(self, one.name) for one in fields(self)], dim=1).T.contiguous()
 
-    def at(self, steps: Tensor, active: Tensor, like: Tensor) -> "Coefficients":
+    @cached_property
+    def taps(self) -> list[int]:
+        """Taps of each kind of numbers."""
+        return [getattr(self, one.name).shape[1] for one in fields(self)]
+
+    def at(self, steps: Integers, active: Tensor | None, like: Tensor) -> "Coefficients":
         """Return those of the steps (n, m) of a chain, in the dtype of `like`, on its device, shaped to go with it; 0 unless
-        `active`."""
-        rows = (self.table[steps % len(self.table)] * active[..., None]).to(like, non_blocking=True)
-        numbers = rows.permute(2, 0, 1).contiguous().view(rows.shape[2], *steps.shape, *(1 for _ in like.shape[2:]))
-        ends = list(accumulate((getattr(self, one.name).shape[1] for one in fields(self)), initial=0))
-        return Coefficients(*(numbers[start:stop] for start, stop in pairwise(ends)))
+        `active`, None for everywhere."""
+        found = torch.from_numpy(self.table.numpy().take(steps % self.table.shape[1], axis=1))
+        numbers = (found if active is None else found * active).to(like, non_blocking=True)
+        return Coefficients(*numbers.view(*numbers.shape, *(1 for _ in like.shape[2:])).split(self.taps))

@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,7 +75,8 @@ class FirstGuess:
 
     def context(self, begin: int, skip: int, known: Integers, lagged: list[Tensor] | None) -> GuessContext:
         slice_, numbers = self.slice, self.slice.numbers
-        enters = torch.arange(slice_.positions.start + skip, slice_.positions.stop)[:, None] >= torch.from_numpy(known)
+        entering = np.arange(slice_.positions.start + skip, slice_.positions.stop)[:, None] >= known
+        enters = torch.from_numpy(entering)
         steps = range(skip, len(slice_.positions))
         fresh: Tensor | float = 0.0 if self.noise.rows is None else self.noise.term(numbers.guess_noise, steps)
         if self.reads_latest:
@@ -91,7 +93,7 @@ class FirstGuess:
         return GuessContext(
             x=slice_.read[skip:],
             enters=enters.to(slice_.window.x.device, non_blocking=True).view(numbers.levels[0, skip:].shape),
-            all_enter=bool(enters.all()),
+            all_enter=bool(entering.all()),
             begins=group.rank == begin,
             steps=slice_.lead_steps[skip:],
             fresh=fresh,
@@ -110,7 +112,7 @@ class FirstGuess:
         """Return what points (n, m) that enter are guessed from beside the points before them, in a roll-out."""
         slice_, leads = self.slice, self.leads
         between: LeadGuess = {}
-        if leads is None or not bool(enters.any()):
+        if leads is None or not enters.any():
             return between
         if slice_.starts is not None:
             between["restarts"] = slice_.starts.where(slice_.numbers.levels)[:, skip:]

@@ -27,6 +27,7 @@ class Slice:
     lengths    points (m,) that each member's window sweeps; 0 for members that are finished
     positions  of the window that this rank has
     steps      indices (n, m) of the slice's steps, on the CPU; those at or beyond the chain's end belong to no window
+    lead_steps the same within their lead times, as solvers number them; the chain's last one at and beyond its end
     numbers    coefficients (taps, n, m, 1 ... 1) of the slice's steps
     active     (n, m) which of these belong to a window, on the CPU: members' windows differ in length
     evaluated  (n, m) at which of the steps' own points the network is called, on the CPU
@@ -37,7 +38,7 @@ class Slice:
 
     def __init__(self, problem: SamplingProblem, coefficients: Coefficients, group: Group, reach: WindowReach):
         self.problem, self.coefficients, self.group, self.reach = problem, coefficients, group, reach
-        self.reads_network = problem.equations.evaluated
+        self.reads_network = problem.equations.evaluated.numpy()
         taps, x = problem.equations.taps, problem.start()[None]
         x = torch.cat([torch.zeros_like(x).expand(taps - 1, *x.shape[1:]), x])
         self.set_window(Window(np.zeros(len(problem.members), np.int64), Slices(0, group.size), x, taps))
@@ -61,21 +62,19 @@ class Slice:
         """Take a window, and gather the coefficients of its steps."""
         self.window, self.positions = window, window.slices.of(self.group.rank)
         self.lengths = self.lengths_at(window.first)
-        position = torch.arange(self.positions.start, self.positions.stop)[:, None]
-        active = position < torch.from_numpy(self.lengths)
-        self.steps = steps = position + torch.from_numpy(window.first)
-        self.numbers = self.coefficients.at(steps, active, window.x)
+        # on the host by NumPy, which is quicker with few numbers
+        position = np.arange(self.positions.start, self.positions.stop)[:, None]
+        steps, active = position + window.first, position < self.lengths
+        lead_steps = np.minimum(steps, self.reach.chain - 1) % self.reach.steps
         evaluated = active & self.reads_network[steps % len(self.reads_network)]
-        self.active, self.evaluated = active, evaluated
         self.all_active, self.all_evaluated = bool(active.all()), bool(evaluated.all())
-        rows, columns = evaluated.nonzero().T.to(window.x.device, non_blocking=True)
-        self.places = rows, columns
-        self.starts = LeadStarts.of(self.problem, steps, active, window)
-
-    @property
-    def lead_steps(self) -> Tensor:
-        """`steps` (n, m) within their lead times, as solvers number them; the chain's last one at and beyond its end."""
-        return self.steps.clamp(max=self.reach.chain - 1) % self.reach.steps
+        self.steps, self.active = torch.from_numpy(steps), torch.from_numpy(active)
+        self.lead_steps, self.evaluated = torch.from_numpy(lead_steps), torch.from_numpy(evaluated)
+        self.numbers = self.coefficients.at(steps, None if self.all_active else self.active, window.x)
+        rows, columns = evaluated.nonzero()
+        places = torch.from_numpy(np.stack([rows, columns])).to(window.x.device, non_blocking=True)
+        self.places = places[0], places[1]
+        self.starts = LeadStarts.of(self.problem, self.steps, self.active, window)
 
     @property
     def scaled(self) -> Tensor:

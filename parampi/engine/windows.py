@@ -114,17 +114,15 @@ class WindowEngine(RoundEngine):
         rows = self.update.measured(sweep, new)
         statistics = self.iteration.stop_statistics
         # all at once: a GPU is waited for here, and nowhere else in a round
-        observed = torch.cat([*rows, statistics.to(rows[0].device)] if len(statistics) else rows).cpu()
-        if not bool(observed[1].isfinite().all()):
+        observed: Floats = torch.cat([*rows, statistics.to(rows[0].device)] if len(statistics) else rows).cpu().numpy()
+        if not np.isfinite(observed[1]).all():
             # the first point at which something is not finite; what a step makes of such a denoised field is not, either
             fields = [new, self.denoised.fresh] if len(self.denoised.fresh) else [new]
-            observed[0][~finite(*fields).cpu()] = torch.inf
+            observed[0][~finite(*fields).cpu().numpy()] = np.inf
         if self.iteration.loses:
-            observed = torch.cat([observed[:1], observed[2:]])
-        else:
-            observed[1] = 0.0
-        measured: Floats = observed.numpy()
-        return measured
+            return np.concatenate([observed[:1], observed[2:]])
+        observed[1] = 0.0
+        return observed
 
     def sweep_of(self) -> Sweep:
         """Return the sweep as the solver sees it."""
@@ -171,8 +169,11 @@ class WindowEngine(RoundEngine):
         return np.ascontiguousarray(rows.transpose(1, 0, 2))
 
     def failure(self, observed: Floats) -> tuple[int, int] | None:
-        bad = np.argwhere(~np.isfinite(observed[0]))
-        return (int(bad[0][0] + self.first[bad[0][1]]), int(bad[0][1])) if len(bad) else None
+        known = np.isfinite(observed[0])
+        if known.all():
+            return None
+        position, column = np.argwhere(~known)[0]
+        return int(position + self.first[column]), int(column)
 
     def decide(self, observed: Floats) -> tuple[Round, Floats]:
         first, lengths = self.first, self.slice.lengths

@@ -28,7 +28,7 @@ class ModelGuess(Iteration):
 
     def flat(self, numbers: Tensor) -> Tensor:
         """Return (..., 1) of numbers (..., 1 ... 1) beside fields."""
-        return numbers.reshape(*numbers.shape[: numbers.ndim - len(self.model.basis.shape)], 1)
+        return numbers.flatten(numbers.ndim - len(self.model.basis.shape))
 
     def guess(self, entry: GuessContext) -> Tensor:
         """Return the sampler's own solution for the model's Gaussian data, with the true noises."""
