@@ -21,8 +21,7 @@ class Coefficients:
 
     state, denoised_weight, noise        of the step map
     slopes                     of the solver's linear model
-    guess_slopes, guess_noise  of its first guess; guess_frozen and guess_pull, what it adds of the latest denoised field and
-                               of the data's mean
+    guess_slopes, guess_noise  of its first guess; guess_pull, what it adds of the data's mean
     response                   slope of the denoiser at the step's own point that the linear model assumes
     levels                     noise levels of the points a step reads; the first is its own point's
     scale, scale_made          sqrt(sigma^2 + sigma_data^2) of the step's own point, and of the point it makes
@@ -34,7 +33,6 @@ class Coefficients:
     slopes: Tensor
     guess_slopes: Tensor
     guess_noise: Tensor
-    guess_frozen: Tensor
     guess_pull: Tensor
     response: Tensor
     levels: Tensor
@@ -50,11 +48,11 @@ class Coefficients:
         ends = taps_of(equations.sigmas[:-1], equations.taps), scale[:-1], scale[1:]
         if not equations.causal:
             nothing = scale.new_zeros(equations.steps, 0)
-            return cls(*(nothing,) * 9, *ends)
+            return cls(*(nothing,) * 8, *ends)
         step_map = equations.step_map
         model, guess = solver.model(step_map, sigma_data), solver.first_guess(step_map, sigma_data)
-        pull = torch.zeros_like(guess.frozen) if guess.pull is None else guess.pull
-        guesses = guess.slopes, guess.noise, guess.frozen[:, None], pull[:, None]
+        pull = torch.zeros_like(guess.slopes[:, 0]) if guess.pull is None else guess.pull
+        guesses = guess.slopes, guess.noise, pull[:, None]
         maps = step_map.state, step_map.denoised_weight, step_map.noise, model.slopes
         return cls(*maps, *guesses, model.response[:, None], *ends)
 
@@ -73,4 +71,4 @@ class Coefficients:
         `active`, None for everywhere."""
         found = torch.from_numpy(self.table.numpy().take(steps % self.table.shape[1], axis=1))
         numbers = (found if active is None else found * active).to(like, non_blocking=True)
-        return Coefficients(*numbers.view(*numbers.shape, *(1 for _ in like.shape[2:])).split(self.taps))
+        return Coefficients(*torch.split(numbers.view(*numbers.shape, *(1 for _ in like.shape[2:])), self.taps))

@@ -15,12 +15,11 @@ from parampi.parallel import PointRanges, Ranks, Window, halo_points, redistribu
 class DenoisedFields:
     """Denoised fields of the last round: `rows` (K - 1 + n, m, *shape), from K - 1 points before the slice's first on.
 
-    `read` are the states (K + n, m, *shape) as the slice's steps read them in this round. `kept`: whether fields are still read
-    after the sweep that they are made for, whatever the number of taps.
+    `read` are the states (K + n, m, *shape) as the slice's steps read them in this round.
     """
 
     def __init__(self, slice_: Slice):
-        self.slice, self.kept = slice_, False
+        self.slice = slice_
         self.rows = torch.zeros_like(slice_.window.x[1:])
         self.read = slice_.window.x
 
@@ -64,7 +63,7 @@ class DenoisedFields:
 
     def forget(self) -> None:
         """Give the memory of the fields back, where nothing reads them any more."""
-        if self.slice.window.taps == 1 and not self.kept:
+        if self.slice.window.taps == 1:
             self.rows = self.rows.new_empty((0, *self.rows.shape[1:]))
 
     def mapped(self, noise: NoiseCache) -> Tensor:
@@ -93,17 +92,6 @@ class DenoisedFields:
     def begin_of(self, window: Window) -> Integers:
         """Return the points (m,) of the first rows in a window."""
         return window.held_points(self.slice.group.rank)[0]
-
-    def latest(self, old: Window, lengths: Integers) -> Tensor:
-        """Return the field (m, *shape) at the last evaluated point of each member's old window, on every rank."""
-        slice_ = self.slice
-        count = slice_.problem.equations.steps
-        evaluated = np.where(slice_.reads_network.numpy(), np.arange(count), -1)
-        lead, place = np.divmod(np.clip(old.first + lengths - 1, 0, None), count)
-        last = lead * count + np.maximum.accumulate(evaluated)[place]
-        begin, target = self.begin_of(old), (last, last + 1)
-        owned = old.evaluated_points
-        return redistribute(slice_.group, self.rows, begin, owned=owned, needed=lambda rank: target, count=1)[0]
 
     def slide(self, old: Window) -> None:
         """Keep the fields of the K - 1 frozen points before the windows, on rank 0; all else is 0."""

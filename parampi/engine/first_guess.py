@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parampi.basis.rows import pieces
+from parampi.engine.latest_fields import LatestFields
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.noise_cache import NoiseCache
 from parampi.engine.slice import Integers, Slice
@@ -23,16 +25,19 @@ class LeadGuess(TypedDict, total=False):
 
 
 class FirstGuess:
-    """First guess of points that enter.
+    """First guess of points that enter; `latest` are the fields that it extrapolates, None for a guess that does not."""
 
-    latest  (m, *shape) the latest denoised field known of each member, on every rank, where the guess reads it
-            (`reads_latest`); before the first round that of Gaussian data
-    """
-
-    def __init__(self, slice_: Slice, noise: NoiseCache, iteration: Iteration, mode: Mode, leads: LeadConditions | None = None):
-        self.slice, self.noise, self.iteration, self.mode, self.leads = slice_, noise, iteration, mode, leads
-        self.reads_latest = bool((slice_.coefficients.guess_frozen != 0).any())
-        self.latest = slice_.problem.start() * float(slice_.coefficients.response[0]) if self.reads_latest else torch.zeros(0)
+    def __init__(
+        self,
+        slice_: Slice,
+        noise: NoiseCache,
+        iteration: Iteration,
+        mode: Mode,
+        latest: LatestFields | None = None,
+        leads: LeadConditions | None = None,
+    ):
+        self.slice, self.noise, self.iteration, self.mode = slice_, noise, iteration, mode
+        self.latest, self.leads = latest, leads
 
     def fill(self, known: Integers) -> None:
         """Fill the points beyond each member's last known position from those before."""
@@ -43,16 +48,17 @@ class FirstGuess:
         lagged = self.lagged()
         # points that all members know are skipped, and so are the ranks that make no others
         begin = slices.owner(first)
+        if self.latest:
+            self.latest.fetch(begin)
         if slice_.group.rank >= begin:
-            self.fill_from(begin, max(first - slice_.positions.start, 0), known, lagged)
+            skip = min(max(first - slice_.positions.start, 0), len(slice_.positions))
+            self.fill_from(skip, known, self.context(begin, skip, known, lagged))
         if self.iteration.passes_on:
             slice_.exchange_halo()
 
-    def fill_from(self, begin: int, skip: int, known: Integers, lagged: list[Tensor] | None) -> None:
-        """Fill them by a scan from the rank `begin` on, of all points of this rank but the first `skip`."""
-        slice_ = self.slice
-        skip = min(skip, len(slice_.positions))
-        entry, x = self.context(begin, skip, known, lagged), slice_.window.x[skip:]
+    def fill_from(self, skip: int, known: Integers, entry: GuessContext) -> None:
+        """Fill them by a scan of all points of this rank but the first `skip`."""
+        slice_, x = self.slice, self.slice.window.x[skip:]
         guess = self.iteration.guess(entry)
         if slice_.problem.leads is None:
             x[:] = guess
@@ -77,10 +83,7 @@ class FirstGuess:
         slice_, numbers = self.slice, self.slice.numbers
         entering = np.arange(slice_.positions.start + skip, slice_.positions.stop)[:, None] >= known
         enters = torch.from_numpy(entering)
-        steps = range(skip, len(slice_.positions))
-        fresh: Tensor | float = 0.0 if self.noise.rows is None else self.noise.term(numbers.guess_noise, steps)
-        if self.reads_latest:
-            fresh = fresh + numbers.guess_frozen[0, skip:] * self.latest
+        fresh, shares = self.fresh(skip)
         group, active_ranks, mode = slice_.group, slice_.window.slices.active_ranks, self.mode
 
         def scan(slopes: Tensor, values: Tensor, first: Tensor) -> Tensor:
@@ -105,8 +108,31 @@ class FirstGuess:
             scan_in_place=in_place,
             pull=numbers.guess_pull[:, skip:],
             lagged=None if lagged is None else [rows[skip:] for rows in lagged],
+            shares=shares,
             **self.between_leads(skip, enters),
         )
+
+    def fresh(self, skip: int) -> tuple[Tensor | float, Tensor | None]:
+        """Return what steps take of the noise and of the latest fields, extrapolated to the points that they read, and the
+        shares (K, n, m, 1 ... 1) of these; None for nothing of them."""
+        noise, numbers, steps = self.noise, self.slice.numbers, self.slice.steps[skip:].numpy()
+        fresh: Tensor | float = 0.0
+        if noise.rows is not None:
+            fresh = noise.term(numbers.guess_noise, range(skip, skip + len(steps)))
+        latest = self.latest.give() if self.latest else None
+        if self.latest is None or latest is None or not len(steps):
+            return fresh, None
+        made = self.latest.weights_at(steps)
+        if not made.shares.any():
+            return fresh, None
+        weights = np.concatenate([made.shares, made.before[None], made.last[None]])
+        weighed = torch.from_numpy(weights).to(latest, non_blocking=True).view(*weights.shape, *(1 for _ in latest.shape[2:]))
+        total = fresh if isinstance(fresh, Tensor) else latest.new_full((*steps.shape, *latest.shape[2:]), fresh)
+        # by plain products and sums: the bits of a point do not depend on how many there are
+        for part in pieces(total):
+            for weight, field in zip(weighed[-2:], latest, strict=True):
+                total[part] += weight[part] * field
+        return total, weighed[:-2]
 
     def between_leads(self, skip: int, enters: Tensor) -> LeadGuess:
         """Return what points (n, m) that enter are guessed from beside the points before them, in a roll-out."""

@@ -25,6 +25,7 @@ from parampi.engine.evaluation import DenoisedFields
 from parampi.engine.first_guess import FirstGuess
 from parampi.engine.history import Floats, Integers, Round
 from parampi.engine.inheritance import inherited
+from parampi.engine.latest_fields import LatestFields
 from parampi.engine.lead_conditions import LeadConditions
 from parampi.engine.lead_log import LeadLog
 from parampi.engine.lead_rule import EARLY, SLIDING, LeadRule
@@ -67,8 +68,9 @@ class WindowEngine(RoundEngine):
             self.rule.disturbs = self.iteration.disturbs
             if problem.leads.count > 1:
                 self.rule.early = lambda first: np.where(reach.stays(first), EARLY, SLIDING)
-        self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.leads)
-        self.denoised.kept = self.guess.reads_latest
+        trend = self.solver.first_guess(equations.step_map, sigma_data).trend if equations.causal else None
+        self.latest = LatestFields(self.slice, trend) if trend else None
+        self.guess = FirstGuess(self.slice, self.noise, self.iteration, options.mode, self.latest, self.leads)
         self.update = StateUpdate(self.slice, self.denoised, self.iteration, options.mode)
         self.slide(self.first)
         if group.rank == 0:
@@ -108,6 +110,8 @@ class WindowEngine(RoundEngine):
         """Sweep; returns relative changes at the windows' points, losses of the points made from them, and the solver's
         statistics: (2 + E, n, m), inf where D or what a step made is not finite."""
         self.denoised.enter(denoised)
+        if self.latest:
+            self.latest.take(self.denoised.rows)
         del denoised  # a sweep may give its memory back
         sweep = self.sweep_of()
         new = self.iteration.sweep(sweep)
@@ -208,8 +212,6 @@ class WindowEngine(RoundEngine):
         lengths = np.minimum(self.slice.lengths, self.slice.window.slices.points)
         ends = self.leads.ends_before(first) if self.leads else {}
         old = self.slice.slide(first)
-        if old.slices.points and self.guess.reads_latest:
-            self.guess.latest = self.denoised.latest(old, lengths)
         self.denoised.slide(old)
         self.noise.update()
         kept = self.iteration.state()
@@ -253,8 +255,6 @@ class WindowEngine(RoundEngine):
         numbers |= named("rule", ((name, torch.tensor(values)) for name, values in self.rule.state().items()))
         if self.leads and self.lead_log:
             numbers |= named("leads", [*self.leads.state().items(), *self.lead_log.state().items()])
-        if self.guess.reads_latest:
-            numbers["latest"] = self.guess.latest
         if self.iteration.learns:
             numbers["learned"] = self.iteration.learned
         return EngineState(np.ones(len(self.first), np.bool_), fields, numbers)
@@ -270,8 +270,6 @@ class WindowEngine(RoundEngine):
         self.history.load(state.numbers)
         if self.group.rank == 0:
             self.rule.load({name: values.numpy() for name, values in unnamed("rule", state.numbers).items()})
-        if self.guess.reads_latest:
-            self.guess.latest = state.numbers["latest"].to(self.guess.latest)
         if self.iteration.learns:
             self.iteration.learned = state.numbers["learned"].to(self.iteration.learned)
         self.slice.load(state)
@@ -282,6 +280,8 @@ class WindowEngine(RoundEngine):
         self.denoised.load(state)
         self.noise.forget()
         self.noise.update()
+        if self.latest:
+            self.latest.begin()
         self.guess.fill(np.where(state.begun, self.slice.lengths, 0))
         count = len(self.slice.positions)
         kept = {name: rows.first_rows(count) for name, rows in state.fields.items() if name.startswith("iteration.")}

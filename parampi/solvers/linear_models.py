@@ -1,15 +1,20 @@
 """Linear models of the steps and first guesses of their states, from which solvers choose."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from parampi.samplers import StepMap
 from parampi.samplers.base import taps_of
 
 Named = Literal["gaussian", "identity", "noise", "data"]
+FAR, FAR_STOCHASTIC = 1.5, 0.5
+"""Distances in log sigma over which denoised fields of deterministic and of stochastic samplers are extrapolated."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,36 @@ class LinearModel:
 
 
 @dataclass(frozen=True)
-class Guess:
-    """First guess `g[i+1] = sum_l slopes[i,l] g[i-l] + frozen[i] D + pull[i] mean + sum_q noise[i,q] xi[i-q]` of points that
-    enter a window.
+class Trend:
+    """Denoised fields of points that enter, extrapolated from those of the last points that the window has evaluated:
 
-    D is the latest denoised field known of the member, that of the last point before those that enter; the mean is that of the
-    data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), frozen (N,), noise (N, Q), pull (N,) or None
-    for 0; all float64 on the CPU.
+        E(s) = D + log(s / s_D) / log(s_D / s_D') (D - D')
+
+    with D the last one and D' the last one before it at another noise level; without the second term unless `linear`. A guess
+    takes the share `exp(-(log(s / s_D) / far)^4)` of it, and the rest of its linear model; all of it where `far` is infinite.
+    """
+
+    far: float
+    linear: bool
+
+    def share(self, ahead: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of what is extrapolated so far ahead in log sigma."""
+        return np.exp(-((ahead / self.far) ** 4))
+
+
+@dataclass(frozen=True)
+class Guess:
+    """First guess `g[i+1] = sum_l slopes[i,l] g[i-l] + pull[i] mean + sum_q noise[i,q] xi[i-q]` of points that enter a window.
+
+    The mean is that of the data, 0 but where the lead time before in a roll-out tells more. slopes (N, K), noise (N, Q), pull
+    (N,) or None for 0; all float64 on the CPU. With a `trend` the guess takes the denoised fields that it extrapolates in the
+    place of its linear model's, as far ahead as it says.
     """
 
     slopes: Tensor
-    frozen: Tensor
     noise: Tensor
     pull: Tensor | None = None
+    trend: Trend | None = None
 
 
 def linear_model(name: Named, step_map: StepMap, sigma_data: float) -> LinearModel:
@@ -84,15 +106,26 @@ def gaussian_guess(step_map: StepMap, sigma_data: float) -> Guess:
     """Return the guess of the sampler's own solution for Gaussian data of variance sigma_data^2, with the true noises."""
     response = gaussian_response(step_map, sigma_data)
     pull = (step_map.denoised_weight * (1 - taps_of(response, step_map.taps))).sum(1)
-    return Guess(step_map.slopes(response), torch.zeros_like(pull), step_map.noise, pull)
+    return Guess(step_map.slopes(response), step_map.noise, pull)
+
+
+def extrapolated_guess(step_map: StepMap, sigma_data: float) -> Guess:
+    """Return the guess of the steps themselves with denoised fields that are extrapolated from the last two known, and with the
+    true noises; far ahead, and before anything is known, that for Gaussian data."""
+    return replace(gaussian_guess(step_map, sigma_data), trend=trend_of(step_map))
+
+
+def trend_of(step_map: StepMap) -> Trend:
+    """Return how far denoised fields of a sampler may be extrapolated. Those of a stochastic one are a martingale: what they
+    changed last says nothing of the next change."""
+    return Trend(*((FAR_STOCHASTIC, False) if step_map.stochastic else (FAR, True)))
 
 
 def constant_guess(step_map: StepMap, sigma_data: float) -> Guess:
     """Return the guess that keeps a state in VP coordinates, without noise."""
-    nothing = torch.zeros(step_map.steps, dtype=torch.float64)
-    return Guess(scale_slopes(step_map, sigma_data), nothing, torch.zeros_like(step_map.noise))
+    return Guess(scale_slopes(step_map, sigma_data), torch.zeros_like(step_map.noise))
 
 
 def frozen_guess(step_map: StepMap) -> Guess:
     """Return the guess of the steps themselves with the latest denoised field known, and with the true noises."""
-    return Guess(step_map.state, step_map.denoised_weight.sum(1), step_map.noise)
+    return Guess(step_map.state, step_map.noise, trend=Trend(math.inf, linear=False))

@@ -7,7 +7,16 @@ from torch import Tensor
 
 from parampi.samplers import Equations, StepMap
 from parampi.solvers.base import Solver, alias, check_choices, equal_blocks, register
-from parampi.solvers.linear_models import Guess, LinearModel, Named, constant_guess, frozen_guess, gaussian_guess, linear_model
+from parampi.solvers.linear_models import (
+    Guess,
+    LinearModel,
+    Named,
+    constant_guess,
+    extrapolated_guess,
+    frozen_guess,
+    gaussian_guess,
+    linear_model,
+)
 from parampi.solvers.linear_sweeps import MeasuredSweeps
 from parampi.solvers.share_rule.rule import rule_for
 from parampi.solvers.stop_rules import Rule
@@ -16,7 +25,7 @@ from parampi.solvers.sweep import Iteration
 CHOICES = {
     "advance": ("window", "block"),
     "linear_model": ("gaussian", "identity", "noise", "data"),
-    "guess": ("gaussian", "constant", "frozen"),
+    "guess": ("extrapolated", "gaussian", "constant", "frozen"),
 }
 
 
@@ -32,17 +41,18 @@ class Picard(Solver):
                   iteration. "gaussian": A is the step's slope for Gaussian data of variance sigma_data^2. The two agree to
                   first order for deterministic samplers; for stochastic ones the second knows that a step forgets. "noise" and
                   "data": the slope where the predicted noise, or the denoised field, is kept from the sweep before.
-    guess         of points that enter the window, from the last one known. "constant": the same state in variance-preserving
-                  coordinates, as published. "gaussian": the sampler's own solution for Gaussian data of variance sigma_data^2
-                  with the true noises, which needs no network call. "frozen": the sampler's steps with the true noises and the
-                  latest denoised field.
+    guess         of points that enter the window, from the last ones known, without a network call. "extrapolated": the
+                  sampler's steps with the true noises and with denoised fields that are extrapolated from the last two of the
+                  window (`Trend`); far ahead, and before any is known, "gaussian": the sampler's own solution for Gaussian data
+                  of variance sigma_data^2. "constant": the same state in variance-preserving coordinates, as published.
+                  "frozen": the sampler's steps with the true noises and the latest denoised field.
 
     `Picard(linear_model="identity", guess="constant")` is ParaDiGMS's iteration. Raises ConfigError for an unknown choice.
     """
 
     advance: Literal["window", "block"] = "window"
     linear_model: Named = "gaussian"
-    guess: Literal["gaussian", "constant", "frozen"] = "gaussian"
+    guess: Literal["extrapolated", "gaussian", "constant", "frozen"] = "extrapolated"
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
@@ -57,8 +67,8 @@ class Picard(Solver):
     def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
         if self.guess == "frozen":
             return frozen_guess(step_map)
-        guess = gaussian_guess if self.guess == "gaussian" else constant_guess
-        return guess(step_map, sigma_data)
+        guesses = {"extrapolated": extrapolated_guess, "gaussian": gaussian_guess, "constant": constant_guess}
+        return guesses[self.guess](step_map, sigma_data)
 
     def rule(self, equations: Equations, sigma_data: float, tolerance: float) -> Rule:
         return rule_for(equations, self.model(equations.step_map, sigma_data).slopes, sigma_data, tolerance)

@@ -120,7 +120,7 @@ class GuessContext:
     x       (K + n, m, *shape) states, the K that come before the points made first; those of points that enter mean nothing
     enters  (n, m, 1 ... 1) which points do
     steps   (n, m) indices of the steps that make the points, within their lead time, on the CPU
-    fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised field
+    fresh   (n, m, *shape), or 0: what a guess takes from the noise and from the latest denoised fields
     slopes  (K, n, m, 1 ... 1) of the guess, and `pull` (1, n, m, 1 ... 1) what it takes of the data's mean
     state, denoised_weight, levels  (K, n, m, 1 ... 1) the step map's numbers, and the noise levels of the points read
     scan    affine scan over all points of the windows, `(slopes, values, first) -> y` (K + n, m, *field), from `first` (K, ...)
@@ -131,6 +131,8 @@ class GuessContext:
             (n, m, 1 ... 1) says; None for nowhere
     lagged  rows (n, m, ...) of the iteration's memory that its `guess_reads` names, at the points that steps read at each tap;
             None where points inherit nothing
+    shares  (K, n, m, 1 ... 1) how much of the denoised fields at the points that steps read is extrapolated: what steps make
+            of that is in `fresh`; None for nothing
     all_enter  whether all n points enter, and `begins` whether the scan begins on this rank, so that the first K states count
     """
 
@@ -150,6 +152,7 @@ class GuessContext:
     drawn: Tensor | None = None
     expects: Tensor | None = None
     lagged: list[Tensor] | None = None
+    shares: Tensor | None = None
     all_enter: bool = False
     begins: bool = True
 
@@ -225,8 +228,11 @@ class Iteration(ABC):
     def guess(self, entry: GuessContext) -> Tensor:
         """Return all states (K + n, m, *shape): the known ones to the last bit, and first guesses for those that enter."""
         taps = len(entry.slopes)
-        fresh = entry.fresh if entry.drawn is None else entry.fresh + entry.pull[0] * entry.drawn
-        slopes, fresh = entry.restarted(entry.slopes, fresh, entry.starts)
+        slopes, pull, fresh = entry.slopes, entry.pull[0], entry.fresh
+        if entry.shares is not None:
+            slopes, pull = slopes + entry.shares * (entry.state - slopes), pull * (1 - entry.shares[0])
+        fresh = fresh if entry.drawn is None else fresh + pull * entry.drawn
+        slopes, fresh = entry.restarted(slopes, fresh, entry.starts)
         y = entry.x.new_empty(entry.x.shape)
         y[:taps] = entry.x[:taps]
         fresh = fresh if isinstance(fresh, Tensor) else y.new_full((), fresh)

@@ -1,9 +1,13 @@
 """Linear models and first guesses for steps that read several points."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
 from parampi.solvers.linear_models import (
+    Trend,
     constant_guess,
     frozen_guess,
     gaussian_guess,
@@ -82,4 +86,5 @@ def test_the_frozen_guess_takes_all_drift_from_one_field():
     step_map = heun(levels(5))
     guess = frozen_guess(step_map)
     assert torch.equal(guess.slopes, step_map.state) and torch.equal(guess.noise, step_map.noise)
-    torch.testing.assert_close(guess.frozen, step_map.denoised_weight.sum(1))
+    assert guess.trend == Trend(math.inf, linear=False)
+    assert (guess.trend.share(np.array([0.1, 30.0])) == 1).all()

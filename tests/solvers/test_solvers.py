@@ -100,7 +100,7 @@ def test_linear_model_and_first_guess_are_finite_numbers_per_step_and_tap(solver
 def check_numbers(step_map, guess, model):
     for numbers, like in (
         (model.slopes, step_map.state), (model.response, step_map.state[:, 0]),
-        (guess.slopes, step_map.state), (guess.noise, step_map.noise), (guess.frozen, step_map.state[:, 0]),
+        (guess.slopes, step_map.state), (guess.noise, step_map.noise),
     ):  # fmt: skip
         assert numbers.shape == like.shape and numbers.dtype == F64 and numbers.device.type == "cpu"
         assert numbers.isfinite().all()

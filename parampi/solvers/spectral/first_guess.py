@@ -35,6 +35,8 @@ class ModelGuess(Iteration):
         self.placed(entry.x)
         taps, basis, weight = len(entry.state), self.model.basis, self.flat(entry.denoised_weight)
         response, mean = self.guess_response(entry), self.guess_mean(entry)
+        if entry.shares is not None:
+            weight = weight * (1 - self.flat(entry.shares))
         values: Tensor | float = self.fresh(entry)
         if mean is not None:
             # one after another: a kernel's sum may choose its order by the shape
@@ -60,7 +62,7 @@ class ModelGuess(Iteration):
         return guess
 
     def fresh(self, entry: GuessContext) -> Tensor | float:
-        """Return what the noise gives (n, m, M)."""
+        """Return what the noise and extrapolated fields give (n, m, M)."""
         return self.model.basis.forward(entry.fresh) if isinstance(entry.fresh, Tensor) else entry.fresh
 
     def guess_mean(self, entry: GuessContext) -> Tensor | None:

@@ -4,14 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from parampi.basis import Basis, Identity
 from parampi.errors import ConfigError
 from parampi.samplers import CollocationEquations, Equations, StepMap
-from parampi.solvers.base import Solver, register
+from parampi.solvers.base import Solver, check_choices, register
+from parampi.solvers.linear_models import Guess, trend_of
 from parampi.solvers.spectral.collocation import CollocationSweeps, LastChange
 from parampi.solvers.spectral.model import SpectralModel
 from parampi.solvers.spectral.prior import SpectralPrior
@@ -36,11 +37,14 @@ class Spectral(Solver):
     local       learn also where in a field the denoiser responds more and where less, from the same changes: pays with
                 networks, whose responses are local, not with mixtures of regimes; no effect in bases that know no neighbouring
                 points
+    guess       of points that enter a window, from those before, without a network call. "extrapolated": the sampler's steps
+                with the true noises and with denoised fields that are extrapolated from the last two of the window (`Trend`);
+                far ahead, and before any is known, "model": the sampler's own solution for Gaussian data of this mean and
+                spectrum
     safety      factor of the estimated error: by how much the share of the worst case that comes true may grow from sweep to
                 sweep
 
-    Points that enter a window are guessed by the sampler's own solution for Gaussian data of this mean and spectrum with the
-    true noises, without a network call. See the page "The spectral solver" for the derivation, and "Reading the tolerance" for
+    See the page "The spectral solver" for the derivation, and "Reading the tolerance" for
     the stop rule. Raises ConfigError for a safety below 1, for statistics of another type, and for a basis that is not the one
     of its statistics.
     """
@@ -50,17 +54,24 @@ class Spectral(Solver):
     secants: bool = True
     local: bool = True
     safety: float = 2.0
+    guess: Literal["extrapolated", "model"] = "extrapolated"
     solves: ClassVar[tuple[type[Equations], ...]] = (StepMap, CollocationEquations)
 
     def __post_init__(self) -> None:
         if not 1 <= self.safety < math.inf:
             raise ConfigError(f"Spectral's safety = {self.safety} is below 1 or not finite; give 1 or more")
+        check_choices(self, {"guess": ("extrapolated", "model")})
         basis_choice(self.basis)
         if self.statistics is not None and not isinstance(self.statistics, SpectralPrior | str | Path):
             raise ConfigError(f"Spectral's statistics are {type(self.statistics).__name__}; give parampi.Statistics or a path")
 
     def bind(self, shape: tuple[int, ...], sigma_data: float) -> "Spectral":
-        return BoundSpectral(self.basis, self.statistics, self.secants, self.local, self.safety, self.known(shape, sigma_data))
+        options = self.basis, self.statistics, self.secants, self.local, self.safety, self.guess
+        return BoundSpectral(*options, self.known(shape, sigma_data))
+
+    def first_guess(self, step_map: StepMap, sigma_data: float) -> Guess:
+        trend = trend_of(step_map) if self.guess == "extrapolated" else None
+        return replace(super().first_guess(step_map, sigma_data), trend=trend)
 
     def window(self, requested: int | None, equations: Equations) -> int:
         if not equations.causal and requested is not None and requested < equations.steps:
