@@ -394,7 +394,7 @@ def test_waits_once_a_round(solver, options):
 @pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")
 def test_bands_of_several_shells_make_nobody_wait(monkeypatch):
     monkeypatch.setattr(bands, "MOST", 3)
-    test_waits_once_a_round(Spectral(), {})
+    test_waits_once_a_round(Spectral(), {"collocation": True})
 
 
 @pytest.mark.skipif(DEVICE.type == "cpu", reason="a CPU waits for nobody")
