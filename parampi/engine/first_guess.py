@@ -127,11 +127,14 @@ class FirstGuess:
             return fresh, None
         weights = np.concatenate([made.shares, made.before[None], made.last[None]])
         weighed = torch.from_numpy(weights).to(latest, non_blocking=True).view(*weights.shape, *(1 for _ in latest.shape[2:]))
-        total = fresh if isinstance(fresh, Tensor) else latest.new_full((*steps.shape, *latest.shape[2:]), fresh)
         # by plain products and sums: the bits of a point do not depend on how many there are
+        if isinstance(fresh, Tensor):
+            total, missing = fresh, range(2)
+        else:
+            total, missing = weighed[-1] * latest[1], range(1)
         for part in pieces(total):
-            for weight, field in zip(weighed[-2:], latest, strict=True):
-                total[part] += weight[part] * field
+            for one in missing:
+                total[part] += weighed[one - 2, part] * latest[one]
         return total, weighed[:-2]
 
     def between_leads(self, skip: int, enters: Tensor) -> LeadGuess:

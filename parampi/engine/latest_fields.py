@@ -63,21 +63,28 @@ class LatestFields:
         window, steps = slice_.window, len(self.levels)
         self.old, self.fields = None, None
         ends = window.first + slice_.lengths
-        if not ((ends < slice_.reach.chain) & (slice_.lengths > 0)).any():
+        if ((ends == slice_.reach.chain) | (slice_.lengths == 0)).all():
             return
         lead, place = np.divmod(np.maximum(ends - 1, 0), steps)
-        at = self.last_at[place]
-        self.last = np.where(slice_.lengths > 0, lead * steps + at, -1)
-        self.before = np.where((self.last >= 0) & (self.before_at[at] >= 0), lead * steps + self.before_at[at], -1)
-        self.before[self.before < window.first + 1 - window.taps] = -1  # no rank has it any more
+        at, oldest = self.last_at[place], window.first + 1 - window.taps  # no rank has fields of points before
+        before, lead = self.before_at[at], lead * steps
+        self.last = np.where(slice_.lengths > 0, lead + at, -1)
+        self.before = np.where((self.last >= 0) & (before >= 0) & (lead + before >= oldest), lead + before, -1)
         self.old = window
-        begin = window.first + slice_.positions.start + 1 - window.taps
-        for row, points in enumerate((self.before, self.last)):
-            columns = np.flatnonzero(self.owns(slice_.group.rank, points))
-            if len(columns):
-                self.fields = window.x.new_zeros((2, *window.x.shape[1:])) if self.fields is None else self.fields
-                places = torch.from_numpy(np.stack([(points - begin)[columns], columns])).to(rows.device, non_blocking=True)
-                self.fields[row, places[1]] = rows[places[0], places[1]]
+        self.copy(rows, np.stack([self.before, self.last]), oldest + slice_.positions.start)
+
+    def copy(self, rows: Tensor, points: Integers, begin: Integers) -> None:
+        """Copy the fields of points (2, m) that this rank has, of rows (n, m, *shape) that begin at points (m,)."""
+        places, (start, stop) = points - begin, self.slice.window.evaluated_points(self.slice.group.rank)
+        owned = (points >= start) & (points < stop) & (points >= 0)
+        if owned.all() and (places == places[:, :1]).all():
+            self.fields = torch.stack([rows[place] for place in places[:, 0].tolist()])
+        elif owned.any():
+            self.fields = rows.new_zeros((2, *rows.shape[1:]))
+            which, columns = owned.nonzero()
+            indices = np.stack([which, places[which, columns], columns])
+            which, place, column = torch.from_numpy(indices).to(rows.device, non_blocking=True)
+            self.fields[which, column] = rows[place, column]
 
     def owns(self, rank: Ranks, points: Integers) -> NDArray[np.bool_]:
         """Return which of the points (m,) a rank has evaluated, or each of several ranks (r, 1)."""

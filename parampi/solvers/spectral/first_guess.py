@@ -16,11 +16,13 @@ class ModelGuess(Iteration):
 
     most     largest response
     centred  whether the model's mean is 0
+    handed   the last numbers (m, learns) of a verdict, and the variances (m, S) that they say points inherit
     """
 
     model: SpectralModel
     most: float
     centred: bool
+    handed: tuple[Tensor, Tensor] | None = None
 
     @abstractmethod
     def placed(self, like: Tensor) -> None:
@@ -83,5 +85,7 @@ class ModelGuess(Iteration):
 
     def inherited(self, device: torch.device) -> Tensor:
         """Return the variances (m, S) that new points inherit, relative to the model's."""
-        factors = torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
-        return self.model.bands.spread(factors)
+        if self.handed is None or not torch.equal(self.handed[0], self.learned):
+            factors = torch.where(self.learned == 0, 1.0, self.learned).to(device, non_blocking=True)
+            self.handed = self.learned.clone(), self.model.bands.spread(factors)
+        return self.handed[1]
