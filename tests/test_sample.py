@@ -395,7 +395,7 @@ BELOW = (GRID[LATE - 1] + GRID[LATE]).item() / 2
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("mode", ["fast", "bitwise"])
 @pytest.mark.parametrize(
-    ("solver", "window", "number"), [(Serial(), None, LATE + 1), (Picard(), None, 1), (Picard("block"), 6, 3)]
+    ("solver", "window", "number"), [(Serial(), None, LATE + 1), (Picard(), None, 1), (Picard("block", guess="gaussian"), 6, 3)]
 )
 def test_a_network_that_fails_is_told_by_member_point_sigma_and_round(value, mode, solver, window, number):
     told = f"for member 3 at point {LATE} .sigma = {GRID[LATE]:.6g}. in round {number};"
