@@ -1,6 +1,5 @@
 """Ranks as threads of one process: the group contract without MPI, for many ranks that mostly wait."""
 
-import gc
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from parampi.parallel.collector import objects_frozen
 from parampi.parallel.group import Message
 
 T = TypeVar("T")
@@ -78,16 +78,11 @@ def on_threads(ranks: int, work: Callable[[ThreadGroup, int], T], size: int | No
                 way.put(GONE)
 
     threads = [threading.Thread(target=one, args=(rank,), daemon=True) for rank in range(ranks)]
-    frozen = gc.get_freeze_count()
-    gc.freeze()  # a full collection of all that the process holds, a tenth of a second, would be one rank's
-    try:
+    with objects_frozen():
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    finally:
-        if not frozen:
-            gc.unfreeze()
     for failure in failures:
         raise failure
     return results

@@ -15,6 +15,7 @@ from parampi.errors import InterruptionError, NonFiniteError
 from parampi.fields import PER_CASE, MemberFacts
 from parampi.parallel import Group, Layout, SerialGroup, as_group
 from parampi.parallel.agree import on_all, on_root
+from parampi.parallel.collector import objects_frozen
 from parampi.report import MemberReport, Report, count
 from parampi.rollouts import rollout
 from parampi.run.any_rank import physical
@@ -90,7 +91,7 @@ def draw(
     total: Ensemble | None = None
     failure: NonFiniteError | InterruptionError | None = None
     options = sampling_options(plan.inputs, denoiser)
-    with open_output(plan, comm) as output, shown(plan, comm, progress, log) as display:
+    with open_output(plan, comm) as output, shown(plan, comm, progress, log) as display, objects_frozen():
         on_root(comm, lambda: begin(plan))
         earlier = put_back(plan, output, comm)
         if plan.inputs.swept:
