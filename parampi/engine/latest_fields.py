@@ -15,6 +15,8 @@ from parampi.solvers.linear_models import Trend
 Floats = NDArray[np.float64]
 ALIKE = 1e-6
 """Distance in log sigma within which two noise levels are the same."""
+FARTHEST = 100.0
+"""Most times their own distance that two fields are extrapolated: what is not settled in them grows with it."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class LatestFields:
             ahead = self.levels[np.maximum(place - tap, 0)] - level
             shares[tap] = np.where(known, np.where(steps - tap > self.last, self.trend.share(ahead), 1.0), 0.0)
             # between and beyond the two fields: where they are known, they are taken as they are
-            ratio = np.where(two & (self.trend.linear | (steps - tap <= self.last)), ahead / spacing, 0.0)
+            ratio = np.where(two & (self.trend.linear | (steps - tap <= self.last)), np.minimum(ahead / spacing, FARTHEST), 0.0)
             taken = self.weights[place, tap] * shares[tap]
             total += taken * np.stack([1 + ratio, -ratio])
         return LatestWeights(shares, *total)

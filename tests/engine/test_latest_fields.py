@@ -61,6 +61,17 @@ def test_shares_fade_with_the_distance_and_end_with_the_lead_time():
     assert not shares[14:].any()  # of the next lead times
 
 
+def test_levels_that_nearly_coincide_are_not_extrapolated_without_bounds():
+    grid = torch.cat([GRID[:10], GRID[9:10] * (1 - 1e-5), GRID[10:]])
+    problem = chain(REGIMES, DDIM(0.0), grid, members=2)
+    serial, rounds = engine(problem, Serial()).run(), []
+    for guess in ("extrapolated", "gaussian"):
+        one = engine(problem, Picard(guess=guess), 11)
+        assert (relative_errors(one.run(), serial) <= 1e-3).all()
+        rounds.append(one.history.made)
+    assert rounds[0] <= rounds[1] + 1
+
+
 def test_nothing_is_kept_where_no_point_enters():
     assert latest(DDIM(0.0), 20).give() is None
     kept = latest(DDIM(0.0), 6)
