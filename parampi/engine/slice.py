@@ -138,8 +138,9 @@ class Slice:
     # ------------------------------------------------------------------ state
 
     def state(self) -> PointRows:
-        """Return the states."""
-        return PointRows(self.window.x, self.window.held_points(self.group.rank)[0])
+        """Return the states; none on ranks without points, to which nobody sends those that others make."""
+        rows = self.window.x if self.positions or self.group.rank == 0 else self.window.x[:0]
+        return PointRows(rows, self.window.held_points(self.group.rank)[0])
 
     def span(self, first: Integers) -> PointRanges:
         """Return the points whose states this rank holds where windows begin at `first`; none beyond a window's end."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import parampi
 from parampi.engine import Engine
@@ -164,12 +164,19 @@ def activity(frames: list[FrameType]) -> str:
     """Return what these calls do, where it has a time limit: networks are called in it. Progress may be shown to a pipe that
     nobody reads for hours."""
     codes = [frame.f_code for frame in frames]
-    if Engine.advance.__code__ in codes:
+    if any(kind.advance.__code__ in codes for kind in kinds_of(Engine)):
         return "" if Engine.enter.__code__ in codes else "has been in one round"
     tries = load_denoiser.__code__ in codes or probe_denoiser.__code__ in codes
     if timed_calls.__code__ in codes:
         return "has been timing calls of the network"
     return "has been loading the network and trying it" if tries else ""
+
+
+def kinds_of(kind: Any) -> Iterator[Any]:
+    """Return all classes that derive from a class."""
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from kinds_of(derived)
 
 
 def waits_for_others(frames: list[FrameType]) -> bool:
