@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from parampi.engine import Engine
+from parampi.engine.alternating import AlternatingHalves
+from parampi.engine.blocks import BlockEngine
+from parampi.engine.windows import WindowEngine
 from parampi.run import watchdog as house
 from parampi.run.config import load
 from parampi.run.job import run
@@ -108,10 +111,15 @@ def test_a_neighbour_that_is_silent_for_too_long_ends_the_job(last_words):
 
 
 def test_what_a_round_is_doing():
-    calls = {name: type("Frame", (), {"f_code": getattr(Engine, name).__code__}) for name in ("advance", "enter", "state")}
-    assert house.activity([calls["advance"]]) == "has been in one round"
-    assert not house.activity([calls["enter"], calls["advance"]]), "a terminal that is halted"
-    assert not house.activity([calls["state"]]), "a checkpoint"
+    def frame(call):
+        return type("Frame", (), {"f_code": call.__code__})
+
+    engines = list(house.kinds_of(Engine))
+    assert {WindowEngine, BlockEngine, AlternatingHalves} <= set(engines)
+    for kind in engines:
+        assert house.activity([frame(kind.advance)]) == "has been in one round", kind
+        assert not house.activity([frame(Engine.enter), frame(kind.advance)]), "a terminal that is halted"
+    assert not house.activity([frame(Engine.state)]), "a checkpoint"
 
 
 def test_time_between_rounds_has_no_limit(last_words):
