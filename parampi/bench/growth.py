@@ -34,7 +34,7 @@ RANKS, ROUNDS = 2, 4
 
 @dataclass(frozen=True)
 class GrowthRow:
-    """What one solver and sampler take for fields of d numbers.
+    """Rounds and costs of one solver and sampler for fields of d numbers.
 
     rounds        of all points in one window, the most of the members
     nanoseconds   of processor time per round, number and point, without the network, with so many points on the rank each

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parampi.engine import EngineOptions, SamplingProblem, engine_for
+from parampi.engine import Engine, EngineOptions, SamplingProblem, engine_for
 from parampi.engine.clocked_network import BatchSeconds, CallCosts, ClockedNetwork
 from parampi.parallel.counted import CountedGroup, Traffic
 from parampi.parallel.group import Group
@@ -58,6 +58,17 @@ class RankCosts:
     lengths: list[int]
 
 
+def seconds_of_rounds(engine: Engine, clock: Callable[[], float], spent: float, most: int | None) -> list[float]:
+    """Advance an engine to the end or for `most` rounds; returns the seconds of each by a clock that stood at `spent`."""
+    own = list[float]()
+    while not engine.finished and (most is None or len(own) < most):
+        engine.advance()
+        now = clock()
+        own.append(now - spent)
+        spent = now
+    return own
+
+
 def drive(
     problem: SamplingProblem,
     solver: Solver,
@@ -75,14 +86,10 @@ def drive(
     own_clock = partial(own_seconds, network.costs, counted, messages)
     if simulated:
         network.simulate(simulated, own_clock)
-    begin, own, spent = time.perf_counter(), list[float](), own_clock()
+    begin, spent = time.perf_counter(), own_clock()
     engine = engine_for(replace(problem, network=network, members=torch.tensor(list(members))), solver, counted, options)
     setup = time.perf_counter() - begin
-    while not engine.finished and (most is None or len(own) < most):
-        engine.advance()
-        now = own_clock()
-        own.append(now - spent)
-        spent = now
+    own = seconds_of_rounds(engine, own_clock, spent, most)
     drawn = time.perf_counter()
     if group.rank == 0:
         write(engine.result)

@@ -21,7 +21,7 @@ FARTHEST = 100.0
 
 @dataclass(frozen=True)
 class LatestWeights:
-    """What steps take of the latest denoised fields: `shares` (K, n, m) of what is extrapolated, at the points that they read,
+    """Weights of the latest denoised fields in steps: `shares` (K, n, m) of what is extrapolated, at the points that they read,
     and weights (n, m) of the field `last` evaluated and of that `before` it. All float64 on the CPU."""
 
     shares: Floats
@@ -77,8 +77,7 @@ class LatestFields:
 
     def copy(self, rows: Tensor, points: Integers, begin: Integers) -> None:
         """Copy the fields of points (2, m) that this rank has, of rows (n, m, *shape) that begin at points (m,)."""
-        places, (start, stop) = points - begin, self.slice.window.evaluated_points(self.slice.group.rank)
-        owned = (points >= start) & (points < stop) & (points >= 0)
+        places, owned = points - begin, self.owns(self.slice.group.rank, points)
         if owned.all() and (places == places[:, :1]).all():
             self.fields = torch.stack([rows[place] for place in places[:, 0].tolist()])
         elif owned.any():
@@ -89,7 +88,7 @@ class LatestFields:
             self.fields[which, column] = rows[place, column]
 
     def owns(self, rank: Ranks, points: Integers) -> NDArray[np.bool_]:
-        """Return which of the points (m,) a rank has evaluated, or each of several ranks (r, 1)."""
+        """Return which of the points (..., m) a rank has evaluated; or, of points (m,), each of several ranks (r, 1)."""
         assert self.old is not None
         begin, end = self.old.evaluated_points(rank)
         owned: NDArray[np.bool_] = (begin <= points) & (points < end) & (points >= 0)

@@ -44,9 +44,8 @@ class Spectral(Solver):
     safety      factor of the estimated error: by how much the share of the worst case that comes true may grow from sweep to
                 sweep
 
-    See the page "The spectral solver" for the derivation, and "Reading the tolerance" for
-    the stop rule. Raises ConfigError for a safety below 1, for statistics of another type, and for a basis that is not the one
-    of its statistics.
+    See the page "The spectral solver" for the derivation, and "Reading the tolerance" for the stop rule. Raises ConfigError for
+    a safety below 1, for an unknown guess, for statistics of another type, and for a basis that is not that of its statistics.
     """
 
     basis: Any = None
